@@ -1,0 +1,31 @@
+"""How ids are made and which are accepted; ids in requests are opaque strings of 1-128 characters."""
+
+from __future__ import annotations
+
+import secrets
+
+MAX_ID_LENGTH = 128
+"""Longest id that a caller may send, in characters."""
+
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+
+
+def random_id(prefix: str, length: int = 20) -> str:
+    """A new unguessable id, ``prefix_`` and ``length`` characters of 5 random bits each."""
+    bits = secrets.randbits(5 * length)
+    return prefix + "_" + "".join(_ALPHABET[(bits >> (5 * i)) & 31] for i in range(length))
+
+
+def contact_id(number: int) -> str:
+    """The contact id of a number: ``c-`` and at least five digits."""
+    return f"c-{number:05d}"
+
+
+def sync_id(number: int) -> str:
+    """The id of a cache sync record: ``sync_`` and at least eight digits."""
+    return f"sync_{number:08d}"
+
+
+def is_acceptable(text: str) -> bool:
+    """True when a caller's id has 1-128 characters, none of them a control or a lone surrogate."""
+    return 0 < len(text) <= MAX_ID_LENGTH and text.isprintable()
