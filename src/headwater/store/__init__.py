@@ -1,0 +1,1 @@
+"""Layer 1: databases, transactions, the change log, records and content; the only SQL writers of synced rows."""

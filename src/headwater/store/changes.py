@@ -1,0 +1,81 @@
+"""The log: appends changes at positions in commit order, and reads ranges of them. Positions are given only here.
+
+Shape of a change's wire bytes: ``{"position","kind","id","revision","op":"put|delete","at","body"}``; they are
+encoded once, here, and spliced into every answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from headwater.base.wire import encode, format_seconds
+from headwater.store.database import Transaction
+
+INSERT = (
+    "INSERT INTO changes (feed, position, kind, id, number, deleted, at_us, wire) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_BODY = b',"body":'
+_PAGE = "SELECT position, wire FROM changes WHERE feed = ? AND position > ? AND position <= ?{} ORDER BY position LIMIT ?"
+
+
+class Page(NamedTuple):
+    """Wire bytes of consecutive changes, joined with commas, and the position of the last."""
+
+    count: int
+    last: int
+    wires: bytes
+
+
+def put_wire(position: int, kind: str, id: str, revision: int, at_us: int, body: bytes) -> bytes:
+    """The wire bytes of a change that puts a record; ``body`` is its JSON."""
+    return b'{"position":%d,"kind":"%b","id":%b,"revision":%d,"op":"put","at":"%b","body":%b}' % (
+        position, kind.encode(), encode(id), revision, format_seconds(at_us).encode(), body,
+    )  # fmt: skip
+
+
+def delete_wire(position: int, kind: str, id: str, revision: int, at_us: int) -> bytes:
+    """The wire bytes of a tombstone: no content is kept."""
+    return b'{"position":%d,"kind":"%b","id":%b,"revision":%d,"op":"delete","at":"%b","body":null}' % (
+        position, kind.encode(), encode(id), revision, format_seconds(at_us).encode(),
+    )  # fmt: skip
+
+
+def body_of(wire: bytes) -> bytes:
+    """The record's JSON inside a change's wire bytes."""
+    # A quote inside an id is escaped in JSON, so the first match is the real key.
+    return wire[wire.index(_BODY) + len(_BODY) : -1]
+
+
+def next_position(tx: Transaction, feed: int, count: int = 1) -> int:
+    """Take ``count`` positions at the feed's head; the first of them.
+
+    The counter's row stays locked until the commit, so positions become visible in their order.
+    """
+    return tx.bump(feed, "head", count) - count + 1
+
+
+def append(tx: Transaction, feed: int, row: tuple[int, str, str, int, int, int, bytes]) -> None:
+    """Write one change ``(position, kind, id, number, deleted, at_us, wire)``."""
+    tx.run(INSERT, feed, *row)
+
+
+def forget(tx: Transaction, feed: int, positions: Sequence[int]) -> None:
+    """Drop the changes at these positions, because fresher ones of the same records stand further on."""
+    tx.run_many("DELETE FROM changes WHERE feed = ? AND position = ?", [(feed, p) for p in positions])
+
+
+def page(
+    tx: Transaction, feed: int, after: int, upto: int, limit: int, *, live_only: bool = False, kinds: Sequence[str] = ()
+) -> Page:
+    """At most ``limit`` changes with ``after`` < position <= ``upto``, in order; ``live_only`` leaves tombstones out."""
+    where = " AND deleted = 0" if live_only else ""
+    if kinds:
+        where += f" AND kind IN ({','.join('?' * len(kinds))})"
+    return Page(*tx.joined(_PAGE.format(where), feed, after, upto, *kinds, limit))
+
+
+def wire_at(tx: Transaction, feed: int, position: int) -> bytes | None:
+    """The wire bytes of the change at a position, or None when it is gone."""
+    wire: bytes | None = tx.value("SELECT wire FROM changes WHERE feed = ? AND position = ?", feed, position)
+    return wire

@@ -1,0 +1,215 @@
+"""The only writer of synced records: a row and its change, or its tombstone, in the caller's transaction.
+
+A record's content is stored once, as the body inside its change; the row says where that change stands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from headwater.base.wire import encode
+from headwater.store import changes
+from headwater.store.database import Row, Transaction
+
+_COLUMNS = "id, number, revision, position, deleted, parent, created_us, updated_us, fields"
+_INSERT = (
+    "INSERT INTO records (feed, kind, id, number, revision, position, deleted, parent, search, created_us,"
+    " updated_us, fields) VALUES (?, ?, ?, ?, ?, ?, 0, ?, ?, ?, ?, NULL)"
+)
+_UPSERT = _INSERT + (
+    " ON CONFLICT (feed, kind, id) DO UPDATE SET number = excluded.number, revision = excluded.revision,"
+    " position = excluded.position, deleted = 0, parent = excluded.parent, search = excluded.search,"
+    " created_us = excluded.created_us, updated_us = excluded.updated_us, fields = NULL"
+)
+_UPDATE = (
+    "UPDATE records SET revision = ?, position = ?, parent = ?, search = ?, updated_us = ?, fields = ?"
+    " WHERE feed = ? AND kind = ? AND id = ?"
+)
+_BURY = (
+    "UPDATE records SET revision = ?, position = ?, deleted = 1, parent = NULL, search = '', updated_us = ?,"
+    " fields = NULL WHERE feed = ? AND kind = ? AND id = ?"
+)
+_FAMILIES = {"cached_contact": "contact"}
+
+
+class Record(NamedTuple):
+    """A record's row; times in microseconds UTC since 1970."""
+
+    id: str
+    number: int
+    revision: int
+    position: int
+    deleted: int
+    parent: str | None
+    created_us: int
+    updated_us: int
+    fields: str | None
+
+
+class Draft(NamedTuple):
+    """What a rule wants written: the body is the record's JSON, ``search`` its folded terms (see ``search_text``)."""
+
+    id: str
+    body: bytes
+    search: str
+    parent: str | None
+    created_us: int
+    updated_us: int
+
+
+def family(kind: str) -> str:
+    """The kinds that share one sequence of integers: cached contacts are contacts to a sell device."""
+    return _FAMILIES.get(kind, kind)
+
+
+def search_text(terms: Collection[str]) -> str:
+    """The search column of folded terms: each stands after a line feed, so that a prefix is ``\\n`` + what is typed."""
+    return "".join("\n" + term for term in dict.fromkeys(terms) if term)
+
+
+def find(tx: Transaction, feed: int, kind: str, id: str) -> Record | None:
+    """The row of a record, also when only its tombstone is left; None when it never was."""
+    row = tx.row(f"SELECT {_COLUMNS} FROM records WHERE feed = ? AND kind = ? AND id = ?", feed, kind, id)
+    return None if row is None else Record(*row)
+
+
+def find_many(tx: Transaction, feed: int, kind: str, ids: Sequence[str]) -> dict[str, Record]:
+    """The rows of those ids that exist or existed."""
+    found: dict[str, Record] = {}
+    for start in range(0, len(ids), 5_000):
+        part = ids[start : start + 5_000]
+        sql = f"SELECT {_COLUMNS} FROM records WHERE feed = ? AND kind = ? AND id"
+        for row in tx.rows_in(sql, part, feed, kind):
+            found[row[0]] = Record(*row)
+    return found
+
+
+def body(tx: Transaction, feed: int, kind: str, id: str) -> tuple[int, bytes] | None:
+    """The revision and JSON of a live record, or None."""
+    row = tx.row(
+        "SELECT r.revision, c.wire FROM records r JOIN changes c ON c.feed = r.feed AND c.position = r.position"
+        " WHERE r.feed = ? AND r.kind = ? AND r.id = ? AND r.deleted = 0",
+        feed, kind, id,
+    )  # fmt: skip
+    return None if row is None else (row[0], changes.body_of(row[1]))
+
+
+def bodies(rows: Sequence[Row]) -> bytes:
+    """The JSON bodies of rows whose first column is a wire, joined with commas."""
+    return b",".join([changes.body_of(row[0]) for row in rows])
+
+
+def live_count(tx: Transaction, feed: int, kind: str) -> int:
+    """How many records of a kind live in a feed."""
+    return tx.counter(feed, "live:" + kind)
+
+
+def create(tx: Transaction, feed: int, kind: str, draft: Draft, previous: Record | None = None) -> Record:
+    """Write a new record and its change. ``previous`` is the row of a deleted one with the same id.
+
+    It takes a new number, so that nothing a device knows of the deleted one can hide it.
+    """
+    number = tx.bump(feed, "number:" + family(kind))
+    tx.bump(feed, "live:" + kind)
+    position = changes.next_position(tx, feed)
+    revision = previous.revision + 1 if previous else 1
+    wire = changes.put_wire(position, kind, draft.id, revision, tx.now_us, draft.body)
+    changes.append(tx, feed, (position, kind, draft.id, number, 0, tx.now_us, wire))
+    tx.run(
+        _UPSERT if previous else _INSERT,
+        feed, kind, draft.id, number, revision, position, draft.parent, draft.search, draft.created_us,
+        draft.updated_us,
+    )  # fmt: skip
+    return Record(draft.id, number, revision, position, 0, draft.parent, draft.created_us, draft.updated_us, None)
+
+
+def replace(tx: Transaction, feed: int, kind: str, current: Record, draft: Draft, changed: Collection[str]) -> Record:
+    """Write a record's new content and its change in place of the older one; ``changed`` names the fields."""
+    position = changes.next_position(tx, feed)
+    revision = current.revision + 1
+    fields = encode(field_revisions(current) | dict.fromkeys(changed, revision)).decode()
+    wire = changes.put_wire(position, kind, draft.id, revision, tx.now_us, draft.body)
+    changes.forget(tx, feed, [current.position])
+    changes.append(tx, feed, (position, kind, draft.id, current.number, 0, tx.now_us, wire))
+    tx.run(
+        _UPDATE, revision, position, draft.parent, draft.search, draft.updated_us, fields, feed, kind, draft.id
+    )
+    return current._replace(
+        revision=revision, position=position, parent=draft.parent, updated_us=draft.updated_us, fields=fields
+    )
+
+
+def field_revisions(record: Record) -> dict[str, int]:
+    """At which revision each field last changed; ``*`` stands for the fields that are not named."""
+    if record.fields is None:
+        return {"*": record.revision}
+    revisions: dict[str, int] = msgspec.json.decode(record.fields)
+    return revisions
+
+
+def put_many(
+    tx: Transaction, feed: int, kind: str, drafts: Sequence[Draft], current: Mapping[str, Record]
+) -> tuple[int, int]:
+    """Write many records, each id once; ``current`` holds the rows of those that exist. (inserted, updated)."""
+    if not drafts:
+        return 0, 0
+    at_us, count = tx.now_us, len(drafts)
+    new = [draft for draft in drafts if (row := current.get(draft.id)) is None or row.deleted]
+    number = tx.bump(feed, "number:" + family(kind), len(new)) - len(new)
+    position = changes.next_position(tx, feed, count) - 1
+    log: list[Row] = []
+    rows: list[Row] = []
+    stale: list[int] = []
+    for draft in drafts:
+        position += 1
+        row = current.get(draft.id)
+        if row is None or row.deleted:
+            number += 1
+            mine, revision = number, row.revision + 1 if row else 1
+        else:
+            stale.append(row.position)
+            mine, revision = row.number, row.revision + 1
+        wire = changes.put_wire(position, kind, draft.id, revision, at_us, draft.body)
+        log.append((feed, position, kind, draft.id, mine, 0, at_us, wire))
+        rows.append(
+            (feed, kind, draft.id, mine, revision, position, draft.parent, draft.search, draft.created_us,
+             draft.updated_us)
+        )  # fmt: skip
+    if stale:
+        changes.forget(tx, feed, stale)
+    tx.run_many(changes.INSERT, log)
+    tx.run_many(_UPSERT if current else _INSERT, rows)
+    if new:
+        tx.bump(feed, "live:" + kind, len(new))
+    return len(new), count - len(new)
+
+
+def delete(tx: Transaction, feed: int, kind: str, current: Record) -> Record:
+    """Leave only a tombstone of a live record."""
+    return delete_many(tx, feed, kind, [current])[0]
+
+
+def delete_many(tx: Transaction, feed: int, kind: str, records: Sequence[Record]) -> list[Record]:
+    """Leave only tombstones of these live records, each id once."""
+    if not records:
+        return []
+    position = changes.next_position(tx, feed, len(records))
+    tx.bump(feed, "live:" + kind, -len(records))
+    buried = [
+        record._replace(revision=record.revision + 1, position=position + i, deleted=1, updated_us=tx.now_us)
+        for i, record in enumerate(records)
+    ]
+    changes.forget(tx, feed, [record.position for record in records])
+    tx.run_many(
+        changes.INSERT,
+        [
+            (feed, r.position, kind, r.id, r.number, 1, tx.now_us,
+             changes.delete_wire(r.position, kind, r.id, r.revision, tx.now_us))
+            for r in buried
+        ],
+    )  # fmt: skip
+    tx.run_many(_BURY, [(r.revision, r.position, tx.now_us, feed, kind, r.id) for r in buried])
+    return buried

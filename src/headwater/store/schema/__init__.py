@@ -1,0 +1,1 @@
+"""Numbered SQL files: the schema, one step a file."""
