@@ -1,0 +1,248 @@
+"""Structured log lines on standard error, without secrets, query strings and personal data.
+
+A line holds only what is known to be safe: keys outside `ALLOWED_KEYS` are dropped, keys that name a
+secret show `***`, and an error shows its type and place but never its message. Other libraries' lines go
+through the same filter, without their arguments.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+import threading
+from collections.abc import Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any, TextIO
+
+import structlog
+
+from headwater.base.settings_tree import LogSettings
+
+ALLOWED_KEYS = frozenset(
+    {
+        *("event", "level", "timestamp", "logger", "version", "commit", "python"),
+        *("request_id", "organisation_id", "user_id", "token_id", "device_id", "session_id", "share_id"),
+        *("resource_id", "change_id", "conflict_id", "version_id", "upload_id", "record_id", "pack_id"),
+        *("feed", "kind", "contract", "route", "method", "status", "code", "outcome", "reason", "origin"),
+        *("position", "revision", "head", "floor", "count", "attempt", "migration", "role", "scope"),
+        *("host", "port", "address", "database", "folder", "setting", "job", "signal", "worker", "pid"),
+        *("error_type", "error_cause", "error_code", "errno", "sqlstate", "trace", "dropped"),
+    }
+)
+"""Keys whose values may be written. An id, a count, a name of ours: never what a person wrote."""
+
+NUMBER_ENDINGS = ("_seconds", "_bytes", "_us", "_ms", "_count", "_rows", "_per_second")
+"""Endings of keys that are allowed when the value is a number."""
+
+SECRET_WORDS = ("token", "authorization", "password", "passwd", "secret", "cookie", "api_key")
+"""Words in a key that make its value `***`."""
+
+MASK = "***"
+TEXT_LENGTH_MAX = 300
+
+_QUERY = re.compile(r"\?[^\s\"']*")
+_EMAIL = re.compile(r"[^\s@<>\"'=:,;/]+@[^\s@<>\"']+")
+_USER_INFO = re.compile(r"://[^\s/@]*@")
+_PHONE = re.compile(r"\+\d[\d ()-]{6,}")
+# Sixty-four characters are a token, unless they are the digits of a content hash.
+_CREDENTIAL = re.compile(
+    r"(?i)\b(bearer|basic)\s+\S+|\b(?![0-9a-f]{64}\b)[A-Za-z0-9_-]{64}\b|\beyJ[\w-]+\.[\w.-]+"
+)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+
+_LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+
+
+class Log:
+    """Writes events of one module; an event is a fixed text, and what varies goes into fields.
+
+    It takes no positional arguments, so that nothing can be formatted into the event unseen.
+    """
+
+    __slots__ = ("_name",)
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def debug(self, event: str, /, **fields: object) -> None:
+        """Write a detail that helps to find a fault."""
+        self._write(logging.DEBUG, event, fields)
+
+    def info(self, event: str, /, **fields: object) -> None:
+        """Write that something ordinary happened."""
+        self._write(logging.INFO, event, fields)
+
+    def warning(self, event: str, /, **fields: object) -> None:
+        """Write that something should be looked at."""
+        self._write(logging.WARNING, event, fields)
+
+    def error(self, event: str, /, **fields: object) -> None:
+        """Write that something failed."""
+        self._write(logging.ERROR, event, fields)
+
+    def failure(self, event: str, error: BaseException, /, **fields: object) -> None:
+        """Write that something failed with `error`: its type and place, not its message."""
+        self._write(logging.ERROR, event, {**fields, "exc_info": error})
+
+    def _write(self, level: int, event: str, fields: Mapping[str, object]) -> None:
+        structlog.get_logger().log(level, event, **{**fields, "logger": self._name})
+
+
+def get_log(name: str) -> Log:
+    """The log of a module; `name` is its `__name__`."""
+    return Log(name)
+
+
+@contextmanager
+def request_scope(request_id: str, **ids: str) -> Iterator[None]:
+    """Put the request's id, and other ids, on every line written inside."""
+    with structlog.contextvars.bound_contextvars(request_id=request_id, **ids):
+        yield
+
+
+def configure(settings: LogSettings, stream: TextIO | None = None) -> None:
+    """Set up the log of the whole program; may be called again, the last call holds.
+
+    Lines go to `stream`, or to standard error. Lines of other libraries are written from `warning` on,
+    or all of them when our own level is `debug`.
+    """
+    out = sys.stderr if stream is None else stream
+    is_terminal = out.isatty()
+    form = settings.format or ("console" if is_terminal else "json")
+    renderer: structlog.typing.Processor = structlog.processors.JSONRenderer()
+    if form == "console":
+        renderer = structlog.dev.ConsoleRenderer(colors=is_terminal)
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            keep_safe,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[settings.level]),
+        logger_factory=lambda *_: _LineWriter(out),
+        cache_logger_on_first_use=False,
+    )
+    _take_over_standard_logging(settings)
+
+
+def keep_safe(_logger: object, _method: str, line: MutableMapping[str, Any]) -> dict[str, Any]:
+    """Keep what is safe to write, mask secrets, and count what was dropped under `dropped`."""
+    safe: dict[str, Any] = {}
+    dropped = 0
+    error = _error_of(line.pop("exc_info", None))
+    for key, value in line.items():
+        if key in ALLOWED_KEYS or (key.endswith(NUMBER_ENDINGS) and _is_number(value)):
+            safe[key] = _safe_value(value)
+        elif any(word in key.lower() for word in SECRET_WORDS):
+            # The key itself is ours, but one that came from outside may say more than its word.
+            safe[key if key.isidentifier() and len(key) <= 40 else "secret"] = MASK
+        else:
+            dropped += 1
+    if error is not None:
+        safe.update(_error_fields(error))
+    if dropped:
+        safe["dropped"] = dropped
+    return safe
+
+
+def scrub(text: str) -> str:
+    """Take credentials, query strings, addresses, phone numbers and control characters out of a text."""
+    text = _CONTROL.sub(" ", text[: 4 * TEXT_LENGTH_MAX])
+    text = _CREDENTIAL.sub(MASK, text)
+    text = _USER_INFO.sub("://", text)
+    text = _QUERY.sub("", text)
+    text = _EMAIL.sub(MASK, text)
+    return _PHONE.sub(MASK, text)[:TEXT_LENGTH_MAX]
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float)
+
+
+def _safe_value(value: object) -> object:
+    if value is None or _is_number(value):
+        return value
+    if isinstance(value, str):
+        return scrub(str(value))
+    # A list, a record or an object may hold anything; its type is enough to find the call.
+    return f"<{type(value).__name__}>"
+
+
+def _error_of(exc_info: object) -> BaseException | None:
+    if isinstance(exc_info, BaseException):
+        return exc_info
+    if isinstance(exc_info, tuple):
+        return exc_info[1] if isinstance(exc_info[1], BaseException) else None
+    return sys.exception() if exc_info else None
+
+
+def _error_fields(error: BaseException) -> dict[str, Any]:
+    """Describe an error by type, cause, code and place; its message may quote what a person wrote."""
+    fields: dict[str, Any] = {"error_type": _type_name(error)}
+    cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    if cause is not None:
+        fields["error_cause"] = _type_name(cause)
+    for name in ("error_code", "errno", "sqlstate"):
+        value = getattr(error, name, None)
+        if value is not None:
+            fields[name] = _safe_value(value)
+    if error.__traceback__ is not None:
+        fields["trace"] = " > ".join(_places(error.__traceback__))
+    return fields
+
+
+def _type_name(error: BaseException) -> str:
+    kind = type(error)
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _places(trace: TracebackType | None) -> Iterator[str]:
+    while trace is not None:
+        module = trace.tb_frame.f_globals.get("__name__", "?")
+        yield f"{module}:{trace.tb_lineno}"
+        trace = trace.tb_next
+
+
+class _LineWriter:
+    """Writes whole lines; a log that cannot be written must not fail the work it tells of."""
+
+    _lock = threading.Lock()
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+
+    def msg(self, line: str) -> None:
+        try:
+            with self._lock:
+                self._out.write(line + "\n")
+                self._out.flush()
+        except (OSError, ValueError):
+            return
+
+    debug = info = warning = error = critical = log = msg
+
+
+class _Bridge(logging.Handler):
+    """Hands lines of other libraries to our log, without their arguments."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        # Only the first line of the template: some libraries format whole objects into the rest.
+        template = str(record.msg).partition("\n")[0]
+        level = min(max(record.levelno // 10 * 10, logging.DEBUG), logging.ERROR)
+        structlog.get_logger().log(level, template, logger=record.name, exc_info=record.exc_info)
+
+
+def _take_over_standard_logging(settings: LogSettings) -> None:
+    root = logging.getLogger()
+    for handler in [handler for handler in root.handlers if isinstance(handler, _Bridge)]:
+        root.removeHandler(handler)
+    root.addHandler(_Bridge())
+    root.setLevel(
+        logging.DEBUG if settings.level == "debug" else max(_LEVELS[settings.level], logging.WARNING)
+    )
+    # It prints query strings; our own line per request takes its place.
+    logging.getLogger("uvicorn.access").disabled = True

@@ -1,0 +1,434 @@
+"""The tree of settings: every field with its type, default, range, unit and one sentence.
+
+This file is the one table. `headwater.base.settings` fills the tree from its sources, and
+`docs/settings.md` is generated from it. To add a setting, add one field here and run `make docs`.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from functools import cache
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from urllib.parse import urlsplit
+
+import msgspec
+
+KIB = 1024
+MIB = 1024 * KIB
+GIB = 1024 * MIB
+DAY_SECONDS = 86_400
+
+LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
+
+
+def _say(sentence: str, form: str = "", *, pattern: str | None = None, secret: bool = False) -> msgspec.Meta:
+    """Describe a field that is no number; `form` is its range in words."""
+    return msgspec.Meta(
+        description=sentence, pattern=pattern, extra={"unit": "", "range": form, "secret": secret}
+    )
+
+
+def _count(sentence: str, unit: str, ge: int, le: int) -> msgspec.Meta:
+    """Describe an integer counted in `unit`, from `ge` to `le`, both included."""
+    return msgspec.Meta(
+        description=sentence, ge=ge, le=le, extra={"unit": unit, "range": "", "secret": False}
+    )
+
+
+def _bytes(sentence: str, ge: int, le: int) -> msgspec.Meta:
+    """Describe a size in bytes."""
+    return _count(sentence, "bytes", ge, le)
+
+
+def _seconds(sentence: str, ge: int, le: int) -> msgspec.Meta:
+    """Describe a length of time in whole seconds."""
+    return _count(sentence, "seconds", ge, le)
+
+
+class Field(msgspec.Struct, frozen=True, kw_only=True):
+    """What the tree says about one field; `kind` is its type with its constraints."""
+
+    name: str
+    kind: Any
+    optional: bool
+    default: Any
+    sentence: str
+    unit: str
+    form: str
+    secret: bool
+
+
+@cache
+def fields_of(section: type[msgspec.Struct]) -> tuple[Field, ...]:
+    """Read the fields that a section declares, in their order; a branch of the tree has none itself."""
+    hints = get_type_hints(section, include_extras=True)
+    defaults = {field.name: field.default for field in msgspec.structs.fields(section)}
+    found = []
+    for name, hint in hints.items():
+        kinds = [part for part in (hint, *get_args(hint)) if get_origin(part) is Annotated]
+        if kinds:
+            meta = kinds[0].__metadata__[0]
+            found.append(
+                Field(
+                    name=name,
+                    kind=kinds[0],
+                    optional=hint is not kinds[0],
+                    default=defaults[name],
+                    sentence=meta.description,
+                    unit=meta.extra["unit"],
+                    form=meta.extra["range"] or _form(kinds[0], meta),
+                    secret=meta.extra["secret"],
+                )
+            )
+    return tuple(found)
+
+
+def _form(kind: Any, meta: msgspec.Meta) -> str:
+    """Put the allowed values of a number or a choice in words."""
+    base = get_args(kind)[0]
+    if get_origin(base) is Literal:
+        return ", ".join(f"`{choice}`" for choice in get_args(base))
+    return f"{meta.ge} to {meta.le}"
+
+
+class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One branch of the tree; its text form never shows a secret."""
+
+    def __rich_repr__(self) -> Any:
+        """Yield each field with its value, secrets as `***`."""
+        hidden = {field.name for field in fields_of(type(self)) if field.secret}
+        for field in self.__struct_fields__:
+            value = getattr(self, field)
+            yield field, "***" if field in hidden and value is not None else value
+
+    def __repr__(self) -> str:
+        """Show the fields, secrets as `***`."""
+        return (
+            f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self.__rich_repr__())})"
+        )
+
+
+class ServerSettings(Section, frozen=True, kw_only=True):
+    """Where the server listens and how it ends a connection."""
+
+    host: Annotated[
+        str, _say("Address that the server binds.", "an IP address or a host name", pattern=r"^[^\s/]+$")
+    ] = "127.0.0.1"
+    port: Annotated[int, _count("TCP port; 0 lets the system choose one.", "", 0, 65_535)] = 8484
+    public_url: (
+        Annotated[
+            str,
+            _say(
+                "Address that clients use, when a proxy stands in front.",
+                "`http://` or `https://` with a host, without a path",
+                pattern=r"^https?://[^\s/?#@]+$",
+            ),
+        ]
+        | None
+    ) = None
+    trusted_proxies: Annotated[
+        tuple[str, ...],
+        _say("Proxies whose forwarded headers are believed.", "IP addresses or networks"),
+    ] = ()
+    allowed_hosts: Annotated[
+        tuple[str, ...],
+        _say(
+            "Host names that requests may carry; empty means the loopback names, "
+            "`host` and the host of `public_url`.",
+            "host names without a port",
+        ),
+    ] = ()
+    keep_alive_seconds: Annotated[
+        int, _seconds("How long an idle connection stays open for its next request.", 1, 3600)
+    ] = 75
+    shutdown_seconds: Annotated[
+        int, _seconds("How long a stopping server waits for requests in flight.", 0, 3600)
+    ] = 10
+
+
+class AccessSettings(Section, frozen=True, kw_only=True):
+    """Who may come in without a token, and what first use may create."""
+
+    public_access: Annotated[
+        Literal["loopback", "on", "off"],
+        _say(
+            "Whether the public doors (contacts, cache) answer without a token; "
+            "`loopback`: only on a loopback bind."
+        ),
+    ] = "loopback"
+    provisioning: (
+        Annotated[
+            Literal["open", "closed"],
+            _say(
+                "Whether an unknown organisation or chapter is created on first use; "
+                "unset: open on a loopback bind."
+            ),
+        ]
+        | None
+    ) = None
+    jwt_lifetime_seconds: Annotated[int, _seconds("How long a short-lived JWT is valid.", 30, 900)] = 900
+
+
+class DatabaseSettings(Section, frozen=True, kw_only=True):
+    """Where the log is kept and how it is written."""
+
+    data_folder: Annotated[
+        str, _say("Folder that holds everything the server keeps.", "a path", pattern=r"[^\s]")
+    ] = "headwater-data"
+    url: (
+        Annotated[
+            str,
+            _say(
+                "PostgreSQL database; unset means SQLite in the data folder.",
+                "`postgresql://...`",
+                pattern=r"^postgres(ql)?://",
+                secret=True,
+            ),
+        ]
+        | None
+    ) = None
+    synchronous: Annotated[
+        Literal["full", "normal"],
+        _say("How SQLite syncs a commit; with `normal` a power loss can take acknowledged writes."),
+    ] = "full"
+    wal_limit_bytes: Annotated[
+        int, _bytes("Size of SQLite's WAL at which the writer truncates it.", MIB, 4 * GIB)
+    ] = 64 * MIB
+    writer_batch_requests: Annotated[
+        int, _count("Most requests that one commit takes together.", "requests", 1, 10_000)
+    ] = 256
+    writer_queue_requests: Annotated[
+        int, _count("Most writes that wait; beyond it the server answers 503.", "requests", 1, 1_000_000)
+    ] = 4096
+    reserve_file_bytes: Annotated[
+        int, _bytes("Size of the file that is freed first when the disk is full; 0 means none.", 0, 16 * GIB)
+    ] = 64 * MIB
+    read_threads: Annotated[int, _count("Threads that read the database.", "threads", 1, 64)] = 4
+    statement_seconds: Annotated[int, _seconds("How long one statement may run.", 1, 3600)] = 30
+
+
+class LimitSettings(Section, frozen=True, kw_only=True):
+    """What one request, one token and one address may ask for."""
+
+    body_bytes: Annotated[int, _bytes("Largest request body.", KIB, GIB)] = MIB
+    cache_body_bytes: Annotated[int, _bytes("Largest body of a cache sync.", KIB, GIB)] = 16 * MIB
+    cache_rows: Annotated[int, _count("Most contacts and notes in one cache sync.", "rows", 1, 1_000_000)] = (
+        50_000
+    )
+    header_bytes: Annotated[int, _bytes("Largest request head: line and headers.", KIB, MIB)] = 16 * KIB
+    in_flight_requests: Annotated[
+        int,
+        _count("Most requests at work at once; beyond it the server answers 503.", "requests", 1, 100_000),
+    ] = 256
+    body_seconds_base: Annotated[int, _seconds("Time that every body gets to arrive.", 1, 3600)] = 10
+    body_bytes_per_second: Annotated[
+        int,
+        _count("Slowest rate at which a body may arrive, after the base time.", "bytes per second", KIB, GIB),
+    ] = 64 * KIB
+    json_depth: Annotated[int, _count("Deepest nesting of JSON in a request.", "levels", 4, 256)] = 32
+    rate_token_per_second: Annotated[
+        int, _count("Requests that one token may send, in the long run.", "requests per second", 1, 1_000_000)
+    ] = 1000
+    rate_token_burst: Annotated[
+        int, _count("Requests that one token may send at once after a pause.", "requests", 1, 10_000_000)
+    ] = 5000
+    rate_address_per_second: Annotated[
+        int,
+        _count(
+            "Requests that one address may send without a valid token, in the long run.",
+            "requests per second",
+            1,
+            1_000_000,
+        ),
+    ] = 200
+    rate_address_burst: Annotated[
+        int,
+        _count(
+            "Requests that one address may send at once without a valid token.", "requests", 1, 10_000_000
+        ),
+    ] = 1000
+
+
+class SellSettings(Section, frozen=True, kw_only=True):
+    """The sell door."""
+
+    page_items: Annotated[int, _count("Most items in one page of a queue.", "items", 1, 1000)] = 100
+    session_idle_seconds: Annotated[
+        int, _seconds("How long a session lives without a request.", 60, DAY_SECONDS)
+    ] = 3600
+    sessions_per_account: Annotated[
+        int, _count("Most live sessions of one account.", "sessions", 1, 10_000)
+    ] = 100
+    resource_types: Annotated[
+        tuple[Literal["contact", "note"], ...],
+        _say("Types that devices are sent.", "any of `contact`, `note`"),
+    ] = ("contact", "note")
+
+
+class TerminologySettings(Section, frozen=True, kw_only=True):
+    """The terminology door and its upstreams."""
+
+    ttl_seconds: Annotated[
+        int,
+        _seconds("How long labels stay fresh when a record names no time of its own.", 1, 30 * DAY_SECONDS),
+    ] = 43_200
+    upstream_seconds: Annotated[int, _seconds("How long a fetch from an upstream may take.", 1, 300)] = 10
+    upstream_bytes: Annotated[int, _bytes("Largest answer of an upstream.", KIB, 256 * MIB)] = 4 * MIB
+    retry_base_seconds: Annotated[
+        int, _seconds("Wait after the first failed fetch; each next one doubles it.", 1, 3600)
+    ] = 5
+    retry_max_seconds: Annotated[int, _seconds("Longest wait between two tries.", 1, DAY_SECONDS)] = 900
+    allowed_hosts: Annotated[
+        tuple[str, ...],
+        _say(
+            "Hosts that an upstream may live on; empty means that no upstream may be fetched.",
+            "host names without a port",
+        ),
+    ] = ()
+
+
+class FeedSettings(Section, frozen=True, kw_only=True):
+    """Reading the change log, and forgetting its old part."""
+
+    page_changes: Annotated[int, _count("Most changes in one page.", "changes", 1, 5000)] = 5000
+    wait_seconds_max: Annotated[
+        int, _seconds("Longest wait of a long poll; 0 turns long polls off.", 0, 60)
+    ] = 60
+    retention_seconds: Annotated[
+        int, _seconds("How long changes and tombstones are kept before compaction.", 3600, 3650 * DAY_SECONDS)
+    ] = 90 * DAY_SECONDS
+    compact_every_seconds: Annotated[int, _seconds("Time between two compactions.", 1, 30 * DAY_SECONDS)] = (
+        3600
+    )
+
+
+class FileSettings(Section, frozen=True, kw_only=True):
+    """Uploads, chunks, packs and quotas."""
+
+    upload_idle_seconds: Annotated[
+        int, _seconds("How long an unfinished upload lives without a request.", 60, 30 * DAY_SECONDS)
+    ] = DAY_SECONDS
+    chunk_min_bytes: Annotated[int, _bytes("Smallest chunk that content is cut into.", 4 * KIB, 64 * MIB)] = (
+        256 * KIB
+    )
+    chunk_avg_bytes: Annotated[int, _bytes("Chunk size that cutting aims at.", 4 * KIB, 64 * MIB)] = MIB
+    chunk_max_bytes: Annotated[int, _bytes("Largest chunk that content is cut into.", 4 * KIB, 64 * MIB)] = (
+        4 * MIB
+    )
+    pack_store: (
+        Annotated[
+            str,
+            _say(
+                "Object store for packs; unset means the folder `packs` in the data folder.",
+                "`s3://bucket/prefix`, without credentials",
+                pattern=r"^s3://[^\s/?#@]+(/[^\s?#@]*)?$",
+            ),
+        ]
+        | None
+    ) = None
+    quota_organisation_bytes: (
+        Annotated[int, _bytes("Most bytes that one organisation may keep; unset means no limit.", 0, 2**60)]
+        | None
+    ) = None
+    quota_share_bytes: (
+        Annotated[int, _bytes("Most bytes that one share may keep; unset means no limit.", 0, 2**60)] | None
+    ) = None
+    gc_grace_seconds: Annotated[
+        int, _seconds("Age that an unused pack must reach before it is removed.", 60, 365 * DAY_SECONDS)
+    ] = DAY_SECONDS
+
+
+class SocketSettings(Section, frozen=True, kw_only=True):
+    """WebSockets that nudge devices."""
+
+    limit: Annotated[int, _count("Most open sockets.", "sockets", 0, 1_000_000)] = 1000
+    send_seconds: Annotated[
+        int, _seconds("How long a slow reader may block before its socket is closed.", 1, 300)
+    ] = 5
+    frame_bytes: Annotated[int, _bytes("Largest frame that a client may send.", 128, MIB)] = 4096
+    nudges_per_second: Annotated[
+        int, _count("Most nudges to one socket; those between are merged.", "frames per second", 1, 1000)
+    ] = 4
+
+
+class IdempotencySettings(Section, frozen=True, kw_only=True):
+    """Answers kept for retried requests."""
+
+    keep_seconds: Annotated[
+        int, _seconds("How long an answer is kept for the same Idempotency-Key.", 60, 30 * DAY_SECONDS)
+    ] = DAY_SECONDS
+
+
+class LogSettings(Section, frozen=True, kw_only=True):
+    """Log lines on standard error."""
+
+    level: Annotated[
+        Literal["debug", "info", "warning", "error"], _say("Least serious line that is written.")
+    ] = "info"
+    format: (
+        Annotated[
+            Literal["console", "json"],
+            _say("Form of a line; unset means console on a terminal, else JSON."),
+        ]
+        | None
+    ) = None
+
+
+class Settings(Section, frozen=True, kw_only=True):
+    """Every setting of the server; frozen, and handed down instead of being looked up."""
+
+    server: ServerSettings = ServerSettings()
+    access: AccessSettings = AccessSettings()
+    database: DatabaseSettings = DatabaseSettings()
+    limits: LimitSettings = LimitSettings()
+    sell: SellSettings = SellSettings()
+    terminology: TerminologySettings = TerminologySettings()
+    feed: FeedSettings = FeedSettings()
+    files: FileSettings = FileSettings()
+    sockets: SocketSettings = SocketSettings()
+    idempotency: IdempotencySettings = IdempotencySettings()
+    log: LogSettings = LogSettings()
+
+    @property
+    def is_loopback_bind(self) -> bool:
+        """True when the server can be reached from its own machine only."""
+        return is_loopback(self.server.host)
+
+    @property
+    def answers_without_token(self) -> bool:
+        """True when the public doors answer a caller who has no token.
+
+        Source: `public_access` in docs/contracts, common rules.
+        """
+        access = self.access.public_access
+        return access == "on" or (access == "loopback" and self.is_loopback_bind)
+
+    @property
+    def effective_provisioning(self) -> Literal["open", "closed"]:
+        """What `access.provisioning` comes to: as set, else open on a loopback bind and closed elsewhere."""
+        if self.access.provisioning is not None:
+            return self.access.provisioning
+        return "open" if self.is_loopback_bind else "closed"
+
+    @property
+    def effective_allowed_hosts(self) -> tuple[str, ...]:
+        """Host names that a request may carry, in lower case, without ports and brackets."""
+        if self.server.allowed_hosts:
+            return tuple(host.lower().strip("[]") for host in self.server.allowed_hosts)
+        names = [*LOOPBACK_NAMES, self.server.host.lower().strip("[]")]
+        if self.server.public_url is not None:
+            names.append(urlsplit(self.server.public_url).hostname or "")
+        return tuple(dict.fromkeys(name for name in names if name))
+
+
+def is_loopback(host: str) -> bool:
+    """True for a loopback address and for the name `localhost`; any other name counts as reachable."""
+    bare = host.strip("[]").lower()
+    if bare == "localhost":
+        return True
+    try:
+        address = ipaddress.ip_address(bare)
+    except ValueError:
+        return False
+    mapped = getattr(address, "ipv4_mapped", None)
+    return (mapped or address).is_loopback
