@@ -42,8 +42,8 @@ def out() -> io.StringIO:
 
 def fail_inside() -> None:
     try:
-        {}[CANARY]
-    except KeyError as cause:
+        int(CANARY)
+    except ValueError as cause:
         raise NotFound(CANARY) from cause
 
 
@@ -146,7 +146,7 @@ def test_an_error_shows_type_cause_code_and_place_but_no_message(out: io.StringI
     assert CANARY not in out.getvalue()
     (line,) = lines_of(out)
     assert line["error_type"] == "headwater.base.errors.NotFound"
-    assert line["error_cause"] == "KeyError"
+    assert line["error_cause"] == "ValueError"
     assert line["error_code"] == NotFound.code
     assert "test_log:" in line["trace"]
 
