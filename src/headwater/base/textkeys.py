@@ -1,0 +1,139 @@
+"""Search keys of names and phone numbers, and the syntax check of email addresses.
+
+Text is stored as it was typed; these are the forms that search columns hold. Each function answers the common
+case with one pattern and asks the library that knows the whole rule only about the rest; tests hold the two
+answers equal.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from functools import cache
+from types import ModuleType
+
+EMAIL_MAX_BYTES = 254
+"""Longest address that mail can carry, in bytes. Source: RFC 3696 erratum 1690."""
+
+PHONE_MAX_CHARS = 250
+"""Longer text is no phone number; its digits are taken as they stand."""
+
+_STROKED = str.maketrans(
+    {
+        "ø": "o",
+        "đ": "d",
+        "ł": "l",
+        "ħ": "h",
+        "ŧ": "t",
+        "\u0131": "i",
+        "æ": "ae",
+        "œ": "oe",
+        "ð": "d",
+        "þ": "th",
+    }
+)
+"""Letters that Unicode does not decompose, but that people leave the stroke off when they search."""
+
+_ATOM = r"[A-Za-z0-9_!#$%&'*+\-/=?^`{|}~]++"
+_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_PLAIN_EMAIL = re.compile(
+    rf"{_ATOM}(?:\.{_ATOM})*+@(?!.*--)(?:{_LABEL}\.)+(?=.{{1,63}}\Z)(?:[A-Za-z0-9-]*[A-Za-z0-9])?(?<=[A-Za-z])\Z"
+)
+
+_PLAIN_INTERNATIONAL = re.compile(
+    # "+", a country code, and a first digit that no numbering plan takes for a trunk prefix; countries whose
+    # plans rewrite numbers in other ways are left to the library.
+    r"\+(?:1[ .-]?[2-9]|7[ .-]?[1-79]"
+    r"|(?!54|55|86)(?:2[07]|3[0-469]|4[013-9]|5[1-8]|6[0-6]|8[1246]|9[0-58])[ .-]?[1-9]"
+    r"|(?!261|298|352|37[058]|506|672|692|993)"
+    r"(?:2[1-689]|3[578]|42|5[09]|6[7-9]|8[03578]|9[679])[0-9][ .-]?[1-9])"
+    r"[0-9 .-]*"
+)
+_NOT_DIGIT = re.compile(r"[^0-9]+")
+_PLAIN_NORWEGIAN = re.compile(r"[2-9][0-9]{7}")
+
+
+class _FoldedChars(dict[int, str]):
+    """Code point to folded text, worked out when first met; NFKD and case folding both go char by char."""
+
+    def __missing__(self, code_point: int) -> str:
+        decomposed = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", chr(code_point)).casefold())
+        folded = "".join([char for char in decomposed if not unicodedata.combining(char)]).translate(_STROKED)
+        if len(self) < _FOLDED_CHARS_KEPT:
+            self[code_point] = folded
+        return folded
+
+
+_FOLDED_CHARS_KEPT = 20_000
+_FOLDED_CHARS = _FoldedChars()
+
+
+def fold(text: str) -> str:
+    """Text as search compares it: case, accents and strokes gone (``Bjørn ÅS`` becomes ``bjorn as``).
+
+    Folding twice changes nothing, and the fold of a beginning is the beginning of the fold: prefixes can be
+    searched. Source: Unicode 3.13 (NFKD, case folding), combining marks left out.
+    """
+    return text.lower() if text.isascii() else text.translate(_FOLDED_CHARS)
+
+
+def check_email(text: str) -> str | None:
+    """Why this is no email address, as a sentence; None when its syntax is sound.
+
+    No name server is asked, and names reserved for tests and local networks (``.test``, ``.local``) are fine.
+    A domain needs a dot; quoted local parts and addresses in brackets are refused.
+    Source: RFC 5321, RFC 6531.
+    """
+    if len(text) <= EMAIL_MAX_BYTES and _PLAIN_EMAIL.match(text):
+        return None
+    if len(text) > EMAIL_MAX_BYTES:
+        return f"an email address has at most {EMAIL_MAX_BYTES} bytes"
+    library = _email_library()
+    try:
+        library.validate_email(text, check_deliverability=False)
+    except library.EmailNotValidError as failure:
+        return str(failure)
+    return None
+
+
+@cache
+def _email_library() -> ModuleType:
+    import email_validator  # noqa: PLC0415 - its rules are needed for unusual addresses only
+
+    # The library's own switch for this: whether mail could be delivered is not the question here.
+    email_validator.SPECIAL_USE_DOMAIN_NAMES.clear()
+    return email_validator
+
+
+def phone_digits(text: str, region: str = "NO") -> str | None:
+    """The digits that identify a phone number, country code first (``906 78 901`` becomes ``4790678901``).
+
+    ``region`` is the ISO 3166 code of the country whose numbers come without a country code. Extensions are
+    left out, letters of ``1-800-FLOWERS`` read as digits. What no numbering plan knows gives its bare digits;
+    None without any digit.
+    """
+    if _PLAIN_INTERNATIONAL.fullmatch(text):
+        return _NOT_DIGIT.sub("", text)
+    if region == "NO" and text.isascii():
+        bare = text.replace(" ", "")
+        if _PLAIN_NORWEGIAN.fullmatch(bare):
+            return "47" + bare
+    return _parsed_phone(text, region)
+
+
+def _parsed_phone(text: str, region: str) -> str | None:
+    if len(text) <= PHONE_MAX_CHARS:
+        library = _phone_library()
+        try:
+            number = library.parse(text, region)
+            return str(library.format_number(number, library.PhoneNumberFormat.E164)).removeprefix("+")
+        except library.NumberParseException:
+            pass
+    return "".join([str(unicodedata.decimal(char)) for char in text if char.isdecimal()]) or None
+
+
+@cache
+def _phone_library() -> ModuleType:
+    import phonenumbers  # noqa: PLC0415 - 10 MB of numbering plans, needed for unusual numbers only
+
+    return phonenumbers
