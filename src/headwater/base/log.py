@@ -47,9 +47,7 @@ _EMAIL = re.compile(r"[^\s@<>\"'=:,;/]+@[^\s@<>\"']+")
 _USER_INFO = re.compile(r"://[^\s/@]*@")
 _PHONE = re.compile(r"\+\d[\d ()-]{6,}")
 # Sixty-four characters are a token, unless they are the digits of a content hash.
-_CREDENTIAL = re.compile(
-    r"(?i)\b(bearer|basic)\s+\S+|\b(?![0-9a-f]{64}\b)[A-Za-z0-9_-]{64}\b|\beyJ[\w-]+\.[\w.-]+"
-)
+_CREDENTIAL = re.compile(r"(?i)\b(bearer|basic)\s+\S+|\b(?![0-9a-f]{64}\b)[A-Za-z0-9_-]{64}\b|\beyJ[\w-]+\.[\w.-]+")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
@@ -241,8 +239,6 @@ def _take_over_standard_logging(settings: LogSettings) -> None:
     for handler in [handler for handler in root.handlers if isinstance(handler, _Bridge)]:
         root.removeHandler(handler)
     root.addHandler(_Bridge())
-    root.setLevel(
-        logging.DEBUG if settings.level == "debug" else max(_LEVELS[settings.level], logging.WARNING)
-    )
+    root.setLevel(logging.DEBUG if settings.level == "debug" else max(_LEVELS[settings.level], logging.WARNING))
     # It prints query strings; our own line per request takes its place.
     logging.getLogger("uvicorn.access").disabled = True

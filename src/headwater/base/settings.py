@@ -202,16 +202,13 @@ def _flags(flags: Mapping[str, str], problems: list[str]) -> Iterator[tuple[str,
         elif specs[name].field.secret and _has_password(text):
             # Other users of the machine can read a command line.
             problems.append(
-                f"{name} on the command line holds a password: "
-                f"give it in {specs[name].environment} or in a file"
+                f"{name} on the command line holds a password: give it in {specs[name].environment} or in a file"
             )
         else:
             yield name, _Given(text, f"flag --{name}", is_text=True)
 
 
-def _file(
-    config: Path | None, outer: Mapping[str, _Given], problems: list[str]
-) -> Iterator[tuple[str, _Given]]:
+def _file(config: Path | None, outer: Mapping[str, _Given], problems: list[str]) -> Iterator[tuple[str, _Given]]:
     specs = {spec.name: spec for spec in table()}
     path = config or _data_folder(outer, specs[_DATA_FOLDER]) / FILE_NAME
     if config is None and not path.exists():

@@ -23,16 +23,12 @@ LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 
 def _say(sentence: str, form: str = "", *, pattern: str | None = None, secret: bool = False) -> msgspec.Meta:
     """Describe a field that is no number; `form` is its range in words."""
-    return msgspec.Meta(
-        description=sentence, pattern=pattern, extra={"unit": "", "range": form, "secret": secret}
-    )
+    return msgspec.Meta(description=sentence, pattern=pattern, extra={"unit": "", "range": form, "secret": secret})
 
 
 def _count(sentence: str, unit: str, ge: int, le: int) -> msgspec.Meta:
     """Describe an integer counted in `unit`, from `ge` to `le`, both included."""
-    return msgspec.Meta(
-        description=sentence, ge=ge, le=le, extra={"unit": unit, "range": "", "secret": False}
-    )
+    return msgspec.Meta(description=sentence, ge=ge, le=le, extra={"unit": unit, "range": "", "secret": False})
 
 
 def _bytes(sentence: str, ge: int, le: int) -> msgspec.Meta:
@@ -103,9 +99,7 @@ class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     def __repr__(self) -> str:
         """Show the fields, secrets as `***`."""
-        return (
-            f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self.__rich_repr__())})"
-        )
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self.__rich_repr__())})"
 
 
 class ServerSettings(Section, frozen=True, kw_only=True):
@@ -133,17 +127,14 @@ class ServerSettings(Section, frozen=True, kw_only=True):
     allowed_hosts: Annotated[
         tuple[str, ...],
         _say(
-            "Host names that requests may carry; empty means the loopback names, "
-            "`host` and the host of `public_url`.",
+            "Host names that requests may carry; empty means the loopback names, `host` and the host of `public_url`.",
             "host names without a port",
         ),
     ] = ()
     keep_alive_seconds: Annotated[
         int, _seconds("How long an idle connection stays open for its next request.", 1, 3600)
     ] = 75
-    shutdown_seconds: Annotated[
-        int, _seconds("How long a stopping server waits for requests in flight.", 0, 3600)
-    ] = 10
+    shutdown_seconds: Annotated[int, _seconds("How long a stopping server waits for requests in flight.", 0, 3600)] = 10
 
 
 class AccessSettings(Section, frozen=True, kw_only=True):
@@ -151,18 +142,12 @@ class AccessSettings(Section, frozen=True, kw_only=True):
 
     public_access: Annotated[
         Literal["loopback", "on", "off"],
-        _say(
-            "Whether the public doors (contacts, cache) answer without a token; "
-            "`loopback`: only on a loopback bind."
-        ),
+        _say("Whether the public doors (contacts, cache) answer without a token; `loopback`: only on a loopback bind."),
     ] = "loopback"
     provisioning: (
         Annotated[
             Literal["open", "closed"],
-            _say(
-                "Whether an unknown organisation or chapter is created on first use; "
-                "unset: open on a loopback bind."
-            ),
+            _say("Whether an unknown organisation or chapter is created on first use; unset: open on a loopback bind."),
         ]
         | None
     ) = None
@@ -172,9 +157,9 @@ class AccessSettings(Section, frozen=True, kw_only=True):
 class DatabaseSettings(Section, frozen=True, kw_only=True):
     """Where the log is kept and how it is written."""
 
-    data_folder: Annotated[
-        str, _say("Folder that holds everything the server keeps.", "a path", pattern=r"[^\s]")
-    ] = "headwater-data"
+    data_folder: Annotated[str, _say("Folder that holds everything the server keeps.", "a path", pattern=r"[^\s]")] = (
+        "headwater-data"
+    )
     url: (
         Annotated[
             str,
@@ -191,9 +176,9 @@ class DatabaseSettings(Section, frozen=True, kw_only=True):
         Literal["full", "normal"],
         _say("How SQLite syncs a commit; with `normal` a power loss can take acknowledged writes."),
     ] = "full"
-    wal_limit_bytes: Annotated[
-        int, _bytes("Size of SQLite's WAL at which the writer truncates it.", MIB, 4 * GIB)
-    ] = 64 * MIB
+    wal_limit_bytes: Annotated[int, _bytes("Size of SQLite's WAL at which the writer truncates it.", MIB, 4 * GIB)] = (
+        64 * MIB
+    )
     writer_batch_requests: Annotated[
         int, _count("Most requests that one commit takes together.", "requests", 1, 10_000)
     ] = 256
@@ -212,9 +197,7 @@ class LimitSettings(Section, frozen=True, kw_only=True):
 
     body_bytes: Annotated[int, _bytes("Largest request body.", KIB, GIB)] = MIB
     cache_body_bytes: Annotated[int, _bytes("Largest body of a cache sync.", KIB, GIB)] = 16 * MIB
-    cache_rows: Annotated[int, _count("Most contacts and notes in one cache sync.", "rows", 1, 1_000_000)] = (
-        50_000
-    )
+    cache_rows: Annotated[int, _count("Most contacts and notes in one cache sync.", "rows", 1, 1_000_000)] = 50_000
     header_bytes: Annotated[int, _bytes("Largest request head: line and headers.", KIB, MIB)] = 16 * KIB
     in_flight_requests: Annotated[
         int,
@@ -243,9 +226,7 @@ class LimitSettings(Section, frozen=True, kw_only=True):
     ] = 200
     rate_address_burst: Annotated[
         int,
-        _count(
-            "Requests that one address may send at once without a valid token.", "requests", 1, 10_000_000
-        ),
+        _count("Requests that one address may send at once without a valid token.", "requests", 1, 10_000_000),
     ] = 1000
 
 
@@ -253,12 +234,10 @@ class SellSettings(Section, frozen=True, kw_only=True):
     """The sell door."""
 
     page_items: Annotated[int, _count("Most items in one page of a queue.", "items", 1, 1000)] = 100
-    session_idle_seconds: Annotated[
-        int, _seconds("How long a session lives without a request.", 60, DAY_SECONDS)
-    ] = 3600
-    sessions_per_account: Annotated[
-        int, _count("Most live sessions of one account.", "sessions", 1, 10_000)
-    ] = 100
+    session_idle_seconds: Annotated[int, _seconds("How long a session lives without a request.", 60, DAY_SECONDS)] = (
+        3600
+    )
+    sessions_per_account: Annotated[int, _count("Most live sessions of one account.", "sessions", 1, 10_000)] = 100
     resource_types: Annotated[
         tuple[Literal["contact", "note"], ...],
         _say("Types that devices are sent.", "any of `contact`, `note`"),
@@ -291,15 +270,11 @@ class FeedSettings(Section, frozen=True, kw_only=True):
     """Reading the change log, and forgetting its old part."""
 
     page_changes: Annotated[int, _count("Most changes in one page.", "changes", 1, 5000)] = 5000
-    wait_seconds_max: Annotated[
-        int, _seconds("Longest wait of a long poll; 0 turns long polls off.", 0, 60)
-    ] = 60
+    wait_seconds_max: Annotated[int, _seconds("Longest wait of a long poll; 0 turns long polls off.", 0, 60)] = 60
     retention_seconds: Annotated[
         int, _seconds("How long changes and tombstones are kept before compaction.", 3600, 3650 * DAY_SECONDS)
     ] = 90 * DAY_SECONDS
-    compact_every_seconds: Annotated[int, _seconds("Time between two compactions.", 1, 30 * DAY_SECONDS)] = (
-        3600
-    )
+    compact_every_seconds: Annotated[int, _seconds("Time between two compactions.", 1, 30 * DAY_SECONDS)] = 3600
 
 
 class FileSettings(Section, frozen=True, kw_only=True):
@@ -308,13 +283,9 @@ class FileSettings(Section, frozen=True, kw_only=True):
     upload_idle_seconds: Annotated[
         int, _seconds("How long an unfinished upload lives without a request.", 60, 30 * DAY_SECONDS)
     ] = DAY_SECONDS
-    chunk_min_bytes: Annotated[int, _bytes("Smallest chunk that content is cut into.", 4 * KIB, 64 * MIB)] = (
-        256 * KIB
-    )
+    chunk_min_bytes: Annotated[int, _bytes("Smallest chunk that content is cut into.", 4 * KIB, 64 * MIB)] = 256 * KIB
     chunk_avg_bytes: Annotated[int, _bytes("Chunk size that cutting aims at.", 4 * KIB, 64 * MIB)] = MIB
-    chunk_max_bytes: Annotated[int, _bytes("Largest chunk that content is cut into.", 4 * KIB, 64 * MIB)] = (
-        4 * MIB
-    )
+    chunk_max_bytes: Annotated[int, _bytes("Largest chunk that content is cut into.", 4 * KIB, 64 * MIB)] = 4 * MIB
     pack_store: (
         Annotated[
             str,
@@ -327,8 +298,7 @@ class FileSettings(Section, frozen=True, kw_only=True):
         | None
     ) = None
     quota_organisation_bytes: (
-        Annotated[int, _bytes("Most bytes that one organisation may keep; unset means no limit.", 0, 2**60)]
-        | None
+        Annotated[int, _bytes("Most bytes that one organisation may keep; unset means no limit.", 0, 2**60)] | None
     ) = None
     quota_share_bytes: (
         Annotated[int, _bytes("Most bytes that one share may keep; unset means no limit.", 0, 2**60)] | None
@@ -342,9 +312,7 @@ class SocketSettings(Section, frozen=True, kw_only=True):
     """WebSockets that nudge devices."""
 
     limit: Annotated[int, _count("Most open sockets.", "sockets", 0, 1_000_000)] = 1000
-    send_seconds: Annotated[
-        int, _seconds("How long a slow reader may block before its socket is closed.", 1, 300)
-    ] = 5
+    send_seconds: Annotated[int, _seconds("How long a slow reader may block before its socket is closed.", 1, 300)] = 5
     frame_bytes: Annotated[int, _bytes("Largest frame that a client may send.", 128, MIB)] = 4096
     nudges_per_second: Annotated[
         int, _count("Most nudges to one socket; those between are merged.", "frames per second", 1, 1000)
@@ -362,9 +330,7 @@ class IdempotencySettings(Section, frozen=True, kw_only=True):
 class LogSettings(Section, frozen=True, kw_only=True):
     """Log lines on standard error."""
 
-    level: Annotated[
-        Literal["debug", "info", "warning", "error"], _say("Least serious line that is written.")
-    ] = "info"
+    level: Annotated[Literal["debug", "info", "warning", "error"], _say("Least serious line that is written.")] = "info"
     format: (
         Annotated[
             Literal["console", "json"],

@@ -12,17 +12,17 @@ from typing import NamedTuple
 from headwater.base.wire import encode, format_seconds
 from headwater.store.database import Transaction
 
-INSERT = (
-    "INSERT INTO changes (feed, position, kind, id, number, deleted, at_us, wire) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
-)
+INSERT = "INSERT INTO changes (feed, position, kind, id, number, deleted, at_us, wire) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 _BODY = b',"body":'
-_PAGE = "SELECT position, wire FROM changes WHERE feed = ? AND position > ? AND position <= ?{} ORDER BY position LIMIT ?"
+_PAGE = (
+    "SELECT position, wire FROM changes WHERE feed = ? AND position > ? AND position <= ?{} ORDER BY position LIMIT ?"
+)
 
 
 class Page(NamedTuple):
     """Wire bytes of consecutive changes, joined with commas, and the position of the last."""
 
-    count: int
+    size: int
     last: int
     wires: bytes
 
@@ -66,9 +66,16 @@ def forget(tx: Transaction, feed: int, positions: Sequence[int]) -> None:
 
 
 def page(
-    tx: Transaction, feed: int, after: int, upto: int, limit: int, *, live_only: bool = False, kinds: Sequence[str] = ()
+    tx: Transaction,
+    feed: int,
+    after: int,
+    upto: int,
+    limit: int,
+    *,
+    live_only: bool = False,
+    kinds: Sequence[str] = (),
 ) -> Page:
-    """At most ``limit`` changes with ``after`` < position <= ``upto``, in order; ``live_only`` leaves tombstones out."""
+    """At most ``limit`` changes with ``after`` < position <= ``upto``; ``live_only`` leaves tombstones out."""
     where = " AND deleted = 0" if live_only else ""
     if kinds:
         where += f" AND kind IN ({','.join('?' * len(kinds))})"

@@ -142,6 +142,9 @@ class Database(Protocol):
     def read_now(self, work: Work[Result]) -> Result:
         """The same as ``read`` for callers without an event loop, on the caller's thread."""
 
+    def glance(self, sql: str, *params: Any) -> Row | None:
+        """The first row of one committed read, outside any transaction; only where ``embedded``."""
+
     def version(self) -> int | None:
         """A number that changes with every commit by anybody; None where asking would cost a round trip."""
 

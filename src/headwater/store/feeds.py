@@ -30,7 +30,7 @@ def find(tx: Transaction, name: str) -> int | None:
 def read(tx: Transaction, feed: int) -> Feed | None:
     """What is fixed about a feed, or None."""
     row = tx.row("SELECT feed, name, organisation, history FROM feeds WHERE feed = ?", feed)
-    return row and Feed(row[0], row[1], row[2], bool(row[3]))
+    return None if row is None else Feed(row[0], row[1], row[2], bool(row[3]))
 
 
 def create(tx: Transaction, name: str, organisation: str, *, history: bool) -> int:

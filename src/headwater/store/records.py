@@ -66,7 +66,7 @@ def family(kind: str) -> str:
 
 
 def search_text(terms: Collection[str]) -> str:
-    """The search column of folded terms: each stands after a line feed, so that a prefix is ``\\n`` + what is typed."""
+    """The search column of folded terms: a line feed before each, so that a prefix is a line feed + what is typed."""
     return "".join("\n" + term for term in dict.fromkeys(terms) if term)
 
 
@@ -135,7 +135,16 @@ def replace(tx: Transaction, feed: int, kind: str, current: Record, draft: Draft
     changes.forget(tx, feed, [current.position])
     changes.append(tx, feed, (position, kind, draft.id, current.number, 0, tx.now_us, wire))
     tx.run(
-        _UPDATE, revision, position, draft.parent, draft.search, draft.updated_us, fields, feed, kind, draft.id
+        _UPDATE,
+        revision,
+        position,
+        draft.parent,
+        draft.search,
+        draft.updated_us,
+        fields,
+        feed,
+        kind,
+        draft.id,
     )
     return current._replace(
         revision=revision, position=position, parent=draft.parent, updated_us=draft.updated_us, fields=fields

@@ -180,17 +180,17 @@ class GroupWriter:
                 transaction.wrote = False
                 try:
                     item.result = item.work(transaction)
-                except Exception as failure:
+                except Exception as failure:  # noqa: BLE001 - it is handed to the caller
                     item.failure = session.translate(failure)
                     if transaction.wrote or item.failure is not failure:
                         session.roll_back()
                         return {} if alone else None
             transaction.flush_counters()
             session.commit()
-            return transaction.moved
-        except Exception as failure:
+        except Exception as failure:  # noqa: BLE001 - it is handed to every caller of the group
             self._fail(items, session.translate(failure))
             return {} if alone or self._failed is not None else None
+        return transaction.moved
 
     def _fail(self, items: list[_Item], failure: Exception) -> None:
         """A failed begin or commit: nothing of the group is kept; a failed fsync ends all writing."""

@@ -100,9 +100,7 @@ def test_an_unknown_flag_stops_the_start() -> None:
 
 
 def test_all_problems_are_told_at_once() -> None:
-    problems = problems_of(
-        {"server.port": "99999", "log.level": "loud"}, environ={**HOME, "HEADWATER_X": "1"}
-    )
+    problems = problems_of({"server.port": "99999", "log.level": "loud"}, environ={**HOME, "HEADWATER_X": "1"})
     assert len(problems) == 3
     assert "server.port (flag --server.port): '99999' is not allowed; give 0 to 65535" in problems
     assert isinstance(SettingsInvalid(*problems), HeadwaterError)
@@ -252,11 +250,7 @@ def test_every_setting_has_a_sentence_a_range_and_a_default_inside_it(tmp_path: 
         assert spec.field.sentence.endswith("."), spec.name
         assert spec.field.form, spec.name
         if spec.field.default is not None and spec.name != "database.data_folder":
-            text = (
-                ",".join(spec.field.default)
-                if isinstance(spec.field.default, tuple)
-                else str(spec.field.default)
-            )
+            text = ",".join(spec.field.default) if isinstance(spec.field.default, tuple) else str(spec.field.default)
             load({spec.name: text}, environ=in_folder(tmp_path))
 
 

@@ -110,9 +110,7 @@ def library_says(text: str) -> bool:
 
 
 _ALMOST_EMAIL = st.lists(
-    st.sampled_from(
-        ["a", "B", "0", ".", "-", "--", "@", "xn--", "_", "+", "'", " ", "\n", "no", "é", '"', "b" * 60]
-    ),
+    st.sampled_from(["a", "B", "0", ".", "-", "--", "@", "xn--", "_", "+", "'", " ", "\n", "no", "é", '"', "b" * 60]),
     max_size=14,
 ).map("".join)
 

@@ -1,0 +1,1 @@
+"""Contact Detail Repository: contacts, their chapters, and how both are imported and exported."""

@@ -1,0 +1,120 @@
+"""The contacts door: reads the request's shape, calls a rule, writes the answer's shape; decides nothing.
+
+Source: contacts contract, all endpoints.
+"""
+
+from __future__ import annotations
+
+from headwater.base.errors import NotFound
+from headwater.base.wire import parse_time
+from headwater.contracts.contacts import queries, rules, shapes
+from headwater.contracts.contacts.queries import Wanted
+from headwater.store import records
+from headwater.store.database import Transaction
+from headwater.web import etags, reply
+from headwater.web.call import Call
+from headwater.web.paging import link, pagination, paging
+from headwater.web.reply import Header, Reply
+from headwater.web.services import Services
+from headwater.web.tenancy import feed_to_write, feeds_in_sight
+
+
+class ContactsDoor:
+    """The handlers of ``/api/v1/contacts``."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    async def list(self, call: Call) -> Reply:
+        """GET: a page of contacts by id, filtered by ``q``, ``chapter_id`` and ``updated_since``."""
+        asked = paging(call.query)
+        since = call.query.get("updated_since")
+        wanted = Wanted(
+            (),
+            text=call.query.get("q", ""),
+            chapter_id=call.query.get("chapter_id"),
+            updated_since_us=None if since is None else parse_time(since, "updated_since"),
+            limit=asked.limit,
+            offset=asked.offset,
+        )
+
+        def work(tx: Transaction) -> tuple[bytes, int]:
+            return queries.page(tx, wanted._replace(feeds=feeds_in_sight(tx, call)))
+
+        data, total = await call.read(work, slow=True)
+        body = b'{"data":[%b],"pagination":%b}' % (data, pagination(asked, total))
+        return reply.json_bytes(body, headers=(link(call.path, call.query, asked, total),))
+
+    async def get(self, call: Call) -> Reply:
+        """GET /{id}: one contact with its ETag; 304 when If-None-Match names it."""
+        id = call.params["id"]
+
+        def work(tx: Transaction) -> tuple[int, bytes]:
+            return rules.show(tx, _feed(tx, call, id), id)
+
+        revision, body = await call.read(work)
+        tag = etags.etag(id, revision)
+        given = call.header(b"if-none-match")
+        if given is not None and etags.matches(given, tag, weak=True):
+            return reply.empty(304, (_etag(tag),))
+        return reply.json_bytes(body, headers=(_etag(tag),))
+
+    async def create(self, call: Call) -> Reply:
+        """POST: a new contact; 201."""
+        fields = call.decoded(shapes.read_fields)
+
+        def work(tx: Transaction) -> rules.Stored:
+            return rules.create(tx, feed_to_write(tx, call), fields)
+
+        return await call.act(work, lambda stored: _shown(stored, 201))
+
+    async def update(self, call: Call) -> Reply:
+        """PUT and PATCH /{id}: merge the given fields; 200."""
+        id, fields = call.params["id"], call.decoded(shapes.read_fields)
+
+        def work(tx: Transaction) -> rules.Stored:
+            feed = _feed(tx, call, id)
+            return rules.update(tx, feed, id, fields, _expected(tx, feed, call, id))
+
+        return _shown(await call.write(work), 200)
+
+    async def delete(self, call: Call) -> Reply:
+        """DELETE /{id}: leave a tombstone; 200 with the answer's body."""
+        id = call.params["id"]
+
+        def work(tx: Transaction) -> int:
+            feed = _feed(tx, call, id)
+            return rules.delete(tx, feed, id, _expected(tx, feed, call, id))
+
+        return reply.json_bytes(shapes.deleted(id, await call.write(work)))
+
+
+def _feed(tx: Transaction, call: Call, id: str) -> int:
+    """The feed of a contact that the caller may see. Raises: NotFound."""
+    feed = queries.feed_of_contact(tx, id, feeds_in_sight(tx, call))
+    if feed is None:
+        raise NotFound(f"no contact {id!r}")
+    return feed
+
+
+def _expected(tx: Transaction, feed: int, call: Call, id: str) -> int | None:
+    """The present revision after If-Match was held against it; None without If-Match."""
+    given = call.header(b"if-match")
+    if given is None:
+        return None
+    current = records.find(tx, feed, rules.KIND, id)
+    revision = current.revision if current else 0
+    etags.require(given, etags.etag(id, revision))
+    return revision
+
+
+def _shown(stored: rules.Stored, status: int) -> Reply:
+    contact_id = shapes.id_of(stored.body)
+    headers: tuple[Header, ...] = (_etag(etags.etag(contact_id, stored.revision)),)
+    if status == 201:
+        headers += ((b"location", b"/api/v1/contacts/" + contact_id.encode()),)
+    return reply.json_bytes(stored.body, status, headers)
+
+
+def _etag(tag: str) -> Header:
+    return b"etag", tag.encode("utf-8")

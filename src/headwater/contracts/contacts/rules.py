@@ -1,0 +1,140 @@
+"""The decisions of the contacts contract: what a valid contact is, and how one is made, changed and deleted.
+
+Every function takes a transaction and the feed of the organisation; none knows HTTP.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+from typing import Any, NamedTuple
+
+from msgspec import UNSET
+
+from headwater.base.errors import Invalid, NotFound, PreconditionFailed
+from headwater.base.ids import contact_id
+from headwater.base.shape import FieldError
+from headwater.base.textkeys import check_email, fold, phone_digits
+from headwater.base.wire import encode, format_seconds
+from headwater.contracts.contacts.shapes import FIELDS, Contact, ContactFields, read_contact
+from headwater.store import records
+from headwater.store.database import Transaction
+from headwater.store.records import Draft, Record
+
+KIND = "contact"
+"""The kind of a contact in the log."""
+
+
+class Stored(NamedTuple):
+    """A contact's revision and its JSON."""
+
+    revision: int
+    body: bytes
+
+
+def create(tx: Transaction, feed: int, fields: ContactFields) -> Stored:
+    """Make a contact. Raises: Invalid (no name, bad email, impossible date)."""
+    given = {name: value for name in FIELDS if (value := getattr(fields, name)) is not UNSET}
+    check(given)
+    if not (given.get("first_name") or "").strip() and not (given.get("last_name") or "").strip():
+        detail = "a contact needs a first or a last name"
+        raise Invalid(detail, fields=(FieldError("first_name", "missing", detail),))
+    at = format_seconds(tx.now_us)
+    values: dict[str, Any] = dict.fromkeys(FIELDS) | given
+    contact = Contact(contact_id=contact_id(tx.mint(KIND)[0]), created_at=at, updated_at=at, **values)
+    draft = _draft(contact, tx.now_us, tx.now_us)
+    record = records.create(tx, feed, KIND, draft)
+    return Stored(record.revision, draft.body)
+
+
+def update(tx: Transaction, feed: int, id: str, fields: ContactFields, expected: int | None = None) -> Stored:
+    """Merge the given fields into a contact: absent keeps, null clears. An empty or unchanging update writes nothing.
+
+    Raises: NotFound, Invalid, PreconditionFailed (``expected`` is not the present revision).
+    """
+    current, contact = read(tx, feed, id)
+    _expect(current, expected)
+    given = {name: value for name in FIELDS if (value := getattr(fields, name)) is not UNSET}
+    check(given)
+    changed = [name for name, value in given.items() if value != getattr(contact, name)]
+    for name in changed:
+        setattr(contact, name, given[name])
+    if not (contact.first_name or "").strip() and not (contact.last_name or "").strip():
+        detail = "a contact keeps a first or a last name"
+        raise Invalid(detail, fields=(FieldError(changed[0], "blank", detail),))
+    if not changed:
+        return Stored(current.revision, encode(contact))
+    return write(tx, feed, current, contact, changed)
+
+
+def write(tx: Transaction, feed: int, current: Record, contact: Contact, changed: list[str]) -> Stored:
+    """Store a changed contact with the present time; ``changed`` names the fields that differ."""
+    contact.updated_at = format_seconds(tx.now_us)
+    draft = _draft(contact, current.created_us, tx.now_us)
+    record = records.replace(tx, feed, KIND, current, draft, changed)
+    return Stored(record.revision, draft.body)
+
+
+def delete(tx: Transaction, feed: int, id: str, expected: int | None = None) -> int:
+    """Leave only a contact's tombstone; the instant of the deletion. Raises: NotFound, PreconditionFailed."""
+    current = records.find(tx, feed, KIND, id)
+    if current is None or current.deleted:
+        raise NotFound(f"no contact {id!r}")
+    _expect(current, expected)
+    records.delete(tx, feed, KIND, current)
+    tx.run("DELETE FROM affiliations WHERE feed = ? AND contact_id = ?", feed, id)
+    return tx.now_us
+
+
+def read(tx: Transaction, feed: int, id: str) -> tuple[Record, Contact]:
+    """A contact with its row. Raises: NotFound."""
+    current = records.find(tx, feed, KIND, id)
+    found = records.body(tx, feed, KIND, id)
+    if current is None or found is None:
+        raise NotFound(f"no contact {id!r}")
+    return current, read_contact.decode(found[1])
+
+
+def show(tx: Transaction, feed: int, id: str) -> Stored:
+    """A contact as it is shown. Raises: NotFound."""
+    found = records.body(tx, feed, KIND, id)
+    if found is None:
+        raise NotFound(f"no contact {id!r}")
+    return Stored(*found)
+
+
+def check(given: Mapping[str, Any]) -> None:
+    """Hold the given values against what a contact may have. Raises: Invalid naming every wrong field."""
+    wrong: list[FieldError] = []
+    email = given.get("email")
+    if email is not None and (reason := check_email(email)) is not None:
+        wrong.append(FieldError("email", "incorrect_value", reason))
+    born = given.get("date_of_birth")
+    if born is not None and not _is_date(born):
+        wrong.append(FieldError("date_of_birth", "incorrect_value", "there is no such date"))
+    if wrong:
+        raise Invalid("; ".join(f"{field.field}: {field.detail}" for field in wrong), fields=tuple(wrong))
+
+
+def search_terms(contact: Contact) -> str:
+    """The folded terms by which a contact is found: names, email, phone digits."""
+    first, last = fold(contact.first_name or ""), fold(contact.last_name or "")
+    phone = (phone_digits(contact.phone) or "") if contact.phone else ""
+    return records.search_text((first, last, f"{first} {last}".strip(), fold(contact.email or ""), phone))
+
+
+def _draft(contact: Contact, created_us: int, updated_us: int) -> Draft:
+    return Draft(contact.contact_id, encode(contact), search_terms(contact), None, created_us, updated_us)
+
+
+def _expect(current: Record, expected: int | None) -> None:
+    if expected is not None and current.revision != expected:
+        raise PreconditionFailed(f"the contact is at revision {current.revision}, not {expected}")
+
+
+def _is_date(text: str) -> bool:
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        return False
+    return True

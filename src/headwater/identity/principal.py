@@ -1,0 +1,39 @@
+"""The caller of one request: organisation, user, role, scopes."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from headwater.identity.roles import Role
+
+DEFAULT_ORGANISATION = "default"
+"""The organisation that the first start makes, and in which callers without a token work."""
+
+
+class Principal(NamedTuple):
+    """Who is asking; ``token_id`` is empty for a caller without a token."""
+
+    token_id: str
+    user_id: str
+    organisation: str
+    role: Role
+    scopes: frozenset[str]
+    expires_us: int | None = None
+
+    @property
+    def anonymous(self) -> bool:
+        """True for a caller without a token, let in by ``public_access``."""
+        return not self.token_id
+
+    @property
+    def sees_all(self) -> bool:
+        """True when rows of every organisation are visible: a global admin."""
+        return self.role is Role.GLOBAL_ADMIN and not self.anonymous
+
+    def sees(self, organisation: str) -> bool:
+        """True when this organisation's rows are visible to the caller."""
+        return organisation == self.organisation or self.sees_all
+
+
+ANONYMOUS = Principal("", "anonymous", DEFAULT_ORGANISATION, Role.COORDINATOR, frozenset(("contacts", "cache")))
+"""The caller without a token where ``public_access`` lets one in."""

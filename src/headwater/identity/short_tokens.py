@@ -1,0 +1,51 @@
+"""Short-lived JWTs minted from a token, for places where a header cannot be sent. Source: RFC 8725.
+
+One algorithm, one key by its id, issuer and audience fixed; a JWT is never better than the token behind it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jwt
+
+from headwater.base.errors import Unauthenticated
+
+ISSUER = "headwater"
+AUDIENCE = "headwater"
+_ALGORITHM = "HS256"
+_KEY_ID = "1"
+_TYPE = "hw+jwt"
+
+
+def mint(key: bytes, token_id: str, now_seconds: int, lifetime_seconds: int) -> str:
+    """A JWT that stands for a token until ``now + lifetime``."""
+    claims = {
+        "iss": ISSUER,
+        "aud": AUDIENCE,
+        "sub": token_id,
+        "iat": now_seconds,
+        "exp": now_seconds + lifetime_seconds,
+    }
+    return jwt.encode(claims, key, algorithm=_ALGORITHM, headers={"typ": _TYPE, "kid": _KEY_ID})
+
+
+def token_id_of(key: bytes, text: str, now_seconds: int) -> str:
+    """The token that a JWT stands for. Raises: Unauthenticated (forged, of another kind, or expired)."""
+    try:
+        header = jwt.get_unverified_header(text)
+        if header.get("kid") != _KEY_ID or header.get("typ") != _TYPE:
+            raise jwt.InvalidTokenError("not a JWT of this server")
+        claims: dict[str, Any] = jwt.decode(
+            text,
+            key,
+            algorithms=[_ALGORITHM],
+            issuer=ISSUER,
+            audience=AUDIENCE,
+            options={"require": ["exp", "iat", "sub"], "verify_exp": False, "verify_iat": False},
+        )
+        if not isinstance(claims["exp"], int) or claims["exp"] <= now_seconds:
+            raise jwt.ExpiredSignatureError("expired")
+        return str(claims["sub"])
+    except jwt.PyJWTError:
+        raise Unauthenticated("the JWT is forged, expired, or not one of this server's") from None

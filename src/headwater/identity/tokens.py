@@ -1,0 +1,158 @@
+"""Opaque tokens: 64 characters, 256 random bits and a checksum, kept only as a hash, shown once."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import zlib
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from headwater.base.errors import Invalid, NotFound
+from headwater.base.ids import random_id
+from headwater.base.shape import FieldError
+from headwater.identity.principal import Principal
+from headwater.identity.roles import Role, known_scope, role_of
+from headwater.store.database import Transaction
+
+PREFIX = "hwt_"
+"""How a token begins, so that scanners of leaked secrets can know it."""
+
+LENGTH = 64
+_DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_CHECK_LENGTH = 6
+_SELECT = (
+    "SELECT t.id, t.user_id, t.organisation, u.role, t.scopes, t.label, t.created_us, t.expires_us, t.revoked_us,"
+    " u.name FROM tokens t JOIN users u ON u.id = t.user_id"
+)
+
+
+class Token(NamedTuple):
+    """What is known of a token; never the token itself. Times in microseconds UTC since 1970."""
+
+    id: str
+    user_id: str
+    organisation: str
+    role: str
+    scopes: str
+    label: str
+    created_us: int
+    expires_us: int | None
+    revoked_us: int | None
+    user_name: str
+
+
+def make_text() -> str:
+    """A new token: prefix, 54 random characters, and six that check them."""
+    body = PREFIX + "".join(secrets.choice(_DIGITS) for _ in range(LENGTH - len(PREFIX) - _CHECK_LENGTH))
+    return body + _check(body)
+
+
+def well_formed(text: str) -> bool:
+    """True when the text can be a token: length, prefix and checksum agree (no look-up is needed to refuse)."""
+    return (
+        len(text) == LENGTH
+        and text.startswith(PREFIX)
+        and text.isascii()
+        and _check(text[:-_CHECK_LENGTH]) == text[-_CHECK_LENGTH:]
+    )
+
+
+def digest(text: str) -> bytes:
+    """The hash under which a token is kept."""
+    return hashlib.sha256(text.encode()).digest()
+
+
+def create(
+    tx: Transaction,
+    organisation: str,
+    role: Role,
+    scopes: Iterable[str],
+    *,
+    label: str = "",
+    user_name: str = "",
+    user_id: str | None = None,
+    expires_us: int | None = None,
+) -> tuple[str, Token]:
+    """Make a token, and its user unless ``user_id`` names one. The text is given only here.
+
+    Raises: Invalid (unknown scope), NotFound (unknown user in this organisation).
+    """
+    wanted = sorted(set(scopes))
+    for scope in wanted:
+        if not known_scope(scope):
+            raise Invalid(f"unknown scope {scope!r}", fields=(FieldError("scopes", "incorrect_value", scope),))
+    if user_id is None:
+        user_id = random_id("usr", 16)
+        tx.run(
+            "INSERT INTO users (id, organisation, name, role, created_us) VALUES (?, ?, ?, ?, ?)",
+            user_id, organisation, user_name or label or user_id, role.wire, tx.now_us,
+        )  # fmt: skip
+    elif not tx.value("SELECT 1 FROM users WHERE id = ? AND organisation = ?", user_id, organisation):
+        raise NotFound(f"no user {user_id!r} in organisation {organisation!r}")
+    text, id = make_text(), random_id("tok", 16)
+    tx.run(
+        "INSERT INTO tokens (id, hash, user_id, organisation, scopes, label, created_us, expires_us)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        id, digest(text), user_id, organisation, " ".join(wanted), label, tx.now_us, expires_us,
+    )  # fmt: skip
+    mark_changed(tx)
+    return text, read(tx, id)
+
+
+def read(tx: Transaction, id: str) -> Token:
+    """One token's row. Raises: NotFound."""
+    row = tx.row(f"{_SELECT} WHERE t.id = ?", id)
+    if row is None:
+        raise NotFound(f"no token {id!r}")
+    return Token(*row)
+
+
+def read_all(tx: Transaction, organisation: str | None = None) -> list[Token]:
+    """The tokens of one organisation, or of all, oldest first."""
+    where, params = ("", ()) if organisation is None else (" WHERE t.organisation = ?", (organisation,))
+    return [Token(*row) for row in tx.rows(f"{_SELECT}{where} ORDER BY t.created_us, t.id", *params)]
+
+
+def revoke(tx: Transaction, id: str) -> Token:
+    """End a token at once; again is harmless. Raises: NotFound."""
+    token = read(tx, id)
+    if token.revoked_us is None:
+        tx.run("UPDATE tokens SET revoked_us = ? WHERE id = ?", tx.now_us, id)
+        mark_changed(tx)
+    return read(tx, id)
+
+
+def principal_of_hash(tx: Transaction, hash: bytes, now_us: int) -> Principal | None:
+    """The caller that a token stands for; None when it is unknown, revoked or expired."""
+    row = tx.row(f"{_SELECT} WHERE t.hash = ?", hash)
+    return None if row is None else _principal(Token(*row), now_us)
+
+
+def principal_of_id(tx: Transaction, id: str, now_us: int) -> Principal | None:
+    """The caller behind a token id (for short-lived JWTs and open sockets); None when it ended."""
+    row = tx.row(f"{_SELECT} WHERE t.id = ?", id)
+    return None if row is None else _principal(Token(*row), now_us)
+
+
+def mark_changed(tx: Transaction) -> None:
+    """Raise the identity counter, by which every process notices that its cached callers may be wrong."""
+    tx.bump(0, "identity")
+
+
+def _principal(token: Token, now_us: int) -> Principal | None:
+    ended = token.revoked_us is not None or (token.expires_us is not None and token.expires_us <= now_us)
+    role = role_of(token.role)
+    if ended or role is None:
+        return None
+    scopes = frozenset(token.scopes.split())
+    return Principal(token.id, token.user_id, token.organisation, role, scopes, token.expires_us)
+
+
+def _check(body: str) -> str:
+    number = zlib.crc32(body.encode())
+    digits = []
+    for _ in range(_CHECK_LENGTH):
+        number, digit = divmod(number, 62)
+        digits.append(_DIGITS[digit])
+    return "".join(digits)

@@ -1,0 +1,1 @@
+"""Layer 5: one running server put together."""

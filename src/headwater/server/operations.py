@@ -1,0 +1,68 @@
+"""The operator's door: health, readiness, metrics, and short-lived tokens."""
+
+from __future__ import annotations
+
+import msgspec
+
+from headwater.base.clock import SECOND_US
+from headwater.base.wire import format_seconds
+from headwater.web import metrics as metrics_page
+from headwater.web import reply
+from headwater.web.call import Call
+from headwater.web.contract import Access, Contract, Route
+from headwater.web.errors import problem
+from headwater.web.metrics import Metrics
+from headwater.web.reply import Reply
+from headwater.web.services import Services
+
+
+class Health(msgspec.Struct):
+    """Whether the server answers, or is ready to."""
+
+    status: str
+
+
+class ShortToken(msgspec.Struct):
+    """A JWT and the instant at which it ends."""
+
+    token: str
+    expires_at: str
+
+
+class OperationsDoor:
+    """The handlers of paths that belong to no contract."""
+
+    def __init__(self, services: Services, metrics: Metrics) -> None:
+        self._services = services
+        self._metrics = metrics
+
+    async def healthz(self, _call: Call) -> Reply:
+        """The event loop answers."""
+        return reply.json(Health("ok"))
+
+    async def readyz(self, call: Call) -> Reply:
+        """The database answers."""
+        await call.read(lambda tx: tx.value("SELECT 1"))
+        return reply.json(Health("ready"))
+
+    async def metrics(self, _call: Call) -> Reply:
+        """Counters and gauges in Prometheus's text format."""
+        return Reply(200, ((b"content-type", metrics_page.CONTENT_TYPE),), self._metrics.render())
+
+    async def short_token(self, call: Call) -> Reply:
+        """A JWT that stands for the caller's token for some minutes; 201."""
+        text, ends_seconds = self._services.authenticator.mint_jwt(call.principal)
+        return reply.json(ShortToken(text, format_seconds(ends_seconds * SECOND_US)), 201)
+
+
+def build(services: Services, metrics: Metrics) -> Contract:
+    """The operator's door of one server."""
+    door = OperationsDoor(services, metrics)
+    routes = (
+        Route("GET", "/healthz", door.healthz, Access(open=True), "Is the process alive?", answer=Health),
+        Route("GET", "/readyz", door.readyz, Access(open=True), "Can it serve?", answer=Health),
+        Route("GET", "/metrics", door.metrics, Access(open=True), "Prometheus metrics"),
+        Route("POST", "/api/v1/auth/jwt", door.short_token, Access(), "Mint a short-lived JWT", answer=ShortToken,
+              status=201),
+    )  # fmt: skip
+    return Contract("operations", "Operations", ("",), routes, problem)

@@ -1,0 +1,16 @@
+"""The contracts that are served: a new one is a new folder and one line here."""
+
+from __future__ import annotations
+
+from headwater.contracts.contacts.contract import build as contacts
+from headwater.server.operations import build as operations
+from headwater.web.contract import Contract
+from headwater.web.metrics import Metrics
+from headwater.web.services import Services
+
+BUILDERS = (contacts,)
+
+
+def contracts(services: Services, metrics: Metrics) -> tuple[Contract, ...]:
+    """Every door of one server, the operator's own among them."""
+    return (*(build(services) for build in BUILDERS), operations(services, metrics))

@@ -1,0 +1,57 @@
+"""Answers kept so that a repeated request is applied once: Idempotency-Key and client_change_id."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import NamedTuple
+
+from headwater.store.database import Transaction
+
+
+class Scope(NamedTuple):
+    """Whose key it is: the same text from another caller is another key."""
+
+    organisation: str
+    caller: str
+    key: str
+
+
+class Kept(NamedTuple):
+    """A kept answer and the hash of the request that it answered."""
+
+    request_hash: bytes
+    answer: bytes
+
+
+def request_hash(*parts: bytes) -> bytes:
+    """The hash by which a repeated request is told from another one with the same key."""
+    digest = hashlib.blake2b(digest_size=16)
+    for part in parts:
+        digest.update(len(part).to_bytes(8, "big") + part)
+    return digest.digest()
+
+
+def find(tx: Transaction, scope: Scope, oldest_us: int) -> Kept | None:
+    """The answer kept for a key, unless it is older than ``oldest_us``."""
+    row = tx.row(
+        "SELECT request_hash, answer, at_us FROM answers WHERE organisation = ? AND caller = ? AND key = ?",
+        *scope,
+    )
+    return None if row is None or row[2] < oldest_us else Kept(bytes(row[0]), bytes(row[1]))
+
+
+def keep(tx: Transaction, scope: Scope, request_hash: bytes, answer: bytes) -> None:
+    """Keep an answer, in the transaction of the change that it reports."""
+    tx.run(
+        "INSERT INTO answers (organisation, caller, key, request_hash, answer, at_us) VALUES (?, ?, ?, ?, ?, ?)"
+        " ON CONFLICT (organisation, caller, key) DO UPDATE SET request_hash = excluded.request_hash,"
+        " answer = excluded.answer, at_us = excluded.at_us",
+        *scope, request_hash, answer, tx.now_us,
+    )  # fmt: skip
+
+
+def sweep(tx: Transaction, oldest_us: int, limit: int = 1000) -> int:
+    """Forget at most ``limit`` answers older than ``oldest_us``; how many went."""
+    rows = tx.rows("SELECT organisation, caller, key FROM answers WHERE at_us < ? LIMIT ?", oldest_us, limit)
+    tx.run_many("DELETE FROM answers WHERE organisation = ? AND caller = ? AND key = ?", rows)
+    return len(rows)

@@ -1,0 +1,1 @@
+"""Layer 3: the HTTP words that all doors share."""

@@ -1,0 +1,191 @@
+"""One request on its way through a door: what was asked, by whom, and the way to a transaction."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from typing import Any, TypeVar
+from urllib.parse import parse_qsl
+
+import msgspec
+
+from headwater.base.clock import SECOND_US
+from headwater.base.errors import Invalid, Malformed, TooLarge
+from headwater.base.shape import FieldError
+from headwater.base.wire import decode
+from headwater.identity.principal import Principal
+from headwater.store import answers
+from headwater.store.database import Transaction, Work
+from headwater.web.reply import Reply
+from headwater.web.services import Services
+
+Result = TypeVar("Result")
+T = TypeVar("T")
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+
+_MAX_KEY = 255
+
+
+class Call:
+    """A request after routing and authentication.
+
+    ``path`` is raw (percent-encoded); ``headers`` holds the last value of each, names in lower case.
+    """
+
+    __slots__ = (
+        "_query", "_receive", "body", "client", "headers", "method", "params", "path", "principal", "query_string",
+        "request_id", "services",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        services: Services,
+        scope: Message,
+        receive: Receive,
+        headers: dict[bytes, bytes],
+        params: dict[str, str],
+        request_id: str,
+    ) -> None:
+        self.services = services
+        self.method: str = scope["method"]
+        self.path: str = scope["raw_path"].decode("latin-1")
+        self.query_string: bytes = scope["query_string"]
+        self.client: str = scope["client"][0] if scope.get("client") else ""
+        self.headers = headers
+        self.params = params
+        self.request_id = request_id
+        self.principal: Principal
+        self.body = b""
+        self._receive = receive
+        self._query: dict[str, str] | None = None
+
+    @property
+    def query(self) -> dict[str, str]:
+        """The query's parameters, the last value of each. Raises: Malformed (not UTF-8)."""
+        if self._query is None:
+            self._query = parse_query(self.query_string)
+        return self._query
+
+    def header(self, name: bytes) -> str | None:
+        """A header's text, or None."""
+        value = self.headers.get(name)
+        return None if value is None else value.decode("latin-1")
+
+    def decoded(self, decoder: msgspec.json.Decoder[T]) -> T:
+        """The body as a shape. Raises: Malformed, Invalid."""
+        return decode(decoder, self.body)
+
+    async def read(self, work: Work[Result], *, slow: bool = False) -> Result:
+        """Run a rule on a snapshot."""
+        return await self.services.database.read(work, slow=slow)
+
+    async def write(self, work: Work[Result], *, feed: int = 0) -> Result:
+        """Run a rule in a durable transaction; for methods other than POST."""
+        return await self.services.database.write(work, feed=feed)
+
+    async def act(self, work: Work[Result], render: Callable[[Result], Reply], *, feed: int = 0) -> Reply:
+        """Run a POST's rule durably and render its answer; an Idempotency-Key makes a repeat give it again.
+
+        Raises: Invalid when the key came before with another request.
+        """
+        key = self.header(b"idempotency-key")
+        if key is None:
+            return render(await self.services.database.write(work, feed=feed))
+        if not 0 < len(key) <= _MAX_KEY:
+            detail = f"expected 1-{_MAX_KEY} characters"
+            raise Invalid(
+                f"Idempotency-Key: {detail}",
+                fields=(FieldError("Idempotency-Key", "incorrect_value", detail),),
+            )
+        caller = self.principal.token_id or "public"
+        scope = answers.Scope(self.principal.organisation, caller, key)
+        request = answers.request_hash(self.path.encode(), self.query_string, self.body)
+        keep_us = self.services.settings.idempotency.keep_seconds * SECOND_US
+
+        def once(tx: Transaction) -> Reply:
+            kept = answers.find(tx, scope, tx.now_us - keep_us)
+            if kept is None:
+                reply = render(work(tx))
+                answers.keep(tx, scope, request, _pack(reply))
+                return reply
+            if kept.request_hash != request:
+                detail = "this key was used before with another request"
+                fields = (FieldError("Idempotency-Key", "incorrect_value", detail),)
+                raise Invalid(f"Idempotency-Key: {detail}", code="IDEMPOTENCY_KEY_REUSED", fields=fields)
+            return _unpack(kept.answer)
+
+        return await self.services.database.write(once, feed=feed)
+
+    async def read_body(self, limit_bytes: int) -> None:
+        """Take the whole body into ``body``. Raises: TooLarge, Malformed (cut off or too slow)."""
+        declared = self.headers.get(b"content-length")
+        if declared is not None and declared.isdigit() and int(declared) > limit_bytes:
+            raise TooLarge(f"the body has {int(declared)} bytes; at most {limit_bytes} are taken here")
+        if declared is None and b"transfer-encoding" not in self.headers:
+            return
+        limits = self.services.settings.limits
+        seconds = limits.body_seconds_base + limit_bytes / limits.body_bytes_per_second
+        try:
+            async with asyncio.timeout(seconds):
+                message = await self._receive()
+                self.body = message.get("body", b"")
+                if message.get("more_body") or message["type"] != "http.request":
+                    await self._read_rest(message, limit_bytes)
+        except TimeoutError:
+            raise Malformed("the body came too slowly", code="BODY_TIMEOUT") from None
+        if len(self.body) > limit_bytes:
+            raise TooLarge(f"the body has more than {limit_bytes} bytes")
+
+    async def stream(self) -> AsyncIterator[bytes]:
+        """The body's pieces as they come, for routes that are ``raw``. Raises: Malformed (cut off)."""
+        more = b"content-length" in self.headers or b"transfer-encoding" in self.headers
+        while more:
+            message = await self._receive()
+            if message["type"] != "http.request":
+                raise Malformed("the connection ended before the body did", code="BODY_CUT_OFF")
+            more = message.get("more_body", False)
+            piece = message.get("body", b"")
+            if piece:
+                yield piece
+
+    async def _read_rest(self, message: Message, limit_bytes: int) -> None:
+        pieces = [self.body]
+        size = len(self.body)
+        while True:
+            if message["type"] != "http.request":
+                raise Malformed("the connection ended before the body did", code="BODY_CUT_OFF")
+            if not message.get("more_body"):
+                break
+            message = await self._receive()
+            piece = message.get("body", b"")
+            size += len(piece)
+            if size > limit_bytes:
+                raise TooLarge(f"the body has more than {limit_bytes} bytes")
+            pieces.append(piece)
+        self.body = b"".join(pieces)
+
+
+def parse_query(query_string: bytes) -> dict[str, str]:
+    """The parameters of a query string, the last value of each. Raises: Malformed (not UTF-8, too many)."""
+    if not query_string:
+        return {}
+    try:
+        pairs = parse_qsl(
+            query_string.decode("ascii", "strict"),
+            keep_blank_values=True,
+            errors="strict",
+            max_num_fields=100,
+        )
+    except ValueError:
+        raise Malformed("the query string is not percent-encoded UTF-8, or has over 100 parameters") from None
+    return dict(pairs)
+
+
+def _pack(reply: Reply) -> bytes:
+    return msgspec.msgpack.encode((reply.status, reply.headers, reply.body))
+
+
+def _unpack(kept: bytes) -> Reply:
+    status, headers, body = msgspec.msgpack.decode(kept, type=tuple[int, tuple[tuple[bytes, bytes], ...], bytes])
+    return Reply(status, headers, body)

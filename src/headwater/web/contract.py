@@ -1,0 +1,96 @@
+"""What a door is made of: routes with their access rule and shapes, under one contract."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from headwater.base.errors import HeadwaterError
+from headwater.identity.roles import Role
+from headwater.web.reply import Reply
+
+if TYPE_CHECKING:
+    from headwater.web.call import Call
+    from headwater.web.sockets import Socket
+
+Handler = Callable[["Call"], Awaitable[Reply]]
+SocketHandler = Callable[["Socket"], Awaitable[None]]
+Envelope = Callable[[HeadwaterError, int, str], Reply]
+"""Turns an error, its HTTP status and the request id into the contract's own error answer."""
+
+
+@dataclass(frozen=True)
+class Access:
+    """Who may use a route. Every route has one; the server does not start without it.
+
+    ``scope`` is needed on the token (its ``:read`` half is enough unless ``write``); ``least`` is the lowest
+    role; ``public`` lets callers without a token in where ``public_access`` does; ``open`` asks nobody.
+    """
+
+    scope: str = ""
+    write: bool = False
+    least: Role = Role.PEER_MENTOR
+    public: bool = False
+    open: bool = False
+
+
+@dataclass(frozen=True)
+class Param:
+    """A query or header parameter, for the API description; the door reads and checks it."""
+
+    name: str
+    sentence: str
+    schema: dict[str, Any] = field(default_factory=lambda: {"type": "string"})
+    required: bool = False
+    place: str = "query"
+
+
+@dataclass(frozen=True)
+class Route:
+    """One operation. ``path`` is below the contract's prefix, with ``{name}`` for a segment that varies.
+
+    ``body`` and ``answer`` are the shapes (msgspec types) of the request and of the reply; ``example`` and
+    ``answer_example`` are the contract's own. ``raw`` leaves the request body unread for the handler to stream.
+    ``body_bytes`` names the setting that limits the body when it is not the common one.
+    """
+
+    method: str
+    path: str
+    handler: Handler
+    access: Access
+    summary: str
+    body: Any = None
+    answer: Any = None
+    status: int = 200
+    params: tuple[Param, ...] = ()
+    example: Any = None
+    answer_example: Any = None
+    raw: bool = False
+    body_limit: str = "body_bytes"
+    errors: tuple[int, ...] = ()
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class SocketRoute:
+    """One WebSocket; its handler accepts, serves and closes it. ``query_token`` also accepts ``?token=``."""
+
+    path: str
+    handler: SocketHandler
+    access: Access
+    summary: str
+    query_token: bool = False
+
+
+@dataclass(frozen=True)
+class Contract:
+    """A door: its name, where it stands (the first prefix is the one that is documented) and what it serves."""
+
+    name: str
+    title: str
+    prefixes: tuple[str, ...]
+    routes: tuple[Route, ...]
+    envelope: Envelope
+    sockets: tuple[SocketRoute, ...] = ()
+    source: str = ""

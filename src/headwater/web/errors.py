@@ -1,0 +1,73 @@
+"""The one place where errors become HTTP: a status for each meaning, and the common problem+json envelope.
+
+Source: RFC 9457 (problem details).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from headwater.base import errors
+from headwater.base.errors import HeadwaterError
+from headwater.base.wire import encode
+from headwater.web.reply import Header, Reply
+
+STATUSES: dict[type[HeadwaterError], int] = {
+    errors.Malformed: 400,
+    errors.Invalid: 422,
+    errors.Unauthenticated: 401,
+    errors.Forbidden: 403,
+    errors.NotFound: 404,
+    errors.MethodNotAllowed: 405,
+    errors.StateConflict: 409,
+    errors.Gone: 410,
+    errors.PreconditionFailed: 412,
+    errors.TooLarge: 413,
+    errors.RangeUnsatisfiable: 416,
+    errors.TooManyRequests: 429,
+    errors.UpstreamFailed: 502,
+    errors.Unavailable: 503,
+    errors.QuotaExceeded: 507,
+}
+"""Status by meaning; a subclass has its parent's."""
+
+TYPE_BASE = "/docs/errors#"
+
+
+def status_of(failure: HeadwaterError) -> int:
+    """The HTTP status of an error; 500 for one that has none."""
+    for kind in type(failure).__mro__:
+        if kind in STATUSES:
+            return STATUSES[kind]
+    return 500
+
+
+def error_headers(failure: HeadwaterError, status: int) -> tuple[Header, ...]:
+    """The headers that go with an error in every envelope: how to authenticate, when to retry, what is allowed."""
+    headers: list[Header] = [(b"cache-control", b"no-store")]
+    if status == 401:
+        headers.append((b"www-authenticate", b'Bearer realm="headwater"'))
+    if failure.retry_after_seconds is not None:
+        headers.append((b"retry-after", str(failure.retry_after_seconds).encode()))
+    if "allow" in failure.extra:
+        headers.append((b"allow", str(failure.extra["allow"]).encode()))
+    if status == 416:
+        headers.append((b"content-range", f"bytes */{failure.extra.get('size_bytes', '*')}".encode()))
+    return tuple(headers)
+
+
+def problem(failure: HeadwaterError, status: int, request_id: str) -> Reply:
+    """An error as ``application/problem+json``: type, title, status, detail, code, request_id, errors."""
+    content: dict[str, Any] = {
+        "type": TYPE_BASE + failure.error_code,
+        "title": failure.title,
+        "status": status,
+        "detail": failure.detail,
+        "code": failure.error_code,
+        "request_id": request_id,
+        "errors": [field._asdict() for field in failure.fields],
+    }
+    for name, value in failure.extra.items():
+        content.setdefault(name, value)
+    headers = ((b"content-type", b"application/problem+json"), *error_headers(failure, status))
+    return Reply(status, headers, encode(content))

@@ -1,0 +1,25 @@
+"""Entity tags: one strong tag a state; If-None-Match and If-Match. Source: RFC 9110 sections 8.8.3, 13.1."""
+
+from __future__ import annotations
+
+from headwater.base.errors import PreconditionFailed
+
+
+def etag(*parts: int | str) -> str:
+    """The strong tag of a state that these parts name."""
+    return '"' + "-".join(str(part) for part in parts) + '"'
+
+
+def matches(header: str, tag: str, *, weak: bool) -> bool:
+    """True when a list of tags (or ``*``) holds this one; ``weak`` lets ``W/`` pass, as If-None-Match does."""
+    for part in header.split(","):
+        given = part.strip()
+        if given in ("*", tag) or (weak and given.removeprefix("W/") == tag):
+            return True
+    return False
+
+
+def require(if_match: str | None, tag: str) -> None:
+    """Hold a change back unless If-Match names the present state. Raises: PreconditionFailed."""
+    if if_match is not None and not matches(if_match, tag, weak=False):
+        raise PreconditionFailed(f"the resource is now at {tag}, not at what If-Match names")

@@ -1,0 +1,61 @@
+"""Page numbers of lists: ``page`` from 1, ``limit`` 1-100 (default 20), and the Link header. Source: RFC 8288."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+from urllib.parse import urlencode
+
+from headwater.base.errors import Invalid
+from headwater.base.shape import FieldError
+from headwater.web.reply import Header
+
+DEFAULT_LIMIT = 20
+MAX_LIMIT = 100
+_MAX_PAGE = 10**9
+
+
+class Paging(NamedTuple):
+    """Which page is wanted; both from 1."""
+
+    page: int
+    limit: int
+
+    @property
+    def offset(self) -> int:
+        """How many rows come before the page."""
+        return (self.page - 1) * self.limit
+
+
+def integer(query: dict[str, str], name: str, default: int, least: int, most: int) -> int:
+    """A whole number from the query within its range. Raises: Invalid naming the parameter."""
+    text = query.get(name)
+    if text is None:
+        return default
+    digits = text.removeprefix("-")
+    if digits.isascii() and digits.isdigit() and len(digits) <= 19 and least <= int(text) <= most:
+        return int(text)
+    detail = f"expected a whole number from {least} to {most}"
+    raise Invalid(f"{name}: {detail}", fields=(FieldError(name, "incorrect_value", detail),))
+
+
+def paging(query: dict[str, str]) -> Paging:
+    """The page that a query asks for. Raises: Invalid."""
+    page = integer(query, "page", 1, 1, _MAX_PAGE)
+    return Paging(page, integer(query, "limit", DEFAULT_LIMIT, 1, MAX_LIMIT))
+
+
+def pagination(paging: Paging, total: int) -> bytes:
+    """The ``pagination`` member of a list answer, as JSON."""
+    return b'{"page":%d,"limit":%d,"total":%d}' % (paging.page, paging.limit, total)
+
+
+def link(path: str, query: dict[str, str], paging: Paging, total: int) -> Header:
+    """The Link header of a list answer: first, last, and prev and next where there are such pages."""
+    last = max(1, -(-total // paging.limit))
+    pages = {"first": 1, "prev": min(paging.page - 1, last), "next": paging.page + 1, "last": last}
+    parts = [
+        f'<{path}?{urlencode(query | {"page": page, "limit": paging.limit})}>; rel="{rel}"'
+        for rel, page in pages.items()
+        if 1 <= page <= last
+    ]
+    return b"link", ", ".join(parts).encode()

@@ -1,0 +1,25 @@
+"""What the doors are given: the database, settings, clock, wake-ups, cursors and the caller's identity."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from headwater.base.clock import Clock
+from headwater.base.settings_tree import Settings
+from headwater.feed.cursor import CursorCodec
+from headwater.feed.wake import Wake
+from headwater.store.database import Database
+from headwater.web.auth import Authenticator
+
+
+@dataclass(frozen=True)
+class Services:
+    """One running server's parts, made in ``server/app.py``."""
+
+    database: Database
+    settings: Settings
+    clock: Clock
+    wake: Wake
+    cursors: CursorCodec
+    authenticator: Authenticator
+    master_key: bytes

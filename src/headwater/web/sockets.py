@@ -1,0 +1,208 @@
+"""WebSockets: who may open one, frames in and out, and how one ends; the handlers belong to the doors.
+
+Source: RFC 6455; close codes 4401 (bad token) and 4404 (unknown) from the files contract's readings.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
+
+from headwater.base.clock import monotonic_seconds
+from headwater.base.errors import HeadwaterError, NotFound, TooManyRequests, Unauthenticated
+from headwater.base.log import get_log
+from headwater.base.wire import encode
+from headwater.identity.principal import Principal
+from headwater.web.auth import permit
+from headwater.web.call import Message, Receive, parse_query
+from headwater.web.limits import Rate
+from headwater.web.router import Router, SocketMatch
+from headwater.web.services import Services
+
+Send = Callable[[Message], Awaitable[None]]
+
+CLOSE_UNAUTHENTICATED = 4401
+CLOSE_FORBIDDEN = 4403
+CLOSE_UNKNOWN = 4404
+CLOSE_SLOW = 4408
+CLOSE_TOO_MANY = 4429
+CLOSE_TOO_BIG = 1009
+CLOSE_FAILED = 1011
+CLOSE_GOING = 1001
+_RECHECK_SECONDS = 2.0
+log = get_log(__name__)
+
+
+class Closed(Exception):
+    """The socket ended, from either side; a handler lets it pass."""
+
+
+class HostCheck(Protocol):
+    """Says which Host names are ours."""
+
+    def check(self, host: bytes | None, count: int) -> None:
+        """Raises: Malformed unless there is exactly one Host and it is one of ours."""
+
+
+class Socket:
+    """One accepted WebSocket; frames are JSON text."""
+
+    def __init__(
+        self,
+        services: Services,
+        principal: Principal,
+        params: dict[str, str],
+        query: dict[str, str],
+        receive: Receive,
+        send: Send,
+    ) -> None:
+        self.services = services
+        self.principal = principal
+        self.params = params
+        self.query = query
+        self._receive = receive
+        self._send = send
+        self.closed = False
+
+    async def accept(self) -> None:
+        """Complete the handshake."""
+        await self._send({"type": "websocket.accept"})
+
+    async def send(self, frame: dict[str, Any]) -> None:
+        """Send a frame; a peer that does not read it in time is closed and loses nothing but this hint.
+
+        Raises: Closed.
+        """
+        if self.closed:
+            raise Closed
+        text = encode(frame).decode()
+        try:
+            async with asyncio.timeout(self.services.settings.sockets.send_seconds):
+                await self._send({"type": "websocket.send", "text": text})
+        except TimeoutError:
+            await self.close(CLOSE_SLOW, "too slow")
+            raise Closed from None
+        except OSError:
+            self.closed = True
+            raise Closed from None
+
+    async def receive(self) -> str:
+        """The next text frame. Raises: Closed (also after a binary or oversize frame)."""
+        message = await self._receive()
+        if message["type"] == "websocket.disconnect":
+            self.closed = True
+            raise Closed
+        text = message.get("text")
+        if text is None or len(text) > self.services.settings.sockets.frame_bytes:
+            await self.close(CLOSE_TOO_BIG, "frames are short JSON texts")
+            raise Closed
+        return str(text)
+
+    async def close(self, code: int, reason: str = "") -> None:
+        """End the socket; again is harmless, and a peer that is gone is not waited for."""
+        if self.closed:
+            return
+        self.closed = True
+        try:
+            async with asyncio.timeout(1):
+                await self._send({"type": "websocket.close", "code": code, "reason": reason})
+        except (TimeoutError, OSError, RuntimeError):
+            return
+
+
+class SocketEdge:
+    """Lets sockets in, watches that their tokens stay good, and ends them all at shutdown."""
+
+    def __init__(self, services: Services, router: Router, hosts: HostCheck, rate: Rate) -> None:
+        self._services = services
+        self._router = router
+        self._hosts = hosts
+        self._rate = rate
+        self.open: set[Socket] = set()
+
+    async def serve(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Serve one WebSocket from its handshake to its end."""
+        await receive()
+        try:
+            match, principal, query = await self._admit(scope)
+        except HeadwaterError as failure:
+            await send({"type": "websocket.accept"})
+            await send({"type": "websocket.close", "code": close_code(failure), "reason": failure.title})
+            return
+        socket = Socket(self._services, principal, match.params, query, receive, send)
+        await socket.accept()
+        self.open.add(socket)
+        watch = asyncio.create_task(self._watch(socket))
+        try:
+            await match.route.handler(socket)
+        except Closed:
+            return
+        except HeadwaterError as failure:
+            await socket.close(close_code(failure), failure.title)
+        except Exception as failure:  # noqa: BLE001 - the request edge of sockets
+            log.failure("socket_failed", failure, contract=match.contract.name)
+            await socket.close(CLOSE_FAILED)
+        finally:
+            watch.cancel()
+            self.open.discard(socket)
+            await socket.close(CLOSE_GOING)
+
+    async def _admit(self, scope: Message) -> tuple[SocketMatch, Principal, dict[str, str]]:
+        headers = dict(scope["headers"])
+        client = scope["client"][0] if scope.get("client") else ""
+        self._hosts.check(headers.get(b"host"), sum(name == b"host" for name, _ in scope["headers"]))
+        match = self._router.find_socket(scope["raw_path"].decode("latin-1"))
+        query = parse_query(scope["query_string"])
+        self._check_origin(headers)
+        if len(self.open) >= self._services.settings.sockets.limit:
+            raise TooManyRequests("the server holds as many sockets as it may", retry_after_seconds=30)
+        try:
+            principal = await self._principal(headers, query, match)
+        except HeadwaterError:
+            self._rate.spend(client, monotonic_seconds())
+            raise
+        permit(principal, match.route.access)
+        return match, principal, query
+
+    async def _principal(self, headers: dict[bytes, bytes], query: dict[str, str], match: SocketMatch) -> Principal:
+        authenticator = self._services.authenticator
+        credentials = headers.get(b"authorization")
+        if credentials is not None:
+            return await authenticator.principal(credentials)
+        if match.route.query_token and "token" in query:
+            return await authenticator.principal_of_jwt(query["token"])
+        raise Unauthenticated("a socket needs an Authorization header or ?token=JWT")
+
+    def _check_origin(self, headers: dict[bytes, bytes]) -> None:
+        """A page of another site may not open a socket with somebody's browser. Raises: NotFound."""
+        origin = headers.get(b"origin")
+        if origin is None:
+            return
+        host = origin.split(b"://", 1)[-1]
+        public_url = self._services.settings.server.public_url or ""
+        if host != headers.get(b"host") and origin.decode("latin-1") != public_url.rstrip("/"):
+            raise NotFound("sockets are not opened for pages of other sites")
+
+    async def _watch(self, socket: Socket) -> None:
+        """Close the socket within seconds of its token's end."""
+        while not socket.closed:
+            await asyncio.sleep(_RECHECK_SECONDS)
+            try:
+                await self._services.authenticator.still_good(socket.principal.token_id)
+            except Unauthenticated:
+                await socket.close(CLOSE_UNAUTHENTICATED, "the token was revoked")
+            except HeadwaterError:
+                continue
+
+
+def close_code(failure: HeadwaterError) -> int:
+    """The close code that says what an error's HTTP status would."""
+    codes = {
+        "UNAUTHENTICATED": CLOSE_UNAUTHENTICATED,
+        "FORBIDDEN": CLOSE_FORBIDDEN,
+        "NOT_FOUND": CLOSE_UNKNOWN,
+        "PATH_NOT_FOUND": CLOSE_UNKNOWN,
+        "TOO_MANY_REQUESTS": CLOSE_TOO_MANY,
+    }
+    return codes.get(failure.error_code, CLOSE_FAILED)

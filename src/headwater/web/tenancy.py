@@ -1,0 +1,37 @@
+"""Which organisations a request reaches: a token's own, all for a global admin, narrowed by ``?org_id=``."""
+
+from __future__ import annotations
+
+from headwater.base.errors import NotFound
+from headwater.identity import organisations
+from headwater.store import feeds
+from headwater.store.database import Transaction
+from headwater.web.call import Call
+
+
+def organisation_in_sight(tx: Transaction, call: Call, organisation: str) -> int:
+    """The feed of an organisation that a path or query names. Raises: NotFound when unknown or another tenant's."""
+    feed = feeds.organisation_feed(tx, organisation) if call.principal.sees(organisation) else None
+    if feed is None:
+        raise NotFound(f"no organisation {organisation!r}")
+    return feed
+
+
+def feeds_in_sight(tx: Transaction, call: Call) -> tuple[int, ...]:
+    """The feeds whose rows the caller sees, its own first; ``?org_id=`` narrows. Raises: NotFound."""
+    named = call.query.get("org_id")
+    if named is not None:
+        return (organisation_in_sight(tx, call, named),)
+    own = organisations.feed_of(tx, call.principal.organisation)
+    if not call.principal.sees_all:
+        return (own,)
+    others = tx.rows("SELECT feed FROM feeds WHERE history = 0 AND feed <> ? ORDER BY feed", own)
+    return (own, *(row[0] for row in others))
+
+
+def feed_to_write(tx: Transaction, call: Call) -> int:
+    """The feed that a create goes to: the caller's own, or the one that ``?org_id=`` names. Raises: NotFound."""
+    named = call.query.get("org_id")
+    if named is not None:
+        return organisation_in_sight(tx, call, named)
+    return organisations.feed_of(tx, call.principal.organisation)
