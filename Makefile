@@ -44,8 +44,8 @@ format: $(TEST_STAMP) ## Format the code and apply the safe fixes
 bench: $(TEST_STAMP) ## Measure on this machine (ARGS go to the benchmarks)
 	$(BIN)/python -m benchmarks $(ARGS)
 
-docs: $(RUN_STAMP) ## Write the generated pages again: docs/errors.md, docs/settings.md
-	$(BIN)/headwater docs write
+docs: $(RUN_STAMP) ## Write the generated pages under docs/ again
+	$(BIN)/python -m headwater.base.settings_page
 
 lock: ## Resolve pyproject.toml anew into requirements/*.lock (ARGS='--upgrade' takes newer versions)
 	$(PYTHON) -m venv $(LOCK_VENV)

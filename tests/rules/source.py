@@ -1,0 +1,139 @@
+"""The project's own Python files as syntax trees, and what they import; this folder's tests share it."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+SOURCE = ROOT / "src"
+PACKAGE = "headwater"
+
+_DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+
+
+@dataclass(frozen=True)
+class Module:
+    """One Python file: its dotted name, its text, and the tree of it."""
+
+    name: str
+    text: str
+    tree: ast.Module
+    is_package: bool = False
+
+
+@dataclass(frozen=True)
+class Import:
+    """One imported name with its whole path (``headwater.store.records.put``), and the line that asks.
+
+    ``type_only`` when it stands under ``if TYPE_CHECKING:``, where nothing is loaded.
+    """
+
+    target: str
+    line: int
+    type_only: bool = False
+
+
+def plant(name: str, text: str, *, is_package: bool = False) -> Module:
+    """A module that exists only in a test, to prove that a rule can be broken."""
+    return Module(name, text, ast.parse(text), is_package)
+
+
+@cache
+def package() -> tuple[Module, ...]:
+    """Every module of the package, by name."""
+    return _read(SOURCE, SOURCE / PACKAGE)
+
+
+@cache
+def everything() -> tuple[Module, ...]:
+    """Every Python file of the repository: the package, its tests and its benchmarks."""
+    return package() + _read(ROOT, ROOT / "tests") + _read(ROOT, ROOT / "benchmarks")
+
+
+def imports(module: Module) -> Iterator[Import]:
+    """Everything the module asks for, at its top or inside functions, also by `import_module("...")`."""
+    for node, type_only in _statements(module.tree):
+        if isinstance(node, ast.Import):
+            yield from (Import(alias.name, node.lineno, type_only) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            origin = _origin(module, node)
+            yield from (Import(f"{origin}.{alias.name}", node.lineno, type_only) for alias in node.names)
+        elif isinstance(node, ast.Call) and _is_dynamic_import(node):
+            yield from (
+                Import(argument.value, node.lineno)
+                for argument in node.args[:1]
+                if isinstance(argument, ast.Constant) and isinstance(argument.value, str)
+            )
+
+
+def is_within(target: str, *packages: str) -> bool:
+    """True when the dotted name is one of the packages or lies inside one."""
+    return any(target == package or target.startswith(package + ".") for package in packages)
+
+
+def module_of(target: str, names: Collection[str]) -> str | None:
+    """The longest beginning of an imported path that is a known module."""
+    while target not in names:
+        target, dot, _ = target.rpartition(".")
+        if not dot:
+            return None
+    return target
+
+
+def definitions(
+    module: Module,
+) -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef]]:
+    """Every class and function with its dotted name inside the module, outer ones first."""
+    pending: list[tuple[str, ast.AST]] = [("", module.tree)]
+    while pending:
+        prefix, node = pending.pop(0)
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, _DEFINITIONS):
+                yield prefix + child.name, child
+                pending.append((f"{prefix}{child.name}.", child))
+            else:
+                pending.append((prefix, child))
+
+
+def _read(base: Path, folder: Path) -> tuple[Module, ...]:
+    found = []
+    for path in sorted(folder.rglob("*.py")):
+        parts = path.relative_to(base).with_suffix("").parts
+        is_package = parts[-1] == "__init__"
+        name = ".".join(parts[:-1] if is_package else parts)
+        text = path.read_text(encoding="utf-8")
+        found.append(Module(name, text, ast.parse(text, str(path)), is_package))
+    return tuple(found)
+
+
+def _statements(tree: ast.Module) -> Iterator[tuple[ast.AST, bool]]:
+    """Every node, and whether only a type checker reads it."""
+    pending: list[tuple[ast.AST, bool]] = [(tree, False)]
+    while pending:
+        node, type_only = pending.pop()
+        yield node, type_only
+        guarded = node.body if isinstance(node, ast.If) and _is_type_checking(node.test) else []
+        pending.extend((child, type_only or child in guarded) for child in ast.iter_child_nodes(node))
+
+
+def _is_type_checking(test: ast.expr) -> bool:
+    name = test.attr if isinstance(test, ast.Attribute) else getattr(test, "id", "")
+    return name == "TYPE_CHECKING"
+
+
+def _origin(module: Module, node: ast.ImportFrom) -> str:
+    if not node.level:
+        return node.module or ""
+    parts = module.name.split(".")
+    kept = parts[: len(parts) - node.level + module.is_package]
+    return ".".join([*kept, node.module] if node.module else kept)
+
+
+def _is_dynamic_import(node: ast.Call) -> bool:
+    called = node.func
+    name = called.attr if isinstance(called, ast.Attribute) else getattr(called, "id", "")
+    return name in {"import_module", "__import__"}

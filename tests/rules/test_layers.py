@@ -1,0 +1,344 @@
+"""Imports go down only, siblings stay apart, and the parts that know no HTTP ask for none of it."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable
+
+import pytest
+
+from tests.rules.source import PACKAGE, Module, imports, is_within, module_of, package, plant
+
+LAYERS = {
+    "base": 0,
+    "store": 1,
+    "feed": 2,
+    "identity": 2,
+    "web": 3,
+    "contracts": 4,
+    "console": 5,
+    "server": 5,
+    "client": 5,
+    "cli": 6,
+    "__main__": 7,
+}
+HTTP_LIBRARIES = ("http", "httpx2", "starlette", "uvicorn", "websockets")
+PLAIN_LAYERS = ("base", "store", "feed", "identity")
+HANDOVERS = (  # where a door's coroutine hands its work to plain code, or waits for it
+    "headwater.store.database",
+    "headwater.store.sqlite",
+    "headwater.store.postgres",
+    "headwater.store.writer",
+    "headwater.feed.wake",
+)
+TYPE_ONLY = {
+    "headwater.web.contract": "a route names its handler's argument, and calls and sockets are made after routing",
+}
+"""Modules that may ask for ours under `if TYPE_CHECKING:`, and why; there it hides a cycle, so it stays rare."""
+PURE_PARTS = {"rules", "queries", "shapes"}
+
+
+def test_imports_go_down_only() -> None:
+    assert upward_imports(package()) == []
+
+
+def test_contracts_never_import_each_other() -> None:
+    assert sibling_imports(package()) == []
+
+
+def test_rules_queries_and_shapes_know_no_http() -> None:
+    assert http_in_pure_parts(package()) == []
+
+
+def test_shapes_import_only_base_and_their_own_kind() -> None:
+    assert shape_imports(package()) == []
+
+
+def test_the_client_loads_only_base_and_shapes() -> None:
+    assert client_imports(package()) == []
+
+
+def test_no_module_imports_itself_through_others() -> None:
+    assert cycles(package()) == []
+
+
+def test_imports_for_types_alone_are_few_and_have_a_reason() -> None:
+    assert type_only_modules(package()) == sorted(TYPE_ONLY)
+
+
+def test_everything_below_the_door_is_synchronous() -> None:
+    assert async_below_the_door(package()) == []
+
+
+def test_every_folder_of_the_package_has_a_layer() -> None:
+    folders = {part(module) for module in package()} - {""}
+    assert sorted(folders - LAYERS.keys()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("headwater.base.wire", "import headwater.store.records"),
+        ("headwater.store.records", "from headwater import feed"),
+        ("headwater.store.records", "from ..feed.wake import wake"),
+        ("headwater.feed.reader", "from headwater.identity.access import may_read"),
+        ("headwater.web.call", "def late():\n    from headwater.contracts.sell import door"),
+        ("headwater.server.app", "import importlib\nimportlib.import_module('headwater.cli.main')"),
+        ("headwater.console.pages", "from headwater.server.app import build"),
+        ("headwater", "from headwater.base import clock"),
+    ],
+)
+def test_an_upward_or_sideways_import_is_found(name: str, text: str) -> None:
+    assert len(upward_imports([plant(name, text, is_package=name == PACKAGE)])) == 1
+
+
+def test_a_downward_import_and_the_version_are_allowed() -> None:
+    text = "from headwater import __version__\nfrom headwater.base.errors import NotFound\nfrom . import rules"
+    assert upward_imports([plant("headwater.contracts.sell.door", text)]) == []
+
+
+@pytest.mark.parametrize("text", ["from headwater.contracts.files import rules", "from ..files.rules import choose"])
+def test_an_import_of_a_sibling_contract_is_found(text: str) -> None:
+    assert len(sibling_imports([plant("headwater.contracts.sell.rules", text)])) == 1
+
+
+def test_a_contract_that_imports_all_contracts_is_found() -> None:
+    assert len(sibling_imports([plant("headwater.contracts", "from . import sell", is_package=True)])) == 1
+
+
+@pytest.mark.parametrize("text", ["from headwater.web import paging", "from http import HTTPStatus", "import uvicorn"])
+@pytest.mark.parametrize("part_name", ["rules", "queries", "shapes", "rules.acks", "note_rules"])
+def test_http_in_a_pure_part_is_found(text: str, part_name: str) -> None:
+    assert len(http_in_pure_parts([plant(f"headwater.contracts.sell.{part_name}", text)])) == 1
+
+
+def test_a_door_may_speak_http() -> None:
+    door = plant("headwater.contracts.sell.door", "from http import HTTPStatus\nfrom headwater.web import paging")
+    assert http_in_pure_parts([door]) == []
+
+
+def test_a_shape_that_reads_the_store_is_found() -> None:
+    text = "from headwater.base.wire import Time\nfrom headwater.store.records import Row"
+    assert len(shape_imports([plant("headwater.contracts.sell.shapes", text)])) == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "from headwater.contracts.files.rules import choose",
+        "from headwater.contracts.files import door",
+        "from headwater.store import packs",
+    ],
+)
+def test_a_client_that_imports_server_code_is_found(text: str) -> None:
+    assert len(client_imports([plant("headwater.client.engine", text)])) == 1
+
+
+def test_a_client_that_loads_server_code_through_a_shape_is_found() -> None:
+    client = plant("headwater.client.engine", "from headwater.contracts.files.shapes import File")
+    folder = plant("headwater.contracts.files", "from headwater.contracts.files import door", is_package=True)
+    shapes = plant("headwater.contracts.files.shapes", "")
+    door = plant("headwater.contracts.files.door", "")
+    assert client_imports([client, shapes, door]) == []
+    assert len(client_imports([client, folder, shapes, door])) == 1
+
+
+def test_a_cycle_is_found_once() -> None:
+    first = plant("headwater.feed.reader", "from headwater.feed import cursor")
+    second = plant("headwater.feed.cursor", "def late():\n    import headwater.feed.wake")
+    third = plant("headwater.feed.wake", "from headwater.feed.reader import read")
+    outside = plant("headwater.feed.devices", "from headwater.feed import reader")
+    assert cycles([first, second, outside]) == []
+    assert cycles([first, second, third, outside]) == [
+        "headwater.feed.cursor, headwater.feed.reader, headwater.feed.wake"
+    ]
+
+
+def test_an_import_for_types_alone_loads_nothing_but_is_found() -> None:
+    text = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from headwater.feed import cursor\n"
+    first = plant("headwater.feed.reader", text)
+    second = plant("headwater.feed.cursor", "from headwater.feed import reader")
+    assert cycles([first, second]) == []
+    assert type_only_modules([first, second]) == ["headwater.feed.reader"]
+    assert len(upward_imports([plant("headwater.store.records", text)])) == 1
+
+
+@pytest.mark.parametrize("name", ["headwater.store.records", "headwater.contracts.sell.rules"])
+def test_async_code_below_the_door_is_found(name: str) -> None:
+    assert len(async_below_the_door([plant(name, "async def write(): ...")])) == 1
+
+
+def upward_imports(modules: Iterable[Module]) -> list[str]:
+    """Imports of a package that is not below the importing one."""
+    broken = []
+    for module in modules:
+        own = part(module)
+        for found in imports(module):
+            other = part_of(found.target)
+            if other in {"", own} or other not in LAYERS:
+                continue
+            if LAYERS[other] >= LAYERS.get(own, -1):
+                broken.append(f"{module.name}:{found.line} imports {found.target}")
+    return broken
+
+
+def sibling_imports(modules: Iterable[Module]) -> list[str]:
+    """Imports from one contract of another, or of any by the folder that holds them."""
+    return [
+        f"{module.name}:{found.line} imports {found.target}"
+        for module in modules
+        if part(module) == "contracts"
+        for found in imports(module)
+        if is_within(found.target, "headwater.contracts") and is_foreign(found.target, contract_of(module.name))
+    ]
+
+
+def http_in_pure_parts(modules: Iterable[Module]) -> list[str]:
+    """Imports of web or of an HTTP library by rules, queries or shapes."""
+    return [
+        f"{module.name}:{found.line} imports {found.target}"
+        for module in modules
+        if is_pure(module.name)
+        for found in imports(module)
+        if is_within(found.target, "headwater.web", *HTTP_LIBRARIES)
+    ]
+
+
+def shape_imports(modules: Iterable[Module]) -> list[str]:
+    """Imports of ours by shapes, other than base and shapes: the client loads shapes, but no server."""
+    return [
+        f"{module.name}:{found.line} imports {found.target}"
+        for module in modules
+        if kinds(module.name) == {"shapes"}
+        for found in imports(module)
+        if is_within(found.target, PACKAGE) and not client_may_load(found.target)
+    ]
+
+
+def client_imports(modules: Iterable[Module]) -> list[str]:
+    """What the client loads, itself or through others, besides base and the contracts' shapes."""
+    graph = import_graph(modules)
+    pending = [name for name in graph if part_of(name) == "client"]
+    seen = set(pending)
+    broken = []
+    for module in modules:
+        if part(module) == "client":
+            broken += [
+                f"{module.name}:{found.line} imports {found.target}"
+                for found in imports(module)
+                if is_within(found.target, PACKAGE) and not client_may_load(found.target)
+            ]
+    while pending:
+        name = pending.pop()
+        for other in sorted(graph[name] | parents(name, graph)):
+            if other not in seen:
+                seen.add(other)
+                pending.append(other)
+                is_folder = other in {PACKAGE, "headwater.contracts"} or (
+                    part_of(other) == "contracts" and other.count(".") == 2
+                )
+                if not is_folder and not client_may_load(other) and not broken:
+                    broken.append(f"{name} loads {other} into the client")
+    return broken
+
+
+def cycles(modules: Iterable[Module]) -> list[str]:
+    """Groups of modules that reach each other by imports, each group once."""
+    graph = import_graph(modules)
+    reach = {name: reachable(name, graph) for name in graph}
+    groups = {
+        ", ".join(sorted(other for other in reach[name] if name in reach[other]))
+        for name in graph
+        if name in reach[name]
+    }
+    return sorted(groups)
+
+
+def type_only_modules(modules: Iterable[Module]) -> list[str]:
+    """Modules that ask for ours where only a type checker looks."""
+    return sorted(
+        module.name
+        for module in modules
+        if any(found.type_only and is_within(found.target, PACKAGE) for found in imports(module))
+    )
+
+
+def async_below_the_door(modules: Iterable[Module]) -> list[str]:
+    """Coroutines where only plain code may be."""
+    return [
+        f"{module.name}:{node.lineno} has async code"
+        for module in modules
+        if (part(module) in PLAIN_LAYERS and not is_within(module.name, *HANDOVERS)) or is_pure(module.name)
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.AsyncFunctionDef | ast.Await | ast.AsyncFor | ast.AsyncWith)
+    ]
+
+
+def part(module: Module) -> str:
+    """The folder of the package that a module lies in; empty for the package itself."""
+    return part_of(module.name)
+
+
+def part_of(name: str) -> str:
+    """The folder of the package that a dotted name lies in; empty for any other name."""
+    pieces = name.split(".")
+    return pieces[1] if pieces[0] == PACKAGE and len(pieces) > 1 else ""
+
+
+def contract_of(name: str) -> str:
+    """The folder of the contract that a module belongs to (`headwater.contracts.sell`)."""
+    return ".".join(name.split(".")[:3])
+
+
+def is_foreign(target: str, own: str) -> bool:
+    """True when a contract's target is another contract's; to the folder of all contracts every one is."""
+    return own == "headwater.contracts" or not is_within(target, own)
+
+
+def kinds(name: str) -> set[str]:
+    """Which of rules, queries and shapes a contract's module is, from the words of its path."""
+    pieces = name.split(".")
+    if pieces[:2] != [PACKAGE, "contracts"]:
+        return set()
+    return {word for piece in pieces[3:] for word in piece.split("_")} & PURE_PARTS
+
+
+def is_pure(name: str) -> bool:
+    """True for a contract's module that knows no HTTP."""
+    return bool(kinds(name))
+
+
+def client_may_load(target: str) -> bool:
+    """True for base, the client itself, and a contract's shapes."""
+    return part_of(target) in {"base", "client"} or "shapes" in kinds(target) or target == "headwater.__version__"
+
+
+def import_graph(modules: Iterable[Module]) -> dict[str, set[str]]:
+    """Which module of ours loads which, itself left out."""
+    held = {module.name: module for module in modules}
+    return {
+        name: {
+            other
+            for found in imports(module)
+            if not found.type_only
+            and (other := module_of(found.target, held)) is not None
+            and other not in {name, PACKAGE}
+        }
+        for name, module in held.items()
+    }
+
+
+def parents(name: str, known: Iterable[str]) -> set[str]:
+    """The packages that Python loads before a module."""
+    return {other for other in known if name.startswith(other + ".")}
+
+
+def reachable(start: str, graph: dict[str, set[str]]) -> set[str]:
+    """Every module that the start reaches by one import or more."""
+    seen: set[str] = set()
+    pending = [start]
+    while pending:
+        fresh = graph[pending.pop()] - seen
+        seen |= fresh
+        pending.extend(fresh)
+    return seen
