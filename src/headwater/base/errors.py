@@ -79,6 +79,11 @@ class Invalid(HeadwaterError):
     title = "Invalid value"
     hint = "Mend the fields that 'errors' names and send the request again."
 
+    @classmethod
+    def of(cls, field: str, code: str, detail: str) -> Invalid:
+        """The error of one field: its path, a code, and what is wrong with it."""
+        return cls(f"{field}: {detail}", fields=(FieldError(field, code, detail),))
+
 
 class Unauthenticated(HeadwaterError):
     """No token, or one that is unknown, revoked or expired."""

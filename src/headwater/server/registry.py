@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from headwater.contracts.cache.contract import build as cache
+from headwater.contracts.cache.contract import build_reading as cache_reading
 from headwater.contracts.contacts.contract import build as contacts
 from headwater.server.operations import build as operations
 from headwater.web.contract import Contract
 from headwater.web.metrics import Metrics
 from headwater.web.services import Services
 
-BUILDERS = (contacts,)
+BUILDERS = (
+    contacts,
+    cache,
+    cache_reading,
+)
 
 
 def contracts(services: Services, metrics: Metrics) -> tuple[Contract, ...]:

@@ -1,0 +1,1 @@
+"""Contact Cache Sync Repository: an organisation's offline contacts and notes, brought in batches."""

@@ -1,0 +1,245 @@
+"""The cache door: reads the request's shape, calls a rule, writes the answer's shape; decides nothing.
+
+Source: cache contract, all endpoints; and the read side of our own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+
+from headwater.base.errors import Invalid, NotFound, TooLarge
+from headwater.base.ids import sync_id
+from headwater.base.wire import encode, format_seconds
+from headwater.contracts.cache import batches, queries, rules, shapes
+from headwater.contracts.cache.batches import Prepared
+from headwater.contracts.cache.queries import Sync, Wanted
+from headwater.contracts.cache.shapes import Cleared, LastSync, SyncDetails, SyncRecord, SyncResult
+from headwater.feed.cursor import invalid
+from headwater.identity import organisations
+from headwater.store.database import Transaction
+from headwater.web import etags, reply
+from headwater.web.call import Call
+from headwater.web.paging import integer, link, pagination, paging
+from headwater.web.reply import Reply
+from headwater.web.services import Services
+
+_INLINE_ROWS = 64
+_MAX_PAGE = 1000
+
+
+class CacheDoor:
+    """The handlers of ``/api/v1/cache``."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    async def list(self, call: Call) -> Reply:
+        """GET: sync records of every organisation in sight, newest first."""
+        asked = paging(call.query)
+        named = call.query.get("org_id")
+
+        def work(tx: Transaction) -> tuple[list[Sync], int]:
+            if named is not None:
+                _feed_in_sight(tx, call, named)
+            everything = call.principal.anonymous or call.principal.sees_all
+            organisation = named or (None if everything else call.principal.organisation)
+            return queries.page(tx, organisation, asked.limit, asked.offset)
+
+        found, total = await call.read(work, slow=True)
+        body = b'{"data":%b,"pagination":%b}' % (encode([_record(sync) for sync in found]), pagination(asked, total))
+        return reply.json_bytes(body, headers=(link(call.path, call.query, asked, total),))
+
+    async def get(self, call: Call) -> Reply:
+        """GET /{id}: one sync record."""
+        number = rules.number_of(call.params["id"])
+
+        def work(tx: Transaction) -> tuple[Sync, tuple[int, int] | None]:
+            found = _sync_in_sight(tx, call, number)
+            return found, queries.last_success(tx, found.organisation)
+
+        found, success = await call.read(work)
+        tag = _tag(found, success)
+        header = (b"etag", tag.encode())
+        given = call.header(b"if-none-match")
+        if given is not None and etags.matches(given, tag, weak=True):
+            return reply.empty(304, (header,))
+        details = SyncDetails(
+            sync_id(number),
+            found.organisation,
+            found.contacts_synced,
+            found.notes_synced,
+            format_seconds(found.synced_us),
+            found.status,
+            format_seconds(success[1]) if success else None,
+        )
+        return reply.json(details, headers=(header,))
+
+    async def timestamp(self, call: Call) -> Reply:
+        """GET /timestamp: an organisation's last successful sync."""
+        organisation = _named_organisation(call)
+
+        def work(tx: Transaction) -> tuple[int, int] | None:
+            _feed_in_sight(tx, call, organisation)
+            return queries.last_success(tx, organisation)
+
+        found = await call.read(work)
+        if found is None:
+            return reply.json(LastSync(organisation, None, None, "never"))
+        return reply.json(LastSync(organisation, format_seconds(found[1]), sync_id(found[0]), "success"))
+
+    async def sync(self, call: Call) -> Reply:
+        """POST: take a batch; 201."""
+        organisation, contacts, notes = await self._batch(call)
+
+        def work(tx: Transaction) -> SyncResult:
+            feed = self._provide(tx, call, organisation)
+            return rules.sync(tx, feed, organisation, contacts, notes)
+
+        return await call.act(work, _created)
+
+    async def extend(self, call: Call) -> Reply:
+        """PUT /{id}: take a further batch under the same record."""
+        number = rules.number_of(call.params["id"])
+        organisation, contacts, notes = await self._batch(call)
+
+        def work(tx: Transaction) -> SyncResult:
+            found = _sync_in_sight(tx, call, number)
+            _require(tx, call, found)
+            feed = organisations.feed_of(tx, found.organisation)
+            return rules.extend(tx, feed, number, organisation, contacts, notes)
+
+        return reply.json(await call.write(work))
+
+    async def clear(self, call: Call) -> Reply:
+        """DELETE /{id}: empty the cache of the record's organisation."""
+        number = rules.number_of(call.params["id"])
+
+        def work(tx: Transaction) -> Cleared:
+            found = _sync_in_sight(tx, call, number)
+            _require(tx, call, found)
+            return rules.clear(tx, organisations.feed_of(tx, found.organisation), found)
+
+        return reply.json(await call.write(work))
+
+    async def contacts(self, call: Call) -> Reply:
+        """GET /contacts: the cached contacts by id; filtered by ``q``."""
+        return await _cached(call, rules.CONTACT)
+
+    async def notes(self, call: Call) -> Reply:
+        """GET /notes: the cached notes by id; filtered by ``contact_id``."""
+        return await _cached(call, rules.NOTE)
+
+    async def _batch(self, call: Call) -> tuple[str, Prepared, Prepared]:
+        """The body's organisation and rows; large batches are read on a thread, so that others are served."""
+        batch = call.decoded(shapes.read_batch)
+        rules.require_acceptable(batch.org_id)
+        rows = len(batch.contacts) + len(batch.notes)
+        most = self._services.settings.limits.cache_rows
+        if rows > most:
+            raise TooLarge(f"the batch has {rows} rows; at most {most} are taken in one call")
+        now_us = self._services.clock()
+
+        def prepare() -> tuple[Prepared, Prepared]:
+            return batches.contacts(batch.contacts, now_us), batches.notes(batch.notes, now_us)
+
+        contacts, notes = prepare() if rows <= _INLINE_ROWS else await asyncio.to_thread(prepare)
+        return batch.org_id, contacts, notes
+
+    def _provide(self, tx: Transaction, call: Call, organisation: str) -> int:
+        if not _sees(call, organisation):
+            raise NotFound(f"no organisation {organisation!r}")
+        is_open = self._services.settings.effective_provisioning == "open"
+        return organisations.provide(tx, organisation, open_provisioning=is_open)
+
+
+async def _cached(call: Call, kind: str) -> Reply:
+    organisation = _named_organisation(call)
+    limit = integer(call.query, "limit", 100, 1, _MAX_PAGE)
+    wanted = Wanted(
+        kind,
+        _after(call.query.get("cursor")),
+        limit,
+        text=call.query.get("q", ""),
+        contact_id=call.query.get("contact_id"),
+    )
+
+    def work(tx: Transaction) -> tuple[bytes, str | None, bool]:
+        return queries.cached_page(tx, _feed_in_sight(tx, call, organisation), wanted)
+
+    data, last, more = await call.read(work, slow=True)
+    cursor = _cursor(last) if last is not None else call.query.get("cursor")
+    return reply.json_bytes(
+        b'{"data":[%b],"cursor":%b,"has_more":%b}' % (data, encode(cursor), b"true" if more else b"false")
+    )
+
+
+def _cursor(last_id: str) -> str:
+    """The cursor after an id; it opens nothing that ``org_id`` does not, so it is not signed."""
+    return base64.urlsafe_b64encode(last_id.encode()).rstrip(b"=").decode()
+
+
+def _after(cursor: str | None) -> str:
+    if not cursor:
+        return ""
+    try:
+        after = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode()
+    except (ValueError, binascii.Error):
+        raise invalid("malformed", "the cursor is not one of this server's") from None
+    if not after.isprintable():
+        raise invalid("malformed", "the cursor is not one of this server's")
+    return after
+
+
+def _sees(call: Call, organisation: str) -> bool:
+    """Whether the caller reaches an organisation; one without a token reaches the one that it names."""
+    return call.principal.anonymous or call.principal.sees(organisation)
+
+
+def _feed_in_sight(tx: Transaction, call: Call, organisation: str) -> int:
+    if not _sees(call, organisation):
+        raise NotFound(f"no organisation {organisation!r}")
+    return organisations.feed_of(tx, organisation)
+
+
+def _sync_in_sight(tx: Transaction, call: Call, number: int) -> Sync:
+    found = queries.sync(tx, number)
+    if found is None or not _sees(call, found.organisation):
+        raise NotFound(f"no sync {sync_id(number)!r}")
+    return found
+
+
+def _named_organisation(call: Call) -> str:
+    """The organisation of a query, or the token's own. Raises: Invalid when neither names one."""
+    named = call.query.get("org_id")
+    if named is not None:
+        return named
+    if call.principal.anonymous or call.principal.sees_all:
+        raise Invalid.of("org_id", "missing", "name the organisation with ?org_id=")
+    return call.principal.organisation
+
+
+def _require(tx: Transaction, call: Call, found: Sync) -> None:
+    given = call.header(b"if-match")
+    if given is not None:
+        etags.require(given, _tag(found, queries.last_success(tx, found.organisation)))
+
+
+def _tag(found: Sync, success: tuple[int, int] | None) -> str:
+    return etags.etag(sync_id(found.number), found.updated_us, success[1] if success else 0)
+
+
+def _record(sync: Sync) -> SyncRecord:
+    return SyncRecord(
+        sync_id(sync.number),
+        sync.organisation,
+        sync.contacts_synced,
+        sync.notes_synced,
+        format_seconds(sync.synced_us),
+        sync.status,
+    )
+
+
+def _created(result: SyncResult) -> Reply:
+    return reply.json(result, 201, ((b"location", b"/api/v1/cache/sync/" + result.id.encode()),))

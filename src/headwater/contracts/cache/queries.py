@@ -1,0 +1,120 @@
+"""The SQL of the cache contract's own tables, and its reads of cached records; each is given a transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from headwater.base.textkeys import fold
+from headwater.store import changes
+from headwater.store.database import Row, Transaction
+from headwater.store.records import Record
+
+_SYNC = "number, organisation, contacts_synced, notes_synced, status, synced_us, updated_us"
+
+
+class Sync(NamedTuple):
+    """A sync record; times in microseconds UTC since 1970."""
+
+    number: int
+    organisation: str
+    contacts_synced: int
+    notes_synced: int
+    status: str
+    synced_us: int
+    updated_us: int
+
+
+class Wanted(NamedTuple):
+    """Which cached records a page shows: those after an id, by prefix of a search term, of one contact."""
+
+    kind: str
+    after: str
+    limit: int
+    text: str = ""
+    contact_id: str | None = None
+
+
+def sync(tx: Transaction, number: int) -> Sync | None:
+    """One sync record, or None."""
+    row = tx.row(f"SELECT {_SYNC} FROM cache_syncs WHERE number = ?", number)
+    return None if row is None else Sync(*row)
+
+
+def keep(tx: Transaction, sync: Sync) -> None:
+    """Write a sync record, new or changed."""
+    tx.run(
+        f"INSERT INTO cache_syncs ({_SYNC}) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (number) DO UPDATE SET"
+        " contacts_synced = excluded.contacts_synced, notes_synced = excluded.notes_synced,"
+        " status = excluded.status, updated_us = excluded.updated_us",
+        *sync,
+    )
+
+
+def keep_success(tx: Transaction, organisation: str, number: int | None, at_us: int | None) -> None:
+    """Note an organisation's last success; with None that it has none any more."""
+    tx.run(
+        "INSERT INTO cache_successes (organisation, number, at_us) VALUES (?, ?, ?)"
+        " ON CONFLICT (organisation) DO UPDATE SET number = excluded.number, at_us = excluded.at_us",
+        organisation,
+        number,
+        at_us,
+    )
+
+
+def last_success(tx: Transaction, organisation: str) -> tuple[int, int] | None:
+    """Number and instant of an organisation's last successful sync since it was last cleared, or None."""
+    row = tx.row("SELECT number, at_us FROM cache_successes WHERE organisation = ?", organisation)
+    return None if row is None or row[0] is None else (row[0], row[1])
+
+
+def page(tx: Transaction, organisation: str | None, limit: int, offset: int) -> tuple[list[Sync], int]:
+    """Sync records newest first, of one organisation or of all; and how many there are."""
+    where, params = ("", ()) if organisation is None else (" WHERE organisation = ?", (organisation,))
+    total = tx.value(f"SELECT count(*) FROM cache_syncs{where}", *params)
+    rows = tx.rows(
+        f"SELECT {_SYNC} FROM cache_syncs{where} ORDER BY number DESC LIMIT ? OFFSET ?", *params, limit, offset
+    )
+    return [Sync(*row) for row in rows], total
+
+
+def live(tx: Transaction, feed: int, kind: str) -> list[Record]:
+    """Every live record of a kind."""
+    rows = tx.rows(
+        "SELECT id, number, revision, position, deleted, parent, created_us, updated_us, fields"
+        " FROM records WHERE feed = ? AND kind = ? AND deleted = 0",
+        feed,
+        kind,
+    )
+    return [Record(*row) for row in rows]
+
+
+def notes_of(tx: Transaction, feed: int, contacts: Sequence[str]) -> list[Row]:
+    """Id, contact and wire of the live notes that belong to these contacts."""
+    sql = (
+        "SELECT r.id, r.parent, c.wire FROM records r JOIN changes c ON c.feed = r.feed AND c.position = r.position"
+        " WHERE r.feed = ? AND r.kind = 'note' AND r.deleted = 0 AND r.parent"
+    )
+    return tx.rows_in(sql, contacts, feed)
+
+
+def cached_page(tx: Transaction, feed: int, wanted: Wanted) -> tuple[bytes, str | None, bool]:
+    """Bodies of cached records by id, joined with commas; the last id; whether more follow."""
+    where = "r.feed = ? AND r.kind = ? AND r.deleted = 0 AND r.id > ?"
+    params: list[object] = [feed, wanted.kind, wanted.after]
+    if wanted.text:
+        where += " AND instr(r.search, ?) > 0"
+        params.append("\n" + fold(wanted.text))
+    if wanted.contact_id is not None:
+        where += " AND r.parent = ?"
+        params.append(wanted.contact_id)
+    rows = tx.rows(
+        "SELECT c.wire, p.id FROM (SELECT r.feed, r.id, r.position FROM records r"
+        f" WHERE {where} ORDER BY r.id LIMIT ?) p"
+        " JOIN changes c ON c.feed = p.feed AND c.position = p.position ORDER BY p.id",
+        *params,
+        wanted.limit + 1,
+    )
+    shown = rows[: wanted.limit]
+    last = shown[-1][1] if shown else None
+    return b",".join([changes.body_of(bytes(row[0])) for row in shown]), last, len(rows) > wanted.limit

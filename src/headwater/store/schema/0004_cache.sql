@@ -1,0 +1,19 @@
+-- One row a cache sync operation; the history stays when the cache is cleared.
+CREATE TABLE cache_syncs (
+  number          INTEGER PRIMARY KEY,     -- the digits of its id sync_00000001
+  organisation    TEXT NOT NULL,
+  contacts_synced INTEGER NOT NULL,        -- rows accepted, added up over the calls that extended it
+  notes_synced    INTEGER NOT NULL,
+  status          TEXT NOT NULL,           -- success, partial, failed or cleared
+  synced_us       INTEGER NOT NULL,        -- microseconds UTC since 1970
+  updated_us      INTEGER NOT NULL         -- microseconds UTC since 1970
+);
+
+CREATE INDEX cache_syncs_by_organisation ON cache_syncs (organisation, number);
+
+-- When an organisation's cache last took everything; no row, or nulls, when it never did or was cleared since.
+CREATE TABLE cache_successes (
+  organisation TEXT PRIMARY KEY,
+  number       INTEGER,                    -- cache_syncs.number
+  at_us        INTEGER                     -- microseconds UTC since 1970
+);
