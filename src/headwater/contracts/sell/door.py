@@ -6,6 +6,7 @@ Source: sell contract, all headings. 204 and 202 have no body and no content typ
 from __future__ import annotations
 
 from collections.abc import Sequence
+from http import HTTPStatus
 
 from headwater.base.clock import monotonic_seconds
 from headwater.base.errors import HeadwaterError, Invalid, NotFound, Unavailable
@@ -136,4 +137,6 @@ class SellDoor:
 
 def envelope(failure: HeadwaterError, status: int, request_id: str) -> Reply:
     """An error as Sell's clients read it; every 4xx and 5xx under ``/v2`` has this body."""
-    return reply.json_bytes(shapes.errors(failure, status, request_id), status, error_headers(failure, status))
+    return reply.json_bytes(
+        shapes.errors(failure, status, HTTPStatus(status).phrase, request_id), status, error_headers(failure, status)
+    )

@@ -74,7 +74,7 @@ def commit_prospect(tx: Transaction, device: Device, found: Prospect) -> bool:
     """Store a session's state before anything is delivered; False when the device's state changed meanwhile."""
     if queries.state_bytes(tx, device.feed, device.device_id) != found.stored:
         return False
-    queries.note_device(tx, device.organisation, device.feed, device.device_id, device.user_id, random_id("dev", 16))
+    queries.note_device(tx, device.organisation, device.device_id, device.user_id, random_id("dev", 16))
     queries.keep_state(tx, device.feed, device.device_id, found.state)
     queries.note_position(tx, device.organisation, device.feed, device.device_id, found.state.high_water)
     return True
@@ -89,7 +89,7 @@ def show(tx: Transaction, device: Device, positions: Sequence[int]) -> Shown:
     for change in found:
         sell_type = SELL_TYPES[change.kind]
         try:
-            data = _data(change, contacts)
+            data = _content(change, contacts)
         except (msgspec.MsgspecError, ValueError):
             shown.failed.append(shapes.FailedObject(sell_type, change.number))
             continue
@@ -126,7 +126,7 @@ def ack(tx: Transaction, device: Device, keys: Sequence[AckKey]) -> None:
         queries.note_position(tx, device.organisation, device.feed, device.device_id, after.high_water)
 
 
-def _data(change: FullChange, contacts: Mapping[str, int]) -> bytes:
+def _content(change: FullChange, contacts: Mapping[str, int]) -> bytes:
     """An item's ``data``: only the id of a deleted one."""
     if change.is_deletion:
         return b'{"id":%d}' % change.number

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from http import HTTPStatus
 from typing import Annotated, Any
 
 import msgspec
@@ -54,7 +53,7 @@ class QueueMeta(msgspec.Struct, gc=False):
 
 
 class QueueEnvelope(msgspec.Struct, gc=False):
-    """A queue in its envelope."""
+    """A queue as Sell wraps it: the object beside what is known about it."""
 
     data: Queue
     meta: QueueMeta
@@ -74,7 +73,7 @@ class TypeMeta(msgspec.Struct, gc=False):
 
 
 class SessionEnvelope(msgspec.Struct, gc=False):
-    """A session in its envelope."""
+    """A session as Sell wraps it, the answer to a start."""
 
     data: Session
     meta: TypeMeta
@@ -340,7 +339,7 @@ def page(items: list[bytes], count_left: int, failed: list[FailedObject]) -> byt
     )
 
 
-def errors(failure: HeadwaterError, status: int, request_id: str) -> bytes:
+def errors(failure: HeadwaterError, status: int, phrase: str, request_id: str) -> bytes:
     """Sell's JSON of an error; ``logref`` equals X-Request-Id."""
     code = _code(failure, status)
     details = [ErrorDetail(code, failure.title, failure.detail)]
@@ -355,7 +354,6 @@ def errors(failure: HeadwaterError, status: int, request_id: str) -> bytes:
             )
             for field in failure.fields
         ]
-    phrase = HTTPStatus(status).phrase
     return encode(
         Errors(
             [ErrorItem(detail, TypeMeta("error")) for detail in details],
