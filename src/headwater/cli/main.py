@@ -1,0 +1,153 @@
+"""The command ``headwater``: its sub-commands by name, and the one place where a failure becomes a message.
+
+Exit codes: 0 done · 1 it failed · 2 the command or the settings are wrong · 70 the storage failed · 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from headwater import __version__
+from headwater.base.errors import Fatal, HeadwaterError
+from headwater.base.settings import SettingsInvalid
+from headwater.cli.screen import say_problem
+
+COMMANDS = {
+    "serve": "Run the server.",
+}
+"""Sub-commands in the order in which a new operator needs them; each is the module of that name beside this one."""
+
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+EXIT_FATAL = 70
+EXIT_INTERRUPTED = 130
+
+_BUG_HINT = "This is a fault of Headwater; please report it with the command that you gave."
+
+HELP = """Headwater, a self-hosted sync server: one change log, every device downstream.
+
+\b
+Examples:
+  headwater serve                                  run it on http://127.0.0.1:8484
+  headwater serve --data /srv/headwater --port 80  ... elsewhere
+  headwater COMMAND --help                         what a command takes, with examples
+"""
+
+
+class LazyGroup(TyperGroup):
+    """Knows every sub-command's name, and loads only the one that is called."""
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - typer's signature
+        """The names, in the order of the table."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002 - typer's signature
+        """The command of this name, or None."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"headwater.cli.{cmd_name}")
+        command = typer.main.get_command(module.app)
+        command.name = cmd_name
+        return command
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - typer's signature
+        """List the commands from the table, so that ``--help`` loads none of them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The command that the arguments name; a wrong name is answered with the nearest ones."""
+        if args and args[0] not in COMMANDS:
+            self.commands = dict.fromkeys(COMMANDS, self)  # only the names are looked at, for the nearest
+        return super().resolve_command(ctx, args)
+
+
+app = typer.Typer(cls=LazyGroup, help=HELP, no_args_is_help=True, rich_markup_mode=None)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"headwater {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def headwater(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and stop.")
+    ] = False,
+) -> None:
+    """Hold what every command shares."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Carry out one command line; the exit code. No failure leaves as a traceback."""
+    as_json = "--json" in arguments
+    try:
+        command = typer.main.get_command(app)
+        code = command.main(args=list(arguments), prog_name="headwater", standalone_mode=False)
+    except typer.TyperException as wrong:
+        if as_json:
+            say_problem("USAGE", wrong.format_message(), as_json=True)
+        else:
+            wrong.show()  # type: ignore[attr-defined]
+        return EXIT_USAGE
+    except typer.Abort:
+        return EXIT_INTERRUPTED
+    except (KeyboardInterrupt, EOFError):
+        say_problem("INTERRUPTED", "interrupted", as_json=as_json)
+        return EXIT_INTERRUPTED
+    except HeadwaterError as failure:
+        say_problem(failure.error_code, failure.detail, failure.hint, as_json=as_json)
+        return exit_code_of(failure)
+    except BrokenPipeError:
+        raise
+    except OSError as failure:
+        say_problem("SYSTEM", _system_message(failure), as_json=as_json)
+        return EXIT_FAILED
+    except Exception as failure:  # noqa: BLE001 - the command line's edge: a person never sees a traceback
+        say_problem("INTERNAL", _bug_message(failure), _BUG_HINT, as_json=as_json)
+        return EXIT_FAILED
+    return code if isinstance(code, int) else 0
+
+
+def exit_code_of(failure: HeadwaterError) -> int:
+    """The exit code that says what kind of failure it was."""
+    if isinstance(failure, Fatal):
+        return EXIT_FATAL
+    return EXIT_USAGE if isinstance(failure, SettingsInvalid) else EXIT_FAILED
+
+
+def run() -> None:
+    """The console script: carry out this process's command line and end the process."""
+    try:
+        code = main(sys.argv[1:])
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader went away (`headwater ... | head`); nothing may be written any more, not even at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = EXIT_FAILED
+    sys.exit(code)
+
+
+def _system_message(failure: OSError) -> str:
+    reason = failure.strerror or type(failure).__name__
+    return f"{failure.filename}: {reason}" if failure.filename is not None else reason
+
+
+def _bug_message(failure: Exception) -> str:
+    place = ""
+    trace = failure.__traceback__
+    while trace is not None:
+        name = trace.tb_frame.f_globals.get("__name__", "")
+        if name.startswith("headwater."):
+            place = f" at {name}:{trace.tb_lineno}"
+        trace = trace.tb_next
+    return f"internal error: {type(failure).__name__}: {failure}{place}"

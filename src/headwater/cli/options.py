@@ -1,0 +1,65 @@
+"""The options that every command shares: where the data is and how it is set up."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from headwater.base import settings
+from headwater.base.settings import Settings, SettingsInvalid
+
+DataFolder = Annotated[
+    Path | None,
+    typer.Option("--data", metavar="DIR", help="Folder that holds everything the server keeps [headwater-data].",
+                 show_default=False),
+]  # fmt: skip
+DatabaseUrl = Annotated[
+    str | None,
+    typer.Option("--database", metavar="URL", show_default=False,
+                 help="PostgreSQL database, postgresql://...; without it SQLite in the data folder."),
+]  # fmt: skip
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option("--config", metavar="FILE", show_default=False,
+                 help="Settings file [headwater.toml in the data folder, if it is there]."),
+]  # fmt: skip
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", show_default=False,
+                 help="Any setting, like --set limits.body_bytes=4194304; may be repeated."),
+]  # fmt: skip
+AsJson = Annotated[bool, typer.Option("--json", help="Write JSON, errors too.")]
+
+
+def examples(*lines: str) -> str:
+    """The end of a command's help: lines that can be typed as they stand."""
+    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
+
+
+def flags(
+    data: Path | None, database: str | None, sets: Sequence[str] | None, more: Mapping[str, object] | None = None
+) -> dict[str, str]:
+    """The settings that a command line gives, by dotted name. Raises: SettingsInvalid (no ``=`` in a ``--set``)."""
+    given: dict[str, str] = {}
+    for text in sets or ():
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise SettingsInvalid(f"--set {text}: write it as section.name=value")
+        given[name.strip()] = value
+    named = {"database.data_folder": data, "database.url": database, **(more or {})}
+    given.update({name: str(value) for name, value in named.items() if value is not None})
+    return given
+
+
+def load(
+    data: Path | None,
+    database: str | None,
+    config: Path | None,
+    sets: Sequence[str] | None = None,
+    more: Mapping[str, object] | None = None,
+) -> Settings:
+    """The settings of an installation as a command line names it. Raises: SettingsInvalid."""
+    return settings.load(flags(data, database, sets, more), config=config)

@@ -1,1 +1,0 @@
-"""Zendesk Sell Sync: sessions in which a device drains what it has not acked."""
