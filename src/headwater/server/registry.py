@@ -5,6 +5,7 @@ from __future__ import annotations
 from headwater.contracts.cache.contract import build as cache
 from headwater.contracts.cache.contract import build_reading as cache_reading
 from headwater.contracts.contacts.contract import build as contacts
+from headwater.contracts.sell.contract import build as sell
 from headwater.server.operations import build as operations
 from headwater.web.contract import Contract
 from headwater.web.metrics import Metrics
@@ -14,6 +15,7 @@ BUILDERS = (
     contacts,
     cache,
     cache_reading,
+    sell,
 )
 
 

@@ -1,0 +1,1 @@
+"""Zendesk Sell Sync: sessions in which a device drains what it has not acked."""

@@ -1,0 +1,279 @@
+"""What one sell device has, as two kinds of set, and what follows from it.
+
+An organisation's feed is freshest only: each resource, and each tombstone, has one live change row; a newer
+change takes a higher position and leaves the old one dead. So "what does this device have" is a set of
+positions, and "has it ever had this one" a set of numbers. Nothing here touches a database or HTTP; a rule
+gives the live rows in and writes the state out.
+
+Source: sell contract, "Get data from queue" and "Acknowledge received data"; the choice and its cost are in
+docs/decisions/0002-ack-state-as-sets.md.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Literal, NamedTuple, Protocol, TypeVar
+from zlib import crc32
+
+from pyroaring import BitMap64
+
+from headwater.contracts.sell.ack_keys import AckKey
+
+EventType = Literal["created", "updated", "deleted"]
+"""Sell's ``event_type``: a hint to the device."""
+
+LiveAt = Callable[[int], tuple[str, int, bool] | None]
+"""Finds the (sell type, number, is_deletion) that is live at a position; None where the position is dead."""
+
+
+class LiveRow(Protocol):
+    """One live change row of the feed, as the rules need it."""
+
+    @property
+    def position(self) -> int:
+        """Its place in the feed, from 1; also the revision on the wire."""
+
+    @property
+    def sell_type(self) -> str:
+        """Sell's word for the resource's kind, as in ``meta.type``."""
+
+    @property
+    def number(self) -> int:
+        """The resource's number, unique per organisation and sell type, never used twice."""
+
+    @property
+    def is_deletion(self) -> bool:
+        """True for a tombstone."""
+
+
+Row = TypeVar("Row", bound=LiveRow)
+
+
+class Seen(NamedTuple):
+    """What a device knows of one sell type."""
+
+    acked: BitMap64
+    """The numbers that it ever acked."""
+    offered_mark: int
+    """The highest number that existed when a session with data was last started."""
+
+
+_ENVELOPE = struct.Struct("<BI")  # format version, CRC of the rest
+_HEADER = struct.Struct("<QIH")  # high water, length of the set beyond it, number of sell types
+_TYPE_HEADER = struct.Struct("<BQI")  # length of the name, offered mark, length of the set
+_FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class AckState:
+    """The positions that a device is done with, and the numbers it ever acked; an immutable value.
+
+    A position is done when it was acked, died, or held a tombstone that the device never needs. A change that
+    adds nothing returns the same object, so that ``is`` tells whether there is something to write.
+    Units: stored, it takes at most one bit for each position above the high-water mark and for each number
+    minted, and some twenty bytes for each 65,536 of them and for each type; runs take next to nothing.
+    """
+
+    high_water: int = 0
+    """The position up to which all is done: the end of the first interval."""
+    _beyond: BitMap64 = field(default_factory=BitMap64, repr=False)
+    _seen: Mapping[str, Seen] = field(default_factory=dict, repr=False)
+
+    def is_done(self, position: int) -> bool:
+        """True when nothing at this position is owed to the device."""
+        return position <= self.high_water or position in self._beyond
+
+    def gaps(self, upto: int) -> Iterator[tuple[int, int]]:
+        """The closed ranges (lo, hi) of positions up to ``upto`` that are not done, ascending."""
+        owed = BitMap64()
+        owed.add_range(self.high_water + 1, upto + 1)
+        owed -= self._beyond
+        return zip(owed - owed.shift(1), owed - owed.shift(-1), strict=True)
+
+    def ever_acked(self, sell_type: str, number: int) -> bool:
+        """True when the device acked any state of the resource."""
+        seen = self._seen.get(sell_type)
+        return seen is not None and number in seen.acked
+
+    def offered_mark(self, sell_type: str) -> int:
+        """The highest number that a session may have delivered; 0 before the first."""
+        seen = self._seen.get(sell_type)
+        return 0 if seen is None else seen.offered_mark
+
+    def wants_tombstone(self, sell_type: str, number: int) -> bool:
+        """True when the device may hold the resource: acked once, or possibly delivered and not acked."""
+        return number <= self.offered_mark(sell_type) or self.ever_acked(sell_type, number)
+
+    def add_positions(self, positions: Iterable[int]) -> AckState:
+        """With these positions done."""
+        return self._grown(BitMap64(positions))
+
+    def fill(self, lo: int, hi: int, live: Iterable[int] = ()) -> AckState:
+        """With the closed range lo…hi done except the positions that are ``live``: the rest is dead."""
+        dead = BitMap64()
+        dead.add_range(max(lo, self.high_water + 1), hi + 1)
+        dead -= live if isinstance(live, BitMap64) else BitMap64(live)
+        return self._grown(dead)
+
+    def add_numbers(self, sell_type: str, numbers: Iterable[int]) -> AckState:
+        """With these numbers acked once."""
+        seen = self._seen.get(sell_type, Seen(BitMap64(), 0))
+        more = BitMap64(numbers)
+        if more.issubset(seen.acked):
+            return self
+        acked = seen.acked | more
+        acked.run_optimize()
+        return replace(self, _seen={**self._seen, sell_type: seen._replace(acked=acked)})
+
+    def raise_marks(self, highest_numbers: Mapping[str, int]) -> AckState:
+        """With each type's offered mark at least at its highest number so far."""
+        raised = {
+            sell_type: Seen(BitMap64(), number)
+            if (seen := self._seen.get(sell_type)) is None
+            else seen._replace(offered_mark=number)
+            for sell_type, number in highest_numbers.items()
+            if number > self.offered_mark(sell_type)
+        }
+        return replace(self, _seen={**self._seen, **raised}) if raised else self
+
+    def _grown(self, more: BitMap64) -> AckState:
+        """With more positions done; takes the set over."""
+        more.remove_range(0, self.high_water + 1)
+        if more.issubset(self._beyond):
+            return self
+        high_water, beyond = self.high_water, self._beyond | more
+        if high_water + 1 in beyond:
+            # One range longer than the set has members, so at least one is missing; flipped, it comes first.
+            high_water = beyond.flip(high_water + 1, high_water + len(beyond) + 2).min() - 1
+            beyond.remove_range(0, high_water + 1)
+        beyond.run_optimize()
+        return replace(self, high_water=high_water, _beyond=beyond)
+
+    def to_bytes(self) -> bytes:
+        """The state for storage; ``from_bytes`` reads it back.
+
+        Shape: version (1 byte), CRC-32 (4), high water (8), then the set beyond it and for each sell type its
+        name, offered mark and set; sets in the portable roaring format, integers little-endian.
+        """
+        beyond = self._beyond.serialize()
+        parts = [_HEADER.pack(self.high_water, len(beyond), len(self._seen)), beyond]
+        for sell_type, seen in self._seen.items():
+            name, acked = sell_type.encode(), seen.acked.serialize()
+            parts += (_TYPE_HEADER.pack(len(name), seen.offered_mark, len(acked)), name, acked)
+        body = b"".join(parts)
+        return _ENVELOPE.pack(_FORMAT_VERSION, crc32(body)) + body
+
+    @classmethod
+    def from_bytes(cls, stored: bytes) -> AckState:
+        """The state that ``to_bytes`` stored.
+
+        Raises: ValueError when the bytes are damaged or of an unknown version.
+        """
+        if len(stored) < _ENVELOPE.size + _HEADER.size:
+            raise ValueError("ack state: too short")
+        version, checksum = _ENVELOPE.unpack_from(stored)
+        if version != _FORMAT_VERSION:
+            raise ValueError(f"ack state: unknown version {version}")
+        # The checksum comes first: the bitmap reader trusts what it is given.
+        body = stored[_ENVELOPE.size :]
+        if crc32(body) != checksum:
+            raise ValueError("ack state: checksum does not match")
+        high_water, length, types = _HEADER.unpack_from(body)
+        at = _HEADER.size + length
+        beyond = BitMap64.deserialize(body[_HEADER.size : at])
+        seen: dict[str, Seen] = {}
+        for _ in range(types):
+            name_length, offered_mark, length = _TYPE_HEADER.unpack_from(body, at)
+            name_at = at + _TYPE_HEADER.size
+            set_at = name_at + name_length
+            at = set_at + length
+            seen[body[name_at:set_at].decode()] = Seen(BitMap64.deserialize(body[set_at:at]), offered_mark)
+        return cls(high_water, beyond, seen)
+
+
+def event_type(state: AckState, sell_type: str, number: int, is_deletion: bool) -> EventType:
+    """``created`` = the device never acked the resource, ``updated`` = it acked an older state.
+
+    Source: sell contract, "Get data from queue": event_type.
+    """
+    if is_deletion:
+        return "deleted"
+    return "updated" if state.ever_acked(sell_type, number) else "created"
+
+
+def is_pending(state: AckState, row: LiveRow) -> bool:
+    """True when this live row is owed to the device: not acked, and no tombstone of what it never had."""
+    if state.is_done(row.position):
+        return False
+    return not row.is_deletion or state.wants_tombstone(row.sell_type, row.number)
+
+
+def pending(state: AckState, rows: Iterable[Row]) -> Iterator[Row]:
+    """The live rows that are owed to the device, in the order given."""
+    return (row for row in rows if is_pending(state, row))
+
+
+class Offer(NamedTuple):
+    """What a new session will drain, and the state to store before any of it is delivered."""
+
+    positions: BitMap64
+    state: AckState
+
+
+def offer(state: AckState, rows: Iterable[LiveRow], head: int, highest_numbers: Mapping[str, int]) -> Offer:
+    """Decide a new session: every row that is owed now, up to ``head``.
+
+    ``rows`` must be **every** live row of a sell type in ``state.gaps(head)``, read in one snapshot with
+    ``head`` and with ``highest_numbers``, the last number minted of each type that is sent now. All other
+    positions up to ``head`` are dead, or a tombstone that is declined once and for all, and become done. Rows
+    of types that are not sent now are withheld: neither offered nor done. The session may deliver no resource
+    that was minted later. Nothing to deliver = empty ``positions``; the state may have changed all the same.
+    """
+    owed, withheld = BitMap64(), BitMap64()
+    for row in rows:
+        if row.sell_type not in highest_numbers:
+            withheld.add(row.position)
+        elif is_pending(state, row):
+            owed.add(row.position)
+    owed.run_optimize()
+    # Tombstones are declined by the old marks, and done before the marks rise: made and deleted between two
+    # sessions, a resource is never spoken of.
+    settled = state.fill(1, head, live=owed | withheld)
+    return Offer(owed, settled.raise_marks(highest_numbers) if owed else settled)
+
+
+def acknowledge(state: AckState, keys: Iterable[AckKey], head: int, live_at: LiveAt) -> AckState:
+    """The state after a device's ack; keys that do not fit the feed are ignored.
+
+    An ack marks only its own position, so an ack of N never hides N+1. A key of a dead position is late: the
+    device holds an older state, so its next one is an update; its number counts only up to the offered mark,
+    beyond which nothing was delivered. ``head`` and ``live_at`` are of one snapshot.
+    Source: sell contract, "Acknowledge received data".
+    """
+    positions: list[int] = []
+    numbers: dict[str, list[int]] = {}
+    for key in keys:
+        if key.position > head or _adds_nothing(state, key):
+            continue
+        live = live_at(key.position)
+        if live is not None and not _is_of(key, *live):
+            continue
+        positions.append(key.position)
+        if key.number is not None and (live is not None or key.number <= state.offered_mark(key.sell_type)):
+            numbers.setdefault(key.sell_type, []).append(key.number)
+    state = state.add_positions(positions)
+    for sell_type, acked in numbers.items():
+        state = state.add_numbers(sell_type, acked)
+    return state
+
+
+def _adds_nothing(state: AckState, key: AckKey) -> bool:
+    """True when the position is done and the number known: a repeated ack costs no look-up."""
+    return state.is_done(key.position) and (key.number is None or state.ever_acked(key.sell_type, key.number))
+
+
+def _is_of(key: AckKey, sell_type: str, number: int, is_deletion: bool) -> bool:
+    """True when the key is of this live item; a deletion's key carries no number."""
+    return (key.sell_type, key.is_deletion) == (sell_type, is_deletion) and key.number in (None, number)

@@ -1,0 +1,142 @@
+"""The sell door: start, drain, ack, as Zendesk Sell's own clients expect them; decides nothing.
+
+Source: sell contract, all headings. 204 and 202 have no body and no content type, and nothing redirects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from http import HTTPStatus
+
+from headwater.base.clock import monotonic_seconds
+from headwater.base.errors import HeadwaterError, Invalid, NotFound, Unavailable
+from headwater.contracts.sell import rules, shapes
+from headwater.contracts.sell.ack_keys import device_seed
+from headwater.contracts.sell.rules import Device, Prospect, Shown
+from headwater.contracts.sell.sessions import DeviceKey, Live, Sessions
+from headwater.identity import organisations
+from headwater.store.database import Transaction
+from headwater.web import reply
+from headwater.web.call import Call
+from headwater.web.errors import error_headers
+from headwater.web.reply import Reply
+from headwater.web.services import Services
+
+DEVICE_HEADER = "X-Basecrm-Device-UUID"
+_MAX_DEVICE_ID = 255
+_TRIES = 5
+_EXACT_BELOW = 2_000
+_SLOW_ABOVE = 1_000
+
+
+class SellDoor:
+    """The handlers of ``/v2/sync``."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._settings = services.settings.sell
+        self.sessions = Sessions(
+            services.master_key, self._settings.sessions_per_account, self._settings.session_idle_seconds
+        )
+        self._feeds: dict[str, int] = {}
+
+    async def start(self, call: Call) -> Reply:
+        """POST /start: 201 with a new session, or 204 when there is nothing to download."""
+        device = await self._device(call)
+        types = self._settings.resource_types
+        for _ in range(_TRIES):
+            found = await self._prospect(call, device, types)
+            if found.news and not await self._commit(call, device, found):
+                continue
+            if not found.positions:
+                return reply.empty(204)
+            key = DeviceKey(device.feed, device.device_id)
+            live = self.sessions.open(key, found.positions, found.head, monotonic_seconds())
+            return reply.json(self._envelope(call, live), 201)
+        raise Unavailable("the device's state changes too fast to start a session", retry_after_seconds=1)
+
+    async def drain(self, call: Call) -> Reply:
+        """GET /{session}/queues/main: the next page, or 204 at the end."""
+        device = await self._device(call)
+        key = DeviceKey(device.feed, device.device_id)
+        live = self.sessions.find(call.params["session_id"], key, monotonic_seconds())
+        if call.params["queue"] != "main":
+            raise NotFound(f"no queue {call.params['queue']!r}; the only one is 'main'")
+        while live is not None and live.positions:
+            shown = await self._show(call, device, live.take(self._settings.page_items))
+            if shown.items or shown.failed:
+                await self._forget_replaced(call, live)
+                return reply.json_bytes(shapes.page(shown.items, len(live.positions), shown.failed))
+        if live is not None:
+            self.sessions.end(live)
+        return reply.empty(204)
+
+    async def ack(self, call: Call) -> Reply:
+        """POST /ack: note what the device has stored, durably, and only then 202."""
+        device = await self._device(call)
+        texts = call.decoded(shapes.read_ack).data.ack_keys
+        keys = rules.keys_of(texts, device)
+        if not keys and call.header(b"idempotency-key") is None:
+            return reply.empty(202)
+        return await call.act(lambda tx: rules.ack(tx, device, keys), lambda _: reply.empty(202), feed=device.feed)
+
+    async def _show(self, call: Call, device: Device, positions: list[int]) -> Shown:
+        return await call.read(lambda tx: rules.show(tx, device, positions))
+
+    async def _commit(self, call: Call, device: Device, found: Prospect) -> bool:
+        return await call.write(lambda tx: rules.commit_prospect(tx, device, found), feed=device.feed)
+
+    async def _prospect(self, call: Call, device: Device, types: Sequence[str]) -> Prospect:
+        """What a session would hold; a device that is far behind is looked at off the event loop."""
+
+        def near(tx: Transaction) -> Prospect | None:
+            return None if rules.lag(tx, device) > _SLOW_ABOVE else rules.prospect(tx, device, types)
+
+        found: Prospect | None = await call.read(near)
+        if found is not None:
+            return found
+        return await call.read(lambda tx: rules.prospect(tx, device, types), slow=True)
+
+    async def _forget_replaced(self, call: Call, live: Live) -> None:
+        """Keep ``count_left`` exact near the end: what was replaced since the start comes in the next session."""
+        if len(live.positions) > _EXACT_BELOW or not live.positions:
+            return
+        feed = live.device.feed
+        head = await call.read(lambda tx: rules.head(tx, feed))
+        if head != live.head:
+            live.head = head
+            remaining = list(live.positions)
+            standing = await call.read(lambda tx: rules.still_standing(tx, feed, remaining))
+            live.positions &= standing
+
+    async def _device(self, call: Call) -> Device:
+        device_id = call.header(DEVICE_HEADER.lower().encode())
+        if device_id is None:
+            raise Invalid.of(DEVICE_HEADER, "missing", "every request names its device in this header")
+        device_id = device_id.strip()
+        if not device_id:
+            raise Invalid.of(DEVICE_HEADER, "blank", "the device's id is blank")
+        if len(device_id) > _MAX_DEVICE_ID or not device_id.isprintable():
+            raise Invalid.of(DEVICE_HEADER, "incorrect_value", f"at most {_MAX_DEVICE_ID} printable characters")
+        organisation = call.principal.organisation
+        feed = self._feeds.get(organisation)
+        if feed is None:
+            feed = self._feeds[organisation] = await call.read(lambda tx: organisations.feed_of(tx, organisation))
+        seed = device_seed(str(self._services.cursors.epoch), organisation, device_id)
+        return Device(organisation, feed, device_id, call.principal.user_id, seed)
+
+    def _envelope(self, call: Call, live: Live) -> shapes.SessionEnvelope:
+        total = len(live.positions)
+        pages = -(-total // self._settings.page_items)
+        public_url = self._services.settings.server.public_url
+        base = public_url.rstrip("/") if public_url else f"http://{call.header(b'host')}"
+        links = shapes.Links(f"{base}/v2/sync/{live.id}/queues/main")
+        queue = shapes.QueueEnvelope(shapes.Queue("main", pages, total), shapes.QueueMeta(links))
+        return shapes.SessionEnvelope(shapes.Session(live.id, [queue]), shapes.TypeMeta("sync_session"))
+
+
+def envelope(failure: HeadwaterError, status: int, request_id: str) -> Reply:
+    """An error as Sell's clients read it; every 4xx and 5xx under ``/v2`` has this body."""
+    return reply.json_bytes(
+        shapes.errors(failure, status, HTTPStatus(status).phrase, request_id), status, error_headers(failure, status)
+    )

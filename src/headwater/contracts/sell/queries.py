@@ -1,0 +1,123 @@
+"""The SQL of the sell contract: a device's state, and the change rows at positions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from headwater.contracts.sell.acks import AckState
+from headwater.store.database import Row, Transaction
+
+SELL_TYPES = {"contact": "contact", "cached_contact": "contact", "note": "note"}
+"""Sell's word for each kind of record that a device can get."""
+
+_DENSE = 4
+
+
+class LiveChange(NamedTuple):
+    """A live change row without its content."""
+
+    position: int
+    sell_type: str
+    number: int
+    is_deletion: bool
+
+
+class FullChange(NamedTuple):
+    """A live change row with its content."""
+
+    position: int
+    kind: str
+    number: int
+    is_deletion: bool
+    wire: bytes
+
+
+def state_bytes(tx: Transaction, feed: int, device_id: str) -> bytes | None:
+    """A device's stored state, or None when it never started."""
+    found = tx.value("SELECT state FROM sell_devices WHERE feed = ? AND device_id = ?", feed, device_id)
+    return None if found is None else bytes(found)
+
+
+def state_of(stored: bytes | None) -> AckState:
+    """The state that is stored, or a new device's."""
+    return AckState() if stored is None else AckState.from_bytes(stored)
+
+
+def keep_state(tx: Transaction, feed: int, device_id: str, state: AckState) -> None:
+    """Store a device's state."""
+    tx.run(
+        "INSERT INTO sell_devices (feed, device_id, state, updated_us) VALUES (?, ?, ?, ?)"
+        " ON CONFLICT (feed, device_id) DO UPDATE SET state = excluded.state, updated_us = excluded.updated_us",
+        feed,
+        device_id,
+        state.to_bytes(),
+        tx.now_us,
+    )
+
+
+def live_in(tx: Transaction, feed: int, ranges: Iterable[tuple[int, int]]) -> Iterator[LiveChange]:
+    """The live rows of sell types in closed ranges of positions, in order."""
+    for lo, hi in ranges:
+        rows = tx.rows(
+            "SELECT position, kind, number, deleted FROM changes WHERE feed = ? AND position >= ? AND position <= ?"
+            " ORDER BY position",
+            feed,
+            lo,
+            hi,
+        )
+        for position, kind, number, deleted in rows:
+            sell_type = SELL_TYPES.get(kind)
+            if sell_type is not None:
+                yield LiveChange(position, sell_type, number, bool(deleted))
+
+
+def rows_at(tx: Transaction, feed: int, positions: Sequence[int], columns: str) -> list[Row]:
+    """Columns (position first) of the rows that still stand at these ascending positions."""
+    if not positions:
+        return []
+    lo, hi = positions[0], positions[-1]
+    sql = f"SELECT position, {columns} FROM changes WHERE feed = ? AND position"
+    if hi - lo < _DENSE * len(positions):
+        wanted = set(positions)
+        rows = tx.rows(f"{sql} >= ? AND position <= ? ORDER BY position", feed, lo, hi)
+        return [row for row in rows if row[0] in wanted]
+    found = (tx.row(f"{sql} = ?", feed, position) for position in positions)
+    return [row for row in found if row is not None]
+
+
+def changes_at(tx: Transaction, feed: int, positions: Sequence[int]) -> list[FullChange]:
+    """The changes that still stand at these ascending positions."""
+    rows = rows_at(tx, feed, positions, "kind, number, deleted, wire")
+    return [FullChange(row[0], row[1], row[2], bool(row[3]), bytes(row[4])) for row in rows]
+
+
+def note_device(tx: Transaction, organisation: str, device_id: str, user_id: str, dev_id: str) -> None:
+    """Register a device at its first start, and note later that it was seen."""
+    tx.run(
+        "INSERT INTO devices (organisation, door, device_id, id, user_id, device_name, platform, client_version,"
+        " is_active, last_seen_us, created_us) VALUES (?, 'sell', ?, ?, ?, ?, '', '', 1, ?, ?)"
+        " ON CONFLICT (organisation, door, device_id)"
+        " DO UPDATE SET last_seen_us = excluded.last_seen_us, is_active = 1",
+        organisation,
+        device_id,
+        dev_id,
+        user_id,
+        device_id,
+        tx.now_us,
+        tx.now_us,
+    )
+
+
+def note_position(tx: Transaction, organisation: str, feed: int, device_id: str, position: int) -> None:
+    """Note up to where a device has everything, for its lag and for what may be compacted."""
+    tx.run(
+        "INSERT INTO device_positions (feed, device, position, at_us)"
+        " SELECT ?, id, ?, ? FROM devices WHERE organisation = ? AND door = 'sell' AND device_id = ?"
+        " ON CONFLICT (feed, device) DO UPDATE SET position = excluded.position, at_us = excluded.at_us",
+        feed,
+        position,
+        tx.now_us,
+        organisation,
+        device_id,
+    )

@@ -1,0 +1,155 @@
+"""The decisions of the sell contract: what a new session holds, what a page shows, what an ack means."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import msgspec
+from pyroaring import BitMap64
+
+from headwater.base.ids import random_id
+from headwater.contracts.sell import queries, shapes
+from headwater.contracts.sell.ack_keys import AckKey, parse_key, render_key
+from headwater.contracts.sell.acks import AckState, acknowledge, event_type, offer
+from headwater.contracts.sell.queries import SELL_TYPES, FullChange
+from headwater.store import changes, feeds, records
+from headwater.store.database import Transaction
+
+
+class Device(NamedTuple):
+    """The device that asks; ``seed`` binds its ack keys to it."""
+
+    organisation: str
+    feed: int
+    device_id: str
+    user_id: str
+    seed: int
+
+
+class Prospect(NamedTuple):
+    """What a new session would hold, worked out on a snapshot; ``stored`` is the state that it rests on.
+
+    ``news`` is False when there is nothing to store: the device was seen before and no position was settled.
+    """
+
+    stored: bytes | None
+    state: AckState
+    positions: BitMap64
+    head: int
+    news: bool
+
+
+class Shown(NamedTuple):
+    """A page's items and failures, as they go out."""
+
+    items: list[bytes]
+    failed: list[shapes.FailedObject]
+
+
+def prospect(tx: Transaction, device: Device, types: Sequence[str]) -> Prospect:
+    """What a session started now would hold; reads only, so that a long look holds no writer up."""
+    stored = queries.state_bytes(tx, device.feed, device.device_id)
+    state = queries.state_of(stored)
+    head = feeds.head(tx, device.feed)
+    if state.high_water >= head:
+        return Prospect(stored, state, BitMap64(), head, stored is None)
+    highest = {sell_type: tx.counter(device.feed, "number:" + sell_type) for sell_type in types}
+    found = offer(state, queries.live_in(tx, device.feed, state.gaps(head)), head, highest)
+    return Prospect(stored, found.state, found.positions, head, stored is None or found.state is not state)
+
+
+def lag(tx: Transaction, device: Device) -> int:
+    """How many positions the head is ahead of all that the device has settled."""
+    state = queries.state_of(queries.state_bytes(tx, device.feed, device.device_id))
+    return feeds.head(tx, device.feed) - state.high_water
+
+
+def head(tx: Transaction, feed: int) -> int:
+    """The position of the newest change."""
+    return feeds.head(tx, feed)
+
+
+def commit_prospect(tx: Transaction, device: Device, found: Prospect) -> bool:
+    """Store a session's state before anything is delivered; False when the device's state changed meanwhile."""
+    if queries.state_bytes(tx, device.feed, device.device_id) != found.stored:
+        return False
+    queries.note_device(tx, device.organisation, device.device_id, device.user_id, random_id("dev", 16))
+    queries.keep_state(tx, device.feed, device.device_id, found.state)
+    queries.note_position(tx, device.organisation, device.feed, device.device_id, found.state.high_water)
+    return True
+
+
+def show(tx: Transaction, device: Device, positions: Sequence[int]) -> Shown:
+    """The items that still stand at these positions; one that cannot be shown is named and stays pending."""
+    found = queries.changes_at(tx, device.feed, positions)
+    state = queries.state_of(queries.state_bytes(tx, device.feed, device.device_id))
+    contacts = _contacts_of_notes(tx, device.feed, found)
+    shown = Shown([], [])
+    for change in found:
+        sell_type = SELL_TYPES[change.kind]
+        try:
+            data = _content(change, contacts)
+        except (msgspec.MsgspecError, ValueError):
+            shown.failed.append(shapes.FailedObject(sell_type, change.number))
+            continue
+        event = event_type(state, sell_type, change.number, change.is_deletion)
+        key = render_key(sell_type, change.number, change.position, change.is_deletion, device.seed)
+        revision = 0 if change.is_deletion else change.position
+        shown.items.append(shapes.item(data, sell_type, event, key, revision))
+    return shown
+
+
+def still_standing(tx: Transaction, feed: int, positions: Sequence[int]) -> BitMap64:
+    """Those of these positions that newer changes have not replaced."""
+    return BitMap64(row[0] for row in queries.rows_at(tx, feed, positions, "deleted"))
+
+
+def keys_of(texts: Sequence[str], device: Device) -> list[AckKey]:
+    """The keys among these texts that are this device's; all others mean nothing."""
+    return [key for text in texts if (key := parse_key(text, device.seed)) is not None]
+
+
+def ack(tx: Transaction, device: Device, keys: Sequence[AckKey]) -> None:
+    """Note what a device has stored; an ack of N never hides N+1, and a repeated one changes nothing."""
+    state = queries.state_of(queries.state_bytes(tx, device.feed, device.device_id))
+    positions = sorted({key.position for key in keys})
+    live = {
+        row[0]: (SELL_TYPES.get(row[1], ""), row[2], bool(row[3]))
+        for row in queries.rows_at(tx, device.feed, positions, "kind, number, deleted")
+    }
+    after = acknowledge(state, keys, feeds.head(tx, device.feed), live.get)
+    if after is state:
+        return
+    queries.keep_state(tx, device.feed, device.device_id, after)
+    if after.high_water != state.high_water:
+        queries.note_position(tx, device.organisation, device.feed, device.device_id, after.high_water)
+
+
+def _content(change: FullChange, contacts: Mapping[str, int]) -> bytes:
+    """An item's ``data``: only the id of a deleted one."""
+    if change.is_deletion:
+        return b'{"id":%d}' % change.number
+    body = changes.body_of(change.wire)
+    if change.kind == "contact":
+        return shapes.contact(change.number, body)
+    if change.kind == "cached_contact":
+        return shapes.cached_contact(change.number, body)
+    return shapes.note(change.number, body, contacts)
+
+
+def _contacts_of_notes(tx: Transaction, feed: int, found: Sequence[FullChange]) -> dict[str, int]:
+    """The integers of the live contacts that a page's notes belong to; cached ones before our own."""
+    parents: list[str] = []
+    for change in found:
+        if change.kind == "note" and not change.is_deletion:
+            try:
+                parents.append(shapes.parent_of(changes.body_of(change.wire)))
+            except (msgspec.MsgspecError, ValueError):
+                continue
+    if not parents:
+        return {}
+    wanted = list(dict.fromkeys(parents))
+    own = records.find_many(tx, feed, "contact", wanted)
+    cached = records.find_many(tx, feed, "cached_contact", wanted)
+    return {id: row.number for id, row in {**own, **cached}.items() if not row.deleted}
