@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from headwater.contracts.cache.contract import build as cache
 from headwater.contracts.cache.contract import build_reading as cache_reading
+from headwater.contracts.cache.kinds import CACHED_CONTACT_KIND, NOTE_KIND
 from headwater.contracts.contacts.contract import build as contacts
+from headwater.contracts.contacts.kind import CONTACT_KIND
+from headwater.contracts.record_feed.contract import build as record_feed
 from headwater.contracts.sell.contract import build as sell
 from headwater.server.operations import build as operations
 from headwater.web.contract import Contract
@@ -18,7 +21,11 @@ BUILDERS = (
     sell,
 )
 
+WRITTEN_KINDS = (CONTACT_KIND, CACHED_CONTACT_KIND, NOTE_KIND)
+"""The kinds of record that devices may write through the record feed."""
+
 
 def contracts(services: Services, metrics: Metrics) -> tuple[Contract, ...]:
     """Every door of one server, the operator's own among them."""
-    return (*(build(services) for build in BUILDERS), operations(services, metrics))
+    doors = [build(services) for build in BUILDERS]
+    return (*doors, record_feed(services, WRITTEN_KINDS), operations(services, metrics))

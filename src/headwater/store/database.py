@@ -100,6 +100,20 @@ class Transaction(ABC):
         """The value under a lock that lasts until the commit; a database with one writer needs none."""
         return self.counter(feed, name)
 
+    def attempt(self, work: Callable[[], Result]) -> Result:
+        """Run a part of a work so that its failure undoes the part alone; the failure goes on to the caller."""
+        counters, dirty, moved = self._counters.copy(), self._dirty.copy(), self.moved.copy()
+        self.run("SAVEPOINT part")
+        try:
+            result = work()
+        except Exception:
+            self.run("ROLLBACK TO SAVEPOINT part")
+            self.run("RELEASE SAVEPOINT part")
+            self._counters, self._dirty, self.moved = counters, dirty, moved
+            raise
+        self.run("RELEASE SAVEPOINT part")
+        return result
+
     def flush_counters(self) -> None:
         """Write every raised counter; called once for a group, just before its commit."""
         if not self._dirty:

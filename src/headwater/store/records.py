@@ -220,5 +220,10 @@ def delete_many(tx: Transaction, feed: int, kind: str, records: Sequence[Record]
             for r in buried
         ],
     )  # fmt: skip
+    # The values that conflicts kept are the record's content too, and go with it.
+    tx.run_many(
+        "DELETE FROM record_conflicts WHERE feed = ? AND kind = ? AND record_id = ?",
+        [(feed, kind, r.id) for r in buried],
+    )
     tx.run_many(_BURY, [(r.revision, r.position, tx.now_us, feed, kind, r.id) for r in buried])
     return buried

@@ -68,7 +68,7 @@ def clear(tx: Transaction, feed: int, found: Sync) -> Cleared:
 
 def _take(tx: Transaction, feed: int, record: Sync, contacts: Prepared, notes: Prepared) -> SyncResult:
     taken = _upsert(tx, feed, CONTACT, CONTACTS, contacts)
-    _link(tx, feed, taken.new_ids, {draft.id for _, draft in notes.rows})
+    link(tx, feed, taken.new_ids, {draft.id for _, draft in notes.rows})
     taken_notes = _upsert(tx, feed, NOTE, NOTES, notes)
     errors = contacts.errors + notes.errors
     skipped = taken.skipped + taken_notes.skipped
@@ -125,7 +125,7 @@ def _since(current: Record | None, draft: Draft) -> Draft:
     return draft if current is None or current.deleted else draft._replace(created_us=current.created_us)
 
 
-def _link(tx: Transaction, feed: int, new_contacts: list[str], arriving_notes: set[str]) -> None:
+def link(tx: Transaction, feed: int, new_contacts: list[str], arriving_notes: set[str]) -> None:
     """Send the notes that waited for these contacts again, so that devices learn whose they are."""
     if not new_contacts or not records.live_count(tx, feed, NOTE):
         return

@@ -36,9 +36,7 @@ def create(tx: Transaction, feed: int, fields: ContactFields) -> Stored:
     """Make a contact. Raises: Invalid (no name, bad email, impossible date)."""
     given = {name: value for name in FIELDS if (value := getattr(fields, name)) is not UNSET}
     check(given)
-    if not (given.get("first_name") or "").strip() and not (given.get("last_name") or "").strip():
-        detail = "a contact needs a first or a last name"
-        raise Invalid(detail, fields=(FieldError("first_name", "missing", detail),))
+    check_named(given.get("first_name"), given.get("last_name"))
     at = format_seconds(tx.now_us)
     values: dict[str, Any] = dict.fromkeys(FIELDS) | given
     contact = Contact(contact_id=contact_id(tx.mint(KIND)[0]), created_at=at, updated_at=at, **values)
@@ -59,9 +57,7 @@ def update(tx: Transaction, feed: int, id: str, fields: ContactFields, expected:
     changed = [name for name, value in given.items() if value != getattr(contact, name)]
     for name in changed:
         setattr(contact, name, given[name])
-    if not (contact.first_name or "").strip() and not (contact.last_name or "").strip():
-        detail = "a contact keeps a first or a last name"
-        raise Invalid(detail, fields=(FieldError(changed[0], "blank", detail),))
+    check_named(contact.first_name, contact.last_name)
     if not changed:
         return Stored(current.revision, encode(contact))
     return write(tx, feed, current, contact, changed)
@@ -114,6 +110,13 @@ def check(given: Mapping[str, Any]) -> None:
         wrong.append(FieldError("date_of_birth", "incorrect_value", "there is no such date"))
     if wrong:
         raise Invalid("; ".join(f"{field.field}: {field.detail}" for field in wrong), fields=tuple(wrong))
+
+
+def check_named(first_name: object, last_name: object) -> None:
+    """Refuse a contact without any name. Raises: Invalid."""
+    if not any(isinstance(name, str) and name.strip() for name in (first_name, last_name)):
+        detail = "a contact needs a first or a last name"
+        raise Invalid(detail, fields=(FieldError("first_name", "missing", detail),))
 
 
 def search_terms(contact: Contact) -> str:

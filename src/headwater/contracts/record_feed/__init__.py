@@ -1,0 +1,1 @@
+"""Our own door for records: one feed of every kind, and edits made offline pushed back."""

@@ -1,0 +1,185 @@
+"""The record feed's door: pull by cursor, push, conflicts, nudges; decides nothing. Source: readings, section 8."""
+
+from __future__ import annotations
+
+import msgspec
+
+from headwater.base.clock import SECOND_US, monotonic_seconds
+from headwater.base.wire import encode, format_seconds
+from headwater.contracts.record_feed import queries, rules, shapes
+from headwater.contracts.record_feed.queries import Conflict
+from headwater.contracts.record_feed.rules import Kinds, Pusher
+from headwater.contracts.record_feed.shapes import ConflictRecord, Outcome
+from headwater.feed import reader
+from headwater.feed.cursor import Place
+from headwater.feed.reader import FeedPage
+from headwater.store.database import Transaction
+from headwater.web import reply
+from headwater.web.call import Call
+from headwater.web.nudges import Nudges, serve
+from headwater.web.paging import integer, link, pagination, paging
+from headwater.web.reply import Reply
+from headwater.web.services import Services
+from headwater.web.sockets import Socket
+from headwater.web.tenancy import feed_to_write
+
+_HEAD = "SELECT value FROM counters WHERE feed = ? AND name = 'head'"
+_INLINE_CHANGES = 500
+_MAX_REMEMBERED = 10_000
+
+
+class RecordFeedDoor:
+    """The handlers of ``/api/v1/feed``."""
+
+    def __init__(self, services: Services, kinds: Kinds) -> None:
+        self._services = services
+        self._kinds = kinds
+        self._feeds: dict[str, int] = {}
+        self._opened: dict[str, tuple[int, Place]] = {}
+
+    async def changes(self, call: Call) -> Reply:
+        """GET: changes after a cursor; without one the present state first; ``wait`` long-polls."""
+        feed = await self._feed(call)
+        limits = self._services.settings.feed
+        limit = integer(call.query, "limit", 1000, 1, limits.page_changes)
+        wait_seconds = integer(call.query, "wait", 0, 0, limits.wait_seconds_max)
+        text = call.query.get("cursor")
+        place = None if text is None else self._open(text, feed)
+        if text is not None and place is not None and not wait_seconds and self._at_head(feed, place):
+            return reply.json_bytes(b'{"changes":[],"cursor":%b,"has_more":false}' % encode(text))
+        kinds = tuple(kind for kind in call.query.get("kinds", "").split(",") if kind)[:20]
+        with self._services.wake.waiter((feed,)) as waiter:
+            ends_seconds = monotonic_seconds() + wait_seconds
+            page = await self._page(call, feed, place, limit, kinds)
+            while not page.size and (left_seconds := ends_seconds - monotonic_seconds()) > 0:
+                if not await waiter.wait(left_seconds):
+                    break
+                page = await self._page(call, feed, page.place, limit, kinds)
+        cursor = self._services.cursors.encode(feed, page.place)
+        more = b"true" if page.has_more else b"false"
+        return reply.json_bytes(b'{"changes":[%b],"cursor":"%b","has_more":%b}' % (page.wires, cursor.encode(), more))
+
+    async def push(self, call: Call) -> Reply:
+        """POST /push: edits made offline; one outcome each."""
+        pushed = call.decoded(shapes.read_push)
+        oldest_us = self._services.clock() - self._services.settings.idempotency.keep_seconds * SECOND_US
+
+        def work(tx: Transaction) -> list[Outcome]:
+            pusher = Pusher(call.principal, feed_to_write(tx, call), pushed.device_id, oldest_us)
+            return rules.push(tx, pusher, pushed.changes, self._kinds)
+
+        return await call.act(work, lambda results: reply.json(shapes.PushAnswer(results)))
+
+    async def conflicts(self, call: Call) -> Reply:
+        """GET /conflicts: conflicts newest first; ``include_resolved=true`` shows all."""
+        asked = paging(call.query)
+        resolved = call.query.get("include_resolved") == "true"
+
+        def work(tx: Transaction) -> tuple[list[Conflict], int]:
+            return queries.page(tx, feed_to_write(tx, call), asked.limit, asked.offset, resolved=resolved)
+
+        found, total = await call.read(work, slow=True)
+        body = b'{"data":%b,"pagination":%b}' % (encode([_shown(row) for row in found]), pagination(asked, total))
+        return reply.json_bytes(body, headers=(link(call.path, call.query, asked, total),))
+
+    async def resolve(self, call: Call) -> Reply:
+        """POST /conflicts/{id}/resolve: put one side's values in force."""
+        take = call.decoded(shapes.read_resolution).take
+
+        def work(tx: Transaction) -> Conflict:
+            return rules.resolve(tx, feed_to_write(tx, call), call.params["id"], take, self._kinds)
+
+        return await call.act(work, lambda conflict: reply.json(_shown(conflict)))
+
+    async def socket(self, socket: Socket) -> None:
+        """Nudges ``{feed, head}``: hints to look, never content."""
+        organisation = socket.principal.organisation
+        feed = await self._feed_named(organisation)
+        nudges = Nudges(self._services.wake, self._services.settings.sockets.nudges_per_second)
+        nudges.watch((feed,))
+
+        async def nudge(feed: int, head: int) -> None:
+            known = head or await self._services.database.read(lambda tx: tx.counter(feed, "head"))
+            await socket.send({"type": "moved", "feed": "org:" + organisation, "head": known})
+
+        async def received(text: str) -> None:
+            if _type_of(text) == "ping":
+                await socket.send({"type": "pong"})
+
+        await nudge(feed, 0)
+        await serve(socket, nudges, nudge, received)
+
+    def _open(self, text: str, feed: int) -> Place:
+        """The place of a cursor; the last ones are remembered, since an idle device sends the same one again."""
+        known = self._opened.get(text)
+        if known is not None and known[0] == feed:
+            return known[1]
+        place = self._services.cursors.decode(text, feed)
+        if len(self._opened) >= _MAX_REMEMBERED:
+            self._opened.clear()
+        self._opened[text] = (feed, place)
+        return place
+
+    def _at_head(self, feed: int, place: Place) -> bool:
+        """True when a cheap look shows that there is nothing new."""
+        database = self._services.database
+        if not database.embedded or place.snapshot_head:
+            return False
+        row = database.glance(_HEAD, feed)
+        return row is not None and row[0] == place.position
+
+    async def _page(self, call: Call, feed: int, place: Place | None, limit: int, kinds: tuple[str, ...]) -> FeedPage:
+        def work(tx: Transaction) -> FeedPage:
+            return reader.read(tx, feed, place, limit, kinds)
+
+        return await call.read(work, slow=limit > _INLINE_CHANGES and await self._is_long(feed, place))
+
+    async def _is_long(self, feed: int, place: Place | None) -> bool:
+        """Whether so much stands ready that reading it would hold up others."""
+        database = self._services.database
+        if not database.embedded:
+            return False
+        row = database.glance(_HEAD, feed)
+        return (row[0] if row else 0) - (place.position if place else 0) > _INLINE_CHANGES
+
+    async def _feed(self, call: Call) -> int:
+        if "org_id" in call.query:
+            return await call.read(lambda tx: feed_to_write(tx, call))
+        return await self._feed_named(call.principal.organisation)
+
+    async def _feed_named(self, organisation: str) -> int:
+        feed = self._feeds.get(organisation)
+        if feed is None:
+            from_store = await self._services.database.read(lambda tx: rules.feed_of(tx, organisation))
+            feed = self._feeds[organisation] = from_store
+        return feed
+
+
+class _TypeOnly(msgspec.Struct):
+    type: str = ""
+
+
+_read_type = msgspec.json.Decoder(_TypeOnly)
+
+
+def _type_of(text: str) -> str:
+    try:
+        return _read_type.decode(text).type
+    except msgspec.MsgspecError:
+        return ""
+
+
+def _shown(conflict: Conflict) -> ConflictRecord:
+    resolved_us = conflict.resolved_us
+    return ConflictRecord(
+        conflict.id,
+        conflict.kind,
+        conflict.record_id,
+        conflict.device_id,
+        conflict.base_revision,
+        conflict.revision,
+        shapes.read_sides.decode(bytes(conflict.fields)),
+        conflict.winner,
+        format_seconds(conflict.created_us),
+        None if resolved_us is None else format_seconds(resolved_us),
+    )

@@ -1,0 +1,76 @@
+"""The SQL of the record feed's conflicts; each function is given a transaction."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from headwater.store.database import Transaction
+
+_COLUMNS = (
+    "id, feed, number, kind, record_id, device_id, base_revision, revision, fields, winner, created_us, resolved_us"
+)
+
+
+class Conflict(NamedTuple):
+    """A conflict's row; times in microseconds UTC since 1970."""
+
+    id: str
+    feed: int
+    number: int
+    kind: str
+    record_id: str
+    device_id: str
+    base_revision: int
+    revision: int
+    fields: bytes
+    winner: str
+    created_us: int
+    resolved_us: int | None
+
+
+def insert(tx: Transaction, conflict: Conflict) -> None:
+    """Keep a conflict."""
+    tx.run(f"INSERT INTO record_conflicts ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", *conflict)
+
+
+def find(tx: Transaction, feed: int, id: str) -> Conflict | None:
+    """A conflict of a feed, or None."""
+    row = tx.row(f"SELECT {_COLUMNS} FROM record_conflicts WHERE feed = ? AND id = ?", feed, id)
+    return None if row is None else Conflict(*row)
+
+
+def page(tx: Transaction, feed: int, limit: int, offset: int, *, resolved: bool) -> tuple[list[Conflict], int]:
+    """Conflicts newest first, with or without those that somebody decided; and how many there are."""
+    where = "feed = ?" if resolved else "feed = ? AND resolved_us IS NULL"
+    total = tx.value(f"SELECT count(*) FROM record_conflicts WHERE {where}", feed)
+    rows = tx.rows(
+        f"SELECT {_COLUMNS} FROM record_conflicts WHERE {where} ORDER BY number DESC LIMIT ? OFFSET ?",
+        feed,
+        limit,
+        offset,
+    )
+    return [Conflict(*row) for row in rows], total
+
+
+def resolve(tx: Transaction, feed: int, id: str, winner: str) -> None:
+    """Note that somebody decided, and how."""
+    tx.run(
+        "UPDATE record_conflicts SET winner = ?, resolved_us = ? WHERE feed = ? AND id = ?", winner, tx.now_us, feed, id
+    )
+
+
+def note_device(tx: Transaction, organisation: str, device_id: str, user_id: str, dev_id: str) -> None:
+    """Register a device at its first push, and note later that it was seen."""
+    tx.run(
+        "INSERT INTO devices (organisation, door, device_id, id, user_id, device_name, platform, client_version,"
+        " is_active, last_seen_us, created_us) VALUES (?, 'feed', ?, ?, ?, ?, '', '', 1, ?, ?)"
+        " ON CONFLICT (organisation, door, device_id)"
+        " DO UPDATE SET last_seen_us = excluded.last_seen_us, is_active = 1",
+        organisation,
+        device_id,
+        dev_id,
+        user_id,
+        device_id,
+        tx.now_us,
+        tx.now_us,
+    )

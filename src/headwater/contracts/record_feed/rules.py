@@ -1,0 +1,208 @@
+"""The decisions of the record feed: how an edit made offline meets what happened meanwhile.
+
+Fields that only one side changed since the base merge. A field that both changed takes the edit that reaches
+the server later, and the other value is kept in a conflict record. An edit beats a deletion.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from headwater.base.errors import HeadwaterError, Invalid, NotFound, StateConflict
+from headwater.base.ids import is_acceptable, random_id
+from headwater.base.shape import FieldError
+from headwater.base.wire import encode
+from headwater.contracts.record_feed import queries, shapes
+from headwater.contracts.record_feed.queries import Conflict
+from headwater.contracts.record_feed.shapes import Outcome, PushedChange, Sides
+from headwater.feed.kinds import RecordKind
+from headwater.identity import organisations
+from headwater.identity.principal import Principal
+from headwater.identity.roles import allows
+from headwater.store import answers, records
+from headwater.store.database import Transaction
+from headwater.store.records import Record
+
+Kinds = Mapping[str, RecordKind]
+
+
+class Pusher(NamedTuple):
+    """Who pushes into which feed, from which device; ``oldest_us`` is how far back answers are remembered."""
+
+    principal: Principal
+    feed: int
+    device_id: str
+    oldest_us: int
+
+
+class _Meeting(NamedTuple):
+    """An edit beside the record that it meets."""
+
+    change: PushedChange
+    kind: RecordKind
+    current: Record | None
+    body: bytes | None
+
+
+def push(tx: Transaction, pusher: Pusher, pushed: list[PushedChange], kinds: Kinds) -> list[Outcome]:
+    """Take edits in their order, each by itself: one that is refused leaves nothing and stops no other."""
+    organisation = pusher.principal.organisation
+    queries.note_device(tx, organisation, pusher.device_id, pusher.principal.user_id, random_id("dev", 16))
+    return [_once(tx, pusher, change, kinds) for change in pushed]
+
+
+def feed_of(tx: Transaction, organisation: str) -> int:
+    """The number of an organisation's feed. Raises: NotFound."""
+    return organisations.feed_of(tx, organisation)
+
+
+def resolve(tx: Transaction, feed: int, id: str, take: str, kinds: Kinds) -> Conflict:
+    """Put the chosen side's values in force and close the conflict; the same choice again changes nothing.
+
+    Raises: NotFound, StateConflict (decided otherwise before, or the record is gone).
+    """
+    conflict = queries.find(tx, feed, id)
+    if conflict is None:
+        raise NotFound(f"no conflict {id!r}")
+    if conflict.resolved_us is not None:
+        if conflict.winner != take:
+            raise StateConflict(f"the conflict was resolved for the {conflict.winner}'s side before")
+        return conflict
+    sides = shapes.read_sides.decode(bytes(conflict.fields))
+    chosen = {name: getattr(side, take) for name, side in sides.items()}
+    meeting = _meet(tx, feed, PushedChange(id, conflict.kind, conflict.record_id, "put", 0, chosen), kinds)
+    if meeting.current is None or meeting.body is None:
+        raise StateConflict("the record was deleted; there is nothing left to put the values into")
+    present = meeting.kind.values(meeting.body)
+    if any(present.get(name) != value for name, value in chosen.items()):
+        _replace(tx, feed, meeting, {**present, **chosen}, list(chosen))
+    queries.resolve(tx, feed, id, take)
+    return queries.find(tx, feed, id) or conflict
+
+
+def _once(tx: Transaction, pusher: Pusher, change: PushedChange, kinds: Kinds) -> Outcome:
+    """The outcome of an edit; one that came before gets its first answer."""
+    scope = answers.Scope(pusher.principal.organisation, "push:" + pusher.device_id, change.client_change_id)
+    request = answers.request_hash(str(pusher.feed).encode(), encode(change))
+    kept = answers.find(tx, scope, pusher.oldest_us)
+    if kept is not None:
+        if kept.request_hash == request:
+            return shapes.read_outcome.decode(kept.answer)
+        return _refused(change, "CHANGE_ID_REUSED", "this client_change_id came before with another edit")
+    try:
+        outcome = tx.attempt(lambda: _apply(tx, pusher, change, kinds))
+    except HeadwaterError as failure:
+        outcome = _refused(change, failure.error_code, failure.detail)
+    answers.keep(tx, scope, request, encode(outcome))
+    return outcome
+
+
+def _apply(tx: Transaction, pusher: Pusher, change: PushedChange, kinds: Kinds) -> Outcome:
+    meeting = _meet(tx, pusher.feed, change, kinds)
+    kind, current = meeting.kind, meeting.current
+    if not allows(pusher.principal.scopes, kind.scope, write=True):
+        return _refused(change, "FORBIDDEN", f"the token lacks the scope {kind.scope!r}")
+    if current is not None and change.base_revision > current.revision:
+        return _refused(change, "BASE_UNKNOWN", f"the record is at revision {current.revision}")
+    if change.op == "delete":
+        return _delete(tx, pusher, meeting)
+    if current is None or current.deleted or meeting.body is None:
+        return _create(tx, pusher, meeting)
+    return _merge(tx, pusher, meeting, current, meeting.body)
+
+
+def _meet(tx: Transaction, feed: int, change: PushedChange, kinds: Kinds) -> _Meeting:
+    """The record that an edit is about. Raises: Invalid (unknown kind or field, unusable id)."""
+    kind = kinds.get(change.kind)
+    if kind is None:
+        raise Invalid(f"records of kind {change.kind!r} are not written here", code="KIND_UNKNOWN")
+    unknown = set(change.fields) - kind.fields
+    if unknown:
+        name = min(unknown)
+        raise Invalid.of(f"fields.{name}", "unknown", f"a {kind.name} has no such field that a device may set")
+    if not is_acceptable(change.id):
+        raise Invalid("id: expected 1-128 printable characters", fields=(FieldError("id", "incorrect_value", ""),))
+    current = records.find(tx, feed, kind.name, change.id)
+    found = records.body(tx, feed, kind.name, change.id)
+    return _Meeting(change, kind, current, found[1] if found else None)
+
+
+def _create(tx: Transaction, pusher: Pusher, meeting: _Meeting) -> Outcome:
+    """A record of the device's own; or, when the server deleted it meanwhile, the edit brings it back."""
+    change, kind, current = meeting.change, meeting.kind, meeting.current
+    try:
+        draft = kind.draft(tx, change.id, dict.fromkeys(kind.fields) | change.fields, None)
+    except Invalid:
+        if current is None and change.base_revision == 0:
+            raise
+        return _refused(change, "DELETED", "the record was deleted; send all its fields to bring it back")
+    record = records.create(tx, pusher.feed, kind.name, draft, current)
+    kind.after(tx, pusher.feed, change.id, True)
+    if current is None or change.base_revision == 0:
+        return Outcome(change.client_change_id, "applied", record.revision)
+    sides = {name: Sides(None, value) for name, value in change.fields.items()}
+    return _conflict(tx, pusher, change, record.revision, sides, "client")
+
+
+def _merge(tx: Transaction, pusher: Pusher, meeting: _Meeting, current: Record, body: bytes) -> Outcome:
+    """Put the device's fields over the present ones; where both changed one, keep the loser's value."""
+    change = meeting.change
+    present = meeting.kind.values(body)
+    differing = {name: value for name, value in change.fields.items() if present.get(name) != value}
+    behind = change.base_revision < current.revision
+    if not differing:
+        return Outcome(change.client_change_id, "merged" if behind else "applied", current.revision)
+    record = _replace(tx, pusher.feed, meeting, {**present, **differing}, list(differing))
+    if not behind:
+        return Outcome(change.client_change_id, "applied", record.revision)
+    revisions = records.field_revisions(current)
+    both = {
+        name: Sides(present.get(name), value)
+        for name, value in differing.items()
+        if revisions.get(name, revisions.get("*", 1)) > change.base_revision
+    }
+    if not both:
+        return Outcome(change.client_change_id, "merged", record.revision)
+    return _conflict(tx, pusher, change, record.revision, both, "client")
+
+
+def _delete(tx: Transaction, pusher: Pusher, meeting: _Meeting) -> Outcome:
+    """Delete what the device saw; what somebody edited since stays, and the conflict says so."""
+    change, current = meeting.change, meeting.current
+    if current is None:
+        raise NotFound(f"no {meeting.kind.name} {change.id!r}")
+    if current.deleted:
+        return Outcome(change.client_change_id, "applied", current.revision)
+    if change.base_revision < current.revision:
+        return _conflict(tx, pusher, change, current.revision, {}, "server")
+    buried = records.delete(tx, pusher.feed, meeting.kind.name, current)
+    return Outcome(change.client_change_id, "applied", buried.revision)
+
+
+def _replace(tx: Transaction, feed: int, meeting: _Meeting, values: Mapping[str, Any], changed: list[str]) -> Record:
+    if meeting.current is None or meeting.body is None:
+        raise NotFound(f"no {meeting.kind.name} {meeting.change.id!r}")
+    draft = meeting.kind.draft(tx, meeting.change.id, values, (meeting.current, meeting.body))
+    record = records.replace(tx, feed, meeting.kind.name, meeting.current, draft, changed)
+    meeting.kind.after(tx, feed, meeting.change.id, False)
+    return record
+
+
+def _conflict(
+    tx: Transaction, pusher: Pusher, change: PushedChange, revision: int, sides: dict[str, Sides], winner: str
+) -> Outcome:
+    conflict_id = random_id("cfl", 16)
+    number = tx.bump(pusher.feed, "conflicts")
+    queries.insert(
+        tx,
+        Conflict(
+            conflict_id, pusher.feed, number, change.kind, change.id, pusher.device_id, change.base_revision,
+            revision, encode(sides), winner, tx.now_us, None,
+        ),
+    )  # fmt: skip
+    return Outcome(change.client_change_id, "conflict", revision, conflict_id, sides)
+
+
+def _refused(change: PushedChange, code: str, detail: str) -> Outcome:
+    return Outcome(change.client_change_id, "refused", code=code, detail=detail)

@@ -1,0 +1,69 @@
+"""Nudges on a socket: one slot a feed, so that a slow reader costs no memory and misses no news, only repeats."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+
+from headwater.feed.wake import Wake
+from headwater.web.sockets import Closed, Socket
+
+Frame = Callable[[int, int], Awaitable[None]]
+"""Sends one nudge: the feed that moved and its head (0 when unknown)."""
+
+
+class Nudges:
+    """Collects what moved and sends it in the pace of the reader, at most so often a second and feed."""
+
+    def __init__(self, wake: Wake, per_second: int) -> None:
+        self._wake = wake
+        self._gap_seconds = 1 / per_second
+        self._stops: dict[int, Callable[[], None]] = {}
+        self._slots: dict[int, int] = {}
+        self._news = asyncio.Event()
+
+    def watch(self, feeds: Iterable[int]) -> None:
+        """Nudge for exactly these feeds from now on."""
+        wanted = set(feeds)
+        for feed in set(self._stops) - wanted:
+            self._stops.pop(feed)()
+            self._slots.pop(feed, None)
+        for feed in wanted - set(self._stops):
+            self._stops[feed] = self._wake.listen(feed, self._note)
+
+    def close(self) -> None:
+        """Stop listening."""
+        self.watch(())
+
+    async def send(self, frame: Frame) -> None:
+        """Send nudges until the task is cancelled or the socket closes."""
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            slots, self._slots = self._slots, {}
+            for feed, head in slots.items():
+                await frame(feed, head)
+            await asyncio.sleep(self._gap_seconds)
+
+    def _note(self, feed: int, head: int) -> None:
+        self._slots[feed] = max(head, self._slots.get(feed, 0))
+        self._news.set()
+
+
+async def serve(socket: Socket, nudges: Nudges, frame: Frame, received: Callable[[str], Awaitable[None]]) -> None:
+    """Send nudges and take the client's frames until either side ends the socket."""
+    sending = asyncio.ensure_future(nudges.send(frame))
+    try:
+        while not sending.done():
+            receiving = asyncio.ensure_future(socket.receive())
+            done, _ = await asyncio.wait((receiving, sending), return_when=asyncio.FIRST_COMPLETED)
+            if receiving not in done:
+                receiving.cancel()
+                break
+            await received(receiving.result())
+        sending.result()
+    except Closed:
+        return
+    finally:
+        sending.cancel()
+        nudges.close()
