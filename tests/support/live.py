@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 import uvicorn
 
+from headwater.server.serving import configuration
 from tests.support.serving import ServerUnderTest
 
 STOP_SECONDS = 30.0
@@ -32,20 +33,8 @@ def live(under: ServerUnderTest) -> Iterator[LiveServer]:
     with contextlib.closing(socket.socket(socket.AF_INET, socket.SOCK_STREAM)) as listening:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(("127.0.0.1", 0))
-        config = uvicorn.Config(
-            under.edge,
-            http="httptools",
-            ws="websockets-sansio",
-            ws_per_message_deflate=False,
-            loop="none",
-            lifespan="off",
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
-            log_config=None,
-            h11_max_incomplete_event_size=64 * 1024,
-            timeout_graceful_shutdown=2,
-        )
+        config = configuration(under.server)
+        config.timeout_graceful_shutdown = 2
         server = _Telling(config)
         serving = under.loop.start(server.serve(sockets=[listening]))
         server.up.wait(STOP_SECONDS)

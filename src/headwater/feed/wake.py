@@ -23,6 +23,7 @@ class Wake:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._lock = threading.Lock()
         self._pending: dict[int, int] = {}
+        self.ended = False
 
     def attach(self, loop: asyncio.AbstractEventLoop) -> None:
         """Name the loop on which listeners are called."""
@@ -52,6 +53,13 @@ class Wake:
 
         return stop
 
+    def end(self) -> None:
+        """Let everybody who waits go on at once, and nobody wait from now on: the server stops. Loop thread only."""
+        self.ended = True
+        for feed, listeners in list(self._listeners.items()):
+            for listener in list(listeners):
+                listener(feed, 0)
+
     def waiter(self, feeds: tuple[int, ...]) -> Waiter:
         """Something to wait on that notices every commit to the feeds from this moment on."""
         return Waiter(self, feeds)
@@ -70,6 +78,7 @@ class Waiter:
     """Listens from its making; use it as a context: make it, read, and only then wait, so no commit is missed."""
 
     def __init__(self, wake: Wake, feeds: tuple[int, ...]) -> None:
+        self._wake = wake
         self._moved = asyncio.Event()
         self._stops = [wake.listen(feed, self._note) for feed in feeds]
 
@@ -81,14 +90,16 @@ class Waiter:
             stop()
 
     async def wait(self, seconds: float) -> bool:
-        """True when a feed moved since the last call (or the making); False when the time ran out."""
+        """True when a feed moved since the last call (or the making); False when time ran out or the server stops."""
+        if self._wake.ended:
+            return False
         try:
             async with asyncio.timeout(seconds):
                 await self._moved.wait()
         except TimeoutError:
             return False
         self._moved.clear()
-        return True
+        return not self._wake.ended
 
     def _note(self, _feed: int, _head: int) -> None:
         self._moved.set()

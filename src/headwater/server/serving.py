@@ -20,8 +20,10 @@ from headwater.base.errors import HeadwaterError
 from headwater.base.ids import random_id
 from headwater.base.log import get_log
 from headwater.base.settings_tree import Settings
+from headwater.feed.wake import Wake
 from headwater.server.app import Server, attach
 from headwater.server.connection import Refuse, bounded
+from headwater.server.jobs import Jobs, jobs_of
 from headwater.web.errors import problem
 from headwater.web.reply import Reply
 from headwater.web.router import Router
@@ -110,24 +112,28 @@ def serve(server: Server, listener: socket.socket, alarm: StorageAlarm, ready: C
     Requests in flight get ``server.shutdown_seconds`` to end. The database stays open.
     """
     _allow_many_files()
-    uvicorn_server = _Uvicorn(configuration(server), server, alarm, ready)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(uvicorn_server.serve(sockets=[listener]))
+        runner.run(_serve(server, listener, alarm, ready))
+
+
+async def _serve(server: Server, listener: socket.socket, alarm: StorageAlarm, ready: Callable[[], None]) -> None:
+    attach(server)
+    async with Jobs(jobs_of(server.services)):
+        await _Uvicorn(configuration(server), server.services.wake, alarm, ready).serve(sockets=[listener])
 
 
 class _Uvicorn(uvicorn.Server):
     """uvicorn's server with our signals: a stop is an ordinary end, and the alarm ends it without waiting."""
 
-    def __init__(self, config: uvicorn.Config, server: Server, alarm: StorageAlarm, ready: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, wake: Wake, alarm: StorageAlarm, ready: Callable[[], None]) -> None:
         super().__init__(config)
-        self._server = server
+        self._wake = wake
         self._alarm = alarm
         self._ready = ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to listen, and only then say so."""
         loop = asyncio.get_running_loop()
-        attach(self._server)
         self._alarm.calls(partial(loop.call_soon_threadsafe, self._abort))
         await super().startup(sockets)
         self._ready()
@@ -151,6 +157,7 @@ class _Uvicorn(uvicorn.Server):
         log.info("server_stops", signal=number.name)
         self.force_exit = self.should_exit
         self.should_exit = True
+        self._wake.end()
 
     def _abort(self) -> None:
         self.should_exit = self.force_exit = True

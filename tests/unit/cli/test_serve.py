@@ -134,3 +134,19 @@ def test_the_version_and_the_help_are_shown() -> None:
     assert headwater("--version").stdout == f"headwater {__version__}\n"
     assert "serve" in headwater("--help").stdout
     assert "--ready-file" in headwater("serve", "--help").stdout
+
+
+def test_a_stop_answers_whoever_waits_for_changes(served: RunningServer) -> None:
+    host, port = served.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=60) as waiting:
+        asked = (
+            f"GET /api/v1/feed?wait=60 HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {served.admin_token}\r\n\r\n"
+        )
+        waiting.sendall(asked.encode())
+        for _ in range(3):  # what came before these has been taken up when they are answered
+            served.call("GET", "/healthz", token=None)
+        code, _, _ = served.stop()
+        got = b"".join(iter(lambda: waiting.recv(65536), b""))
+    assert got.startswith(b"HTTP/1.1 200 ")
+    assert b'"changes":[]' in got
+    assert code == 0

@@ -1,0 +1,128 @@
+"""Work that nobody asks for: noticing other processes' commits, and forgetting what is past its time.
+
+The jobs' catch-all is here: a job that fails is logged and comes again at its next turn.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import NamedTuple
+
+from headwater.base.clock import SECOND_US, monotonic_seconds
+from headwater.base.log import get_log
+from headwater.feed.wake import EVERYTHING, Wake
+from headwater.store import answers
+from headwater.store.database import Database, Transaction
+from headwater.web.services import Services
+
+TICK_SECONDS = 0.25
+"""Time between two looks at what is due; the most that another process's commit goes unnoticed."""
+
+HOUR_SECONDS = 3600.0
+FIRST_SECONDS = 60.0
+"""A server that is started often must also get round to its jobs: each has its first turn this soon."""
+
+SWEEP_ROWS = 1000
+log = get_log(__name__)
+
+
+class Job(NamedTuple):
+    """A piece of work and the time between two turns of it."""
+
+    name: str
+    every_seconds: float
+    run: Callable[[], Awaitable[object]]
+
+
+class Jobs:
+    """Gives each job its turns, none twice at once; use it as a context around serving."""
+
+    def __init__(self, jobs: Sequence[Job]) -> None:
+        self._jobs = jobs
+        self._due: dict[str, float] = {}
+        self._running: dict[str, asyncio.Task[None]] = {}
+        self._loop: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Jobs:
+        self._loop = asyncio.create_task(self._turn())
+        return self
+
+    async def __aexit__(self, *failure: object) -> None:
+        tasks = [task for task in (self._loop, *self._running.values()) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def tick(self, at_seconds: float) -> list[str]:
+        """Start what is due at this monotonic instant; the names of those started."""
+        started = []
+        for job in self._jobs:
+            due = self._due.setdefault(job.name, at_seconds + min(job.every_seconds, FIRST_SECONDS))
+            if at_seconds < due or job.name in self._running:
+                continue
+            self._due[job.name] = at_seconds + job.every_seconds
+            self._running[job.name] = asyncio.create_task(self._run(job))
+            started.append(job.name)
+        return started
+
+    async def _turn(self) -> None:
+        while True:
+            self.tick(monotonic_seconds())
+            await asyncio.sleep(TICK_SECONDS)
+
+    async def _run(self, job: Job) -> None:
+        try:
+            await job.run()
+        except Exception as failure:  # noqa: BLE001 - the job edge: one failed turn must not end the others
+            log.failure("job_failed", failure, job=job.name)
+        finally:
+            self._running.pop(job.name, None)
+
+
+class ForeignCommits:
+    """Notices that another process wrote to an embedded database, and wakes whoever waits for any feed."""
+
+    def __init__(self, database: Database, wake: Wake) -> None:
+        self._database = database
+        self._wake = wake
+        self._seen: int | None = None
+        self._writer_saw: int | None = None
+
+    async def look(self) -> bool:
+        """Compare with the last look; True when somebody else has written since then."""
+        seen = self._database.version()
+        if seen == self._seen:
+            return False
+        self._seen = seen
+        # A reader's number also moves with our own commits; the writer's moves only with those of others.
+        writer_saw = await self._database.write(_data_version)
+        foreign = self._writer_saw is not None and writer_saw != self._writer_saw
+        self._writer_saw = writer_saw
+        if foreign:
+            self._wake.moved({EVERYTHING: 0})
+        return foreign
+
+
+def jobs_of(services: Services) -> list[Job]:
+    """The jobs of one server."""
+    jobs = [Job("sweep_answers", HOUR_SECONDS, lambda: sweep_answers(services))]
+    if services.database.embedded:
+        foreign = ForeignCommits(services.database, services.wake)
+        jobs.append(Job("notice_commits", TICK_SECONDS, foreign.look))
+    return jobs
+
+
+async def sweep_answers(services: Services) -> int:
+    """Forget the answers kept for retried requests that are past their time; how many went."""
+    oldest_us = services.clock() - services.settings.idempotency.keep_seconds * SECOND_US
+    total = 0
+    while True:
+        gone = await services.database.write(lambda tx: answers.sweep(tx, oldest_us, SWEEP_ROWS))
+        total += gone
+        if gone < SWEEP_ROWS:
+            return total
+
+
+def _data_version(tx: Transaction) -> int:
+    return int(tx.rows("PRAGMA data_version")[0][0])
