@@ -1,0 +1,104 @@
+"""Who may do what in a share: READ, WRITE, MANAGE for users, roles and chapters."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import NamedTuple
+
+from headwater.base.errors import Forbidden, NotFound
+from headwater.identity.principal import Principal
+from headwater.identity.roles import Role, role_of
+from headwater.store.database import Transaction
+from headwater.store.tree import Share
+
+_COLUMNS = (
+    "feed, id, organisation, name, owner, case_sensitive, portable, quota_bytes, created_us, updated_us, deleted_us"
+)
+
+
+class Access(IntEnum):
+    """What a member of a share may do; a higher one includes the lower ones."""
+
+    NONE = 0
+    READ = 1
+    WRITE = 2
+    MANAGE = 3
+
+
+class ShareRow(NamedTuple):
+    """A share; times in microseconds UTC since 1970."""
+
+    feed: int
+    id: str
+    organisation: str
+    name: str
+    owner: str
+    case_sensitive: int
+    portable: int
+    quota_bytes: int | None
+    created_us: int
+    updated_us: int
+    deleted_us: int | None
+
+    @property
+    def share(self) -> Share:
+        """What the tree needs to know of it."""
+        return Share(self.feed, self.id, self.organisation)
+
+
+def access_of(tx: Transaction, principal: Principal, row: ShareRow) -> Access:
+    """What a caller may do in a share: the most that owner, role, membership or chapter gives."""
+    if not principal.sees(row.organisation) or principal.anonymous:
+        return Access.NONE
+    if row.owner == principal.user_id or principal.role >= Role.ORG_ADMIN:
+        return Access.MANAGE
+    best = Access.NONE
+    for kind, member, access in tx.rows("SELECT kind, member, access FROM share_members WHERE feed = ?", row.feed):
+        role = role_of(member) if kind == "role" else None
+        if (
+            (kind == "user" and member == principal.user_id)
+            or (role is not None and principal.role >= role)
+            or (kind == "chapter" and _in_chapter(tx, principal.user_id, member))
+        ):
+            best = max(best, Access(access))
+    return best
+
+
+def require(tx: Transaction, principal: Principal, share_id: str, least: Access) -> ShareRow:
+    """The live share with this id, in which the caller may do at least this.
+
+    Raises: NotFound (unknown, deleted, or not even READ), Forbidden (may see it, but not do this).
+    """
+    row = tx.row(f"SELECT {_COLUMNS} FROM shares WHERE id = ?", share_id)
+    found = None if row is None else ShareRow(*row)
+    if found is None or found.deleted_us is not None:
+        raise NotFound(f"no share {share_id!r}")
+    return _judge(found, access_of(tx, principal, found), least)
+
+
+def require_feed(tx: Transaction, principal: Principal, feed: int, least: Access) -> ShareRow:
+    """As ``require``, for a share named by its feed."""
+    share_id = tx.value("SELECT id FROM shares WHERE feed = ?", feed)
+    if share_id is None:
+        raise NotFound("no such share")
+    return require(tx, principal, share_id, least)
+
+
+def readable(tx: Transaction, principal: Principal) -> list[ShareRow]:
+    """Every live share that the caller may read, by id."""
+    where, params = ("", ()) if principal.sees_all else (" AND organisation = ?", (principal.organisation,))
+    rows = tx.rows(f"SELECT {_COLUMNS} FROM shares WHERE deleted_us IS NULL{where} ORDER BY id", *params)
+    shares = [ShareRow(*row) for row in rows]
+    return [row for row in shares if access_of(tx, principal, row) >= Access.READ]
+
+
+def _judge(row: ShareRow, access: Access, least: Access) -> ShareRow:
+    if access is Access.NONE:
+        raise NotFound(f"no share {row.id!r}")
+    if access < least:
+        raise Forbidden(f"this needs {least.name} on the share; you have {access.name}")
+    return row
+
+
+def _in_chapter(tx: Transaction, user_id: str, chapter_id: str) -> bool:
+    return tx.row("SELECT 1 FROM user_chapters WHERE user_id = ? AND chapter_id = ?", user_id, chapter_id) is not None

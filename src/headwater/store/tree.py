@@ -1,0 +1,252 @@
+"""The only writer of files and folders: a node and its change in one transaction. Moves and deletions are O(1).
+
+A node points to its folder by id, so that renaming, moving or trashing a folder touches one row, whatever is
+below it. Names are given with their key (``contracts/files/names.py`` makes both); whoever calls has checked that
+the name is free and that nothing moves into itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from headwater.base.ids import random_id
+from headwater.base.wire import encode, format_seconds
+from headwater.store import changes
+from headwater.store.database import Transaction
+
+_COLUMNS = (
+    "id, number, type, parent, name, name_key, version, position, trashed_us, trashed_by, created_us, updated_us,"
+    " placed_us"
+)
+ROOT = ""
+"""The parent of what stands at the top of a share."""
+
+MAX_DEPTH = 2048
+"""Deepest nesting that is followed; a path of 4,096 bytes cannot hold more."""
+
+
+class Node(NamedTuple):
+    """A file or folder; times in microseconds UTC since 1970."""
+
+    id: str
+    number: int
+    type: str
+    parent: str
+    name: str
+    name_key: str
+    version: str | None
+    position: int
+    trashed_us: int | None
+    trashed_by: str | None
+    created_us: int
+    updated_us: int
+    placed_us: int
+
+
+class Share(NamedTuple):
+    """The share in which something happens."""
+
+    feed: int
+    id: str
+    organisation: str
+
+
+class Actor(NamedTuple):
+    """Who changes something, and from which device (empty when it has none)."""
+
+    user_id: str
+    device_id: str = ""
+
+
+class Paths(NamedTuple):
+    """Where something was and where it is: ``old`` is null for what is new, ``new`` for what is gone."""
+
+    old: str | None
+    new: str | None
+
+
+class Name(NamedTuple):
+    """A name as it is stored and the key by which names are compared."""
+
+    text: str
+    key: str
+
+
+def find(tx: Transaction, feed: int, id: str) -> Node | None:
+    """The node with this id, wherever it is, or None."""
+    row = tx.row(f"SELECT {_COLUMNS} FROM nodes WHERE feed = ? AND id = ?", feed, id)
+    return None if row is None else Node(*row)
+
+
+def child(tx: Transaction, feed: int, parent: str, key: str) -> Node | None:
+    """The live node of this name in a folder, or None."""
+    row = tx.row(
+        f"SELECT {_COLUMNS} FROM nodes WHERE feed = ? AND parent = ? AND name_key = ? AND trashed_us IS NULL",
+        feed,
+        parent,
+        key,
+    )
+    return None if row is None else Node(*row)
+
+
+def children(tx: Transaction, feed: int, parent: str, after_key: str, limit: int) -> list[Node]:
+    """Live nodes of a folder in the order of their keys, after one."""
+    rows = tx.rows(
+        f"SELECT {_COLUMNS} FROM nodes WHERE feed = ? AND parent = ? AND name_key > ? AND trashed_us IS NULL"
+        " ORDER BY name_key LIMIT ?",
+        feed,
+        parent,
+        after_key,
+        limit,
+    )
+    return [Node(*row) for row in rows]
+
+
+def after_number(tx: Transaction, feed: int, number: int, limit: int) -> list[Node]:
+    """Nodes in the order of their creation, after one; those in the trash among them."""
+    rows = tx.rows(
+        f"SELECT {_COLUMNS} FROM nodes WHERE feed = ? AND number > ? ORDER BY number LIMIT ?", feed, number, limit
+    )
+    return [Node(*row) for row in rows]
+
+
+def ancestors(tx: Transaction, feed: int, node: Node) -> list[Node]:
+    """The folders above a node, the nearest first; at most ``MAX_DEPTH``."""
+    found: list[Node] = []
+    parent = node.parent
+    while parent != ROOT and len(found) < MAX_DEPTH:
+        above = find(tx, feed, parent)
+        if above is None:
+            break
+        found.append(above)
+        parent = above.parent
+    return found
+
+
+def path_of(tx: Transaction, feed: int, node: Node) -> str:
+    """The path of a node, ``/a/b.txt``; for what is in the trash the path at which it was."""
+    names = [node.name, *(above.name for above in ancestors(tx, feed, node))]
+    return "/" + "/".join(reversed(names))
+
+
+def is_live(tx: Transaction, feed: int, node: Node) -> bool:
+    """True when neither the node nor a folder above it is in the trash."""
+    return node.trashed_us is None and all(above.trashed_us is None for above in ancestors(tx, feed, node))
+
+
+def create(
+    tx: Transaction, share: Share, actor: Actor, type: str, parent: str, name: Name, version: str | None,
+    details: Mapping[str, Any], *, id: str | None = None, trashed: bool = False,
+) -> Node:  # fmt: skip
+    """Make a file (with its version) or a folder, and its change ``created``.
+
+    ``details`` is the change's metadata. A node made ``trashed`` keeps bytes for a later restore and changes
+    nobody's tree: it gets no change of its own.
+    """
+    node_id = id or random_id("fld" if type == "folder" else "fil")
+    number = tx.bump(share.feed, "number:node")
+    trashed_us = tx.now_us if trashed else None
+    node = Node(
+        node_id, number, type, parent, name.text, name.key, version, 0, trashed_us,
+        actor.user_id if trashed else None, tx.now_us, tx.now_us, tx.now_us,
+    )  # fmt: skip
+    if not trashed:
+        path = path_of(tx, share.feed, node)
+        position = write_change(tx, share, actor, node, "created", Paths(None, path), details)
+        node = node._replace(position=position)
+    tx.run(f"INSERT INTO nodes (feed, {_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", share.feed, *node)
+    return node
+
+
+def put_version(
+    tx: Transaction, share: Share, actor: Actor, node: Node, version: str, details: Mapping[str, Any]
+) -> Node:
+    """Make a version the current one of a file, and its change ``updated``."""
+    path = path_of(tx, share.feed, node)
+    changed = node._replace(version=version, updated_us=tx.now_us)
+    position = write_change(tx, share, actor, changed, "updated", Paths(path, path), details)
+    return _keep(tx, share.feed, changed._replace(position=position))
+
+
+def place(
+    tx: Transaction, share: Share, actor: Actor, node: Node, parent: str, name: Name, details: Mapping[str, Any]
+) -> Node:
+    """Give a node another name or folder: one change, ``renamed`` under the same folder, else ``moved``."""
+    old_path = path_of(tx, share.feed, node)
+    moved = node._replace(parent=parent, name=name.text, name_key=name.key, updated_us=tx.now_us, placed_us=tx.now_us)
+    kind = "renamed" if parent == node.parent else "moved"
+    position = write_change(tx, share, actor, moved, kind, Paths(old_path, path_of(tx, share.feed, moved)), details)
+    return _keep(tx, share.feed, moved._replace(position=position))
+
+
+def trash(tx: Transaction, share: Share, actor: Actor, node: Node, details: Mapping[str, Any]) -> Node:
+    """Put a node, and with it all that is below, into the trash: one change ``deleted``."""
+    path = path_of(tx, share.feed, node)
+    gone = node._replace(trashed_us=tx.now_us, trashed_by=actor.user_id)
+    position = write_change(tx, share, actor, gone, "deleted", Paths(path, None), details)
+    return _keep(tx, share.feed, gone._replace(position=position))
+
+
+def restore(
+    tx: Transaction, share: Share, actor: Actor, node: Node, parent: str, name: Name, details: Mapping[str, Any]
+) -> Node:
+    """Take a node out of the trash, under its id, to this place: one change ``created``."""
+    back = node._replace(
+        parent=parent, name=name.text, name_key=name.key, trashed_us=None, trashed_by=None, updated_us=tx.now_us,
+        placed_us=tx.now_us,
+    )  # fmt: skip
+    path = path_of(tx, share.feed, back)
+    position = write_change(tx, share, actor, back, "created", Paths(None, path), details)
+    return _keep(tx, share.feed, back._replace(position=position))
+
+
+def write_change(
+    tx: Transaction,
+    share: Share,
+    actor: Actor,
+    node: Node,
+    change_type: str,
+    paths: Paths,
+    details: Mapping[str, Any],
+) -> int:
+    """Append a change about a node; its position. Source: files contract, "Change object"."""
+    position = changes.next_position(tx, share.feed)
+    content = change(share, actor, node, change_type, paths, details) | {
+        "id": f"chg_{share.feed}_{position}",
+        "changed_at": format_seconds(tx.now_us),
+        "position": position,
+    }
+    deleted = int(change_type == "deleted")
+    changes.append(tx, share.feed, (position, node.type, node.id, 0, deleted, tx.now_us, encode(content)))
+    return position
+
+
+def change(
+    share: Share, actor: Actor, node: Node, change_type: str, paths: Paths, details: Mapping[str, Any]
+) -> dict[str, Any]:
+    """A change as it goes out; ``metadata`` also says the folder, and the device, by which echoes are known."""
+    return {
+        "id": "",
+        "tenant_id": share.organisation,
+        "share_id": share.id,
+        "resource_type": node.type,
+        "resource_id": node.id,
+        "change_type": change_type,
+        "changed_by": actor.user_id,
+        "changed_at": "",
+        "old_path": paths.old,
+        "new_path": paths.new,
+        "version_id": node.version,
+        "metadata": {**details, "parent_id": node.parent or None, "device_id": actor.device_id or None},
+    }
+
+
+def _keep(tx: Transaction, feed: int, node: Node) -> Node:
+    tx.run(
+        "UPDATE nodes SET parent = ?, name = ?, name_key = ?, version = ?, position = ?, trashed_us = ?,"
+        " trashed_by = ?, updated_us = ?, placed_us = ? WHERE feed = ? AND id = ?",
+        node.parent, node.name, node.name_key, node.version, node.position, node.trashed_us, node.trashed_by,
+        node.updated_us, node.placed_us, feed, node.id,
+    )  # fmt: skip
+    return node

@@ -1,0 +1,166 @@
+"""Versions of files: staged by an upload, kept in a file's history for good; content is never changed in place."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from blake3 import blake3
+
+from headwater.base.ids import random_id
+from headwater.base.wire import format_seconds
+from headwater.store.database import Transaction
+
+_COLUMNS = (
+    "id, node, number, state, size_bytes, content_hash, sha256, mime_type, modified_us, created_us, user_id,"
+    " device_id, expires_us"
+)
+CHUNKS_TABLE = "version_chunks"
+"""The table that marks the chunks of versions as live."""
+
+
+class Version(NamedTuple):
+    """A version; times in microseconds UTC since 1970."""
+
+    id: str
+    node: str | None
+    number: int
+    state: str
+    size_bytes: int
+    content_hash: str
+    sha256: str | None
+    mime_type: str
+    modified_us: int
+    created_us: int
+    user_id: str
+    device_id: str
+    expires_us: int | None
+
+
+class Piece(NamedTuple):
+    """A chunk of a version: its id and its length."""
+
+    chunk: bytes
+    length_bytes: int
+
+
+class Staging(NamedTuple):
+    """What an upload says of the version that it stages."""
+
+    feed: int
+    organisation: str
+    user_id: str
+    device_id: str
+    mime_type: str
+    modified_us: int
+    sha256: str | None
+    expires_us: int | None
+
+
+def content_hash(pieces: Sequence[Piece]) -> str:
+    """The name of a content: equal pieces, equal name; a content of one chunk is named by its BLAKE3."""
+    if len(pieces) == 1:
+        return "b3:" + pieces[0].chunk.hex()
+    digest = blake3()
+    for piece in pieces:
+        digest.update(piece.chunk + piece.length_bytes.to_bytes(8, "big"))
+    return "m3:" + digest.hexdigest()
+
+
+def stage(tx: Transaction, staging: Staging, pieces: Sequence[Piece]) -> Version:
+    """Make a staged version of chunks that are registered; it goes at ``expires_us`` unless it is kept."""
+    version = Version(
+        random_id("ver"), None, 0, "staged", sum(piece.length_bytes for piece in pieces), content_hash(pieces),
+        staging.sha256, staging.mime_type, staging.modified_us, tx.now_us, staging.user_id, staging.device_id,
+        staging.expires_us,
+    )  # fmt: skip
+    insert_many(tx, staging.feed, staging.organisation, [(version, pieces)])
+    return version
+
+
+def insert_many(tx: Transaction, feed: int, organisation: str, rows: Sequence[tuple[Version, Sequence[Piece]]]) -> None:
+    """Write versions with their chunks."""
+    tx.run_many(
+        f"INSERT INTO versions (feed, {_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [(feed, *version) for version, _ in rows],
+    )
+    tx.run_many(
+        "INSERT INTO version_chunks (feed, version, place, organisation, chunk, length_bytes)"
+        " VALUES (?, ?, ?, ?, ?, ?)",
+        [
+            (feed, version.id, place, organisation, piece.chunk, piece.length_bytes)
+            for version, pieces in rows
+            for place, piece in enumerate(pieces)
+        ],
+    )
+
+
+def find(tx: Transaction, feed: int, id: str) -> Version | None:
+    """The version with this id in a share, or None."""
+    row = tx.row(f"SELECT {_COLUMNS} FROM versions WHERE feed = ? AND id = ?", feed, id)
+    return None if row is None else Version(*row)
+
+
+def find_number(tx: Transaction, feed: int, node: str, number: int) -> Version | None:
+    """A file's version by its number, or None."""
+    row = tx.row(f"SELECT {_COLUMNS} FROM versions WHERE feed = ? AND node = ? AND number = ?", feed, node, number)
+    return None if row is None else Version(*row)
+
+
+def history(tx: Transaction, feed: int, node: str, before_number: int, limit: int) -> list[Version]:
+    """A file's versions, the newest first, below a number."""
+    rows = tx.rows(
+        f"SELECT {_COLUMNS} FROM versions WHERE feed = ? AND node = ? AND number < ? ORDER BY number DESC LIMIT ?",
+        feed,
+        node,
+        before_number,
+        limit,
+    )
+    return [Version(*row) for row in rows]
+
+
+def keep(tx: Transaction, feed: int, version: Version, node: str, modified_us: int) -> Version:
+    """Put a staged version into a file's history for good, under the next number."""
+    last = tx.value("SELECT max(number) FROM versions WHERE feed = ? AND node = ?", feed, node)
+    kept = version._replace(node=node, number=(last or 0) + 1, state="kept", modified_us=modified_us, expires_us=None)
+    tx.run(
+        "UPDATE versions SET node = ?, number = ?, state = ?, modified_us = ?, expires_us = NULL"
+        " WHERE feed = ? AND id = ?",
+        kept.node, kept.number, kept.state, kept.modified_us, feed, kept.id,
+    )  # fmt: skip
+    return kept
+
+
+def hold(tx: Transaction, feed: int, id: str) -> None:
+    """Keep a staged version from expiring while a conflict waits for it."""
+    tx.run("UPDATE versions SET state = 'held', expires_us = NULL WHERE feed = ? AND id = ?", feed, id)
+
+
+def pieces(tx: Transaction, feed: int, id: str) -> list[Piece]:
+    """A version's chunks in order."""
+    rows = tx.rows(
+        "SELECT chunk, length_bytes FROM version_chunks WHERE feed = ? AND version = ? ORDER BY place", feed, id
+    )
+    return [Piece(bytes(row[0]), row[1]) for row in rows]
+
+
+def drop_expired(tx: Transaction, limit: int = 500) -> int:
+    """Forget staged versions whose time is over; their chunks fall to the next sweep. How many went."""
+    rows = tx.rows(
+        "SELECT feed, id FROM versions WHERE expires_us IS NOT NULL AND expires_us <= ? LIMIT ?", tx.now_us, limit
+    )
+    tx.run_many("DELETE FROM version_chunks WHERE feed = ? AND version = ?", rows)
+    tx.run_many("DELETE FROM versions WHERE feed = ? AND id = ?", rows)
+    return len(rows)
+
+
+def details(version: Version) -> dict[str, Any]:
+    """What a change's metadata says of a version."""
+    return {
+        "size": version.size_bytes,
+        "mime_type": version.mime_type,
+        "checksum_sha256": version.sha256,
+        "content_hash": version.content_hash,
+        "modified_at": format_seconds(version.modified_us),
+        "version_number": version.number,
+    }
