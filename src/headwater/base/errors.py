@@ -2,12 +2,16 @@
 
 HeadwaterError
 ├── Malformed            the bytes are not what the format says (bad JSON, bad parameter syntax)
-│   └── CursorInvalid    a cursor that is forged, foreign, beyond the head, or expired
+│   ├── CursorInvalid    a cursor that is forged, foreign, beyond the head, or expired
+│   ├── HeadersTooLarge  the request line and headers are over their limit
+│   └── BodyTimeout      the body came too slowly
 ├── Invalid              well-formed, but a field has a wrong type or value
 ├── Unauthenticated      no token, or none that we know
 ├── Forbidden            the caller may see it but not do this
 ├── NotFound             unknown, or another tenant's: told alike
 ├── MethodNotAllowed     the path exists, the method does not
+├── UpgradeRequired      the path is a WebSocket, and the request is none
+├── MediaUnsupported     the body's coding or type is not one that we read
 ├── StateConflict        the present state does not allow it
 │   ├── VersionStale     the base version is outdated, missing or unknown
 │   └── SyncConflict     both sides changed the same thing
@@ -72,6 +76,22 @@ class CursorInvalid(Malformed):
     hint = "Begin again without a cursor; when the reason is 'expired', use the start cursor in the answer."
 
 
+class HeadersTooLarge(Malformed):
+    """The request line and headers together are over their limit."""
+
+    code = "HEADERS_TOO_LARGE"
+    title = "Request head too large"
+    hint = "Send fewer or shorter headers and parameters."
+
+
+class BodyTimeout(Malformed):
+    """The body did not arrive in the time that its size allows."""
+
+    code = "BODY_TIMEOUT"
+    title = "Body too slow"
+    hint = "Send the request again over a faster line, or send less at once."
+
+
 class Invalid(HeadwaterError):
     """The request is well-formed but a field has a wrong type or value; ``fields`` names each."""
 
@@ -115,6 +135,22 @@ class MethodNotAllowed(HeadwaterError):
     code = "METHOD_NOT_ALLOWED"
     title = "Method not allowed"
     hint = "Use one of the methods in the Allow header."
+
+
+class UpgradeRequired(HeadwaterError):
+    """The path is a WebSocket; a plain request has nothing to get there."""
+
+    code = "UPGRADE_REQUIRED"
+    title = "WebSocket required"
+    hint = "Open the path with a WebSocket client."
+
+
+class MediaUnsupported(HeadwaterError):
+    """The body is coded or typed in a way that this server does not read."""
+
+    code = "MEDIA_UNSUPPORTED"
+    title = "Body not readable"
+    hint = "Send the body without Content-Encoding, in the type that the API description names."
 
 
 class StateConflict(HeadwaterError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from headwater.base.clock import SECOND_US
+from headwater.base.errors import Forbidden
 from headwater.base.wire import format_seconds
 from headwater.web import metrics as metrics_page
 from headwater.web import reply
@@ -50,7 +51,9 @@ class OperationsDoor:
         return Reply(200, ((b"content-type", metrics_page.CONTENT_TYPE),), self._metrics.render())
 
     async def short_token(self, call: Call) -> Reply:
-        """A JWT that stands for the caller's token for some minutes; 201."""
+        """A JWT that stands for the caller's token for some minutes; 201. A JWT itself makes no further ones."""
+        if (call.header(b"authorization") or "").count(".") == 2:
+            raise Forbidden("a JWT is made from a token, not from another JWT")
         text, ends_seconds = self._services.authenticator.mint_jwt(call.principal)
         return reply.json(ShortToken(text, format_seconds(ends_seconds * SECOND_US)), 201)
 
@@ -61,7 +64,7 @@ def build(services: Services, metrics: Metrics) -> Contract:
     routes = (
         Route("GET", "/healthz", door.healthz, Access(open=True), "Is the process alive?", answer=Health),
         Route("GET", "/readyz", door.readyz, Access(open=True), "Can it serve?", answer=Health),
-        Route("GET", "/metrics", door.metrics, Access(open=True), "Prometheus metrics"),
+        Route("GET", "/metrics", door.metrics, Access("admin", public=True), "Prometheus metrics"),
         Route("POST", "/api/v1/auth/jwt", door.short_token, Access(), "Mint a short-lived JWT", answer=ShortToken,
               status=201),
     )  # fmt: skip

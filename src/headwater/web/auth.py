@@ -10,6 +10,7 @@ from headwater.identity.principal import ANONYMOUS, Principal
 from headwater.identity.roles import allows
 from headwater.store.database import Database, Transaction
 from headwater.web.contract import Access
+from headwater.web.hosts import same_site
 
 _IDENTITY = "SELECT value FROM counters WHERE feed = 0 AND name = 'identity'"
 _MAX_CACHED = 10_000
@@ -88,7 +89,13 @@ class Authenticator:
         return text, now_seconds + lifetime_seconds
 
     def _public(self, headers: dict[bytes, bytes]) -> bool:
-        """Whether a caller without a token is let in; never one that a proxy on this machine passes on."""
+        """Whether a caller without a token is let in.
+
+        Never a page of another site that somebody's browser shows, and on a loopback bind never one that a proxy on
+        this machine passes on.
+        """
+        if not same_site(headers, self._settings.server.public_url):
+            return False
         if self._settings.access.public_access == "on":
             return True
         return self._lets_public_in and not any(name in headers for name in _FORWARDED)

@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractContextManager
+from typing import TypeVar
 from urllib.parse import parse_qsl
 
 import msgspec
 
 from headwater.base.clock import SECOND_US
-from headwater.base.errors import Invalid, Malformed, TooLarge
+from headwater.base.errors import Invalid, Malformed
 from headwater.base.shape import FieldError
 from headwater.base.wire import decode
 from headwater.identity.principal import Principal
 from headwater.store import answers
 from headwater.store.database import Transaction, Work
+from headwater.web import bodies
+from headwater.web.bodies import Message, Receive
+from headwater.web.limits import InFlight
 from headwater.web.reply import Reply
 from headwater.web.services import Services
 
 Result = TypeVar("Result")
 T = TypeVar("T")
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
 
 _MAX_KEY = 255
 
@@ -30,12 +31,12 @@ _MAX_KEY = 255
 class Call:
     """A request after routing and authentication.
 
-    ``path`` is raw (percent-encoded); ``headers`` holds the last value of each, names in lower case.
+    ``path`` is raw (percent-encoded); ``headers`` has names in lower case, repeated ones joined by commas.
     """
 
     __slots__ = (
-        "_query", "_receive", "body", "client", "headers", "method", "params", "path", "principal", "query_string",
-        "request_id", "services",
+        "_in_flight", "_query", "_receive", "body", "client", "headers", "method", "params", "path", "principal",
+        "query_string", "request_id", "services",
     )  # fmt: skip
 
     def __init__(
@@ -46,6 +47,7 @@ class Call:
         headers: dict[bytes, bytes],
         params: dict[str, str],
         request_id: str,
+        in_flight: InFlight,
     ) -> None:
         self.services = services
         self.method: str = scope["method"]
@@ -58,6 +60,7 @@ class Call:
         self.principal: Principal
         self.body = b""
         self._receive = receive
+        self._in_flight = in_flight
         self._query: dict[str, str] | None = None
 
     @property
@@ -74,7 +77,12 @@ class Call:
 
     def decoded(self, decoder: msgspec.json.Decoder[T]) -> T:
         """The body as a shape. Raises: Malformed, Invalid."""
+        bodies.check_json(self.body, self.services.settings.limits.json_depth)
         return decode(decoder, self.body)
+
+    def aside(self) -> AbstractContextManager[None]:
+        """A context for waiting for news, in which the request keeps nobody out. Raises: Unavailable."""
+        return self._in_flight.aside()
 
     async def read(self, work: Work[Result], *, slow: bool = False) -> Result:
         """Run a rule on a snapshot."""
@@ -93,11 +101,7 @@ class Call:
         if key is None:
             return render(await self.services.database.write(work, feed=feed))
         if not 0 < len(key) <= _MAX_KEY:
-            detail = f"expected 1-{_MAX_KEY} characters"
-            raise Invalid(
-                f"Idempotency-Key: {detail}",
-                fields=(FieldError("Idempotency-Key", "incorrect_value", detail),),
-            )
+            raise Invalid.of("Idempotency-Key", "incorrect_value", f"expected 1-{_MAX_KEY} characters")
         caller = self.principal.token_id or "public"
         scope = answers.Scope(self.principal.organisation, caller, key)
         request = answers.request_hash(self.path.encode(), self.query_string, self.body)
@@ -118,56 +122,19 @@ class Call:
         return await self.services.database.write(once, feed=feed)
 
     async def read_body(self, limit_bytes: int) -> None:
-        """Take the whole body into ``body``. Raises: TooLarge, Malformed (cut off or too slow)."""
-        declared = self.headers.get(b"content-length")
-        if declared is not None and declared.isdigit() and int(declared) > limit_bytes:
-            raise TooLarge(f"the body has {int(declared)} bytes; at most {limit_bytes} are taken here")
-        if declared is None and b"transfer-encoding" not in self.headers:
-            return
-        limits = self.services.settings.limits
-        seconds = limits.body_seconds_base + limit_bytes / limits.body_bytes_per_second
-        try:
-            async with asyncio.timeout(seconds):
-                message = await self._receive()
-                self.body = message.get("body", b"")
-                if message.get("more_body") or message["type"] != "http.request":
-                    await self._read_rest(message, limit_bytes)
-        except TimeoutError:
-            raise Malformed("the body came too slowly", code="BODY_TIMEOUT") from None
-        if len(self.body) > limit_bytes:
-            raise TooLarge(f"the body has more than {limit_bytes} bytes")
+        """Take the whole body into ``body``. Raises: TooLarge, Malformed (cut off), BodyTimeout."""
+        self.body = await bodies.read(self._receive, self.headers, limit_bytes, self.services.settings.limits)
 
-    async def stream(self) -> AsyncIterator[bytes]:
-        """The body's pieces as they come, for routes that are ``raw``. Raises: Malformed (cut off)."""
-        more = b"content-length" in self.headers or b"transfer-encoding" in self.headers
-        while more:
-            message = await self._receive()
-            if message["type"] != "http.request":
-                raise Malformed("the connection ended before the body did", code="BODY_CUT_OFF")
-            more = message.get("more_body", False)
-            piece = message.get("body", b"")
-            if piece:
-                yield piece
-
-    async def _read_rest(self, message: Message, limit_bytes: int) -> None:
-        pieces = [self.body]
-        size = len(self.body)
-        while True:
-            if message["type"] != "http.request":
-                raise Malformed("the connection ended before the body did", code="BODY_CUT_OFF")
-            if not message.get("more_body"):
-                break
-            message = await self._receive()
-            piece = message.get("body", b"")
-            size += len(piece)
-            if size > limit_bytes:
-                raise TooLarge(f"the body has more than {limit_bytes} bytes")
-            pieces.append(piece)
-        self.body = b"".join(pieces)
+    def stream(self) -> AsyncIterator[bytes]:
+        """The body's pieces as they come, for routes that are ``raw``. Raises: Malformed (cut off), BodyTimeout."""
+        return bodies.pieces(self._receive, self.headers, self.services.settings.limits)
 
 
 def parse_query(query_string: bytes) -> dict[str, str]:
-    """The parameters of a query string, the last value of each. Raises: Malformed (not UTF-8, too many)."""
+    """The parameters of a query string, the last value of each.
+
+    Raises: Malformed (not UTF-8, too many), Invalid (a NUL, which no database text may hold).
+    """
     if not query_string:
         return {}
     try:
@@ -179,7 +146,12 @@ def parse_query(query_string: bytes) -> dict[str, str]:
         )
     except ValueError:
         raise Malformed("the query string is not percent-encoded UTF-8, or has over 100 parameters") from None
-    return dict(pairs)
+    found = dict(pairs)
+    if b"%00" in query_string or b"\0" in query_string:
+        for name, value in found.items():
+            if "\0" in value or "\0" in name:
+                raise Invalid.of(name.replace("\0", ""), "incorrect_value", "text may not hold the character U+0000")
+    return found
 
 
 def _pack(reply: Reply) -> bytes:

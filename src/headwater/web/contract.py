@@ -52,7 +52,8 @@ class Route:
 
     ``body`` and ``answer`` are the shapes (msgspec types) of the request and of the reply; ``example`` and
     ``answer_example`` are the contract's own. ``raw`` leaves the request body unread for the handler to stream.
-    ``body_bytes`` names the setting that limits the body when it is not the common one.
+    ``body_limit`` names the setting that limits the body. ``head`` is False where a GET changes something, so
+    that HEAD, which promises to change nothing, is refused. ``errors`` adds statuses to the common ones.
     """
 
     method: str
@@ -70,6 +71,7 @@ class Route:
     body_limit: str = "body_bytes"
     errors: tuple[int, ...] = ()
     source: str = ""
+    head: bool = True
 
 
 @dataclass(frozen=True)

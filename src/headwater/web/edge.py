@@ -2,31 +2,35 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 
 from headwater.base.clock import monotonic_seconds
-from headwater.base.errors import HeadwaterError, Malformed
+from headwater.base.errors import HeadersTooLarge, HeadwaterError, Malformed
 from headwater.base.log import get_log
+from headwater.base.settings_tree import Settings
 from headwater.identity.principal import Principal
-from headwater.web import errors
-from headwater.web.call import Call, Message, Receive
-from headwater.web.contract import Access, Contract
+from headwater.web import bodies, errors
+from headwater.web.bodies import Message, Receive
+from headwater.web.call import Call
+from headwater.web.compression import LEAST_BYTES, compressed
+from headwater.web.contract import Contract
+from headwater.web.hosts import AllowedHosts
 from headwater.web.limits import InFlight, Rate
 from headwater.web.metrics import Metrics
 from headwater.web.reply import Header, Reply
-from headwater.web.router import Router
+from headwater.web.router import Match, Router
 from headwater.web.services import Services
 from headwater.web.sockets import SocketEdge
 
 Send = Callable[[Message], Awaitable[None]]
 
 _MAX_REQUEST_ID = 128
-_NO_BODY = frozenset(("GET", "HEAD", "OPTIONS"))
-_SECURITY: tuple[Header, ...] = (
-    (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"no-referrer"),
-)
+_NO_BODY = frozenset(("GET", "HEAD", "OPTIONS", "TRACE"))
+_ONCE = frozenset((b"authorization", b"content-length", b"content-type", b"content-encoding", b"idempotency-key"))
+_PIECE_BYTES = 256 * 1024
+_YEAR_SECONDS = 31_536_000
 log = get_log(__name__)
 
 
@@ -34,18 +38,24 @@ class Edge:
     """Serves all contracts over ASGI; the request edge's catch-all is here and nowhere else."""
 
     def __init__(self, services: Services, contracts: tuple[Contract, ...], metrics: Metrics) -> None:
-        limits = services.settings.limits
+        settings = services.settings
+        limits = settings.limits
         self._services = services
         self._router = Router(contracts)
         self._metrics = metrics
-        self._in_flight = InFlight(limits.in_flight_requests)
+        self._in_flight = InFlight(limits.in_flight_requests, settings.sockets.limit)
         self._token_rate = Rate(limits.rate_token_per_second, limits.rate_token_burst)
         self._address_rate = Rate(limits.rate_address_per_second, limits.rate_address_burst)
         self._header_bytes = limits.header_bytes
-        self._hosts = _AllowedHosts(services.settings.effective_allowed_hosts)
+        self._hosts = AllowedHosts(settings.effective_allowed_hosts)
+        self._always = always(settings)
+        self._log_every = settings.log.level == "debug"
         self._boot = secrets.token_hex(4)
         self._count = 0
-        self._sockets = SocketEdge(services, self._router, self._hosts, self._address_rate)
+        self._sockets = SocketEdge(services, self._router, self._hosts, self._token_rate, self._address_rate)
+        metrics.gauge("headwater_requests_in_flight", "Requests being answered.", lambda: self._in_flight.count)
+        metrics.gauge("headwater_requests_waiting", "Long polls that wait for news.", lambda: self._in_flight.waiting)
+        metrics.gauge("headwater_sockets_open", "WebSockets open.", lambda: len(self._sockets.open))
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Answer one HTTP request or serve one WebSocket."""
@@ -57,53 +67,69 @@ class Edge:
     async def _http(self, scope: Message, receive: Receive, send: Send) -> None:
         started = monotonic_seconds()
         self._count += 1
-        request_id = f"{self._boot}-{self._count:x}"
-        path = scope["raw_path"].decode("latin-1")
-        contract: Contract | None = None
-        name = "none"
-        entered = False
+        visit = _Visit(scope, f"{self._boot}-{self._count:x}", started)
         try:
-            headers = self._checked_headers(scope)
-            request_id = _given_id(headers) or request_id
             self._in_flight.enter()
-            entered = True
-            method = scope["method"]
-            match = self._router.find("GET" if method == "HEAD" else method, path)
-            contract, route = match.contract, match.route
-            name = contract.name
-            call = Call(self._services, scope, receive, headers, match.params, request_id)
-            call.principal = await self._caller(call, headers, route.access, started)
-            if not route.raw and method not in _NO_BODY:
-                await call.read_body(getattr(self._services.settings.limits, route.body_limit))
-            reply = await route.handler(call)
         except HeadwaterError as failure:
-            contract = contract or self._router.contract_of(path)
-            reply = self._refusal(contract, failure, request_id)
-        except Exception as failure:  # noqa: BLE001 - the request edge: the one place that answers 500
-            log.failure("request_failed", failure, request_id=request_id, contract=name)
-            contract = contract or self._router.contract_of(path)
-            reply = self._refusal(contract, HeadwaterError("the server failed; nothing more is known"), request_id)
+            await self._send(visit, self._refusal(visit, failure), receive, send)
+            return
+        try:
+            reply = await self._answer(visit, receive)
+            if len(reply.body) >= LEAST_BYTES:
+                reply = await compressed(reply, visit.headers.get(b"accept-encoding"))
+            await self._send(visit, reply, receive, send)
         finally:
-            if entered:
-                self._in_flight.leave()
-        await _send(reply, scope["method"], request_id, send)
-        self._metrics.count(name, scope["method"], reply.status, monotonic_seconds() - started)
+            self._in_flight.leave()
 
-    async def _caller(self, call: Call, headers: dict[bytes, bytes], access: Access, at_seconds: float) -> Principal:
+    async def _answer(self, visit: _Visit, receive: Receive) -> Reply:
+        """The reply to a request, or the refusal in its contract's envelope; the one place that answers 500."""
+        scope = visit.scope
+        try:
+            match = self._find(visit)
+            route = match.route
+            call = Call(self._services, scope, receive, visit.headers, match.params, visit.request_id, self._in_flight)
+            call.principal = await self._caller(visit, match)
+            if visit.method not in _NO_BODY and bodies.has_body(visit.headers):
+                bodies.refuse_coding(visit.headers)
+                if not route.raw:
+                    await call.read_body(getattr(self._services.settings.limits, route.body_limit))
+            return await route.handler(call)
+        except HeadwaterError as failure:
+            return self._refusal(visit, failure)
+        except Exception as failure:  # noqa: BLE001 - the request edge: the one place that answers 500
+            log.failure("request_failed", failure, request_id=visit.request_id, contract=visit.name)
+            return self._refusal(visit, HeadwaterError("the server failed; nothing more is known"))
+
+    def _find(self, visit: _Visit) -> Match:
+        """The route of a request whose head is acceptable; what fails here pays from its address's bucket."""
+        try:
+            visit.headers = self._checked_headers(visit.scope)
+            visit.request_id = _given_id(visit.headers) or visit.request_id
+            match = self._router.find(visit.method, visit.path)
+        except HeadwaterError:
+            self._address_rate.spend(visit.client, visit.started)
+            raise
+        visit.contract = match.contract
+        return match
+
+    async def _caller(self, visit: _Visit, match: Match) -> Principal:
         """The caller, with its rate spent; one whose credentials fail pays from its address's bucket."""
         try:
-            principal = await self._services.authenticator.caller(headers, access)
+            principal = await self._services.authenticator.caller(visit.headers, match.route.access)
         except HeadwaterError:
-            self._address_rate.spend(call.client, at_seconds)
+            self._address_rate.spend(visit.client, visit.started)
             raise
         if principal.anonymous:
-            self._address_rate.spend(call.client, at_seconds)
+            self._address_rate.spend(visit.client, visit.started)
         else:
-            self._token_rate.spend(principal.token_id, at_seconds)
+            self._token_rate.spend(principal.token_id, visit.started)
         return principal
 
     def _checked_headers(self, scope: Message) -> dict[bytes, bytes]:
-        """The headers as a dict. Raises: Malformed (too large, two Hosts, a Host that is not ours)."""
+        """The headers by name, repeated ones joined as a list.
+
+        Raises: HeadersTooLarge, Malformed (two Hosts or a Host that is not ours, two values where one is allowed).
+        """
         headers: dict[bytes, bytes] = {}
         size = len(scope["raw_path"]) + len(scope["query_string"])
         hosts = 0
@@ -111,38 +137,104 @@ class Edge:
             size += len(name) + len(value)
             if name == b"host":
                 hosts += 1
+            elif name in headers:
+                if name in _ONCE:
+                    raise Malformed(f"the header {name.decode()} came twice")
+                headers[name] += b", " + value
+                continue
             headers[name] = value
         if size > self._header_bytes:
-            raise Malformed(
-                f"the request line and headers have over {self._header_bytes} bytes", code="HEADERS_TOO_LARGE"
-            )
+            raise HeadersTooLarge(f"the request line and headers have over {self._header_bytes} bytes")
         self._hosts.check(headers.get(b"host"), hosts)
         return headers
 
-    def _refusal(self, contract: Contract | None, failure: HeadwaterError, request_id: str) -> Reply:
+    def _refusal(self, visit: _Visit, failure: HeadwaterError) -> Reply:
+        contract = visit.contract or self._router.contract_of(visit.path)
         envelope = contract.envelope if contract else errors.problem
-        return envelope(failure, errors.status_of(failure), request_id)
+        reply = envelope(failure, errors.status_of(failure), visit.request_id)
+        if b"expect" in visit.headers:
+            # The caller may wait for leave to send its body: with the connection's end it need not guess.
+            reply = reply._replace(headers=(*reply.headers, (b"connection", b"close")))
+        return reply
+
+    async def _send(self, visit: _Visit, reply: Reply, receive: Receive, send: Send) -> None:
+        """Hand the reply over; a caller that does not read it in time is cut off."""
+        head = visit.method == "HEAD"
+        headers = [*reply.headers, (b"x-request-id", visit.request_id.encode())]
+        own = {name for name, _ in reply.headers}
+        headers += [header for header in self._always if header[0] not in own]
+        if reply.stream is None and reply.status not in (204, 304):
+            headers.append((b"content-length", str(len(reply.body)).encode()))
+        await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+        if head or (reply.stream is None and len(reply.body) <= _PIECE_BYTES):
+            await send({"type": "http.response.body", "body": b"" if head else reply.body})
+        else:
+            await self._send_pieces(visit, reply.stream or _sliced(reply.body), receive, send)
+        took_seconds = monotonic_seconds() - visit.started
+        self._metrics.count(visit.name, visit.method, reply.status, took_seconds)
+        if self._log_every or reply.status in (401, 403, 429) or reply.status >= 500:
+            self._log(visit, reply.status, took_seconds)
+
+    async def _send_pieces(self, visit: _Visit, pieces: AsyncIterator[bytes], receive: Receive, send: Send) -> None:
+        """Send a body as it comes. An answer that cannot be finished is left unfinished, so that all can tell."""
+        limits = self._services.settings.limits
+        gone = asyncio.ensure_future(_until_gone(receive))
+        try:
+            async for piece in pieces:
+                async with asyncio.timeout(limits.body_seconds_base + len(piece) / limits.body_bytes_per_second):
+                    await send({"type": "http.response.body", "body": piece, "more_body": True})
+                if gone.done():
+                    return
+            await send({"type": "http.response.body", "body": b""})
+        except TimeoutError:
+            log.info("reader_too_slow", request_id=visit.request_id, contract=visit.name)
+        except Exception as failure:  # noqa: BLE001 - the status is out already; the missing end says the rest
+            log.failure("answer_broke_off", failure, request_id=visit.request_id, contract=visit.name)
+        finally:
+            gone.cancel()
+            if isinstance(pieces, AsyncGenerator):
+                await pieces.aclose()
+
+    def _log(self, visit: _Visit, status: int, took_seconds: float) -> None:
+        write = log.warning if status >= 500 else log.info
+        write(
+            "request", request_id=visit.request_id, contract=visit.name, method=visit.method, status=status,
+            took_seconds=round(took_seconds, 6),
+        )  # fmt: skip
 
 
-class _AllowedHosts:
-    """The Host names that this server answers to, against DNS rebinding; empty allows all."""
+class _Visit:
+    """What the edge knows of one request, also when it goes wrong early."""
 
-    def __init__(self, names: tuple[str, ...]) -> None:
-        self._names = frozenset(name.lower() for name in names)
-        self._good: set[bytes] = set()
+    __slots__ = ("client", "contract", "headers", "method", "path", "request_id", "scope", "started")
 
-    def check(self, host: bytes | None, count: int) -> None:
-        """Raises: Malformed unless there is exactly one Host and it is one of ours."""
-        if host in self._good and count == 1:
-            return
-        if host is None or count != 1:
-            raise Malformed("exactly one Host header is needed", code="HOST_INVALID")
-        text = host.decode("latin-1").lower()
-        name = text.rsplit(":", 1)[0] if text.rsplit(":", 1)[-1].isdigit() else text
-        if self._names and "*" not in self._names and name.strip("[]") not in self._names:
-            raise Malformed("this server does not go by that Host name", code="HOST_INVALID")
-        if len(self._good) < 1000:
-            self._good.add(host)
+    def __init__(self, scope: Message, request_id: str, started: float) -> None:
+        self.scope = scope
+        self.request_id = request_id
+        self.started = started
+        self.method: str = scope["method"]
+        self.path: str = scope["raw_path"].decode("latin-1")
+        self.client: str = scope["client"][0] if scope.get("client") else ""
+        self.headers: dict[bytes, bytes] = {}
+        self.contract: Contract | None = None
+
+    @property
+    def name(self) -> str:
+        """The contract's name, for logs and metrics."""
+        return self.contract.name if self.contract else "none"
+
+
+def always(settings: Settings) -> tuple[Header, ...]:
+    """The headers of every answer that does not bring its own: nothing is kept, framed, sniffed or passed on."""
+    headers: tuple[Header, ...] = (
+        (b"x-content-type-options", b"nosniff"),
+        (b"referrer-policy", b"no-referrer"),
+        (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+        (b"cache-control", b"no-store"),
+    )
+    if (settings.server.public_url or "").startswith("https:"):
+        headers += ((b"strict-transport-security", f"max-age={_YEAR_SECONDS}".encode()),)
+    return headers
 
 
 def _given_id(headers: dict[bytes, bytes]) -> str | None:
@@ -154,14 +246,13 @@ def _given_id(headers: dict[bytes, bytes]) -> str | None:
     return text if text.isprintable() else None
 
 
-async def _send(reply: Reply, method: str, request_id: str, send: Send) -> None:
-    headers = [*reply.headers, *_SECURITY, (b"x-request-id", request_id.encode())]
-    if reply.stream is None and reply.status not in (204, 304):
-        headers.append((b"content-length", str(len(reply.body)).encode()))
-    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
-    if method == "HEAD" or reply.stream is None:
-        await send({"type": "http.response.body", "body": b"" if method == "HEAD" else reply.body})
-        return
-    async for piece in reply.stream:
-        await send({"type": "http.response.body", "body": piece, "more_body": True})
-    await send({"type": "http.response.body", "body": b""})
+async def _until_gone(receive: Receive) -> None:
+    """Ends when the caller has closed the connection: the server takes what is sent to nobody without a word."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _sliced(body: bytes) -> AsyncIterator[bytes]:
+    """A large body in pieces, so that a slow reader is noticed before all of it stands in the connection."""
+    for start in range(0, len(body), _PIECE_BYTES):
+        yield body[start : start + _PIECE_BYTES]

@@ -14,11 +14,15 @@ from headwater.web.reply import Header, Reply
 
 STATUSES: dict[type[HeadwaterError], int] = {
     errors.Malformed: 400,
+    errors.HeadersTooLarge: 431,
+    errors.BodyTimeout: 408,
     errors.Invalid: 422,
     errors.Unauthenticated: 401,
     errors.Forbidden: 403,
     errors.NotFound: 404,
     errors.MethodNotAllowed: 405,
+    errors.UpgradeRequired: 426,
+    errors.MediaUnsupported: 415,
     errors.StateConflict: 409,
     errors.Gone: 410,
     errors.PreconditionFailed: 412,
@@ -51,6 +55,10 @@ def error_headers(failure: HeadwaterError, status: int) -> tuple[Header, ...]:
         headers.append((b"retry-after", str(failure.retry_after_seconds).encode()))
     if "allow" in failure.extra:
         headers.append((b"allow", str(failure.extra["allow"]).encode()))
+    if status == 415:
+        headers.append((b"accept-encoding", b"identity"))
+    if status == 426:
+        headers += ((b"upgrade", b"websocket"), (b"connection", b"upgrade"))
     if status == 416:
         headers.append((b"content-range", f"bytes */{failure.extra.get('size_bytes', '*')}".encode()))
     return tuple(headers)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
 from headwater.base.errors import PreconditionFailed
 
 
 def etag(*parts: int | str) -> str:
-    """The strong tag of a state that these parts name."""
-    return '"' + "-".join(str(part) for part in parts) + '"'
+    """The strong tag of a state that these parts name; ids of any characters become ASCII without quotes and commas."""
+    return '"' + "-".join(quote(part, safe="") if isinstance(part, str) else str(part) for part in parts) + '"'
 
 
 def matches(header: str, tag: str, *, weak: bool) -> bool:

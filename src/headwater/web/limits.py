@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from math import ceil
+
 from headwater.base.errors import TooManyRequests, Unavailable
 
 _MAX_KEYS = 100_000
@@ -20,7 +24,7 @@ class Rate:
         left, since = self._buckets.get(key, (self._burst, at_seconds))
         left = min(self._burst, left + (at_seconds - since) * self._per_second)
         if left < 1.0:
-            wait_seconds = max(1, round((1.0 - left) / self._per_second + 0.5))
+            wait_seconds = max(1, ceil((1.0 - left) / self._per_second))
             raise TooManyRequests("the rate limit of this caller is used up", retry_after_seconds=wait_seconds)
         if len(self._buckets) >= _MAX_KEYS:
             self._forget(at_seconds)
@@ -39,11 +43,17 @@ class Rate:
 
 
 class InFlight:
-    """Counts the requests that are being answered; over the limit new ones are refused at once."""
+    """Counts the requests that are being answered; over the limit new ones are refused at once.
 
-    def __init__(self, limit: int) -> None:
+    A request that only waits for news (a long poll) is counted apart, with its own limit: thousands of them cost
+    little, and they must not keep others out.
+    """
+
+    def __init__(self, limit: int, waiting_limit: int) -> None:
         self.limit = limit
+        self.waiting_limit = waiting_limit
         self.count = 0
+        self.waiting = 0
 
     def enter(self) -> None:
         """Count one more. Raises: Unavailable when the limit is reached."""
@@ -54,3 +64,16 @@ class InFlight:
     def leave(self) -> None:
         """Count one less."""
         self.count -= 1
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Stand aside while waiting for news. Raises: Unavailable when too many wait."""
+        if self.waiting >= self.waiting_limit:
+            raise Unavailable("as many requests wait for news as may", retry_after_seconds=5)
+        self.waiting += 1
+        self.count -= 1
+        try:
+            yield
+        finally:
+            self.waiting -= 1
+            self.count += 1

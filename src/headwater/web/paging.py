@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import NamedTuple
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from headwater.base.errors import Invalid
 from headwater.base.shape import FieldError
@@ -53,8 +53,9 @@ def link(path: str, query: dict[str, str], paging: Paging, total: int) -> Header
     """The Link header of a list answer: first, last, and prev and next where there are such pages."""
     last = max(1, -(-total // paging.limit))
     pages = {"first": 1, "prev": min(paging.page - 1, last), "next": paging.page + 1, "last": last}
+    target = quote(path, safe="/%:@!$&'()*+,;=")
     parts = [
-        f'<{path}?{urlencode(query | {"page": page, "limit": paging.limit})}>; rel="{rel}"'
+        f'<{target}?{urlencode(query | {"page": page, "limit": paging.limit})}>; rel="{rel}"'
         for rel, page in pages.items()
         if 1 <= page <= last
     ]

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
-from urllib.parse import unquote
+from urllib.parse import unquote_to_bytes
 
-from headwater.base.errors import HeadwaterError, Malformed, MethodNotAllowed, NotFound
+from headwater.base.errors import HeadwaterError, Malformed, MethodNotAllowed, NotFound, UpgradeRequired
+from headwater.base.ids import is_acceptable
 from headwater.web.contract import Contract, Route, SocketRoute
+
+_BAD_CODING = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_SHOWN_LENGTH = 200
 
 
 class Match(NamedTuple):
@@ -28,12 +33,11 @@ class SocketMatch(NamedTuple):
 class _Node:
     """One place in the tree of segments."""
 
-    __slots__ = ("children", "methods", "name", "socket", "wild")
+    __slots__ = ("children", "methods", "socket", "wild")
 
     def __init__(self) -> None:
         self.children: dict[str, _Node] = {}
         self.wild: _Node | None = None
-        self.name = ""
         self.methods: dict[str, tuple[Contract, Route, tuple[str, ...]]] = {}
         self.socket: tuple[Contract, SocketRoute, tuple[str, ...]] | None = None
 
@@ -56,28 +60,31 @@ class Router:
     def find(self, method: str, path: str) -> Match:
         """The route for a method and a raw (still percent-encoded) path; a trailing slash does not matter.
 
-        Raises: NotFound, MethodNotAllowed, Malformed (bad percent-encoding).
+        Raises: NotFound (also for an id that nothing can have), MethodNotAllowed, UpgradeRequired, Malformed (bad
+        percent-encoding).
         """
         exact = self._exact.get((method, path))
         if exact is not None:
             return exact
         node, values = self._walk(path)
         if node is None or not node.methods:
-            raise NotFound(f"nothing is served at {path!r}", code="PATH_NOT_FOUND")
+            if node is not None and node.socket is not None:
+                raise UpgradeRequired("this path is a WebSocket: open it with an Upgrade request")
+            raise _nothing_at(path)
         found = node.methods.get(method)
         if found is None:
             allow = ", ".join(sorted(node.methods))
             raise MethodNotAllowed(f"{method} is not possible here; {allow} is", extra={"allow": allow})
         contract, route, names = found
-        return Match(contract, route, dict(zip(names, values, strict=True)))
+        return Match(contract, route, _named(names, values))
 
     def find_socket(self, path: str) -> SocketMatch:
         """The socket route for a raw path. Raises: NotFound, Malformed."""
         node, values = self._walk(path)
         if node is None or node.socket is None:
-            raise NotFound(f"no socket at {path!r}", code="PATH_NOT_FOUND")
+            raise _nothing_at(path)
         contract, route, names = node.socket
-        return SocketMatch(contract, route, dict(zip(names, values, strict=True)))
+        return SocketMatch(contract, route, _named(names, values))
 
     def contract_of(self, path: str) -> Contract | None:
         """The contract whose prefix a path stands under, for the envelope of its errors."""
@@ -91,12 +98,14 @@ class Router:
 
     def _add(self, contract: Contract, prefix: str, route: Route) -> None:
         node, names = self._place(prefix + route.path)
-        if route.method in node.methods:
-            raise HeadwaterError(f"{route.method} {prefix + route.path} is declared twice")
-        node.methods[route.method] = (contract, route, names)
-        if not names:
-            for ending in ("", "/"):
-                self._exact[route.method, prefix + route.path + ending] = Match(contract, route, {})
+        # HEAD goes where GET goes, unless the GET itself changes something.
+        for method in ("GET", "HEAD") if route.method == "GET" and route.head else (route.method,):
+            if method in node.methods:
+                raise HeadwaterError(f"{method} {prefix + route.path} is declared twice")
+            node.methods[method] = (contract, route, names)
+            if not names:
+                for ending in ("", "/"):
+                    self._exact[method, prefix + route.path + ending] = Match(contract, route, {})
 
     def _place(self, path: str) -> tuple[_Node, tuple[str, ...]]:
         node, names = self._root, []
@@ -130,10 +139,25 @@ class Router:
         return self._descend(node.wild, segments, at + 1, [*values, _decoded(segment)])
 
 
+def _named(names: tuple[str, ...], values: list[str]) -> dict[str, str]:
+    """The path's values by name. Raises: NotFound for one that no id can be: nothing is there, as for any unknown."""
+    for value in values:
+        if not is_acceptable(value):
+            raise NotFound("the path names something by an id that no id can be")
+    return dict(zip(names, values, strict=True))
+
+
+def _nothing_at(path: str) -> NotFound:
+    return NotFound(f"nothing is served at {path[:_SHOWN_LENGTH]!r}", code="PATH_NOT_FOUND")
+
+
 def _decoded(segment: str) -> str:
-    if "%" not in segment:
+    """A segment without its percent-encoding; bytes that came raw are read as UTF-8 too."""
+    if "%" not in segment and segment.isascii():
         return segment
+    if _BAD_CODING.search(segment):
+        raise Malformed("the path has a percent sign without two hexadecimal digits")
     try:
-        return unquote(segment, errors="strict")
+        return unquote_to_bytes(segment.encode("latin-1")).decode("utf-8")
     except UnicodeDecodeError:
         raise Malformed("the path is not UTF-8 when percent-decoded") from None

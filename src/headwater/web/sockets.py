@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol
+from typing import Any
 
 from headwater.base.clock import monotonic_seconds
 from headwater.base.errors import HeadwaterError, NotFound, TooManyRequests, Unauthenticated
 from headwater.base.log import get_log
 from headwater.base.wire import encode
 from headwater.identity.principal import Principal
+from headwater.store.database import Transaction
 from headwater.web.auth import permit
-from headwater.web.call import Message, Receive, parse_query
+from headwater.web.bodies import Message, Receive
+from headwater.web.call import parse_query
+from headwater.web.hosts import AllowedHosts, same_site
 from headwater.web.limits import Rate
 from headwater.web.router import Router, SocketMatch
 from headwater.web.services import Services
@@ -29,6 +32,7 @@ CLOSE_SLOW = 4408
 CLOSE_TOO_MANY = 4429
 CLOSE_TOO_BIG = 1009
 CLOSE_FAILED = 1011
+CLOSE_DONE = 1000
 CLOSE_GOING = 1001
 _RECHECK_SECONDS = 2.0
 log = get_log(__name__)
@@ -36,13 +40,6 @@ log = get_log(__name__)
 
 class Closed(Exception):
     """The socket ended, from either side; a handler lets it pass."""
-
-
-class HostCheck(Protocol):
-    """Says which Host names are ours."""
-
-    def check(self, host: bytes | None, count: int) -> None:
-        """Raises: Malformed unless there is exactly one Host and it is one of ours."""
 
 
 class Socket:
@@ -66,8 +63,12 @@ class Socket:
         self.closed = False
 
     async def accept(self) -> None:
-        """Complete the handshake."""
-        await self._send({"type": "websocket.accept"})
+        """Complete the handshake. Raises: Closed."""
+        try:
+            await self._send({"type": "websocket.accept"})
+        except OSError:
+            self.closed = True
+            raise Closed from None
 
     async def send(self, frame: dict[str, Any]) -> None:
         """Send a frame; a peer that does not read it in time is closed and loses nothing but this hint.
@@ -114,11 +115,15 @@ class Socket:
 class SocketEdge:
     """Lets sockets in, watches that their tokens stay good, and ends them all at shutdown."""
 
-    def __init__(self, services: Services, router: Router, hosts: HostCheck, rate: Rate) -> None:
+    def __init__(
+        self, services: Services, router: Router, hosts: AllowedHosts, token_rate: Rate, address_rate: Rate
+    ) -> None:
         self._services = services
         self._router = router
         self._hosts = hosts
-        self._rate = rate
+        self._token_rate = token_rate
+        self._address_rate = address_rate
+        self._watch: asyncio.Task[None] | None = None
         self.open: set[Socket] = set()
 
     async def serve(self, scope: Message, receive: Receive, send: Send) -> None:
@@ -131,11 +136,13 @@ class SocketEdge:
             await send({"type": "websocket.close", "code": close_code(failure), "reason": failure.title})
             return
         socket = Socket(self._services, principal, match.params, query, receive, send)
-        await socket.accept()
         self.open.add(socket)
-        watch = asyncio.create_task(self._watch(socket))
+        if self._watch is None or self._watch.done():
+            self._watch = asyncio.create_task(self._watch_tokens())
         try:
+            await socket.accept()
             await match.route.handler(socket)
+            await socket.close(CLOSE_DONE)
         except Closed:
             return
         except HeadwaterError as failure:
@@ -144,25 +151,25 @@ class SocketEdge:
             log.failure("socket_failed", failure, contract=match.contract.name)
             await socket.close(CLOSE_FAILED)
         finally:
-            watch.cancel()
             self.open.discard(socket)
             await socket.close(CLOSE_GOING)
 
     async def _admit(self, scope: Message) -> tuple[SocketMatch, Principal, dict[str, str]]:
         headers = dict(scope["headers"])
         client = scope["client"][0] if scope.get("client") else ""
-        self._hosts.check(headers.get(b"host"), sum(name == b"host" for name, _ in scope["headers"]))
-        match = self._router.find_socket(scope["raw_path"].decode("latin-1"))
-        query = parse_query(scope["query_string"])
-        self._check_origin(headers)
-        if len(self.open) >= self._services.settings.sockets.limit:
-            raise TooManyRequests("the server holds as many sockets as it may", retry_after_seconds=30)
         try:
+            self._hosts.check(headers.get(b"host"), sum(name == b"host" for name, _ in scope["headers"]))
+            match = self._router.find_socket(scope["raw_path"].decode("latin-1"))
+            query = parse_query(scope["query_string"])
+            self._check_origin(headers)
             principal = await self._principal(headers, query, match)
         except HeadwaterError:
-            self._rate.spend(client, monotonic_seconds())
+            self._address_rate.spend(client, monotonic_seconds())
             raise
+        self._token_rate.spend(principal.token_id, monotonic_seconds())
         permit(principal, match.route.access)
+        if len(self.open) >= self._services.settings.sockets.limit:
+            raise TooManyRequests("the server holds as many sockets as it may", retry_after_seconds=30)
         return match, principal, query
 
     async def _principal(self, headers: dict[bytes, bytes], query: dict[str, str], match: SocketMatch) -> Principal:
@@ -176,24 +183,32 @@ class SocketEdge:
 
     def _check_origin(self, headers: dict[bytes, bytes]) -> None:
         """A page of another site may not open a socket with somebody's browser. Raises: NotFound."""
-        origin = headers.get(b"origin")
-        if origin is None:
-            return
-        host = origin.split(b"://", 1)[-1]
-        public_url = self._services.settings.server.public_url or ""
-        if host != headers.get(b"host") and origin.decode("latin-1") != public_url.rstrip("/"):
+        if not same_site(headers, self._services.settings.server.public_url):
             raise NotFound("sockets are not opened for pages of other sites")
 
-    async def _watch(self, socket: Socket) -> None:
-        """Close the socket within seconds of its token's end."""
-        while not socket.closed:
+    async def _watch_tokens(self) -> None:
+        """Close sockets within seconds of their tokens' end; one look at the database serves all of them."""
+        seen: int | None = None
+        while self.open:
             await asyncio.sleep(_RECHECK_SECONDS)
             try:
-                await self._services.authenticator.still_good(socket.principal.token_id)
-            except Unauthenticated:
-                await socket.close(CLOSE_UNAUTHENTICATED, "the token was revoked")
-            except HeadwaterError:
-                continue
+                changed = await self._services.database.read(_identity_changes)
+                for socket in list(self.open):
+                    if changed != seen or socket.principal.expires_us is not None:
+                        await self._recheck(socket)
+                seen = changed
+            except Exception as failure:  # noqa: BLE001 - a database that fails for a moment must not end the watch
+                log.failure("socket_watch_failed", failure)
+
+    async def _recheck(self, socket: Socket) -> None:
+        try:
+            await self._services.authenticator.still_good(socket.principal.token_id)
+        except Unauthenticated:
+            await socket.close(CLOSE_UNAUTHENTICATED, "the token was revoked or has expired")
+
+
+def _identity_changes(tx: Transaction) -> int:
+    return tx.counter(0, "identity")
 
 
 def close_code(failure: HeadwaterError) -> int:

@@ -52,7 +52,9 @@ class RecordFeedDoor:
             ends_seconds = monotonic_seconds() + wait_seconds
             page = await self._page(call, feed, place, limit, kinds)
             while not page.size and (left_seconds := ends_seconds - monotonic_seconds()) > 0:
-                if not await waiter.wait(left_seconds):
+                with call.aside():
+                    moved = await waiter.wait(left_seconds)
+                if not moved:
                     break
                 page = await self._page(call, feed, page.place, limit, kinds)
         cursor = self._services.cursors.encode(feed, page.place)

@@ -18,7 +18,7 @@ def build(services: Services) -> Contract:
         Route("POST", "/sync/start", door.start, _SYNC, "Start a sync session", answer=shapes.SessionEnvelope,
               status=201, params=(_DEVICE,), answer_example=shapes.SESSION_EXAMPLE),
         Route("GET", "/sync/{session_id}/queues/{queue}", door.drain, _SYNC, "Get data from a queue",
-              answer=shapes.Page, params=(_DEVICE,), answer_example=shapes.PAGE_EXAMPLE),
+              answer=shapes.Page, params=(_DEVICE,), answer_example=shapes.PAGE_EXAMPLE, head=False),
         Route("POST", "/sync/ack", door.ack, _SYNC, "Acknowledge received data", body=shapes.AckRequest, status=202,
               params=(_DEVICE,), example=shapes.ACK_EXAMPLE),
     )  # fmt: skip
