@@ -1,0 +1,195 @@
+"""Names in a share: which are accepted, how they are stored, when two are the same, how copies are called.
+
+A name is stored in NFC. Two names are the same when their *keys* are equal: NFC and full case folding,
+or, in a case-sensitive share, NFC alone. A path is ``/`` or ``/a/b``: absolute, no empty component.
+
+Source: files contract, readings "Names and tree" and "Strategies" (the name of a conflict copy).
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+from headwater.base.errors import Invalid, StateConflict
+from headwater.base.shape import FieldError
+
+MAX_NAME_BYTES = 255
+"""Longest component, in bytes of UTF-8 in NFC: what common file systems hold."""
+
+MAX_PATH_BYTES = 4096
+"""Longest path that a caller may send, in bytes of UTF-8 in NFC, slashes included."""
+
+MAX_DEVICE_NAME_BYTES = 64
+"""How much of a device's name goes into the name of a copy, in bytes of UTF-8."""
+
+_MAX_COPIES = 9_999
+_WINDOWS_CHARACTERS = frozenset('<>:"\\|?*')
+_WINDOWS_DEVICES = frozenset(
+    {"con", "prn", "aux", "nul", "conin$", "conout$"}
+    | {f"{port}{digit}" for port in ("com", "lpt") for digit in "123456789\xb9\xb2\xb3"}
+)
+_EXTENSION = re.compile(r"(?:\.tar)?\.[^\W_][\w~+-]{0,15}\Z", re.IGNORECASE)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class NamePolicy(NamedTuple):
+    """What a share asks of names, fixed when it is made."""
+
+    case_sensitive: bool = False
+    portable: bool = True
+
+
+DEFAULT_POLICY = NamePolicy()
+"""Case-insensitive, case-preserving, and portable to every common system."""
+
+
+def stored_name(raw: str, policy: NamePolicy = DEFAULT_POLICY, *, field: str = "name") -> str:
+    """The accepted name in NFC, as it is stored.
+
+    Raises: Invalid with one field error; its code is the reason (``empty``, ``dots``, ``slash``, ``control``,
+    ``surrogate``, ``too_long``; with portable names also ``character``, ``trailing``, ``reserved``).
+    """
+    name = unicodedata.normalize("NFC", raw)
+    refusal = _refusal(name) or (_portable_refusal(name) if policy.portable else None)
+    if refusal is not None:
+        raise _refused(field, *refusal)
+    return name
+
+
+def name_key(name: str, policy: NamePolicy = DEFAULT_POLICY) -> str:
+    """The form in which two names of one folder are compared; works on stored and on raw names alike."""
+    if policy.case_sensitive:
+        return unicodedata.normalize("NFC", name)
+    # Folding a decomposed name is what makes canonically equal names fold alike (Unicode 3.13, D145).
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFD", name).casefold())
+
+
+def split_path(path: str) -> tuple[str, ...]:
+    """The components of a stored path; of ``/``, none."""
+    return tuple(path[1:].split("/")) if len(path) > 1 else ()
+
+
+def join_path(names: tuple[str, ...]) -> str:
+    """The path of components; ``/`` when there are none."""
+    return "/" + "/".join(names)
+
+
+def parent_path(path: str) -> str:
+    """The path of the folder that holds this path; ``/`` is its own parent."""
+    return join_path(split_path(path)[:-1])
+
+
+def stored_path(raw: str, policy: NamePolicy = DEFAULT_POLICY, *, field: str = "path") -> str:
+    """The accepted path in NFC, as it is stored.
+
+    Raises: Invalid with one field error; its code is a reason of ``stored_name``, ``not_absolute`` or
+    ``path_too_long``. The limit on a path binds what callers send: a folder's move may make paths below it
+    longer, because it does not look at them.
+    """
+    if not raw.startswith("/"):
+        raise _refused(field, "not_absolute", "a path begins with '/'")
+    path = join_path(tuple(stored_name(part, policy, field=field) for part in split_path(raw)))
+    if len(path.encode()) > MAX_PATH_BYTES:
+        raise _refused(field, "path_too_long", f"a path has at most {MAX_PATH_BYTES} bytes in UTF-8")
+    return path
+
+
+def path_key(path: str, policy: NamePolicy = DEFAULT_POLICY) -> str:
+    """The form in which two paths are compared: the keys of their components, joined."""
+    return join_path(tuple(name_key(part, policy) for part in split_path(path)))
+
+
+def split_extension(name: str) -> tuple[str, str]:
+    """Stem and extension, which begins with its dot or is empty.
+
+    An extension is the last dot and 1-16 letters, digits, ``_ ~ + -`` behind it, so that a sentence after a
+    dot is none; ``.tar.gz`` and its kin stay whole. Dots at the start belong to the stem (``.bashrc`` has no
+    extension), so the stem is never empty.
+    """
+    body_at = len(name) - len(name.lstrip("."))
+    found = _EXTENSION.search(name, body_at + 1)
+    at = found.start() if found else len(name)
+    return name[:at], name[at:]
+
+
+def device_label(device_name: str) -> str:
+    """A device's name made safe for file names: one line, portable characters, at most 64 bytes."""
+    shown = "".join("-" if _is_unsafe(c) else c for c in unicodedata.normalize("NFC", device_name))
+    return _cut(" ".join(shown.split()).strip(". "), MAX_DEVICE_NAME_BYTES).strip(". ") or "device"
+
+
+def copy_name(
+    name: str,
+    device_name: str,
+    at_us: int,
+    taken: Callable[[str], bool],
+    *,
+    policy: NamePolicy = DEFAULT_POLICY,
+    folder: bool = False,
+) -> str:
+    """A free name for a conflict copy of ``name``: ``stem (conflicted copy DEVICE 2026-01-02 030405).ext``.
+
+    The time is UTC. The stem is cut between code points until all fits 255 bytes. While ``taken`` says yes to
+    the candidate's key, `` 2``, `` 3`` … follow the bracket. A folder's name has no extension.
+    Units: ``at_us`` microseconds UTC since 1970.
+    Raises: StateConflict when 9,999 such names are taken.
+    """
+    stem, extension = (name, "") if folder else split_extension(name)
+    moment = _EPOCH + timedelta(microseconds=at_us)
+    mark = f" (conflicted copy {device_label(device_name)} {moment:%Y-%m-%d %H%M%S})"
+    for number in range(1, _MAX_COPIES + 1):
+        tail = mark + (f" {number}" if number > 1 else "") + extension
+        candidate = _cut(stem, MAX_NAME_BYTES - len(tail.encode())) + tail
+        if not taken(name_key(candidate, policy)):
+            return candidate
+    raise StateConflict(f"every name for a conflicted copy of {name!r} at this second is taken")
+
+
+def _refusal(name: str) -> tuple[str, str] | None:
+    """Why no share accepts the name: reason and sentence."""
+    if not name:
+        return "empty", "a name is not empty"
+    if name in {".", ".."}:
+        return "dots", "'.' and '..' are no names"
+    if "/" in name:
+        return "slash", "a name holds no '/'"
+    categories = {unicodedata.category(c) for c in name}
+    if "Cs" in categories:
+        return "surrogate", "a name holds no lone surrogate"
+    if "Cc" in categories:
+        return "control", "a name holds no control character"
+    if len(name.encode()) > MAX_NAME_BYTES:
+        return "too_long", f"a name has at most {MAX_NAME_BYTES} bytes in UTF-8"
+    return None
+
+
+def _portable_refusal(name: str) -> tuple[str, str] | None:
+    """Why Windows could not hold the name: reason and sentence."""
+    if not _WINDOWS_CHARACTERS.isdisjoint(name):
+        return "character", 'a portable name holds none of <>:"\\|?*'
+    if name[-1] in ". ":
+        return "trailing", "a portable name does not end with a dot or a space"
+    # Windows takes the part before the first dot, less trailing spaces, for the device.
+    if name.partition(".")[0].rstrip(" ").casefold() in _WINDOWS_DEVICES:
+        return "reserved", f"Windows reserves {name.partition('.')[0]!r}, also with an extension"
+    return None
+
+
+def _refused(field: str, reason: str, detail: str) -> Invalid:
+    return Invalid(f"{field}: {detail}", fields=(FieldError(field, reason, detail),))
+
+
+def _is_unsafe(character: str) -> bool:
+    """True for what no file name should get from a device's name; line breaks and tabs count as spaces."""
+    if character.isspace():
+        return False
+    return character == "/" or character in _WINDOWS_CHARACTERS or unicodedata.category(character)[0] == "C"
+
+
+def _cut(text: str, limit_bytes: int) -> str:
+    """The longest start of the text that has at most so many bytes of UTF-8, cut between code points."""
+    return text.encode()[:limit_bytes].decode(errors="ignore")
