@@ -15,14 +15,19 @@ import typer
 from typer.core import TyperGroup
 
 from headwater import __version__
-from headwater.base.errors import Fatal, HeadwaterError
+from headwater.base.errors import Fatal, HeadwaterError, QuotaExceeded, Unavailable
 from headwater.base.settings import SettingsInvalid
 from headwater.cli.screen import say_problem
 
 COMMANDS = {
-    "serve": "Run the server.",
+    "serve": ("serve", "Run the server."),
+    "token": ("tokens", "Make, list and revoke tokens."),
+    "org": ("organisations", "Make and list organisations."),
+    "chapter": ("chapters", "Make, list and rename an organisation's chapters."),
+    "device": ("devices", "List devices with their lag, and stop waiting for one."),
+    "config": ("config", "Show each setting and where its value came from."),
 }
-"""Sub-commands in the order in which a new operator needs them; each is the module of that name beside this one."""
+"""Sub-commands in the order in which a new operator needs them: the module beside this one, and what it is for."""
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -52,7 +57,7 @@ class LazyGroup(TyperGroup):
         """The command of this name, or None."""
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"headwater.cli.{cmd_name}")
+        module = importlib.import_module(f"headwater.cli.{COMMANDS[cmd_name][0]}")
         command = typer.main.get_command(module.app)
         command.name = cmd_name
         return command
@@ -60,7 +65,7 @@ class LazyGroup(TyperGroup):
     def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - typer's signature
         """List the commands from the table, so that ``--help`` loads none of them."""
         with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+            formatter.write_dl([(name, sentence) for name, (_, sentence) in COMMANDS.items()])
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """The command that the arguments name; a wrong name is answered with the nearest ones."""
@@ -99,13 +104,10 @@ def main(arguments: Sequence[str]) -> int:
         else:
             wrong.show()  # type: ignore[attr-defined]
         return EXIT_USAGE
-    except typer.Abort:
-        return EXIT_INTERRUPTED
-    except (KeyboardInterrupt, EOFError):
-        say_problem("INTERRUPTED", "interrupted", as_json=as_json)
-        return EXIT_INTERRUPTED
+    except (typer.Abort, KeyboardInterrupt):
+        code = EXIT_INTERRUPTED
     except HeadwaterError as failure:
-        say_problem(failure.error_code, failure.detail, failure.hint, as_json=as_json)
+        say_problem(failure.error_code, failure.detail, _hint_of(failure), as_json=as_json)
         return exit_code_of(failure)
     except BrokenPipeError:
         raise
@@ -115,6 +117,8 @@ def main(arguments: Sequence[str]) -> int:
     except Exception as failure:  # noqa: BLE001 - the command line's edge: a person never sees a traceback
         say_problem("INTERNAL", _bug_message(failure), _BUG_HINT, as_json=as_json)
         return EXIT_FAILED
+    if code == EXIT_INTERRUPTED:  # typer's own word for Ctrl-C
+        say_problem("INTERRUPTED", "interrupted", as_json=as_json)
     return code if isinstance(code, int) else 0
 
 
@@ -123,6 +127,14 @@ def exit_code_of(failure: HeadwaterError) -> int:
     if isinstance(failure, Fatal):
         return EXIT_FATAL
     return EXIT_USAGE if isinstance(failure, SettingsInvalid) else EXIT_FAILED
+
+
+def _hint_of(failure: HeadwaterError) -> str:
+    """What to do about it; the hints of refused requests speak of requests, and here nobody sent one."""
+    about_requests = type(failure).__module__ == "headwater.base.errors" and not isinstance(
+        failure, Fatal | QuotaExceeded | Unavailable
+    )
+    return "" if about_requests else failure.hint
 
 
 def run() -> None:

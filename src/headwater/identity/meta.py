@@ -36,6 +36,11 @@ def epoch(tx: Transaction) -> int:
     return renew_epoch(tx) if found is None else int.from_bytes(found, "big")
 
 
+def had_first_start(tx: Transaction) -> bool:
+    """True when the installation has its epoch, and therefore its keys."""
+    return value(tx, "epoch") is not None
+
+
 def renew_epoch(tx: Transaction) -> int:
     """Give the log a new epoch; every cursor and session from before is invalid afterwards."""
     fresh = secrets.token_bytes(6)

@@ -1,4 +1,4 @@
-"""Opens the database of an installation, with its schema brought up to date."""
+"""Opens the database of an installation: to serve it, or beside a server that runs on it."""
 
 from __future__ import annotations
 
@@ -6,13 +6,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import apsw
+import msgspec
 
 from headwater.base.errors import HeadwaterError
 from headwater.base.settings_tree import Settings
+from headwater.identity import meta
 from headwater.server.folder import DATABASE_FILE, prepare
 from headwater.store.database import Database
-from headwater.store.migrate import migrate
+from headwater.store.migrate import migrate, pending
 from headwater.store.sqlite import SqliteDatabase
+
+OnFatal = Callable[[Exception], None]
 
 
 class DatabaseUnusable(HeadwaterError):
@@ -23,13 +27,57 @@ class DatabaseUnusable(HeadwaterError):
     hint = "Look at it with 'headwater doctor'; a backup is put back with 'headwater restore'."
 
 
-def open_database(settings: Settings, on_fatal: Callable[[Exception], None] = lambda _failure: None) -> Database:
-    """The database that the settings name, with every schema step applied. Raises: DatabaseUnusable, FolderUnusable."""
+class SchemaOutdated(HeadwaterError):
+    """The database's schema is older than this program."""
+
+    code = "SCHEMA_OUTDATED"
+    title = "Schema outdated"
+    hint = "Start the server once with this version of Headwater: it brings the schema up to date."
+
+
+class NotInstalled(HeadwaterError):
+    """There is no Headwater data where a command looked."""
+
+    code = "NOT_INSTALLED"
+    title = "Nothing installed"
+    hint = "Run 'headwater serve' there once, or name the right folder with --data or database with --database."
+
+
+def open_database(settings: Settings, on_fatal: OnFatal = lambda _failure: None) -> Database:
+    """The database to serve, made if need be, with every schema step applied.
+
+    Raises: DatabaseUnusable, FolderUnusable.
+    """
     folder = prepare(Path(settings.database.data_folder))
-    path = folder / DATABASE_FILE
+    database = _open(folder / DATABASE_FILE, settings, on_fatal)
+    migrate(database)
+    return database
+
+
+def open_existing(settings: Settings) -> Database:
+    """The database of an installation that had its first start, as it is.
+
+    Raises: NotInstalled, SchemaOutdated, DatabaseUnusable.
+    """
+    path = Path(settings.database.data_folder) / DATABASE_FILE
+    if not path.exists():
+        raise NotInstalled(f"there is no Headwater data in {path.parent}")
+    small = msgspec.structs.replace(settings.database, reserve_file_bytes=0)
+    database = _open(path, msgspec.structs.replace(settings, database=small), lambda _failure: None)
     try:
-        database = SqliteDatabase(path, settings.database, on_fatal=on_fatal)
-        migrate(database)
+        missing = pending(database)
+        if missing:
+            raise SchemaOutdated(f"the database lacks {len(missing)} schema steps of this version ({missing[0]} ...)")
+        if not database.read_now(meta.had_first_start):
+            raise NotInstalled(f"there is no Headwater data in {path.parent}: the first start did not end")
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def _open(path: Path, settings: Settings, on_fatal: OnFatal) -> Database:
+    try:
+        return SqliteDatabase(path, settings.database, on_fatal=on_fatal)
     except apsw.Error as failure:
         raise DatabaseUnusable(f"{path}: {failure}") from None
-    return database

@@ -1,0 +1,37 @@
+"""The installation that a command works on: its settings, its folder and its open database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from headwater.base.settings import Settings
+from headwater.cli import options
+from headwater.server import opening
+from headwater.store.database import Database
+
+
+class Installation(NamedTuple):
+    """What a command works on."""
+
+    settings: Settings
+    folder: Path
+    database: Database
+
+
+@contextmanager
+def opened(
+    data: Path | None, database: str | None, config: Path | None, sets: Sequence[str] | None = None
+) -> Iterator[Installation]:
+    """Open an installation that had its first start; a server may run on it meanwhile.
+
+    Raises: SettingsInvalid, NotInstalled, SchemaOutdated, DatabaseUnusable.
+    """
+    settings = options.load(data, database, config, sets)
+    found = opening.open_existing(settings)
+    try:
+        yield Installation(settings, Path(settings.database.data_folder), found)
+    finally:
+        found.close()

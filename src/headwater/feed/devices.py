@@ -1,0 +1,68 @@
+"""The devices of every door: where each stands in its feed, and taking one out of the count."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from headwater.base.errors import NotFound
+from headwater.store.database import Transaction
+
+_SELECT = (
+    "SELECT d.id, d.organisation, d.door, d.device_id, d.user_id, d.device_name, d.platform, d.is_active,"
+    " d.last_seen_us, d.created_us, f.name, p.position, c.value"
+    " FROM devices d"
+    " LEFT JOIN device_positions p ON p.device = d.id"
+    " LEFT JOIN feeds f ON f.feed = p.feed"
+    " LEFT JOIN counters c ON c.feed = p.feed AND c.name = 'head'"
+)
+
+
+class Standing(NamedTuple):
+    """A device in one of its feeds; ``feed`` is None when it never told where it stands. Times in microseconds UTC."""
+
+    id: str
+    organisation: str
+    door: str
+    device_id: str
+    user_id: str
+    device_name: str
+    platform: str
+    is_active: bool
+    last_seen_us: int
+    created_us: int
+    feed: str | None
+    position: int | None
+    head: int | None
+
+    @property
+    def lag(self) -> int | None:
+        """How many positions the feed's head is ahead of what the device holds; None when that is unknown."""
+        return None if self.position is None else (self.head or 0) - self.position
+
+
+def read_all(tx: Transaction, organisation: str | None = None, *, inactive: bool = True) -> list[Standing]:
+    """Every device of an organisation, or of all, with a row for each feed that it follows."""
+    parts, params = [], []
+    if organisation is not None:
+        parts.append("d.organisation = ?")
+        params.append(organisation)
+    if not inactive:
+        parts.append("d.is_active = 1")
+    where = " WHERE " + " AND ".join(parts) if parts else ""
+    rows = tx.rows(f"{_SELECT}{where} ORDER BY d.organisation, d.door, d.device_id, f.name", *params)
+    return [_standing(row) for row in rows]
+
+
+def deactivate(tx: Transaction, id: str) -> list[Standing]:
+    """Stop waiting for a device: it no longer keeps old changes from being forgotten. Its rows, one for each feed.
+
+    A device that comes again is active again, and starts anew where its place has been forgotten. Raises: NotFound.
+    """
+    if not tx.value("SELECT 1 FROM devices WHERE id = ?", id):
+        raise NotFound(f"no device {id!r}")
+    tx.run("UPDATE devices SET is_active = 0 WHERE id = ?", id)
+    return [_standing(row) for row in tx.rows(f"{_SELECT} WHERE d.id = ? ORDER BY f.name", id)]
+
+
+def _standing(row: tuple[object, ...]) -> Standing:
+    return Standing(*row)._replace(is_active=bool(row[7]))  # type: ignore[arg-type]

@@ -1,0 +1,92 @@
+"""An installation in a folder, and the command line in this process."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+import pytest
+
+from headwater.base.settings_tree import DatabaseSettings, Settings
+from headwater.cli.main import main
+from headwater.server.app import first_start
+from headwater.server.opening import open_database
+from headwater.store.database import Database
+
+
+class Done(NamedTuple):
+    """How a command ended: its exit code and what it wrote."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """Standard output as JSON."""
+        return json.loads(self.out)
+
+    @property
+    def problem(self) -> dict[str, str]:
+        """The error that ``--json`` writes to standard error."""
+        found: dict[str, str] = json.loads(self.err)["error"]
+        return found
+
+
+Command = Callable[..., Done]
+
+
+class Installed(NamedTuple):
+    """A data folder that had its first start."""
+
+    folder: Path
+    settings: Settings
+    admin_token: str
+
+    @contextmanager
+    def database(self) -> Iterator[Database]:
+        """The database, opened beside whoever else has it open."""
+        opened = open_database(self.settings)
+        try:
+            yield opened
+        finally:
+            opened.close()
+
+
+@pytest.fixture(autouse=True)
+def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No setting of the developer's own shell reaches a command."""
+    import os
+
+    for name in list(os.environ):
+        if name.startswith("HEADWATER_"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def command(capsys: pytest.CaptureFixture[str]) -> Command:
+    """Runs one command line in this process."""
+
+    def run(*arguments: str | Path) -> Done:
+        code = main([str(argument) for argument in arguments])
+        out, err = capsys.readouterr()
+        assert "Traceback" not in out + err
+        return Done(code, out, err)
+
+    return run
+
+
+@pytest.fixture
+def installed(tmp_path: Path) -> Installed:
+    folder = tmp_path / "installed"
+    database = DatabaseSettings(data_folder=str(folder), reserve_file_bytes=0, read_threads=1)
+    settings = msgspec.structs.replace(Settings(), database=database)
+    opened = open_database(settings)
+    token = first_start(opened, folder)
+    opened.close()
+    assert token is not None
+    return Installed(folder, settings, token)
