@@ -7,6 +7,8 @@ from headwater.contracts.cache.contract import build_reading as cache_reading
 from headwater.contracts.cache.kinds import CACHED_CONTACT_KIND, NOTE_KIND
 from headwater.contracts.contacts.contract import build as contacts
 from headwater.contracts.contacts.kind import CONTACT_KIND
+from headwater.contracts.files.device_contract import build as file_devices
+from headwater.contracts.files.share_contract import build as file_shares
 from headwater.contracts.record_feed.contract import build as record_feed
 from headwater.contracts.sell.contract import build as sell
 from headwater.server.operations import build as operations
@@ -19,6 +21,8 @@ BUILDERS = (
     cache,
     cache_reading,
     sell,
+    file_devices,
+    file_shares,
 )
 
 WRITTEN_KINDS = (CONTACT_KIND, CACHED_CONTACT_KIND, NOTE_KIND)

@@ -111,6 +111,20 @@ def after_number(tx: Transaction, feed: int, number: int, limit: int) -> list[No
     return [Node(*row) for row in rows]
 
 
+def trashed(tx: Transaction, feed: int, after_us: int, after_id: str, limit: int) -> list[Node]:
+    """Nodes that were put into the trash themselves, by time and id, after one."""
+    rows = tx.rows(
+        f"SELECT {_COLUMNS} FROM nodes WHERE feed = ? AND trashed_us >= ? AND (trashed_us > ? OR id > ?)"
+        " ORDER BY trashed_us, id LIMIT ?",
+        feed,
+        after_us,
+        after_us,
+        after_id,
+        limit,
+    )
+    return [Node(*row) for row in rows]
+
+
 def ancestors(tx: Transaction, feed: int, node: Node) -> list[Node]:
     """The folders above a node, the nearest first; at most ``MAX_DEPTH``."""
     found: list[Node] = []

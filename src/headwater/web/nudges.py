@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
 
+from headwater.base.wire import encode
 from headwater.feed.wake import Wake
 from headwater.web.sockets import Closed, Socket
 
 Frame = Callable[[int, int], Awaitable[None]]
 """Sends one nudge: the feed that moved and its head (0 when unknown)."""
+
+_MAX_NOTICES = 64
 
 
 class Nudges:
@@ -20,6 +24,7 @@ class Nudges:
         self._gap_seconds = 1 / per_second
         self._stops: dict[int, Callable[[], None]] = {}
         self._slots: dict[int, int] = {}
+        self._notices: dict[bytes, dict[str, Any]] = {}
         self._news = asyncio.Event()
 
     def watch(self, feeds: Iterable[int]) -> None:
@@ -31,15 +36,24 @@ class Nudges:
         for feed in wanted - set(self._stops):
             self._stops[feed] = self._wake.listen(feed, self._note)
 
+    def post(self, notice: dict[str, Any]) -> None:
+        """Send a frame of its own soon; the same one that still waits is sent once. Loop thread only."""
+        if len(self._notices) < _MAX_NOTICES:
+            self._notices[encode(notice)] = notice
+        self._news.set()
+
     def close(self) -> None:
         """Stop listening."""
         self.watch(())
 
-    async def send(self, frame: Frame) -> None:
-        """Send nudges until the task is cancelled or the socket closes."""
+    async def send(self, socket: Socket, frame: Frame) -> None:
+        """Send nudges and notices until the task is cancelled or the socket closes."""
         while True:
             await self._news.wait()
             self._news.clear()
+            notices, self._notices = self._notices, {}
+            for notice in notices.values():
+                await socket.send(notice)
             slots, self._slots = self._slots, {}
             for feed, head in slots.items():
                 await frame(feed, head)
@@ -52,7 +66,7 @@ class Nudges:
 
 async def serve(socket: Socket, nudges: Nudges, frame: Frame, received: Callable[[str], Awaitable[None]]) -> None:
     """Send nudges and take the client's frames until either side ends the socket."""
-    sending = asyncio.ensure_future(nudges.send(frame))
+    sending = asyncio.ensure_future(nudges.send(socket, frame))
     try:
         while not sending.done():
             receiving = asyncio.ensure_future(socket.receive())

@@ -1,0 +1,35 @@
+"""The routes of devices, preferences and the socket. Source: files contract."""
+
+from __future__ import annotations
+
+from headwater.contracts.files import device_shapes as shapes
+from headwater.contracts.files.device_door import DeviceDoor
+from headwater.web.contract import Access, Contract, Route, SocketRoute
+from headwater.web.errors import problem
+from headwater.web.services import Services
+
+_READ = Access("files")
+
+
+def build(services: Services) -> Contract:
+    """The device door of one server."""
+    door = DeviceDoor(services)
+    routes = (
+        Route("GET", "/devices", door.list, _READ, "List your devices", answer=list[shapes.Device]),
+        Route("POST", "/devices", door.register, _READ, "Register a device", body=shapes.DeviceFields,
+              answer=shapes.Device, status=201, example=shapes.REGISTER_EXAMPLE, answer_example=shapes.DEVICE_EXAMPLE),
+        Route("PATCH", "/devices/{device_id}", door.change, _READ, "Change a device", body=shapes.DevicePatch,
+              answer=shapes.Device),
+        Route("DELETE", "/devices/{device_id}", door.remove, _READ, "Remove a device", status=204),
+        Route("POST", "/devices/{device_id}/heartbeat", door.heartbeat, _READ, "Record device activity", status=204),
+        Route("GET", "/devices/{device_id}/preferences", door.preferences, _READ, "List sync preferences",
+              answer=shapes.Preferences, answer_example=shapes.PREFERENCES_EXAMPLE),
+        Route("PUT", "/devices/{device_id}/preferences", door.set_preferences, _READ, "Set several preferences",
+              body=shapes.PreferenceList, answer=shapes.Preferences, example=shapes.PREFERENCES_EXAMPLE),
+        Route("PUT", "/devices/{device_id}/preferences/{share_id}", door.set_preference, _READ, "Set a preference",
+              body=shapes.PreferenceFields, answer=shapes.Preference, example=shapes.PREFERENCE_EXAMPLE),
+    )  # fmt: skip
+    sockets = (SocketRoute("/ws/{device_id}", door.socket, _READ, "Sync nudges for a device", query_token=True),)
+    return Contract(
+        "files-devices", "Devices of file sync", ("/api/v1/sync",), routes, problem, sockets, source="files contract"
+    )
