@@ -19,9 +19,7 @@ MAX_INTEGER = 2**63 - 1
 _SELL_TYPE = re.compile(r"[a-z]+(?:_[a-z]+)*")
 
 # No leading zeros, so that a key has one spelling; the last five digits of the middle part are the check.
-_KEY = re.compile(
-    r"(?P<word>(?:[A-Z][a-z]*)+)-(?P<middle>[1-9][0-9]{0,18})(?P<check>[0-9]{5})-(?P<last>0|[1-9][0-9]{0,18})"
-)
+_KEY = re.compile(r"((?:[A-Z][a-z]*)+)-([1-9][0-9]{0,18})([0-9]{5})-(0|[1-9][0-9]{0,18})")
 
 
 class AckKey(NamedTuple):
@@ -63,12 +61,13 @@ def parse_key(text: str, seed: int) -> AckKey | None:
     match = _KEY.fullmatch(text)
     if match is None:
         return None
-    word, middle, last = match["word"], int(match["middle"]), int(match["last"])
-    if max(middle, last) > MAX_INTEGER or int(match["check"]) != _check(word, middle, last, seed):
+    word, number_or_position, check, revision = match.groups()
+    middle, last = int(number_or_position), int(revision)
+    if middle > MAX_INTEGER or last > MAX_INTEGER or int(check) != _check(word, middle, last, seed):
         return None
     if last == 0:
-        return AckKey(_sell_type(word), None, middle, is_deletion=True)
-    return AckKey(_sell_type(word), middle, last, is_deletion=False)
+        return AckKey(_sell_type(word), None, middle, True)
+    return AckKey(_sell_type(word), middle, last, False)
 
 
 def _check(word: str, middle: int, last: int, seed: int) -> int:

@@ -12,9 +12,10 @@ docs/decisions/0002-ack-state-as-sets.md.
 from __future__ import annotations
 
 import struct
+from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal, NamedTuple, Protocol, TypeVar
+from typing import Literal, NamedTuple, TypeVar
 from zlib import crc32
 
 from pyroaring import BitMap64
@@ -24,29 +25,11 @@ from headwater.contracts.sell.ack_keys import AckKey
 EventType = Literal["created", "updated", "deleted"]
 """Sell's ``event_type``: a hint to the device."""
 
-LiveAt = Callable[[int], tuple[str, int, bool] | None]
+LiveRow = tuple[int, str, int, int]
+"""One live change row: (position, sell type, number, is_deletion), as a query gives it or named."""
+
+LiveAt = Callable[[int], tuple[str, int, int] | None]
 """Finds the (sell type, number, is_deletion) that is live at a position; None where the position is dead."""
-
-
-class LiveRow(Protocol):
-    """One live change row of the feed, as the rules need it."""
-
-    @property
-    def position(self) -> int:
-        """Its place in the feed, from 1; also the revision on the wire."""
-
-    @property
-    def sell_type(self) -> str:
-        """Sell's word for the resource's kind, as in ``meta.type``."""
-
-    @property
-    def number(self) -> int:
-        """The resource's number, unique per organisation and sell type, never used twice."""
-
-    @property
-    def is_deletion(self) -> bool:
-        """True for a tombstone."""
-
 
 Row = TypeVar("Row", bound=LiveRow)
 
@@ -72,8 +55,9 @@ class AckState:
 
     A position is done when it was acked, died, or held a tombstone that the device never needs. A change that
     adds nothing returns the same object, so that ``is`` tells whether there is something to write.
-    Units: stored, it takes at most one bit for each position above the high-water mark and for each number
-    minted, and some twenty bytes for each 65,536 of them and for each type; runs take next to nothing.
+    Units: stored, it takes at most 8 KiB for each 65,536 positions between the high-water mark and the head,
+    begun or full, and the same for numbers; at most two bytes for each of them that is scattered; a run of
+    any length takes next to nothing.
     """
 
     high_water: int = 0
@@ -91,6 +75,13 @@ class AckState:
         owed.add_range(self.high_water + 1, upto + 1)
         owed -= self._beyond
         return zip(owed - owed.shift(1), owed - owed.shift(-1), strict=True)
+
+    def undone(self, positions: Iterable[int]) -> BitMap64:
+        """Those of these positions that are not done."""
+        found = BitMap64(positions)
+        found.remove_range(0, self.high_water + 1)
+        found -= self._beyond
+        return found
 
     def ever_acked(self, sell_type: str, number: int) -> bool:
         """True when the device acked any state of the resource."""
@@ -205,9 +196,10 @@ def event_type(state: AckState, sell_type: str, number: int, is_deletion: bool) 
 
 def is_pending(state: AckState, row: LiveRow) -> bool:
     """True when this live row is owed to the device: not acked, and no tombstone of what it never had."""
-    if state.is_done(row.position):
+    position, sell_type, number, is_deletion = row
+    if state.is_done(position):
         return False
-    return not row.is_deletion or state.wants_tombstone(row.sell_type, row.number)
+    return not is_deletion or state.wants_tombstone(sell_type, number)
 
 
 def pending(state: AckState, rows: Iterable[Row]) -> Iterator[Row]:
@@ -225,22 +217,23 @@ class Offer(NamedTuple):
 def offer(state: AckState, rows: Iterable[LiveRow], head: int, highest_numbers: Mapping[str, int]) -> Offer:
     """Decide a new session: every row that is owed now, up to ``head``.
 
-    ``rows`` must be **every** live row of a sell type in ``state.gaps(head)``, read in one snapshot with
-    ``head`` and with ``highest_numbers``, the last number minted of each type that is sent now. All other
-    positions up to ``head`` are dead, or a tombstone that is declined once and for all, and become done. Rows
-    of types that are not sent now are withheld: neither offered nor done. The session may deliver no resource
-    that was minted later. Nothing to deliver = empty ``positions``; the state may have changed all the same.
+    ``rows`` must hold **every** live row of a sell type in ``state.gaps(head)`` (others do no harm), read in
+    one snapshot with ``head`` and with ``highest_numbers``, the last number minted of each type that is sent
+    now. All other positions up to ``head`` are dead, or a tombstone that is declined once and for all, and
+    become done. Rows of types that are not sent now are withheld: neither offered nor done. The session may
+    deliver no resource that was minted later. Nothing to deliver = empty ``positions``; the state may have
+    changed all the same.
     """
-    owed, withheld = BitMap64(), BitMap64()
-    for row in rows:
-        if row.sell_type not in highest_numbers:
-            withheld.add(row.position)
-        elif is_pending(state, row):
-            owed.add(row.position)
-    owed.run_optimize()
+    wanted, withheld = array("Q"), array("Q")
+    for position, sell_type, number, is_deletion in rows:
+        if sell_type not in highest_numbers:
+            withheld.append(position)
+        elif not is_deletion or state.wants_tombstone(sell_type, number):
+            wanted.append(position)
+    owed = state.undone(wanted)
     # Tombstones are declined by the old marks, and done before the marks rise: made and deleted between two
     # sessions, a resource is never spoken of.
-    settled = state.fill(1, head, live=owed | withheld)
+    settled = state.fill(1, head, live=owed | BitMap64(withheld))
     return Offer(owed, settled.raise_marks(highest_numbers) if owed else settled)
 
 
@@ -274,6 +267,6 @@ def _adds_nothing(state: AckState, key: AckKey) -> bool:
     return state.is_done(key.position) and (key.number is None or state.ever_acked(key.sell_type, key.number))
 
 
-def _is_of(key: AckKey, sell_type: str, number: int, is_deletion: bool) -> bool:
+def _is_of(key: AckKey, sell_type: str, number: int, is_deletion: int) -> bool:
     """True when the key is of this live item; a deletion's key carries no number."""
     return (key.sell_type, key.is_deletion) == (sell_type, is_deletion) and key.number in (None, number)
