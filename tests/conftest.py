@@ -15,7 +15,7 @@ from headwater.base.settings_tree import Settings
 from headwater.store.database import Database
 from tests.support.asgi import Client
 from tests.support.clock import MovableClock
-from tests.support.databases import OPENERS
+from tests.support.databases import OPENERS, SMALL
 from tests.support.live import LiveServer, live
 from tests.support.serving import ServerUnderTest, serving
 
@@ -46,7 +46,7 @@ def settings() -> Settings:
 
 @pytest.fixture
 def database(database_kind: str, tmp_path: Path, clock: MovableClock) -> Iterator[Database]:
-    with OPENERS[database_kind](tmp_path, clock) as opened:
+    with OPENERS[database_kind](tmp_path, clock, SMALL) as opened:
         yield opened
 
 

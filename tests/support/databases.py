@@ -12,7 +12,7 @@ from headwater.store.database import Database
 from headwater.store.migrate import migrate
 from headwater.store.sqlite import SqliteDatabase
 
-Opener = Callable[[Path, Clock], AbstractContextManager[Database]]
+Opener = Callable[[Path, Clock, DatabaseSettings], AbstractContextManager[Database]]
 SMALL = DatabaseSettings(reserve_file_bytes=0, synchronous="normal", read_threads=2)
 """Settings for tests that do not cut the power: no fsync for each commit, no reserve file."""
 

@@ -1,13 +1,14 @@
 """What a database is to the rest of the house: transactions that read a snapshot, and writes committed in groups.
 
 A *work* is a plain function of a transaction. It must not change anything outside the transaction, because a
-group that one of its works spoils is rolled back and each work is run again on its own.
+group that one of its works spoils is rolled back and its works are run again.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar
 
 Result = TypeVar("Result")
@@ -15,6 +16,14 @@ Row = tuple[Any, ...]
 Work = Callable[["Transaction"], Result]
 Moved = Mapping[int, int]
 """Feeds that a commit moved: feed number -> new head position."""
+
+
+class FeedNotHeld(Exception):
+    """A work moves a feed that its transaction does not hold; the writer runs it again and holds that feed."""
+
+    def __init__(self, feed: int) -> None:
+        super().__init__(f"feed {feed}")
+        self.feed = feed
 
 
 class Transaction(ABC):
@@ -55,6 +64,10 @@ class Transaction(ABC):
     def run(self, sql: str, *params: Any) -> int:
         """Carry out one changing statement; the number of rows it changed."""
 
+    def run_schema(self, sql: str) -> None:
+        """Carry out one statement of a schema file, however long it takes."""
+        self.run(sql)
+
     @abstractmethod
     def run_many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
         """Carry out one changing statement for each row of parameters."""
@@ -70,6 +83,31 @@ class Transaction(ABC):
         The subquery must be ordered by position; an empty one gives ``(0, 0, b"")``.
         """
 
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """Undo what is done inside, and only that, when it raises; the exception goes on."""
+        kept = dict(self.moved), dict(self._counters), set(self._dirty), self.wrote
+        self._mark()
+        try:
+            yield
+            self._release()
+        except BaseException:
+            self._undo()
+            self.moved, self._counters, self._dirty, self.wrote = kept
+            raise
+
+    @abstractmethod
+    def _mark(self) -> None:
+        """Begin a savepoint inside those that are open."""
+
+    @abstractmethod
+    def _release(self) -> None:
+        """Keep what was done since the last savepoint; raises what any statement since then failed with."""
+
+    @abstractmethod
+    def _undo(self) -> None:
+        """Go back to the last savepoint and end it; never raises."""
+
     def counter(self, feed: int, name: str) -> int:
         """The present value of a feed's counter; 0 when it was never raised."""
         key = (feed, name)
@@ -79,7 +117,7 @@ class Transaction(ABC):
         return value
 
     def bump(self, feed: int, name: str, by: int = 1) -> int:
-        """Raise a feed's counter by ``by`` and give its new value; held in the row's lock until the commit."""
+        """Raise a feed's counter by ``by`` and give its new value; nobody else moves the feed until the commit."""
         key = (feed, name)
         value = self._counters.get(key)
         if value is None or key not in self._dirty:
@@ -97,7 +135,7 @@ class Transaction(ABC):
         return int(found or 0)
 
     def _lock_counter(self, feed: int, name: str) -> int:
-        """The value under a lock that lasts until the commit; a database with one writer needs none."""
+        """The value while nobody else can change it; a database with one writer needs no lock for that."""
         return self.counter(feed, name)
 
     def attempt(self, work: Callable[[], Result]) -> Result:
@@ -143,8 +181,12 @@ class Database(Protocol):
     async def write(self, work: Work[Result], *, feed: int = 0) -> Result:
         """Run ``work`` in a durable transaction, grouped with others'; returns after the commit.
 
-        ``feed`` keeps the writes of one feed together. Raises: whatever the work raises (nothing is kept of
-        it then), Unavailable (queue full), QuotaExceeded (disk full), Fatal (fsync failed).
+        ``feed`` names the feed that the work reads and changes: works of one feed run one after the other,
+        over all processes. A work that moves another feed is run a second time, holding both; so name it
+        where it is known. Feed 0 stands for what belongs to no feed.
+
+        Raises: whatever the work raises (nothing is kept of it then), Unavailable (queue full, connection
+        lost: then the outcome is unknown), QuotaExceeded (disk full), Fatal (fsync failed).
         """
 
     async def read(self, work: Work[Result], *, slow: bool = False) -> Result:
@@ -163,7 +205,11 @@ class Database(Protocol):
         """A number that changes with every commit by anybody; None where asking would cost a round trip."""
 
     def on_commit(self, listener: Callable[[Moved], None]) -> None:
-        """Call ``listener`` on the writer's thread after each commit that moved a feed."""
+        """Call ``listener`` after each commit that moved a feed, before its writers get their answers.
+
+        It is called on threads of the database, one call at a time. On PostgreSQL other processes' commits are
+        told as well, so that heads may come twice or out of order; feed -1 says that any feed may have moved.
+        """
 
     def close(self) -> None:
         """Finish the writes that were accepted and close; no call may follow."""

@@ -26,17 +26,12 @@ def pending(database: Database) -> list[str]:
     return [name for name, _ in steps() if name not in done]
 
 
-def migrate(database: Database, adapt: Callable[[str], str] = str) -> list[str]:
-    """Apply the steps that are missing; the names of those applied. ``adapt`` translates each statement."""
-    database.write_now(lambda tx: tx.run(adapt(_LEDGER)))
-    done = {row[0] for row in database.read_now(lambda tx: tx.rows("SELECT name FROM schema_steps"))}
-    applied = []
-    for name, text in steps():
-        if name in done:
-            continue
-        database.write_now(_step(name, text, adapt))
-        applied.append(name)
-    return applied
+def migrate(database: Database) -> list[str]:
+    """Apply the steps that are missing; the names of those applied. Several processes may do it at once."""
+    missing = pending(database)
+    if missing:
+        database.write_now(lambda tx: tx.run_schema(_LEDGER))
+    return [name for name, text in steps() if name in missing and database.write_now(_step(name, text))]
 
 
 def _applied(tx: Transaction, *, embedded: bool) -> set[str]:
@@ -44,10 +39,13 @@ def _applied(tx: Transaction, *, embedded: bool) -> set[str]:
     return {row[0] for row in tx.rows("SELECT name FROM schema_steps")} if tx.rows(ledger) else set()
 
 
-def _step(name: str, text: str, adapt: Callable[[str], str]) -> Callable[[Transaction], None]:
-    def work(tx: Transaction) -> None:
+def _step(name: str, text: str) -> Callable[[Transaction], bool]:
+    def work(tx: Transaction) -> bool:
+        if tx.value("SELECT 1 FROM schema_steps WHERE name = ?", name):
+            return False
         for statement in statements(text):
-            tx.run(adapt(statement))
+            tx.run_schema(statement)
         tx.run("INSERT INTO schema_steps (name, at_us) VALUES (?, ?)", name, tx.now_us)
+        return True
 
     return work

@@ -1,0 +1,229 @@
+"""One SQLite connection: how it is opened, its transactions, and the session that writes through it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from typing import Any
+
+import apsw
+import msgspec
+
+from headwater.base.clock import monotonic_seconds
+from headwater.base.errors import Fatal, QuotaExceeded, Unavailable
+from headwater.base.log import get_log
+from headwater.base.settings_tree import KIB, DatabaseSettings
+from headwater.store.database import Result, Row, Transaction, Work
+
+PAGE_BYTES = 8192
+BUSY_MS = 10_000
+"""How long a statement waits for another process's writer."""
+
+TRUNCATE_BUSY_MS = 20
+"""How long the writer waits for readers to leave the WAL before it puts the truncation off."""
+
+_WRITER_CACHE_BYTES = 64 * KIB * KIB
+# A reader's cache is emptied by each commit of somebody else, so a large one is of no use.
+_READER_CACHE_BYTES = 16 * KIB * KIB
+_PROGRESS_STEPS = 200_000
+_JOINED = "SELECT count(*), coalesce(max(position), 0), CAST(group_concat(wire, ',') AS BLOB) FROM ({})"
+
+_log = get_log(__name__)
+
+
+def connect(path: str, *, synchronous: str, cache_bytes: int = _READER_CACHE_BYTES) -> apsw.Connection:
+    """Open a connection with the settings that the promises rest on."""
+    connection = apsw.Connection(path, statementcachesize=512)
+    connection.set_busy_timeout(BUSY_MS)
+    # Without this SQLite plans a statement anew for each new value in some joins: 16 us instead of 2.
+    connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
+    for pragma in (
+        f"page_size = {PAGE_BYTES}",
+        "journal_mode = WAL",
+        f"synchronous = {synchronous}",
+        "foreign_keys = 1",
+        "wal_autocheckpoint = 0",
+        "secure_delete = FAST",
+        f"cache_size = -{cache_bytes // KIB}",
+        "temp_store = MEMORY",
+    ):
+        connection.execute("PRAGMA " + pragma)
+    return connection
+
+
+class SqliteTransaction(Transaction):
+    """A transaction on one apsw connection. No statement is left unfinished: it would hold the WAL."""
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        super().__init__()
+        self.connection = connection
+        self.execute = connection.cursor().execute
+        self._many = connection.cursor().executemany
+
+    def rows(self, sql: str, *params: Any) -> list[Row]:
+        """Every row that the statement gives."""
+        return self.execute(sql, params).fetchall()
+
+    def row(self, sql: str, *params: Any) -> Row | None:
+        """The first row, or None."""
+        found = self.execute(sql, params).fetchall()
+        return found[0] if found else None
+
+    def rows_in(self, sql: str, values: Sequence[str], *params: Any) -> list[Row]:
+        """Rows whose last-named column is one of ``values``, bound as one JSON array."""
+        array = msgspec.json.encode(values).decode()
+        return self.execute(f"{sql} IN (SELECT value FROM json_each(?))", (*params, array)).fetchall()
+
+    def run(self, sql: str, *params: Any) -> int:
+        """Carry out one changing statement; the number of rows it changed."""
+        self.wrote = True
+        self.execute(sql, params)
+        return self.connection.changes()
+
+    def run_many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
+        """Carry out one changing statement for each row of parameters."""
+        self.wrote = True
+        self._many(sql, rows)
+
+    def mint(self, name: str, count: int = 1) -> list[int]:
+        """The next integers of a server-wide sequence, from the counters of feed 0."""
+        last = self.bump(0, "mint:" + name, count)
+        return list(range(last - count + 1, last + 1))
+
+    def joined(self, sql: str, *params: Any) -> tuple[int, int, bytes]:
+        """Rows ``(position, wire)`` as count, last position and their bytes joined with commas."""
+        found: Any = self.execute(_JOINED.format(sql), params).fetchall()[0]
+        return found[0], found[1], found[2] or b""
+
+    def _mark(self) -> None:
+        self.execute("SAVEPOINT s")
+
+    def _release(self) -> None:
+        self.execute("RELEASE s")
+
+    def _undo(self) -> None:
+        # After a full disk SQLite may have undone the whole transaction; the writer sees that it is spoiled.
+        with suppress(apsw.Error):
+            self.execute("ROLLBACK TO s")
+            self.execute("RELEASE s")
+
+
+class SqliteReader:
+    """A connection of one thread that reads snapshots."""
+
+    def __init__(self, path: str, settings: DatabaseSettings) -> None:
+        self._connection = connect(path, synchronous=settings.synchronous)
+        self._connection.execute("PRAGMA query_only = 1")
+        self._connection.set_progress_handler(self._is_late, _PROGRESS_STEPS)
+        self._transaction = SqliteTransaction(self._connection)
+        self._limit_seconds = settings.statement_seconds
+        self._deadline_seconds = 0.0
+
+    def run(self, work: Work[Result], now_us: int) -> Result:
+        """Run ``work`` on a snapshot. Raises: Unavailable when it takes too long."""
+        transaction = self._transaction
+        execute = transaction.execute
+        transaction.begin(now_us)
+        self._deadline_seconds = monotonic_seconds() + self._limit_seconds
+        execute("BEGIN")
+        try:
+            return work(transaction)
+        except apsw.InterruptError:
+            detail = f"the read took longer than {self._limit_seconds} s"
+            raise Unavailable(detail, retry_after_seconds=self._limit_seconds) from None
+        finally:
+            execute("ROLLBACK")
+
+    def glance(self, sql: str, *params: Any) -> Row | None:
+        """The first row of one statement outside any transaction."""
+        return self._transaction.row(sql, *params)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+    def _is_late(self) -> bool:
+        return monotonic_seconds() > self._deadline_seconds
+
+
+class SqliteSession:
+    """The writing connection: begins, commits, rolls back, and truncates the WAL when it has grown."""
+
+    def __init__(self, path: str, settings: DatabaseSettings, free_reserve: Callable[[], None]) -> None:
+        self._connection = connect(path, synchronous=settings.synchronous, cache_bytes=_WRITER_CACHE_BYTES)
+        self.transaction: Transaction = SqliteTransaction(self._connection)
+        self._limit_bytes = settings.wal_limit_bytes
+        self._free_reserve = free_reserve
+        self._wal_bytes = 0
+        self._truncate_at_bytes = self._limit_bytes
+        self._warn_at_bytes = 2 * self._limit_bytes
+        self._connection.set_wal_hook(self._note_wal)
+        self._execute = self._connection.cursor().execute
+
+    def begin(self, now_us: int, feeds: Sequence[int]) -> None:  # noqa: ARG002 - the one writer holds every feed
+        """Open a writing transaction; waits for another process's writer up to the busy timeout."""
+        self.transaction.begin(now_us)
+        self._execute("BEGIN IMMEDIATE")
+
+    def commit(self) -> None:
+        """One fsync for the whole group."""
+        self._execute("COMMIT")
+
+    def roll_back(self) -> None:
+        """Undo everything since ``begin``."""
+        if self._connection.in_transaction:
+            with suppress(apsw.Error):
+                self._execute("ROLLBACK")
+
+    def is_spoiled(self) -> bool:
+        """True when SQLite has ended the transaction by itself, as it does after some failures."""
+        return not self._connection.in_transaction
+
+    def translate(self, failure: Exception) -> Exception:
+        """Disk full, a failed fsync, a damaged file and a busy one as our own errors."""
+        if isinstance(failure, apsw.FullError) or _is_full_index(failure):
+            self._free_reserve()
+            return QuotaExceeded("the server's disk is full; nothing was written", code="DISK_FULL")
+        if isinstance(failure, apsw.IOError):
+            return Fatal(f"the database could not be written durably: {failure}")
+        if isinstance(failure, (apsw.CorruptError, apsw.NotADBError)):
+            return Fatal(f"the database is damaged: {failure}")
+        if isinstance(failure, (apsw.BusyError, apsw.LockedError)):
+            return Unavailable("another process holds the database", retry_after_seconds=1)
+        return failure
+
+    def may_repeat(self, failure: Exception) -> bool:  # noqa: ARG002 - there is only one writer
+        """Never: whoever holds the write lock meets nobody."""
+        return False
+
+    def tidy(self) -> None:
+        """Truncate the WAL when it is over its limit; where a reader needs it, try again when it has grown."""
+        if self._wal_bytes <= self._truncate_at_bytes:
+            return
+        self._connection.set_busy_timeout(TRUNCATE_BUSY_MS)
+        try:
+            self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+        except (apsw.BusyError, apsw.LockedError):
+            self._truncate_at_bytes = self._wal_bytes + self._limit_bytes // 8
+            if self._wal_bytes > self._warn_at_bytes:
+                self._warn_at_bytes = 2 * self._wal_bytes
+                _log.warning("the WAL cannot be truncated: some reader never ends", wal_bytes=self._wal_bytes)
+        else:
+            self._wal_bytes = 0
+            self._truncate_at_bytes = self._limit_bytes
+            self._warn_at_bytes = 2 * self._limit_bytes
+        finally:
+            self._connection.set_busy_timeout(BUSY_MS)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+    def _note_wal(self, _connection: apsw.Connection, _name: str, pages: int) -> int:
+        self._wal_bytes = pages * PAGE_BYTES
+        return apsw.SQLITE_OK
+
+
+def _is_full_index(failure: Exception) -> bool:
+    """True when the WAL's index could not grow, which SQLite calls an I/O error."""
+    return isinstance(failure, apsw.IOError) and getattr(failure, "extendedresult", 0) == apsw.SQLITE_IOERR_SHMSIZE
