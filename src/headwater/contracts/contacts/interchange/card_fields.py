@@ -1,0 +1,205 @@
+"""The fields of a contact in the lines of a card, both ways, so that what a field cannot say is kept.
+
+A contact has one email; a card may have five, with types. The lines of such a property are kept in ``extra`` as
+they came whenever they say more than the field does. Written again, they stand as they came while the field still
+has the value that they gave; otherwise the line that the field came from is replaced and the others remain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+from headwater.base.textkeys import check_email
+from headwater.contracts.contacts.interchange.addresses import joined_address
+from headwater.contracts.contacts.interchange.content_lines import (
+    ContentLine,
+    LineUnreadable,
+    escaped,
+    read_line,
+    split_value,
+    text_line,
+    unescaped,
+)
+from headwater.contracts.contacts.interchange.dates import read_date
+from headwater.contracts.contacts.interchange.names import full_name, split_name
+from headwater.contracts.contacts.interchange.record import ContactRow
+
+Lines = Mapping[str, Sequence[ContentLine]]
+"""The lines of a card by property name."""
+
+
+class KeptField(NamedTuple):
+    """A field whose lines may say more than it does: its properties, and how it is read and written.
+
+    ``read`` gives the field's values in these lines, ``values`` those in a contact, ``write`` the plain lines.
+    """
+
+    names: tuple[str, ...]
+    read: Callable[[Lines], tuple[str | None, ...]]
+    values: Callable[[ContactRow], tuple[str | None, ...]]
+    write: Callable[[ContactRow], list[str]]
+
+
+def preferred(lines: Sequence[ContentLine]) -> ContentLine | None:
+    """The line that its parameters prefer, else the first that holds anything. Source: RFC 6350 5.3."""
+    filled = [line for line in lines if line.value.strip(" ;")]
+    if len(filled) == 1:
+        return filled[0]
+    return min(filled, key=_preference, default=None)
+
+
+def _preference(line: ContentLine) -> int:
+    if any(kind.casefold() == "pref" for kind in line.parameters.get("TYPE", ())):
+        return 1
+    rank = (line.parameters.get("PREF") or ["101"])[0]
+    return int(rank) if rank.isdecimal() and len(rank) < 4 else 101
+
+
+def _parts(line: ContentLine, count: int, joint: str) -> list[str]:
+    """The texts of a structured value's first components; a component's several values are joined."""
+    parts = [
+        joint.join(map(unescaped, split_value(part, ","))) if "," in part or "\\" in part else part
+        for part in split_value(line.value, ";")
+    ]
+    return (parts + [""] * count)[:count]
+
+
+def _kept(text: str) -> str | None:
+    """The text as it is, or None when it is blank."""
+    return text if text.strip() else None
+
+
+def read_names(lines: Lines) -> tuple[str | None, ...]:
+    """First name with middle names, and last name: from N, or from FN where N says nothing."""
+    structured = preferred(lines.get("N", ()))
+    if structured:
+        last, first, middle = _parts(structured, 3, " ")
+        first = f"{first} {middle}" if first and middle else first or middle
+        if first.strip() or last.strip():
+            return _kept(first), _kept(last)
+    formatted = preferred(lines.get("FN", ()))
+    return split_name(unescaped(formatted.value)) if formatted else (None, None)
+
+
+def _write_names(contact: ContactRow) -> list[str]:
+    shown = full_name(contact.first_name, contact.last_name) or contact.email or contact.phone or ""
+    last, first = escaped(contact.last_name or ""), escaped(contact.first_name or "")
+    return [f"FN:{escaped(shown)}", f"N:{last};{first};;;"]
+
+
+def email_text(line: ContentLine) -> str:
+    """The address in a line, without ``mailto:``."""
+    return unescaped(line.value).strip().removeprefix("mailto:")
+
+
+def read_email(lines: Lines) -> tuple[str | None, ...]:
+    """The preferred email address among those of sound syntax."""
+    line = preferred([line for line in lines.get("EMAIL", ()) if check_email(email_text(line)) is None])
+    return (email_text(line) if line else None,)
+
+
+def read_phone(lines: Lines) -> tuple[str | None, ...]:
+    """The preferred phone number; a ``tel:`` URI gives its number."""
+    line = preferred(lines.get("TEL", ()))
+    if line is None:
+        return (None,)
+    if "uri" in map(str.casefold, line.parameters.get("VALUE", ())):
+        return (line.value.removeprefix("tel:").partition(";")[0] or None,)
+    return (_kept(unescaped(line.value)),)
+
+
+def read_address(lines: Lines) -> tuple[str | None, ...]:
+    """The preferred address as one text. Source: RFC 6350 6.3.1."""
+    line = preferred(lines.get("ADR", ()))
+    if line is None:
+        return (None,)
+    box, extended, street, city, region, code, country = _parts(line, 7, ", ")
+    if street and not (box or extended or city or region or code or country):
+        return (_kept(street),)
+    streets = (box, street, extended)
+    return (joined_address(street=streets, postal_code=code, city=city, region=region, country=country),)
+
+
+def _write_address(contact: ContactRow) -> list[str]:
+    return [f"ADR:;;{escaped(contact.address)};;;;"] if contact.address else []
+
+
+def read_birthday(lines: Lines) -> tuple[str | None, ...]:
+    """The birthday when it is a whole date; a partial one is none."""
+    line = preferred(lines.get("BDAY", ()))
+    return (read_date(unescaped(line.value))[0] if line else None,)
+
+
+def _write_birthday(contact: ContactRow) -> list[str]:
+    return [f"BDAY:{contact.date_of_birth.replace('-', '')}"] if contact.date_of_birth else []
+
+
+def _write_text(name: str, field: str) -> Callable[[ContactRow], list[str]]:
+    def write(contact: ContactRow) -> list[str]:
+        value = getattr(contact, field)
+        return [text_line(name, value)] if value else []
+
+    return write
+
+
+KEPT_FIELDS = (
+    KeptField(("FN", "N"), read_names, lambda contact: (contact.first_name, contact.last_name), _write_names),
+    KeptField(("EMAIL",), read_email, lambda contact: (contact.email,), _write_text("EMAIL", "email")),
+    KeptField(("TEL",), read_phone, lambda contact: (contact.phone,), _write_text("TEL", "phone")),
+    KeptField(("ADR",), read_address, lambda contact: (contact.address,), _write_address),
+    KeptField(("BDAY",), read_birthday, lambda contact: (contact.date_of_birth,), _write_birthday),
+)
+"""The fields whose original lines are kept when they say more."""
+
+
+def lines_to_keep(field: KeptField, contact: ContactRow, lines: Lines) -> dict[str, list[str]]:
+    """The lines of a field by property when they say more than the field; else nothing."""
+    came = [line for name in field.names for line in lines.get(name, ())]
+    if [line.text for line in came] == field.write(contact):
+        return {}
+    plain = {text.rstrip(";") for text in field.write(contact)}
+    if all(_bare(line) in plain for line in came) and len(came) <= len(field.names):
+        return {}
+    return {name: [line.text for line in lines[name]] for name in field.names if name in lines}
+
+
+def _bare(line: ContentLine) -> str | None:
+    """The line without parameters that say nothing; None when it has a group or others."""
+    head = line.text.partition(":")[0].partition(";")[0]
+    if "." in head or any(_tells(name, values) for name, values in line.parameters.items()):
+        return None
+    value = line.value.replace("-", "") if line.name == "BDAY" else line.value
+    return f"{line.name}:{value}".rstrip(";")
+
+
+def _tells(parameter: str, values: Sequence[str]) -> bool:
+    silent = {"TYPE": {"internet", "pref"}, "VALUE": {"text", "date"}}.get(parameter, set())
+    return any(value.casefold() not in silent for value in values)
+
+
+def lines_to_write(field: KeptField, contact: ContactRow) -> list[str]:
+    """The lines of a field for a card: as they once came while they still hold, else made anew."""
+    if contact.extra.keys().isdisjoint(field.names):
+        return field.write(contact)
+    kept = {name: _readable(contact.extra.get(name, ())) for name in field.names}
+    if field.read(kept) == field.values(contact):
+        return [line.text for name in field.names for line in kept[name]]
+    anew = field.write(contact)
+    if len(field.names) > 1:
+        return anew
+    chosen = preferred(kept[field.names[0]])
+    others = [line for line in kept[field.names[0]] if line is not chosen]
+    if anew and any(_preference(line) <= 100 for line in others):
+        anew = [anew[0].replace(":", ";PREF=1:", 1)]
+    return anew + [line.text for line in others]
+
+
+def _readable(texts: Sequence[str]) -> list[ContentLine]:
+    lines = []
+    for text in texts:
+        try:
+            lines.append(read_line(text))
+        except LineUnreadable:
+            continue
+    return lines

@@ -1,0 +1,66 @@
+"""What passes between a file and the repository: contacts, and the problems found while reading them."""
+
+from __future__ import annotations
+
+import msgspec
+
+FIELDS = ("first_name", "last_name", "email", "phone", "address", "date_of_birth")
+"""The fields of a contact that people fill in. Source: contacts contract, "Create contact record"."""
+
+COLUMNS = ("uid", "contact_id", *FIELDS, "chapter_ids", "created_at", "updated_at", "extra")
+"""Every field that an export carries, in the order of its columns."""
+
+
+class ContactRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One contact as files carry it; None is "not known", and an empty text is never used.
+
+    Shape: ``date_of_birth`` is YYYY-MM-DD; ``created_at`` and ``updated_at`` are RFC 3339 texts in whole seconds
+    with ``Z``; ``chapter_ids`` holds ids or, from a foreign file, names; ``extra`` holds vCard lines that say what
+    the fields cannot, by property name, unfolded and in the form of vCard 4.0.
+    """
+
+    uid: str | None = None
+    contact_id: str | None = None
+    first_name: str | None = None
+    last_name: str | None = None
+    email: str | None = None
+    phone: str | None = None
+    address: str | None = None
+    date_of_birth: str | None = None
+    chapter_ids: tuple[str, ...] = ()
+    created_at: str | None = None
+    updated_at: str | None = None
+    extra: dict[str, list[str]] = {}
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """One thing wrong with a row: the field (empty: the row itself), a code, a sentence for a person.
+
+    ``refuses`` is True when the row must not be imported; otherwise it is a warning.
+    """
+
+    field: str
+    code: str
+    detail: str
+    refuses: bool = True
+
+
+class Parsed(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of a file (a CSV row, a card, a JSON line): its contact, and what was wrong with it.
+
+    Shape: ``row_number`` counts rows as a spreadsheet does (a CSV header is row 1; cards and lines begin at 1);
+    ``uid`` is the key to upsert by; ``given`` names the fields that the file speaks about: a field that is not
+    given is to be kept, a given None to be cleared; ``raw`` is the row as it came (cells, or one text).
+    """
+
+    row_number: int
+    uid: str = ""
+    contact: ContactRow
+    given: frozenset[str] = frozenset()
+    problems: tuple[Problem, ...] = ()
+    raw: tuple[str, ...] = ()
+
+    @property
+    def accepted(self) -> bool:
+        """True when nothing in the row refuses its import."""
+        return not any(problem.refuses for problem in self.problems)
