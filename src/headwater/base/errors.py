@@ -23,6 +23,7 @@ HeadwaterError
 ├── Unavailable          overloaded or stopping; retry later
 ├── QuotaExceeded        the organisation's, share's or disk's space is used up
 ├── UpstreamFailed       a source that we depend on did not answer properly
+├── Damaged              stored content is missing or fails its hash
 └── Fatal                the store can no longer promise anything: stop the server
 """
 
@@ -245,6 +246,14 @@ class UpstreamFailed(HeadwaterError):
     code = "UPSTREAM_FAILED"
     title = "Upstream failed"
     hint = "The last good state is still served; look at the source and try again later."
+
+
+class Damaged(HeadwaterError):
+    """Stored content is missing or fails its hash; what can be read elsewhere still is."""
+
+    code = "CONTENT_DAMAGED"
+    title = "Stored content damaged"
+    hint = "Run 'headwater verify' to see what is hit, then restore the packs that it names from a backup."
 
 
 class Fatal(HeadwaterError):

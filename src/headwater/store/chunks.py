@@ -1,0 +1,92 @@
+"""Which chunks an organisation has, and where they stand; deduplication never crosses organisations.
+
+Whoever makes content visible names its chunks with ``register`` (just uploaded) or ``claim`` (there before)
+in the same transaction: both renew a chunk's age, and sweep drops nothing younger than its grace.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TypeVar
+
+from headwater.store.database import Row, Transaction
+from headwater.store.pack_format import ChunkRef, Pack
+from headwater.store.packs import Written
+
+Id = TypeVar("Id", bytes, int)
+
+RENEW_US = 30_000_000
+"""A claim writes a chunk's age anew only when it is older than this; any grace must be longer."""
+
+_BATCH = 256
+
+
+def batched(sql: str) -> str:
+    """A statement for ``among``: its word BATCH becomes the places of one batch of ids."""
+    return sql.replace("BATCH", ",".join("?" * _BATCH))
+
+
+_KNOWN = batched("SELECT chunk FROM chunks WHERE organisation = ? AND chunk IN (BATCH)")
+_LOCATE = batched(
+    "SELECT chunk, pack, start_bytes, length_bytes FROM chunks WHERE organisation = ? AND chunk IN (BATCH)"
+)
+_STALE = batched("SELECT chunk FROM chunks WHERE organisation = ? AND touched_us < ? AND chunk IN (BATCH)")
+_RENEW = "UPDATE chunks SET touched_us = ? WHERE organisation = ? AND chunk = ? AND touched_us < ?"
+_ADD_PACK = (
+    "INSERT INTO packs (organisation, pack, size_bytes, content_bytes, chunks, created_us) VALUES (?, ?, ?, ?, ?, ?)"
+)
+_ADD_CHUNK = (
+    "INSERT INTO chunks (organisation, chunk, pack, start_bytes, length_bytes, touched_us)"
+    " VALUES (?, ?, ?, ?, ?, ?)"
+    " ON CONFLICT (organisation, chunk) DO UPDATE SET touched_us = excluded.touched_us"
+)
+
+
+def known(tx: Transaction, organisation: str, ids: Iterable[bytes]) -> set[bytes]:
+    """Those of the ids that the organisation has; the answer may be outdated by the time of the upload."""
+    return {row[0] for row in among(tx, _KNOWN, (organisation,), ids)}
+
+
+def locate(tx: Transaction, organisation: str, ids: Iterable[bytes]) -> dict[bytes, ChunkRef]:
+    """Where those of the ids stand that the organisation has."""
+    return {row[0]: ChunkRef(*row) for row in among(tx, _LOCATE, (organisation,), ids)}
+
+
+def claim(tx: Transaction, organisation: str, ids: Iterable[bytes]) -> dict[bytes, ChunkRef]:
+    """As ``locate``, and sweep leaves alone what it gives for a grace; an id that is missing must be sent."""
+    wanted = sorted(set(ids))
+    before_us = tx.now_us - RENEW_US
+    stale = [row[0] for row in among(tx, _STALE, (organisation, before_us), wanted)]
+    if stale:
+        tx.run_many(_RENEW, [(tx.now_us, organisation, chunk, tx.now_us) for chunk in sorted(stale)])
+    return locate(tx, organisation, wanted)
+
+
+def register(tx: Transaction, written: Written) -> None:
+    """Make a request's packs and chunks known; a chunk that stood elsewhere already stays there.
+
+    Rows go in by id, so that two transactions lock them in one order and neighbours share pages.
+    """
+    organisation = written.organisation
+    add_packs(tx, organisation, written.packs)
+    tx.run_many(
+        _ADD_CHUNK,
+        [(organisation, *ref, tx.now_us) for ref in sorted(written.refs)],
+    )
+
+
+def add_packs(tx: Transaction, organisation: str, packs: Sequence[Pack]) -> None:
+    """Make packs known without any of their chunks."""
+    tx.run_many(_ADD_PACK, [(organisation, *pack, tx.now_us) for pack in packs])
+
+
+def among(tx: Transaction, sql: str, first: Sequence[object], ids: Iterable[Id]) -> Iterator[Row]:
+    """Rows of a ``batched`` statement for the ids; ``first`` are the parameters that stand before them.
+
+    Every batch has the same size, so that the statement is prepared once.
+    """
+    wanted = list(dict.fromkeys(ids))
+    for at in range(0, len(wanted), _BATCH):
+        batch = wanted[at : at + _BATCH]
+        batch += batch[-1:] * (_BATCH - len(batch))
+        yield from tx.rows(sql, *first, *batch)

@@ -1,0 +1,294 @@
+"""Mark and sweep: frees chunks that nothing refers to, and the packs that they leave empty or mostly empty.
+
+It runs beside uploads and downloads, in this process or another. No transaction is long, and each step
+leaves a state that is right if the next one never comes:
+1. chunks that are older than the grace and unmarked are dropped;
+2. packs in which nothing stands are retired; their files go after a linger, for downloads under way;
+3. files that no row names (a crash between pack and commit) go when they are older than the grace;
+4. packs more than half dead, and crowds of small ones, are copied to a new pack, which is durable before
+   the rows move to it; then the old ones are retired.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import islice
+from typing import NamedTuple
+
+from headwater.base.errors import Damaged, Invalid
+from headwater.store.chunks import RENEW_US, add_packs, among, batched, locate
+from headwater.store.database import Database, Transaction
+from headwater.store.pack_format import ChunkRef, Tail, pack_name, read_tail
+from headwater.store.pack_place import PackPlace, StoredPack
+from headwater.store.packs import PackWriter, read_each
+
+Marks = Callable[[Transaction, str, Sequence[bytes]], set[bytes]]
+"""Says which of an organisation's chunk ids are referred to, unfinished uploads included."""
+
+LINGER_US = 3_600_000_000
+"""A retired pack is kept this long, because a download may have looked its chunks up just before."""
+
+SMALL_PACK_BYTES = 4 * 1024 * 1024
+CROWD_PACKS = 16
+"""So many small packs of one organisation are worth one copy into a single pack."""
+
+REWRITE_BYTES = 256 * 1024 * 1024
+"""How much is copied before rows move, so that a sweep that is cut off has achieved something."""
+
+_PAGE = 2_000
+_SUSPECTS = "SELECT chunk, touched_us FROM chunks WHERE organisation = ? AND chunk > ? ORDER BY chunk LIMIT ?"
+_OLD = batched("SELECT chunk, length_bytes FROM chunks WHERE organisation = ? AND touched_us < ? AND chunk IN (BATCH)")
+_DROP = "DELETE FROM chunks WHERE organisation = ? AND chunk = ? AND touched_us < ?"
+_USE = (
+    "SELECT p.pack, p.content_bytes, coalesce(l.live_bytes, 0), coalesce(l.live, 0)"
+    " FROM packs p LEFT JOIN ("
+    "SELECT pack, count(*) AS live, CAST(sum(length_bytes) AS BIGINT) AS live_bytes"
+    " FROM chunks WHERE organisation = ? GROUP BY pack"
+    ") l ON l.pack = p.pack"
+    " WHERE p.organisation = ? AND p.retired_us IS NULL AND p.created_us < ? ORDER BY p.pack"
+)
+_IN_PACK = "SELECT chunk, pack, start_bytes, length_bytes FROM chunks WHERE organisation = ? AND pack = ?"
+_MOVE = "UPDATE chunks SET pack = ?, start_bytes = ? WHERE organisation = ? AND chunk = ? AND pack = ?"
+_RETIRE = "UPDATE packs SET retired_us = ? WHERE organisation = ? AND pack = ? AND retired_us IS NULL"
+_RETIRED = "SELECT organisation, pack, size_bytes FROM packs WHERE retired_us < ?"
+_FORGET = "DELETE FROM packs WHERE organisation = ? AND pack = ? AND retired_us IS NOT NULL"
+_NAMED = batched("SELECT pack FROM packs WHERE pack IN (BATCH)")
+
+
+@dataclass
+class Swept:
+    """What a sweep did; ``damaged`` names packs that it could not copy and so left as they are."""
+
+    dropped_chunks: int = 0
+    dropped_bytes: int = 0
+    rewritten_packs: int = 0
+    moved_bytes: int = 0
+    retired_packs: int = 0
+    deleted_packs: int = 0
+    deleted_orphans: int = 0
+    freed_bytes: int = 0
+    damaged: list[str] = field(default_factory=list)
+
+
+class PackUse(NamedTuple):
+    """How much of a pack is in use: bytes it was written with, bytes and chunks that still stand in it."""
+
+    pack: int
+    content_bytes: int
+    live_bytes: int
+    live_chunks: int
+
+    @property
+    def is_small(self) -> bool:
+        """True when a crowd of its like is worth a copy."""
+        return self.content_bytes < SMALL_PACK_BYTES
+
+
+def marked_by(*tables: str) -> Marks:
+    """Marks from tables with the columns ``organisation`` and ``chunk``, each with an index on both."""
+    statements = [
+        batched("SELECT chunk FROM TABLE WHERE organisation = ? AND chunk IN (BATCH)").replace("TABLE", table)
+        for table in tables
+    ]
+
+    def marks(tx: Transaction, organisation: str, ids: Sequence[bytes]) -> set[bytes]:
+        return {row[0] for sql in statements for row in among(tx, sql, (organisation,), ids)}
+
+    return marks
+
+
+def organisations(tx: Transaction) -> list[str]:
+    """Those that have packs."""
+    return [row[0] for row in tx.rows("SELECT DISTINCT organisation FROM packs ORDER BY organisation")]
+
+
+def packs_in_use(tx: Transaction, organisation: str, before_us: int) -> list[PackUse]:
+    """How much of each pack is in use that was written before ``before_us`` and is not retired."""
+    return [PackUse(*row) for row in tx.rows(_USE, organisation, organisation, before_us)]
+
+
+def tail_of(place: PackPlace, pack: int) -> Tail:
+    """What a stored pack lists. Raises: Damaged."""
+    source = place.open(pack)
+    try:
+        return read_tail(pack, source)
+    finally:
+        source.close()
+
+
+def stand_in(tx: Transaction, organisation: str, pack: int, live_chunks: int, tail: Tail | None) -> list[ChunkRef]:
+    """The chunks that stand in a pack, in order: by its tail, or if that falls short by every row."""
+    refs: list[ChunkRef] = []
+    if tail is not None:
+        found = locate(tx, organisation, (ref.chunk for ref in tail.refs))
+        refs = [ref for ref in found.values() if ref.pack == pack]
+    if len(refs) < live_chunks:
+        refs = [ChunkRef(*row) for row in tx.rows(_IN_PACK, organisation, pack)]
+    return sorted(refs, key=lambda ref: ref.start_bytes)
+
+
+def sweep(database: Database, place: PackPlace, marks: Marks, *, grace_us: int, linger_us: int = LINGER_US) -> Swept:
+    """Free what nothing refers to; what it did.
+
+    Units: ``grace_us`` must be longer than any upload takes from its first byte to its commit.
+    """
+    if grace_us <= RENEW_US:
+        raise ValueError(f"a grace must be longer than {RENEW_US} microseconds")
+    now_us = database.read_now(lambda tx: tx.now_us)
+    running = _Sweep(database, place, marks, now_us - grace_us)
+    everyone = database.read_now(organisations)
+    for organisation in everyone:
+        running.drop_dead(organisation)
+        running.retire(organisation)
+    running.delete_retired(now_us - linger_us)
+    running.delete_orphans()
+    # Copying needs room, so it comes after everything that frees some.
+    for organisation in everyone:
+        running.rewrite(organisation)
+        running.retire(organisation)
+    return running.swept
+
+
+class _Sweep:
+    """One sweep under way; everything younger than ``before_us`` is left alone."""
+
+    def __init__(self, database: Database, place: PackPlace, marks: Marks, before_us: int) -> None:
+        self._database = database
+        self._place = place
+        self._marks = marks
+        self._before_us = before_us
+        self.swept = Swept()
+
+    def drop_dead(self, organisation: str) -> None:
+        """Look at every chunk a page at a time; only pages with something to drop take a write."""
+        after: bytes | None = b""
+        while after is not None:
+            after, dead = self._database.read_now(partial(self._suspects, organisation=organisation, after=after))
+            if dead:
+                chunks, freed_bytes = self._database.write_now(
+                    partial(self._drop, organisation=organisation, suspects=dead)
+                )
+                self.swept.dropped_chunks += chunks
+                self.swept.dropped_bytes += freed_bytes
+
+    def rewrite(self, organisation: str) -> None:
+        """Copy what lives in sparse packs, and in a crowd of small ones, to new packs."""
+        packs = self._database.read_now(partial(packs_in_use, organisation=organisation, before_us=self._before_us))
+        crowded = sum(pack.is_small for pack in packs) >= CROWD_PACKS
+        victims = [
+            pack
+            for pack in packs
+            if pack.live_chunks and (pack.live_bytes * 2 < pack.content_bytes or (crowded and pack.is_small))
+        ]
+        for batch in _by_size(victims):
+            self._rewrite(organisation, batch)
+
+    def retire(self, organisation: str) -> None:
+        """Mark the packs in which nothing stands; no chunk can come to stand in them again."""
+        packs = self._database.read_now(partial(packs_in_use, organisation=organisation, before_us=self._before_us))
+        empty = [pack.pack for pack in packs if not pack.live_chunks]
+        if empty:
+            self._database.write_now(
+                lambda tx: tx.run_many(_RETIRE, [(tx.now_us, organisation, pack) for pack in empty])
+            )
+            self.swept.retired_packs += len(empty)
+
+    def delete_retired(self, before_us: int) -> None:
+        """Remove the files of packs that were retired before; rows go last, so that a crash repeats it."""
+        rows = self._database.read_now(lambda tx: tx.rows(_RETIRED, before_us))
+        for _, pack, size_bytes in rows:
+            self._place.delete(pack)
+            self.swept.deleted_packs += 1
+            self.swept.freed_bytes += size_bytes
+        if rows:
+            self._database.write_now(lambda tx: tx.run_many(_FORGET, [row[:2] for row in rows]))
+
+    def delete_orphans(self) -> None:
+        """Remove old files that no row names."""
+        old = (stored for stored in self._place.listing() if stored.modified_us < self._before_us)
+        while page := list(islice(old, _PAGE)):
+            for stored in self._database.read_now(partial(_unnamed, page=page)):
+                self._place.delete(stored.pack)
+                self.swept.deleted_orphans += 1
+                self.swept.freed_bytes += stored.size_bytes
+
+    def _suspects(self, tx: Transaction, organisation: str, after: bytes) -> tuple[bytes | None, list[bytes]]:
+        """Old, unmarked chunks of the page after ``after``, and where the next page begins."""
+        rows = tx.rows(_SUSPECTS, organisation, after, _PAGE)
+        old = [chunk for chunk, touched_us in rows if touched_us < self._before_us]
+        marked = self._marks(tx, organisation, old)
+        return (rows[-1][0] if len(rows) == _PAGE else None), [chunk for chunk in old if chunk not in marked]
+
+    def _drop(self, tx: Transaction, organisation: str, suspects: list[bytes]) -> tuple[int, int]:
+        """Drop what is still old and unmarked.
+
+        The age is asked again in the DELETE itself: where a claim commits in between, it has renewed the age.
+        """
+        marked = self._marks(tx, organisation, suspects)
+        dead = [chunk for chunk in suspects if chunk not in marked]
+        rows = list(among(tx, _OLD, (organisation, self._before_us), dead))
+        tx.run_many(_DROP, [(organisation, chunk, self._before_us) for chunk, _ in sorted(rows)])
+        return len(rows), sum(length_bytes for _, length_bytes in rows)
+
+    def _rewrite(self, organisation: str, victims: Sequence[PackUse]) -> None:
+        """Copy the packs' chunks, make the copies durable, then move the rows, a page at a time."""
+        moves: list[tuple[ChunkRef, ChunkRef]] = []
+        with PackWriter(self._place, organisation) as writer:
+            for victim in victims:
+                try:
+                    moves += self._copy(writer, organisation, victim)
+                except (Damaged, Invalid) as failure:
+                    self.swept.damaged.append(f"{pack_name(victim.pack)}: {failure.detail}")
+                else:
+                    self.swept.rewritten_packs += 1
+            written = writer.close()
+        self._database.write_now(partial(add_packs, organisation=organisation, packs=written.packs))
+        moves.sort()
+        for at in range(0, len(moves), _PAGE):
+            self._database.write_now(partial(_move, organisation=organisation, moves=moves[at : at + _PAGE]))
+        self.swept.moved_bytes += sum(old.length_bytes for old, _ in moves)
+
+    def _copy(self, writer: PackWriter, organisation: str, victim: PackUse) -> list[tuple[ChunkRef, ChunkRef]]:
+        """Copy one pack's chunks, each with its hash checked; (old place, new place) of each."""
+        try:
+            tail = tail_of(self._place, victim.pack)
+        except Damaged:
+            tail = None
+        refs = self._database.read_now(
+            partial(
+                stand_in,
+                organisation=organisation,
+                pack=victim.pack,
+                live_chunks=victim.live_chunks,
+                tail=tail,
+            )
+        )
+        contents = read_each(self._place, refs)
+        return [(ref, writer.append(content, ref.chunk)) for ref, content in zip(refs, contents, strict=True)]
+
+
+def _by_size(victims: Sequence[PackUse]) -> Iterator[list[PackUse]]:
+    """The packs in batches of about ``REWRITE_BYTES`` to copy."""
+    batch: list[PackUse] = []
+    size_bytes = 0
+    for victim in victims:
+        batch.append(victim)
+        size_bytes += victim.live_bytes
+        if size_bytes >= REWRITE_BYTES:
+            yield batch
+            batch, size_bytes = [], 0
+    if batch:
+        yield batch
+
+
+def _move(tx: Transaction, organisation: str, moves: Sequence[tuple[ChunkRef, ChunkRef]]) -> None:
+    """Let chunks stand in their new places; one that was dropped or moved meanwhile is left."""
+    tx.run_many(_MOVE, [(new.pack, new.start_bytes, organisation, old.chunk, old.pack) for old, new in moves])
+
+
+def _unnamed(tx: Transaction, page: Sequence[StoredPack]) -> list[StoredPack]:
+    """The stored packs that no row names."""
+    named = {row[0] for row in among(tx, _NAMED, (), (stored.pack for stored in page))}
+    return [stored for stored in page if stored.pack not in named]

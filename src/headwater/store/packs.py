@@ -1,0 +1,295 @@
+"""Content by hash, packed: one upload request becomes one pack, and a chunk is a place in a pack.
+
+A pack is durable before the database hears of it: ``PackWriter.close``, then ``chunks.register`` in the
+transaction that makes the content visible. A pack that no row names is an orphan, and sweep removes it.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from types import TracebackType
+from typing import NamedTuple, Self
+
+from headwater.base.errors import Damaged, HeadwaterError, Invalid, TooLarge
+from headwater.store.pack_format import (
+    CHUNK_LIMIT_BYTES,
+    HEAD,
+    ChunkRef,
+    Pack,
+    chunk_id,
+    encode_tail,
+    pack_name,
+)
+from headwater.store.pack_place import Content, PackPlace, PackSink, PackSource
+
+PACK_LIMIT_BYTES = 1024 * 1024 * 1024
+"""A request larger than this goes on in a second pack, so that a later rewrite stays small."""
+
+STAGE_BYTES = 1024 * 1024
+"""Small chunks are gathered and written together."""
+
+_FIRST_STAGE_BYTES = 64 * 1024
+_DIRECT_BYTES = 256 * 1024
+_OPEN_PACKS = 4
+
+_Cut = tuple[ChunkRef, int, int]
+"""A chunk with the first of its bytes that is wanted, and the one after the last."""
+
+
+class Written(NamedTuple):
+    """What one request wrote: its packs, and each of its chunks once."""
+
+    organisation: str
+    packs: tuple[Pack, ...]
+    refs: tuple[ChunkRef, ...]
+
+
+class PackWriter:
+    """Writes one request's chunks for one organisation, on one thread; as a context it aborts if not closed.
+
+    Memory: one staging buffer of 1 MiB and the refs. A chunk that it wrote already is not written again.
+    """
+
+    def __init__(self, place: PackPlace, organisation: str, *, limit_bytes: int = PACK_LIMIT_BYTES) -> None:
+        self._place = place
+        self._organisation = organisation
+        self._limit_bytes = limit_bytes
+        self._sink: PackSink | None = None
+        self._stage = memoryview(bytearray(_FIRST_STAGE_BYTES))
+        self._staged = 0
+        self._end = 0
+        self._seen: dict[bytes, ChunkRef] = {}
+        self._refs: list[ChunkRef] = []
+        self._packs: list[Pack] = []
+
+    def append(self, content: Content, expected: bytes | None = None) -> ChunkRef:
+        """Write one chunk; where it stands. ``expected`` is the id that the sender gave, if it gave one.
+
+        Raises: Invalid (the content has another id), TooLarge: the writer goes on with the next chunk.
+        QuotaExceeded (disk full), Fatal, Unavailable: the writer has aborted.
+        """
+        chunk = chunk_id(content)
+        if expected is not None and chunk != expected:
+            raise Invalid("the content does not have the id that was given", code="CHUNK_MISMATCH")
+        known = self._seen.get(chunk)
+        if known is not None:
+            return known
+        length = len(content)
+        if not 0 < length <= CHUNK_LIMIT_BYTES:
+            raise TooLarge(f"a chunk has 1 to {CHUNK_LIMIT_BYTES} bytes")
+        try:
+            sink = self._sink
+            if sink is None or self._end + length > self._limit_bytes:
+                sink = self._turn_over()
+            ref = ChunkRef(chunk, sink.pack, self._end, length)
+            self._put(sink, content, length)
+        except HeadwaterError:
+            self.abort()
+            raise
+        self._seen[chunk] = ref
+        self._refs.append(ref)
+        return ref
+
+    def close(self) -> Written:
+        """Make everything durable, then say what was written; no pack when no chunk was.
+
+        Raises: QuotaExceeded (disk full), Fatal (a failed fsync), Unavailable: the writer has aborted.
+        """
+        try:
+            self._finish()
+        except HeadwaterError:
+            self.abort()
+            raise
+        written = Written(self._organisation, tuple(self._packs), tuple(self._seen.values()))
+        self._packs.clear()
+        self._seen.clear()
+        return written
+
+    def abort(self) -> None:
+        """Remove what was written; does nothing after ``close``."""
+        if self._sink is not None:
+            self._sink.discard()
+            self._sink = None
+        for pack in self._packs:
+            self._place.delete(pack.pack)
+        self._packs.clear()
+        self._refs.clear()
+        self._seen.clear()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.abort()
+
+    def _put(self, sink: PackSink, content: Content, length: int) -> None:
+        if length >= _DIRECT_BYTES:
+            self._flush(sink)
+            sink.write(content)
+        else:
+            if self._staged + length > len(self._stage):
+                self._make_room(sink)
+            self._stage[self._staged : self._staged + length] = content
+            self._staged += length
+        self._end += length
+
+    def _make_room(self, sink: PackSink) -> None:
+        """Write what is staged; the first time take a larger stage instead, which a lone small file never needs."""
+        if len(self._stage) < STAGE_BYTES:
+            larger = memoryview(bytearray(STAGE_BYTES))
+            larger[: self._staged] = self._stage[: self._staged]
+            self._stage = larger
+        else:
+            self._flush(sink)
+
+    def _flush(self, sink: PackSink) -> None:
+        if self._staged:
+            sink.write(self._stage[: self._staged])
+            self._staged = 0
+
+    def _turn_over(self) -> PackSink:
+        """Finish the present pack, if there is one, and begin the next."""
+        self._finish()
+        sink = self._sink = self._place.create()
+        self._stage[: len(HEAD)] = HEAD
+        self._staged = self._end = len(HEAD)
+        return sink
+
+    def _finish(self) -> None:
+        sink = self._sink
+        if sink is None:
+            return
+        tail = encode_tail(sink.pack, self._organisation, self._refs)
+        self._flush(sink)
+        sink.write(tail)
+        sink.finish()
+        self._sink = None
+        self._packs.append(Pack(sink.pack, self._end + len(tail), self._end - len(HEAD), len(self._refs)))
+        self._refs.clear()
+
+
+def discard(place: PackPlace, written: Written) -> None:
+    """Remove a request's packs at once, when their metadata could not be committed."""
+    for pack in written.packs:
+        place.delete(pack.pack)
+
+
+class _OpenPacks:
+    """The packs that one reading has open: the last few that it used."""
+
+    def __init__(self, place: PackPlace) -> None:
+        self._place = place
+        self._sources: OrderedDict[int, PackSource] = OrderedDict()
+
+    def read(self, pack: int, start_bytes: int, length_bytes: int) -> bytes:
+        source = self._sources.get(pack)
+        if source is None:
+            source = self._sources[pack] = self._place.open(pack)
+            if len(self._sources) > _OPEN_PACKS:
+                self._sources.popitem(last=False)[1].close()
+        else:
+            self._sources.move_to_end(pack)
+        return source.read(start_bytes, length_bytes)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for source in self._sources.values():
+            source.close()
+
+
+def read_range(
+    place: PackPlace,
+    refs: Iterable[ChunkRef],
+    start_bytes: int = 0,
+    stop_bytes: int | None = None,
+    *,
+    verify: bool = False,
+) -> Generator[bytes, None, None]:
+    """The content of these chunks, in order, from ``start_bytes`` up to ``stop_bytes``, in pieces.
+
+    Chunks that stand side by side in a pack are read as one run. ``verify`` hashes every chunk that is
+    touched, whole, before any byte of it is given. Raises: Damaged.
+    """
+    cuts = _cut(refs, start_bytes, stop_bytes)
+    step = place.piece_bytes
+    if verify:
+        touched = list(cuts)
+        chunks = read_each(place, [ref for ref, _, _ in touched], verify=True)
+        for chunk, (_, first, last) in zip(chunks, touched, strict=True):
+            for at in range(first, last, step):
+                yield bytes(chunk[at : min(at + step, last)])
+        return
+    with _OpenPacks(place) as packs:
+        for pack, begin, end in _runs(cuts):
+            for at in range(begin, end, step):
+                yield packs.read(pack, at, min(step, end - at))
+
+
+def read_each(place: PackPlace, refs: Sequence[ChunkRef], *, verify: bool = False) -> Generator[memoryview, None, None]:
+    """The content of each of these chunks, one view a chunk, in order; neighbours come with one read.
+
+    Raises: Damaged (missing, cut short, or with ``verify`` another hash).
+    """
+    with _OpenPacks(place) as packs:
+        for block in _blocks(refs, place.piece_bytes):
+            first, last = block[0], block[-1]
+            size_bytes = last.start_bytes + last.length_bytes - first.start_bytes
+            content = memoryview(packs.read(first.pack, first.start_bytes, size_bytes))
+            for ref in block:
+                begin = ref.start_bytes - first.start_bytes
+                view = content[begin : begin + ref.length_bytes]
+                if verify:
+                    _check(ref, view)
+                yield view
+
+
+def _check(ref: ChunkRef, content: Content) -> None:
+    if chunk_id(content) != ref.chunk:
+        raise Damaged(f"chunk {ref.chunk.hex()} in pack {pack_name(ref.pack)} fails its hash")
+
+
+def _cut(refs: Iterable[ChunkRef], start_bytes: int, stop_bytes: int | None) -> Iterator[_Cut]:
+    """The chunks that the range touches."""
+    at = 0
+    for ref in refs:
+        end = at + ref.length_bytes
+        if stop_bytes is not None and at >= stop_bytes:
+            return
+        if end > start_bytes:
+            last = ref.length_bytes if stop_bytes is None else min(ref.length_bytes, stop_bytes - at)
+            yield ref, max(0, start_bytes - at), last
+        at = end
+
+
+def _runs(cuts: Iterable[_Cut]) -> Iterator[tuple[int, int, int]]:
+    """The same as places ``(pack, begin, end)``, neighbours joined."""
+    pack = begin = end = -1
+    for ref, first, last in cuts:
+        if ref.pack == pack and ref.start_bytes + first == end:
+            end = ref.start_bytes + last
+            continue
+        if end > begin:
+            yield pack, begin, end
+        pack, begin, end = ref.pack, ref.start_bytes + first, ref.start_bytes + last
+    if end > begin:
+        yield pack, begin, end
+
+
+def _blocks(refs: Sequence[ChunkRef], limit_bytes: int) -> Iterator[Sequence[ChunkRef]]:
+    """Neighbours that are read together: at most ``limit_bytes``, or one chunk that is larger."""
+    first = 0
+    for at in range(1, len(refs) + 1):
+        if at < len(refs):
+            begin, last, ref = refs[first], refs[at - 1], refs[at]
+            joined = ref.pack == last.pack and ref.start_bytes == last.start_bytes + last.length_bytes
+            if joined and ref.start_bytes + ref.length_bytes - begin.start_bytes <= limit_bytes:
+                continue
+        yield refs[first:at]
+        first = at
