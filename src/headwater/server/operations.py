@@ -64,7 +64,8 @@ def build(services: Services, metrics: Metrics) -> Contract:
     routes = (
         Route("GET", "/healthz", door.healthz, Access(open=True), "Is the process alive?", answer=Health),
         Route("GET", "/readyz", door.readyz, Access(open=True), "Can it serve?", answer=Health),
-        Route("GET", "/metrics", door.metrics, Access("admin", public=True), "Prometheus metrics"),
+        Route("GET", "/metrics", door.metrics, Access("admin", public=True), "Prometheus metrics",
+              media="text/plain"),
         Route("POST", "/api/v1/auth/jwt", door.short_token, Access(), "Mint a short-lived JWT", answer=ShortToken,
               status=201),
     )  # fmt: skip

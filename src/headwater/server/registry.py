@@ -11,6 +11,8 @@ from headwater.contracts.files.device_contract import build as file_devices
 from headwater.contracts.files.share_contract import build as file_shares
 from headwater.contracts.record_feed.contract import build as record_feed
 from headwater.contracts.sell.contract import build as sell
+from headwater.server.documentation import Documentation
+from headwater.server.documentation import build as documentation
 from headwater.server.operations import build as operations
 from headwater.web.contract import Contract
 from headwater.web.metrics import Metrics
@@ -31,5 +33,8 @@ WRITTEN_KINDS = (CONTACT_KIND, CACHED_CONTACT_KIND, NOTE_KIND)
 
 def contracts(services: Services, metrics: Metrics) -> tuple[Contract, ...]:
     """Every door of one server, the operator's own among them."""
+    pages = Documentation(services.settings)
     doors = [build(services) for build in BUILDERS]
-    return (*doors, record_feed(services, WRITTEN_KINDS), operations(services, metrics))
+    own = (record_feed(services, WRITTEN_KINDS), operations(services, metrics), documentation(pages))
+    pages.contracts = (*doors, *own)
+    return pages.contracts

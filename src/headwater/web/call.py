@@ -116,7 +116,11 @@ class Call:
             if kept.request_hash != request:
                 detail = "this key was used before with another request"
                 fields = (FieldError("Idempotency-Key", "incorrect_value", detail),)
-                raise Invalid(f"Idempotency-Key: {detail}", code="IDEMPOTENCY_KEY_REUSED", fields=fields)
+                raise Invalid(
+                    "Idempotency-Key: this key was used before with another request",
+                    code="IDEMPOTENCY_KEY_REUSED",
+                    fields=fields,
+                )
             return _unpack(kept.answer)
 
         return await self.services.database.write(once, feed=feed)

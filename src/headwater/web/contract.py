@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from headwater.base.errors import HeadwaterError
 from headwater.identity.roles import Role
+from headwater.web.errors import PROBLEM_TYPE, Problem
 from headwater.web.reply import Reply
 
 if TYPE_CHECKING:
@@ -53,7 +54,8 @@ class Route:
     ``body`` and ``answer`` are the shapes (msgspec types) of the request and of the reply; ``example`` and
     ``answer_example`` are the contract's own. ``raw`` leaves the request body unread for the handler to stream.
     ``body_limit`` names the setting that limits the body. ``head`` is False where a GET changes something, so
-    that HEAD, which promises to change nothing, is refused. ``errors`` adds statuses to the common ones.
+    that HEAD, which promises to change nothing, is refused. ``also`` names further good statuses, which have no
+    body; ``errors`` adds statuses to those that follow from the rest; ``media`` is the answer's type.
     """
 
     method: str
@@ -72,6 +74,8 @@ class Route:
     errors: tuple[int, ...] = ()
     source: str = ""
     head: bool = True
+    also: tuple[int, ...] = ()
+    media: str = "application/json"
 
 
 @dataclass(frozen=True)
@@ -87,7 +91,10 @@ class SocketRoute:
 
 @dataclass(frozen=True)
 class Contract:
-    """A door: its name, where it stands (the first prefix is the one that is documented) and what it serves."""
+    """A door: its name, where it stands (the first prefix is the one that is documented) and what it serves.
+
+    ``error_shape`` and ``error_media`` tell what the envelope makes of an error.
+    """
 
     name: str
     title: str
@@ -96,3 +103,5 @@ class Contract:
     envelope: Envelope
     sockets: tuple[SocketRoute, ...] = ()
     source: str = ""
+    error_shape: Any = Problem
+    error_media: str = PROBLEM_TYPE

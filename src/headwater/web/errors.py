@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from headwater.base import errors
 from headwater.base.errors import HeadwaterError
 from headwater.base.wire import encode
@@ -35,7 +37,28 @@ STATUSES: dict[type[HeadwaterError], int] = {
 }
 """Status by meaning; a subclass has its parent's."""
 
+PROBLEM_TYPE = "application/problem+json"
 TYPE_BASE = "/docs/errors#"
+
+
+class FieldProblem(msgspec.Struct):
+    """One wrong field: its path, a code, and a sentence."""
+
+    field: str
+    code: str
+    detail: str
+
+
+class Problem(msgspec.Struct):
+    """What went wrong; some errors bring further members, such as a cursor's reason. Source: RFC 9457."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    request_id: str
+    errors: list[FieldProblem]
 
 
 def status_of(failure: HeadwaterError) -> int:
@@ -77,5 +100,5 @@ def problem(failure: HeadwaterError, status: int, request_id: str) -> Reply:
     }
     for name, value in failure.extra.items():
         content.setdefault(name, value)
-    headers = ((b"content-type", b"application/problem+json"), *error_headers(failure, status))
+    headers = ((b"content-type", PROBLEM_TYPE.encode()), *error_headers(failure, status))
     return Reply(status, headers, encode(content))

@@ -181,7 +181,7 @@ def test_a_weak_tag_of_ours_would_never_hold() -> None:
     assert not if_range_holds('W/"x"', 'W/"x"')
 
 
-POSITIONS = st.one_of(st.integers(0, 14), st.integers(0, 2**70))
+POSITIONS = st.one_of(st.integers(0, 14), st.integers(0, 2**63 - 1))  # larger ones are all the same to us
 
 
 @given(st.binary(max_size=12), POSITIONS, st.none() | POSITIONS)

@@ -19,7 +19,7 @@ def build(services: Services) -> Contract:
         Route("POST", "/devices", door.register, _READ, "Register a device", body=shapes.DeviceFields,
               answer=shapes.Device, status=201, example=shapes.REGISTER_EXAMPLE, answer_example=shapes.DEVICE_EXAMPLE),
         Route("PATCH", "/devices/{device_id}", door.change, _READ, "Change a device", body=shapes.DevicePatch,
-              answer=shapes.Device),
+              answer=shapes.Device, example={"device_name": "old laptop"}),
         Route("DELETE", "/devices/{device_id}", door.remove, _READ, "Remove a device", status=204),
         Route("POST", "/devices/{device_id}/heartbeat", door.heartbeat, _READ, "Record device activity", status=204),
         Route("GET", "/devices/{device_id}/preferences", door.preferences, _READ, "List sync preferences",

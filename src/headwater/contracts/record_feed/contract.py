@@ -39,7 +39,7 @@ def build(services: Services, kinds: tuple[RecordKind, ...]) -> Contract:
         Route("GET", "/conflicts", door.conflicts, _READ, "List conflicts", answer=shapes.ConflictList,
               params=(_ORG, *_PAGE, Param("include_resolved", "Also decided ones.", {"type": "boolean"}))),
         Route("POST", "/conflicts/{id}/resolve", door.resolve, _WRITE, "Resolve a conflict", body=shapes.Resolution,
-              answer=shapes.ConflictRecord, params=(_ORG,)),
+              answer=shapes.ConflictRecord, params=(_ORG,), example={"take": "server"}),
     )  # fmt: skip
     sockets = (SocketRoute("/ws", door.socket, _READ, "Nudges when the feed moves", query_token=True),)
     return Contract("record-feed", "Record feed", ("/api/v1/feed",), routes, problem, sockets)

@@ -16,10 +16,14 @@ def build(services: Services) -> Contract:
     door = SellDoor(services)
     routes = (
         Route("POST", "/sync/start", door.start, _SYNC, "Start a sync session", answer=shapes.SessionEnvelope,
-              status=201, params=(_DEVICE,), answer_example=shapes.SESSION_EXAMPLE),
+              status=201, also=(204,), params=(_DEVICE,), answer_example=shapes.SESSION_EXAMPLE),
         Route("GET", "/sync/{session_id}/queues/{queue}", door.drain, _SYNC, "Get data from a queue",
-              answer=shapes.Page, params=(_DEVICE,), answer_example=shapes.PAGE_EXAMPLE, head=False),
+              answer=shapes.Page, params=(_DEVICE,), answer_example=shapes.PAGE_EXAMPLE, also=(204,),
+              head=False),
         Route("POST", "/sync/ack", door.ack, _SYNC, "Acknowledge received data", body=shapes.AckRequest, status=202,
               params=(_DEVICE,), example=shapes.ACK_EXAMPLE),
     )  # fmt: skip
-    return Contract("sell", "Zendesk Sell Sync", ("/v2",), routes, envelope, source="sell contract")
+    return Contract(
+        "sell", "Zendesk Sell Sync", ("/v2",), routes, envelope, source="sell contract",
+        error_shape=shapes.Errors, error_media="application/json",
+    )  # fmt: skip

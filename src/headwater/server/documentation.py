@@ -1,0 +1,92 @@
+"""The API's description and its pages, as routes; each is made once, when it is first asked for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any
+
+from headwater import __version__
+from headwater.base.settings_tree import Settings
+from headwater.base.wire import encode
+from headwater.web import catalogue, docs_pages
+from headwater.web.call import Call
+from headwater.web.contract import Access, Contract, Route
+from headwater.web.errors import problem
+from headwater.web.openapi import describe
+from headwater.web.reply import Header, Reply
+
+_POLICY: Header = (
+    b"content-security-policy",
+    b"default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+)
+_KEEP: Header = (b"cache-control", b"public, max-age=300")
+_OPEN = Access(open=True)
+
+
+class Documentation:
+    """What the pages are made from; the contracts are named once all of them exist."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self.contracts: tuple[Contract, ...] = ()
+
+    @cached_property
+    def document(self) -> dict[str, Any]:
+        """The OpenAPI document."""
+        return describe(self.contracts, self._settings)
+
+    @cached_property
+    def document_json(self) -> bytes:
+        """The OpenAPI document as it is served."""
+        return encode(self.document)
+
+    @cached_property
+    def api_page(self) -> bytes:
+        """The page of all operations."""
+        return docs_pages.api_page(self.document)
+
+    @cached_property
+    def errors_page(self) -> bytes:
+        """The page of all error codes."""
+        return docs_pages.errors_page(catalogue.entries(), __version__)
+
+    @cached_property
+    def style(self) -> bytes:
+        """The pages' style sheet."""
+        return docs_pages.style()
+
+    async def show_document(self, _call: Call) -> Reply:
+        """GET /openapi.json."""
+        return await _page(lambda: self.document_json, b"application/json")
+
+    async def show_api(self, _call: Call) -> Reply:
+        """GET /docs."""
+        return await _page(lambda: self.api_page, b"text/html; charset=utf-8")
+
+    async def show_errors(self, _call: Call) -> Reply:
+        """GET /docs/errors."""
+        return await _page(lambda: self.errors_page, b"text/html; charset=utf-8")
+
+    async def show_style(self, _call: Call) -> Reply:
+        """GET /docs/style.css."""
+        return await _page(lambda: self.style, b"text/css; charset=utf-8")
+
+
+def build(pages: Documentation) -> Contract:
+    """The documentation's door."""
+    routes = (
+        Route("GET", "/openapi.json", pages.show_document, _OPEN, "The API's description (OpenAPI 3.1)",
+              answer=dict[str, Any]),
+        Route("GET", "/docs", pages.show_api, _OPEN, "The API as a page", media="text/html"),
+        Route("GET", "/docs/errors", pages.show_errors, _OPEN, "The error catalogue as a page", media="text/html"),
+        Route("GET", "/docs/style.css", pages.show_style, _OPEN, "The pages' style sheet", media="text/css"),
+    )  # fmt: skip
+    return Contract("documentation", "Documentation", ("",), routes, problem)
+
+
+async def _page(make: Callable[[], bytes], media: bytes) -> Reply:
+    """A page; it is made on a thread, since the first time takes long."""
+    body = await asyncio.to_thread(make)
+    return Reply(200, ((b"content-type", media), _POLICY, _KEEP), body)

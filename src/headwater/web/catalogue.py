@@ -1,0 +1,129 @@
+"""Every error code that Headwater can answer or print, read from the sources themselves, so that none is forgotten.
+
+A class of the tree in base/errors.py, or below one of them, brings a code; a raise may name a finer one.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from functools import cache
+from importlib import resources
+from importlib.resources.abc import Traversable
+from typing import NamedTuple
+
+from headwater.web.errors import STATUSES
+
+_OPERATORS = ("headwater.base.settings", "headwater.server", "headwater.cli", "headwater.client")
+"""Where errors are raised that no request meets."""
+
+
+class Entry(NamedTuple):
+    """One code: its HTTP status (0 where it only meets the operator), what it means, and what to do."""
+
+    code: str
+    status: int
+    title: str
+    meaning: str
+    hint: str
+
+
+class _Kind(NamedTuple):
+    """An error class as its source says: its own words, or None where a parent's hold."""
+
+    module: str
+    name: str
+    parent: str
+    code: str | None
+    title: str | None
+    hint: str | None
+    meaning: str
+
+
+@cache
+def entries() -> tuple[Entry, ...]:
+    """All codes, those of HTTP answers by status first, then those of the command line."""
+    trees = [(name, ast.parse(text)) for name, text in _sources(resources.files("headwater"), "headwater")]
+    kinds: dict[str, _Kind] = {}
+    for module, tree in trees:
+        for kind in _kinds(module, tree):
+            kinds.setdefault(kind.name, kind)
+    known = {name: kind for name, kind in kinds.items() if _lineage(kinds, name)[-1] == "HeadwaterError"}
+    found: dict[str, Entry] = {}
+    for name in known:
+        entry = _entry(known, name)
+        found.setdefault(entry.code, entry)
+    for _, tree in trees:
+        for base, code, example in _finer(tree, known):
+            general = _entry(known, base)
+            found.setdefault(code, general._replace(code=code, meaning=example or general.meaning))
+    return tuple(sorted(found.values(), key=lambda entry: (entry.status or 999, entry.code)))
+
+
+def _sources(folder: Traversable, package: str) -> Iterator[tuple[str, str]]:
+    for item in sorted(folder.iterdir(), key=lambda item: item.name):
+        if item.is_dir():
+            yield from _sources(item, f"{package}.{item.name}")
+        elif item.name.endswith(".py"):
+            yield f"{package}.{item.name[:-3]}", item.read_text("utf-8")
+
+
+def _kinds(module: str, tree: ast.Module) -> Iterator[_Kind]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ClassDef) and node.bases and isinstance(node.bases[0], ast.Name):
+            words = dict(_words(node))
+            sentence = (ast.get_docstring(node) or "").split("\n\n")[0].replace("\n", " ")
+            yield _Kind(
+                module, node.name, node.bases[0].id, words.get("code"), words.get("title"), words.get("hint"), sentence
+            )
+
+
+def _words(node: ast.ClassDef) -> Iterator[tuple[str, str]]:
+    for statement in node.body:
+        target = statement.targets[0] if isinstance(statement, ast.Assign) else getattr(statement, "target", None)
+        value = getattr(statement, "value", None)
+        if isinstance(target, ast.Name) and isinstance(value, ast.Constant) and isinstance(value.value, str):
+            yield target.id, value.value
+
+
+def _lineage(kinds: dict[str, _Kind], name: str) -> list[str]:
+    """A class and its parents, the nearest first, as far as they are ours."""
+    line = [name]
+    while line[-1] in kinds and kinds[line[-1]].parent in kinds:
+        line.append(kinds[line[-1]].parent)
+    return line
+
+
+def _entry(kinds: dict[str, _Kind], name: str) -> Entry:
+    line = [kinds[ancestor] for ancestor in _lineage(kinds, name)]
+    statuses = {kind.__name__: status for kind, status in STATUSES.items()}
+    status = next((statuses[kind.name] for kind in line if kind.name in statuses), 500)
+    return Entry(
+        code=next(kind.code for kind in line if kind.code),
+        status=0 if line[0].module.startswith(_OPERATORS) else status,
+        title=next(kind.title for kind in line if kind.title),
+        meaning=line[0].meaning,
+        hint=next(kind.hint for kind in line if kind.hint),
+    )
+
+
+def _finer(tree: ast.Module, kinds: dict[str, _Kind]) -> Iterator[tuple[str, str, str]]:
+    """The codes that single raises name: the class, the code, and what that raise says."""
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call):
+            continue
+        base = node.func.id if isinstance(node.func, ast.Name) else ""
+        for keyword in node.keywords:
+            if keyword.arg == "code" and base in kinds and isinstance(keyword.value, ast.Constant):
+                yield base, str(keyword.value.value), _sentence(node.args[0]) if node.args else ""
+
+
+def _sentence(node: ast.expr) -> str:
+    """What a message says, with … for what only the moment knows."""
+    if isinstance(node, ast.Constant):
+        text = str(node.value)
+    elif isinstance(node, ast.JoinedStr):
+        text = "".join(str(part.value) if isinstance(part, ast.Constant) else "…" for part in node.values)
+    else:
+        return ""
+    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "…")) else ".")
