@@ -283,9 +283,9 @@ class FileSettings(Section, frozen=True, kw_only=True):
     upload_idle_seconds: Annotated[
         int, _seconds("How long an unfinished upload lives without a request.", 60, 30 * DAY_SECONDS)
     ] = DAY_SECONDS
-    chunk_min_bytes: Annotated[int, _bytes("Smallest chunk that content is cut into.", 4 * KIB, 64 * MIB)] = 256 * KIB
-    chunk_avg_bytes: Annotated[int, _bytes("Chunk size that cutting aims at.", 4 * KIB, 64 * MIB)] = MIB
-    chunk_max_bytes: Annotated[int, _bytes("Largest chunk that content is cut into.", 4 * KIB, 64 * MIB)] = 4 * MIB
+    chunk_min_bytes: Annotated[int, _bytes("Smallest chunk that content is cut into.", 4 * KIB, MIB)] = 256 * KIB
+    chunk_avg_bytes: Annotated[int, _bytes("Chunk size that cutting aims at.", 4 * KIB, 4 * MIB)] = MIB
+    chunk_max_bytes: Annotated[int, _bytes("Largest chunk that content is cut into.", 4 * KIB, 16 * MIB)] = 4 * MIB
     pack_store: (
         Annotated[
             str,

@@ -2,11 +2,14 @@ from __future__ import annotations
 
 import random
 from itertools import accumulate
+from typing import get_args
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headwater.base.chunking import DEFAULT_SIZES, KIB, MIB, Chunker, ChunkSizes, lengths
+from headwater.base.settings_tree import FileSettings, fields_of
+from headwater.store.pack_format import CHUNK_LIMIT_BYTES
 
 SMALL = ChunkSizes(minimum_bytes=256, average_bytes=KIB, maximum_bytes=4 * KIB)
 
@@ -65,6 +68,15 @@ def test_an_insertion_leaves_chunks_away_from_it_as_they_were(at: int, inserted:
     before = cut_at_once(content)
     after = cut_at_once(content[:at] + inserted + content[at:])
     assert len(set(after) - set(before)) <= 8
+
+
+def test_every_size_that_the_settings_allow_can_be_cut_with() -> None:
+    metas = {field.name: get_args(field.kind)[1] for field in fields_of(FileSettings)}
+    wanted = [metas[f"chunk_{size}_bytes"] for size in ("min", "avg", "max")]
+    for sizes in (ChunkSizes(*(meta.ge for meta in wanted)), ChunkSizes(*(meta.le for meta in wanted))):
+        content = content_of(sizes.maximum_bytes * 2)
+        assert b"".join(cut_at_once(content, sizes)) == content
+        assert sizes.maximum_bytes <= CHUNK_LIMIT_BYTES
 
 
 def test_a_stream_is_held_in_two_of_the_largest_chunks() -> None:
