@@ -10,7 +10,8 @@ from typing import BinaryIO
 LINE_MAX_CHARS = 131_000
 """Longest line that is read, in characters; what is longer is no row of contacts."""
 
-_UNDECODED = re.compile("[\ud800-\udfff]")
+_UNDECODED = re.compile("[\udc80-\udcff]")
+"""Bytes that were not UTF-8, as the decoder leaves them for us. Source: PEP 383."""
 
 
 class LineTooLong(Exception):
@@ -58,11 +59,7 @@ class TextLines:
 
 
 def _guessed(line: str) -> str:
-    """The line read as Windows-1252; a lone surrogate that UTF-16 brought in becomes a replacement character."""
-    try:
-        raw = line.encode("utf-8", "surrogateescape")
-    except UnicodeEncodeError:
-        return _UNDECODED.sub("\ufffd", line)
+    raw = line.encode("utf-8", "surrogateescape")
     try:
         return raw.decode("cp1252")
     except UnicodeDecodeError:

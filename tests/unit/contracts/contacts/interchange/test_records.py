@@ -59,6 +59,14 @@ def test_an_open_quote_reaches_no_further_than_the_longest_row() -> None:
     ]
 
 
+def test_what_the_parser_refuses_costs_one_row() -> None:
+    before = csv.field_size_limit(5)
+    try:
+        assert outcome(b"a,b\nlonger than five,c\nd,e\n") == [("a", "b"), "row_unreadable", ("d", "e")]
+    finally:
+        csv.field_size_limit(before)
+
+
 def test_rows_that_were_not_utf_8_are_marked() -> None:
     marks = [record.guessed for record in records(b"a\nbj\xf8rn\n\xc3\xa5\n")]
     assert marks == [False, True, False]

@@ -208,6 +208,10 @@ def test_a_uri_as_uid_stays_one() -> None:
     assert "\r\nUID:urn:uuid:1\r\n" in written(ContactRow(uid="urn:uuid:1", first_name="Ola"))
 
 
+def test_a_contact_without_any_key_is_written_without_uid() -> None:
+    assert "UID" not in written(ContactRow(first_name="Ola"))
+
+
 def test_extra_lines_cannot_break_out_of_their_card() -> None:
     hostile = {
         "X-A": ["X-A:1\r\nEND:VCARD", "X-A:1\nFN:x", "no line", "X-B:1"],
