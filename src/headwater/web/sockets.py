@@ -18,6 +18,7 @@ from headwater.store.database import Transaction
 from headwater.web.auth import permit
 from headwater.web.bodies import Message, Receive
 from headwater.web.call import parse_query
+from headwater.web.errors import status_of
 from headwater.web.hosts import AllowedHosts, same_site
 from headwater.web.limits import Rate
 from headwater.web.router import Router, SocketMatch
@@ -31,6 +32,7 @@ CLOSE_UNKNOWN = 4404
 CLOSE_SLOW = 4408
 CLOSE_TOO_MANY = 4429
 CLOSE_TOO_BIG = 1009
+CLOSE_REFUSED = 1008
 CLOSE_FAILED = 1011
 CLOSE_DONE = 1000
 CLOSE_GOING = 1001
@@ -220,4 +222,4 @@ def close_code(failure: HeadwaterError) -> int:
         "PATH_NOT_FOUND": CLOSE_UNKNOWN,
         "TOO_MANY_REQUESTS": CLOSE_TOO_MANY,
     }
-    return codes.get(failure.error_code, CLOSE_FAILED)
+    return codes.get(failure.error_code, CLOSE_REFUSED if status_of(failure) < 500 else CLOSE_FAILED)
