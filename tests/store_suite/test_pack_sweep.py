@@ -3,7 +3,9 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 
 import pytest
 
@@ -157,6 +159,32 @@ def test_a_claim_between_the_look_and_the_drop_saves_the_chunk(store: Store) -> 
     assert store.database.read_now(lambda tx: known(tx, "org_a", [ref.chunk for ref in refs])) == {refs[0].chunk}
 
 
+def test_a_claim_that_commits_while_the_drop_waits_for_it_saves_the_chunk(store: Store) -> None:
+    refs = store.upload(make(2), live=False)
+    store.clock.advance(3 * HOUR_SECONDS)
+    claimed, seen = Event(), Event()
+
+    def hold_the_claim(tx: Transaction) -> None:
+        claim(tx, "org_a", [refs[0].chunk])
+        claimed.set()
+        # Until the sweep has looked, and a little longer, so that on PostgreSQL its drop waits for this row.
+        seen.wait(10)
+        Event().wait(0.2)
+
+    def marks(_tx: Transaction, _organisation: str, _ids: Sequence[bytes]) -> set[bytes]:
+        seen.set()
+        return set()
+
+    with ThreadPoolExecutor(1) as pool:
+        # Another feed is another writer, where there are several.
+        claiming = pool.submit(store.database.write_now, hold_the_claim, feed=1)
+        assert claimed.wait(10)
+        swept = sweep(store.database, store.folder, marks, grace_us=GRACE_US)
+        claiming.result()
+    assert store.database.read_now(lambda tx: known(tx, "org_a", [ref.chunk for ref in refs])) == {refs[0].chunk}
+    assert swept.retired_packs == 0
+
+
 def test_a_pack_more_than_half_dead_is_rewritten_and_its_content_stays(store: Store) -> None:
     contents = make(100)
     refs = store.upload(contents)
@@ -170,6 +198,19 @@ def test_a_pack_more_than_half_dead_is_rewritten_and_its_content_stays(store: St
     assert store.stored() == {places[refs[0].chunk].pack}
     assert store.contents(refs[:40]) == contents[:40]
     assert store.sweep_later(100) == Swept()
+
+
+def test_much_to_rewrite_is_copied_batch_by_batch(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pack_sweep, "REWRITE_BYTES", 2000)
+    contents = [make(100, seed=seed) for seed in range(5)]
+    refs = [store.upload(content) for content in contents]
+    for pack in refs:
+        store.forget(pack[10:])
+    assert store.sweep_later().rewritten_packs == 5
+    # Batches of 2,000 bytes: 1,000 bytes of each of two, two and one.
+    packs = store.database.read_now(lambda tx: packs_in_use(tx, "org_a", tx.now_us + 1))
+    assert sorted(pack.live_chunks for pack in packs) == [10, 20, 20]
+    assert [store.contents(pack[:10]) for pack in refs] == [content[:10] for content in contents]
 
 
 def test_a_pack_half_alive_is_left(store: Store) -> None:

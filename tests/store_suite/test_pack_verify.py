@@ -2,15 +2,18 @@ from __future__ import annotations
 
 import random
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from headwater.store.chunks import register
-from headwater.store.database import Database
+from headwater.store import pack_verify
+from headwater.store.chunks import add_packs, register
+from headwater.store.database import Database, Transaction
 from headwater.store.pack_folder import PackFolder
 from headwater.store.pack_format import ChunkRef, pack_name
+from headwater.store.pack_sweep import stand_in
 from headwater.store.pack_verify import Verified, verify
-from headwater.store.packs import PackWriter
+from headwater.store.packs import PackWriter, read_each
 
 
 @pytest.fixture
@@ -83,3 +86,28 @@ def test_a_chunk_that_a_pack_does_not_list_is_checked_all_the_same(database: Dat
     database.write_now(lambda tx: tx.run("UPDATE chunks SET pack = ? WHERE chunk = ?", others[0].pack, refs[7].chunk))
     (damage,) = verify(database, folder).damages
     assert (damage.pack, damage.chunk) == (others[0].pack, refs[7].chunk)
+
+
+def test_a_chunk_that_moved_while_its_pack_was_read_is_checked_where_it_stands(
+    database: Database, folder: PackFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refs = upload(database, folder, 1)
+
+    def stand_in_then_move(tx: Transaction, **options: Any) -> list[ChunkRef]:
+        found = stand_in(tx, **options)
+        if options["pack"] == refs[0].pack:
+            move()
+        return found
+
+    def move() -> None:
+        with PackWriter(folder, "org_a") as writer:
+            places = [writer.append(bytes(content)) for content in read_each(folder, refs)]
+            packs = writer.close().packs
+        database.write_now(lambda tx: add_packs(tx, "org_a", packs))
+        rows = [(place.pack, place.start_bytes, place.chunk) for place in places[:19]]
+        database.write_now(lambda tx: tx.run_many("UPDATE chunks SET pack = ?, start_bytes = ? WHERE chunk = ?", rows))
+        database.write_now(lambda tx: tx.run("DELETE FROM chunks WHERE chunk = ?", refs[19].chunk))
+        folder.delete(refs[0].pack)
+
+    monkeypatch.setattr(pack_verify, "stand_in", stand_in_then_move)
+    assert verify(database, folder).damages == []

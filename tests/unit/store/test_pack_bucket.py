@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from obstore.store import LocalStore, MemoryStore, ObjectStore
+from obstore.store import LocalStore, MemoryStore, ObjectStore, S3Store
 
 from headwater.base.errors import Damaged, Unavailable
 from headwater.store import pack_bucket
@@ -103,3 +104,31 @@ def test_a_store_that_does_not_answer_is_a_passing_trouble(tmp_path: Path) -> No
         writer.append(b"content")
         with pytest.raises(Unavailable):
             writer.close()
+
+
+def test_every_call_to_a_store_that_is_out_of_reach_says_so() -> None:
+    # Nothing listens on port 1.
+    objects = S3Store(
+        "bucket",
+        endpoint="http://127.0.0.1:1",
+        region="nowhere",
+        access_key_id="id",
+        secret_access_key="secret",
+        client_options={"allow_http": True},
+        retry_config={"max_retries": 0},
+    )
+    bucket = PackBucket(objects)
+    sink = bucket.create()
+    sink.write(b"content")
+    source = pack_bucket._ObjectSource(objects, 7, 100)
+    calls: list[Callable[[], object]] = [
+        sink.finish,
+        lambda: bucket.open(7),
+        lambda: bucket.delete(7),
+        lambda: list(bucket.listing()),
+        lambda: source.read(0, 10),
+    ]
+    for call in calls:
+        with pytest.raises(Unavailable) as failure:
+            call()
+        assert failure.value.retry_after_seconds

@@ -11,6 +11,7 @@ import pytest
 from headwater.base.errors import Damaged, Fatal, HeadwaterError, QuotaExceeded, Unavailable
 from headwater.store import pack_folder
 from headwater.store.pack_folder import PackFolder
+from headwater.store.pack_format import pack_name
 from headwater.store.packs import PackWriter
 
 
@@ -131,6 +132,42 @@ def test_the_file_is_synced_before_its_folder_and_both_before_close_returns(
         assert order == []
         writer.close()
         assert order == ["_sync_file", "_sync_folder"]
+
+
+def test_a_long_pack_is_handed_to_the_disk_while_it_grows(folder: PackFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[tuple[int, int]] = []
+    monkeypatch.setattr(
+        pack_folder, "_start_writeback", lambda _descriptor, start, length, _flags: started.append((start, length))
+    )
+    write_mebibytes(folder, 10)
+    assert [length >= pack_folder.WRITEBACK_BYTES for _, length in started] == [True, True]
+    assert started[0][0] == 0
+    assert started[1][0] == started[0][1]
+
+
+def test_a_number_that_is_taken_is_passed_over(folder: PackFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_mebibytes(folder, 1)
+    (stored,) = folder.listing()
+    numbers = iter([stored.pack, stored.pack, 99])
+    monkeypatch.setattr(pack_folder, "new_pack", lambda: next(numbers))
+    write_mebibytes(folder, 1)
+    assert {found.pack for found in folder.listing()} == {stored.pack, 99}
+
+
+def test_a_disk_that_cannot_read_is_damage(folder: PackFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_mebibytes(folder, 1)
+    (stored,) = folder.listing()
+    source = folder.open(stored.pack)
+    monkeypatch.setattr(os, "pread", Failing(errno.EIO))
+    with pytest.raises(Damaged, match="cannot be read"):
+        source.read(0, 10)
+    source.close()
+
+
+def test_a_pack_that_cannot_be_removed_is_told(folder: PackFolder, tmp_path: Path) -> None:
+    (tmp_path / "packs" / pack_name(99)).mkdir()
+    with pytest.raises(Fatal):
+        folder.delete(99)
 
 
 def test_too_many_open_files_is_a_passing_trouble(folder: PackFolder, monkeypatch: pytest.MonkeyPatch) -> None:
