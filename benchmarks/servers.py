@@ -1,0 +1,134 @@
+"""Starts the product and the floor as processes of their own, pinned to one core where there are two."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+_WAIT_SECONDS = 30.0
+SERVER_CORE = 0
+CLIENT_CORE = 1
+
+
+def pin_client() -> None:
+    """Keep this process off the servers' core."""
+    if len(os.sched_getaffinity(0)) >= 2:
+        os.sched_setaffinity(0, {CLIENT_CORE})
+
+
+class Process:
+    """A server process on loopback."""
+
+    def __init__(self, arguments: list[str], port: int) -> None:
+        self.port = port
+        self._process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        if len(os.sched_getaffinity(0)) >= 1 and (os.cpu_count() or 1) >= 2:
+            os.sched_setaffinity(self._process.pid, {SERVER_CORE})
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        return self._process.pid
+
+    def peak_mib(self) -> float:
+        """The most memory that the process ever held, in MiB."""
+        for line in Path(f"/proc/{self.pid}/status").read_text("ascii").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) / 1024
+        return 0.0
+
+    def cpu_seconds(self) -> float:
+        """Processor time that the process has used."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text("ascii").rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def stop(self) -> None:
+        """End it and wait."""
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+            try:
+                self._process.wait(_WAIT_SECONDS)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+
+    def failed(self) -> str | None:
+        """What a process that ended said, or None while it runs."""
+        if self._process.poll() is None:
+            return None
+        return self._process.stderr.read().decode(errors="replace") if self._process.stderr else "ended"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+class Floor(Process):
+    """The bare ASGI app."""
+
+    def __init__(self) -> None:
+        port = _free_port()
+        super().__init__([sys.executable, "-m", "benchmarks.floor_app", str(port)], port)
+        ends = time.monotonic() + _WAIT_SECONDS
+        while time.monotonic() < ends:
+            try:
+                socket.create_connection(("127.0.0.1", port), 1).close()
+            except OSError:
+                time.sleep(0.05)
+            else:
+                return
+        raise RuntimeError(f"the floor did not start: {self.failed()}")
+
+
+class Product(Process):
+    """Headwater as a person starts it, in a fresh folder, with rates that a load test does not meet."""
+
+    def __init__(self, **settings: object) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="headwater-bench-"))
+        ready = self.folder / "ready.json"
+        wanted = {
+            "limits.rate_token_per_second": 1_000_000,
+            "limits.rate_token_burst": 1_000_000,
+            **{name.replace("__", "."): value for name, value in settings.items()},
+        }
+        sets = [part for name, value in wanted.items() for part in ("--set", f"{name}={value}")]
+        port_and_files = ["--port", "0", "--ready-file", str(ready), "--data", str(self.folder / "state")]
+        super().__init__([sys.executable, "-m", "headwater", "serve", *port_and_files, *sets], 0)
+        ends = time.monotonic() + _WAIT_SECONDS
+        while not ready.exists():
+            if self.failed() is not None or time.monotonic() > ends:
+                raise RuntimeError(f"the server did not start: {self.failed()}")
+            time.sleep(0.05)
+        self.port = int(json.loads(ready.read_text("utf-8"))["url"].rsplit(":", 1)[1].strip("/"))
+        self.token = (self.folder / "state" / "admin.token").read_text("ascii").strip()
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What each request of the admin carries."""
+        return {"authorization": "Bearer " + self.token}
+
+    def stop(self) -> None:
+        """End it, and remove its folder."""
+        super().stop()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
