@@ -13,11 +13,13 @@ from typing import Any
 import uvicorn
 
 Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
 _KEPT: dict[str, bytes] = {}
 _SMALL = b'{"ok":true}'
 
 
-async def app(scope: Message, receive: Callable[[], Awaitable[Message]], send: Callable[[Message], Awaitable[None]]) -> None:
+async def app(scope: Message, receive: Receive, send: Send) -> None:
     """Answer at once."""
     if scope["type"] != "http":
         return

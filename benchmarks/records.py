@@ -1,4 +1,4 @@
-"""The record doors against their floors: single requests, bulk, first sync, sell drains, and what a batch costs others."""
+"""The record doors against their floors: single requests, bulk, first sync, sell drains, and others' latency."""
 
 from __future__ import annotations
 
@@ -44,7 +44,8 @@ def run(*, quick: bool) -> list[Line]:
             *_sell_drain(product, floor),
             _neighbours(product),
         ]
-        lines.append(Line("peak memory of the server", f"{product.peak_mib():.0f} MiB", "", None, "", "through all of it"))
+        peak = f"{product.peak_mib():.0f} MiB"
+        lines.append(Line("peak memory of the server", peak, "", None, "", "through all of it"))
     return lines
 
 
@@ -123,7 +124,8 @@ def _raw_rows(product: Product) -> float:
     tables = {}
     for table in ("records", "changes"):
         rows = source.execute(f"SELECT * FROM {table} WHERE feed = ?", (feed,)).fetchall()
-        sql = source.execute("SELECT sql FROM sqlite_schema WHERE tbl_name = ? AND sql IS NOT NULL", (table,)).fetchall()
+        schema = "SELECT sql FROM sqlite_schema WHERE tbl_name = ? AND sql IS NOT NULL"
+        sql = source.execute(schema, (table,)).fetchall()
         tables[table] = (rows, [statement for (statement,) in sql])
     with tempfile.TemporaryDirectory() as folder:
         session = SqliteSession(str(Path(folder) / "floor.sqlite"), DatabaseSettings(), None)
@@ -134,7 +136,7 @@ def _raw_rows(product: Product) -> float:
         connection.close()
         cursor = session.transaction
         began = time.perf_counter()
-        session.begin(0)
+        session.begin(0, frozenset())
         for table, (rows, _) in tables.items():
             cursor.run_many(f"INSERT INTO {table} VALUES ({','.join('?' * len(rows[0]))})", rows)
         session.commit()

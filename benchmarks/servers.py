@@ -26,7 +26,7 @@ def pin_client() -> None:
         os.sched_setaffinity(0, {CLIENT_CORE})
 
 
-class Process:
+class Served:
     """A server process on loopback."""
 
     def __init__(self, arguments: list[str], port: int) -> None:
@@ -77,7 +77,7 @@ class Process:
         self.stop()
 
 
-class Floor(Process):
+class Floor(Served):
     """The bare ASGI app."""
 
     def __init__(self) -> None:
@@ -94,7 +94,7 @@ class Floor(Process):
         raise RuntimeError(f"the floor did not start: {self.failed()}")
 
 
-class Product(Process):
+class Product(Served):
     """Headwater as a person starts it, in a fresh folder, with rates that a load test does not meet."""
 
     def __init__(self, **settings: object) -> None:

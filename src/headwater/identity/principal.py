@@ -11,7 +11,10 @@ DEFAULT_ORGANISATION = "default"
 
 
 class Principal(NamedTuple):
-    """Who is asking; ``token_id`` is empty for a caller without a token."""
+    """Who is asking; ``token_id`` is empty for a caller without a token.
+
+    ``feed`` is the number of the organisation's feed, which never changes; 0 where it was not looked up.
+    """
 
     token_id: str
     user_id: str
@@ -19,6 +22,7 @@ class Principal(NamedTuple):
     role: Role
     scopes: frozenset[str]
     expires_us: int | None = None
+    feed: int = 0
 
     @property
     def anonymous(self) -> bool:

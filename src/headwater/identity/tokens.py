@@ -23,7 +23,8 @@ _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _CHECK_LENGTH = 6
 _SELECT = (
     "SELECT t.id, t.user_id, t.organisation, u.role, t.scopes, t.label, t.created_us, t.expires_us, t.revoked_us,"
-    " u.name FROM tokens t JOIN users u ON u.id = t.user_id"
+    " u.name, f.feed FROM tokens t JOIN users u ON u.id = t.user_id"
+    " JOIN feeds f ON f.name = 'org:' || t.organisation"
 )
 
 
@@ -40,6 +41,7 @@ class Token(NamedTuple):
     expires_us: int | None
     revoked_us: int | None
     user_name: str
+    feed: int
 
 
 def make_text() -> str:
@@ -146,7 +148,7 @@ def _principal(token: Token, now_us: int) -> Principal | None:
     if ended or role is None:
         return None
     scopes = frozenset(token.scopes.split())
-    return Principal(token.id, token.user_id, token.organisation, role, scopes, token.expires_us)
+    return Principal(token.id, token.user_id, token.organisation, role, scopes, token.expires_us, token.feed)
 
 
 def _check(body: str) -> str:

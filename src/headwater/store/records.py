@@ -12,7 +12,7 @@ import msgspec
 
 from headwater.base.wire import encode
 from headwater.store import changes
-from headwater.store.database import Row, Transaction
+from headwater.store.database import Database, Row, Transaction
 
 _COLUMNS = "id, number, revision, position, deleted, parent, created_us, updated_us, fields"
 _INSERT = (
@@ -31,6 +31,10 @@ _UPDATE = (
 _BURY = (
     "UPDATE records SET revision = ?, position = ?, deleted = 1, parent = NULL, search = '', updated_us = ?,"
     " fields = NULL WHERE feed = ? AND kind = ? AND id = ?"
+)
+_BODY = (
+    "SELECT r.revision, c.wire FROM records r JOIN changes c ON c.feed = r.feed AND c.position = r.position"
+    " WHERE r.feed = ? AND r.kind = ? AND r.id = ? AND r.deleted = 0"
 )
 _FAMILIES = {"cached_contact": "contact"}
 
@@ -89,12 +93,16 @@ def find_many(tx: Transaction, feed: int, kind: str, ids: Sequence[str]) -> dict
 
 def body(tx: Transaction, feed: int, kind: str, id: str) -> tuple[int, bytes] | None:
     """The revision and JSON of a live record, or None."""
-    row = tx.row(
-        "SELECT r.revision, c.wire FROM records r JOIN changes c ON c.feed = r.feed AND c.position = r.position"
-        " WHERE r.feed = ? AND r.kind = ? AND r.id = ? AND r.deleted = 0",
-        feed, kind, id,
-    )  # fmt: skip
-    return None if row is None else (row[0], changes.body_of(row[1]))
+    return _body(tx.row(_BODY, feed, kind, id))
+
+
+def glance_body(database: Database, feed: int, kind: str, id: str) -> tuple[int, bytes] | None:
+    """As ``body``, in one look outside any transaction; only where the database is embedded."""
+    return _body(database.glance(_BODY, feed, kind, id))
+
+
+def _body(row: Row | None) -> tuple[int, bytes] | None:
+    return None if row is None else (row[0], changes.body_of(bytes(row[1])))
 
 
 def bodies(rows: Sequence[Row]) -> bytes:

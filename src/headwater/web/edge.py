@@ -49,6 +49,7 @@ class Edge:
         self._header_bytes = limits.header_bytes
         self._hosts = AllowedHosts(settings.effective_allowed_hosts)
         self._always = always(settings)
+        self._always_names = frozenset(name for name, _ in self._always)
         self._log_every = settings.log.level == "debug"
         self._boot = secrets.token_hex(4)
         self._count = 0
@@ -115,7 +116,10 @@ class Edge:
     async def _caller(self, visit: _Visit, match: Match) -> Principal:
         """The caller, with its rate spent; one whose credentials fail pays from its address's bucket."""
         try:
-            principal = await self._services.authenticator.caller(visit.headers, match.route.access)
+            authenticator = self._services.authenticator
+            principal = authenticator.known(visit.headers, match.route.access)
+            if principal is None:
+                principal = await authenticator.caller(visit.headers, match.route.access)
         except HeadwaterError:
             self._address_rate.spend(visit.client, visit.started)
             raise
@@ -161,8 +165,11 @@ class Edge:
         """Hand the reply over; a caller that does not read it in time is cut off."""
         head = visit.method == "HEAD"
         headers = [*reply.headers, (b"x-request-id", visit.request_id.encode())]
-        own = {name for name, _ in reply.headers}
-        headers += [header for header in self._always if header[0] not in own]
+        if any(name in self._always_names for name, _ in reply.headers):
+            own = {name for name, _ in reply.headers}
+            headers += [header for header in self._always if header[0] not in own]
+        else:
+            headers += self._always
         if reply.stream is None and reply.status not in (204, 304):
             headers.append((b"content-length", str(len(reply.body)).encode()))
         await send({"type": "http.response.start", "status": reply.status, "headers": headers})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from urllib.parse import quote
 
 from headwater.base.errors import PreconditionFailed
@@ -9,7 +10,12 @@ from headwater.base.errors import PreconditionFailed
 
 def etag(*parts: int | str) -> str:
     """The strong tag of a state that these parts name; ids of any characters become ASCII without quotes and commas."""
-    return '"' + "-".join(quote(part, safe="") if isinstance(part, str) else str(part) for part in parts) + '"'
+    return '"' + "-".join([_plain(part) if isinstance(part, str) else str(part) for part in parts]) + '"'
+
+
+@lru_cache(maxsize=4096)
+def _plain(part: str) -> str:
+    return quote(part, safe="")
 
 
 def matches(header: str, tag: str, *, weak: bool) -> bool:

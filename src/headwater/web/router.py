@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 
@@ -30,6 +31,15 @@ class SocketMatch(NamedTuple):
     params: dict[str, str]
 
 
+class _Listed(NamedTuple):
+    """A route whose only ``{name}`` is its last segment, found by what stands before it."""
+
+    contract: Contract
+    route: Route
+    names: tuple[str, ...]
+    literals: Mapping[str, object]
+
+
 class _Node:
     """One place in the tree of segments."""
 
@@ -48,6 +58,7 @@ class Router:
     def __init__(self, contracts: tuple[Contract, ...]) -> None:
         self._root = _Node()
         self._exact: dict[tuple[str, str], Match] = {}
+        self._listed: dict[tuple[str, str], _Listed] = {}
         self._contracts = contracts
         for contract in contracts:
             for prefix in contract.prefixes:
@@ -66,6 +77,10 @@ class Router:
         exact = self._exact.get((method, path))
         if exact is not None:
             return exact
+        shelf, _, last = path.rpartition("/")
+        listed = self._listed.get((method, shelf))
+        if listed is not None and last and "%" not in last and last not in listed.literals:
+            return Match(listed.contract, listed.route, _named(listed.names, [last]))
         node, values = self._walk(path)
         if node is None or not node.methods:
             if node is not None and node.socket is not None:
@@ -98,11 +113,14 @@ class Router:
 
     def _add(self, contract: Contract, prefix: str, route: Route) -> None:
         node, names = self._place(prefix + route.path)
+        shelf, _, last = (prefix + route.path).rpartition("/")
         # HEAD goes where GET goes, unless the GET itself changes something.
         for method in ("GET", "HEAD") if route.method == "GET" and route.head else (route.method,):
             if method in node.methods:
                 raise HeadwaterError(f"{method} {prefix + route.path} is declared twice")
             node.methods[method] = (contract, route, names)
+            if len(names) == 1 and last.startswith("{"):
+                self._listed[method, shelf] = _Listed(contract, route, names, self._place(shelf)[0].children)
             if not names:
                 for ending in ("", "/"):
                     self._exact[method, prefix + route.path + ending] = Match(contract, route, {})

@@ -22,7 +22,7 @@ def feeds_in_sight(tx: Transaction, call: Call) -> tuple[int, ...]:
     named = call.query.get("org_id")
     if named is not None:
         return (organisation_in_sight(tx, call, named),)
-    own = organisations.feed_of(tx, call.principal.organisation)
+    own = _own_feed(tx, call)
     if not call.principal.sees_all:
         return (own,)
     others = tx.rows("SELECT feed FROM feeds WHERE history = 0 AND feed <> ? ORDER BY feed", own)
@@ -34,4 +34,13 @@ def feed_to_write(tx: Transaction, call: Call) -> int:
     named = call.query.get("org_id")
     if named is not None:
         return organisation_in_sight(tx, call, named)
-    return organisations.feed_of(tx, call.principal.organisation)
+    return _own_feed(tx, call)
+
+
+def home_feed(call: Call) -> int:
+    """The caller's own feed where it is known and nothing narrows the request elsewhere; else 0."""
+    return 0 if b"org_id" in call.query_string else call.principal.feed
+
+
+def _own_feed(tx: Transaction, call: Call) -> int:
+    return call.principal.feed or organisations.feed_of(tx, call.principal.organisation)
