@@ -1,9 +1,11 @@
-"""``make bench``: every row as a ratio to a floor measured in the same run; ``--quick`` uses fewer records."""
+"""``make bench``: every row as a ratio to a floor measured in the same run."""
 
 from __future__ import annotations
 
-import argparse
 import importlib
+from typing import Annotated
+
+import typer
 
 from benchmarks.servers import pin_client
 from benchmarks.table import show
@@ -11,20 +13,20 @@ from benchmarks.table import show
 SUITES = ("records",)
 
 
-def main() -> None:
-    """Run the suites that are named, or all."""
-    parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
-    parser.add_argument("suites", nargs="*", help=f"out of {', '.join(SUITES)}; default: all")
-    parser.add_argument("--quick", action="store_true", help="a tenth of the records: a look, not a measurement")
-    arguments = parser.parse_args()
-    unknown = set(arguments.suites) - set(SUITES)
+def main(
+    suites: Annotated[list[str] | None, typer.Argument(help=f"Out of {', '.join(SUITES)}; default: all.")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="A tenth of the records: a look, not a measurement.")] = False,
+) -> None:
+    """Measure the product against floors of the same run; the ratios are the result."""
+    chosen = suites or list(SUITES)
+    unknown = sorted(set(chosen) - set(SUITES))
     if unknown:
-        parser.error(f"unknown suite {min(unknown)!r}")
+        raise typer.BadParameter(f"unknown suite {unknown[0]!r}")
     pin_client()
-    for name in arguments.suites or SUITES:
+    for name in chosen:
         suite = importlib.import_module(f"benchmarks.{name}")
-        show(f"Headwater: {name}" + (" (quick)" if arguments.quick else ""), suite.run(quick=arguments.quick))
+        show(f"Headwater: {name}" + (" (quick)" if quick else ""), suite.run(quick=quick))
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(main)
