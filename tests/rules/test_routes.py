@@ -25,7 +25,7 @@ WITHOUT_A_TOKEN = {
 WITH_ANY_TOKEN = {"POST /api/v1/auth/jwt"}
 """What needs a token of whatever scope."""
 
-PUBLIC_DOORS = {"contacts", "cache", "cache-reading", "operations"}
+PUBLIC_DOORS = {"contacts", "chapters", "cache", "cache-reading", "operations"}
 """Doors that may answer without a token on a loopback bind: the contracts name no role there."""
 
 OWN_PLACE = {"sell", "files-devices"}

@@ -53,6 +53,9 @@ _NOT_DIGIT = re.compile(r"[^0-9]+")
 _PLAIN_NORWEGIAN = re.compile(r"[2-9][0-9]{7}")
 
 
+_LOOKS_LIKE_PHONE = re.compile(r"\+?[0-9 ()./-]*[0-9][0-9 ()./-]*")
+
+
 class _FoldedChars(dict[int, str]):
     """Code point to folded text, worked out when first met; NFKD and case folding both go char by char."""
 
@@ -75,6 +78,27 @@ def fold(text: str) -> str:
     searched. Source: Unicode 3.13 (NFKD, case folding), combining marks left out.
     """
     return text.lower() if text.isascii() else text.translate(_FOLDED_CHARS)
+
+
+def search_prefixes(text: str) -> tuple[str, ...]:
+    """The forms under which a search term may begin that somebody types the beginning of, the likeliest first.
+
+    The beginning of a phone number is looked for as its digits, and with the country code of Norway before them
+    when it has none of its own. White space around it means nothing; nothing at all looks for nothing.
+    """
+    typed = fold(text).strip()
+    if not typed:
+        return ()
+    found = [typed]
+    if _LOOKS_LIKE_PHONE.fullmatch(typed):
+        digits = _NOT_DIGIT.sub("", typed)
+        if typed.startswith("+"):
+            found.append(digits)
+        elif digits.startswith("00"):
+            found.append(digits[2:])
+        else:
+            found += [digits, "47" + digits]
+    return tuple(dict.fromkeys(form for form in found if form))
 
 
 def check_email(text: str) -> str | None:

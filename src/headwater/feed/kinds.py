@@ -19,7 +19,8 @@ class RecordKind:
 
     ``scope`` is what a token needs for it. ``values`` takes a stored body apart into the fields that a device
     may set; ``draft`` puts a whole record together again, from all its fields, or raises Invalid; its third
-    argument is the row and body of the record that it replaces. ``after`` does what else a new record entails.
+    argument is the row and body of the record that it replaces. ``after`` does what else a new record entails,
+    and ``gone`` what else a deleted one does.
     """
 
     name: str
@@ -28,3 +29,4 @@ class RecordKind:
     values: Callable[[bytes], dict[str, Any]]
     draft: Callable[[Transaction, str, Values, tuple[Record, bytes] | None], Draft]
     after: Callable[[Transaction, int, str, bool], None] = lambda _tx, _feed, _id, _created: None
+    gone: Callable[[Transaction, int, str], None] = lambda _tx, _feed, _id: None

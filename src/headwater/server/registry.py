@@ -6,6 +6,7 @@ from headwater.contracts.cache.contract import build as cache
 from headwater.contracts.cache.contract import build_reading as cache_reading
 from headwater.contracts.cache.kinds import CACHED_CONTACT_KIND, NOTE_KIND
 from headwater.contracts.contacts.contract import build as contacts
+from headwater.contracts.contacts.contract import build_chapters as chapters
 from headwater.contracts.contacts.kind import CONTACT_KIND
 from headwater.contracts.files.device_contract import build as file_devices
 from headwater.contracts.files.share_contract import build as file_shares
@@ -20,6 +21,7 @@ from headwater.web.services import Services
 
 BUILDERS = (
     contacts,
+    chapters,
     cache,
     cache_reading,
     sell,

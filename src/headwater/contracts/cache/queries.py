@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from headwater.base.textkeys import fold
+from headwater.base.textkeys import search_prefixes
 from headwater.store import changes
 from headwater.store.database import Row, Transaction
 from headwater.store.records import Record
@@ -102,9 +102,10 @@ def cached_page(tx: Transaction, feed: int, wanted: Wanted) -> tuple[bytes, str 
     """Bodies of cached records by id, joined with commas; the last id; whether more follow."""
     where = "r.feed = ? AND r.kind = ? AND r.deleted = 0 AND r.id > ?"
     params: list[object] = [feed, wanted.kind, wanted.after]
-    if wanted.text:
-        where += " AND instr(r.search, ?) > 0"
-        params.append("\n" + fold(wanted.text))
+    forms = search_prefixes(wanted.text)
+    if forms:
+        where += " AND (" + " OR ".join(["instr(r.search, ?) > 0"] * len(forms)) + ")"
+        params.extend("\n" + form for form in forms)
     if wanted.contact_id is not None:
         where += " AND r.parent = ?"
         params.append(wanted.contact_id)

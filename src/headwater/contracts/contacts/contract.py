@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from headwater.contracts.contacts import shapes
+from headwater.contracts.contacts.chapters_door import AffiliationsDoor, ChaptersDoor
 from headwater.contracts.contacts.door import ContactsDoor
 from headwater.web.contract import Access, Contract, Param, Route
 from headwater.web.errors import problem
@@ -20,7 +21,7 @@ ORG = Param("org_id", "Narrow to one organisation that you may see.")
 
 def build(services: Services) -> Contract:
     """The contacts door of one server."""
-    door = ContactsDoor(services)
+    door, affiliated = ContactsDoor(services), AffiliationsDoor(services)
     routes = (
         Route(
             "GET", "", door.list, _READ, "List contacts", answer=shapes.ContactList,
@@ -41,6 +42,11 @@ def build(services: Services) -> Contract:
               answer=shapes.Contact, params=(ORG,), example=shapes.UPDATE_EXAMPLE),
         Route("DELETE", "/{id}", door.delete, _WRITE, "Delete a contact", answer=shapes.DeletedContact, params=(ORG,),
               answer_example=shapes.DELETED_EXAMPLE),
+        Route("GET", "/{id}/chapter-affiliations", affiliated.list, _READ, "Chapters of a contact",
+              answer=shapes.AffiliationList, params=(*PAGE, ORG), answer_example=shapes.AFFILIATIONS_LIST_EXAMPLE),
+        Route("PUT", "/{id}/chapter-affiliations", affiliated.replace, _WRITE, "Replace the chapters of a contact",
+              body=shapes.AffiliationFields, answer=shapes.AffiliationsSet, params=(ORG,),
+              example=shapes.AFFILIATIONS_EXAMPLE, answer_example=shapes.AFFILIATIONS_SET_EXAMPLE),
     )  # fmt: skip
     return Contract(
         "contacts",
@@ -50,3 +56,19 @@ def build(services: Services) -> Contract:
         problem,
         source="contacts contract",
     )
+
+
+def build_chapters(services: Services) -> Contract:  # noqa: ARG001 - every builder is given the services
+    """The chapters of an organisation, which the contract leaves out. Source: readings 6.3."""
+    door = ChaptersDoor()
+    routes = (
+        Route("GET", "", door.list, _READ, "List chapters", answer=shapes.ChapterList, params=(*PAGE, ORG)),
+        Route("GET", "/{id}", door.get, _READ, "Fetch a chapter", answer=shapes.Chapter, params=(ORG,)),
+        Route("POST", "", door.create, _WRITE, "Create a chapter", body=shapes.ChapterFields, answer=shapes.Chapter,
+              status=201, params=(ORG,), example={"chapter_id": "ch-04", "name": "Sagene"}, errors=(409,)),
+        Route("PUT", "/{id}", door.rename, _WRITE, "Rename a chapter", body=shapes.ChapterName, answer=shapes.Chapter,
+              params=(ORG,), example={"name": "Sagene og Torshov"}),
+        Route("PATCH", "/{id}", door.rename, _WRITE, "Rename a chapter", body=shapes.ChapterName,
+              answer=shapes.Chapter, params=(ORG,), example={"name": "Sagene og Torshov"}),
+    )  # fmt: skip
+    return Contract("chapters", "Chapters of an organisation", ("/api/v1/chapters",), routes, problem)

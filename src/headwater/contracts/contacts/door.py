@@ -5,10 +5,10 @@ Source: contacts contract, all endpoints.
 
 from __future__ import annotations
 
-from headwater.base.errors import NotFound
 from headwater.base.wire import parse_time
 from headwater.contracts.contacts import queries, rules, shapes
 from headwater.contracts.contacts.queries import Wanted
+from headwater.contracts.contacts.sight import etag_header, feed_of_contact, is_known
 from headwater.store import records
 from headwater.store.database import Transaction
 from headwater.web import etags, reply
@@ -50,7 +50,7 @@ class ContactsDoor:
         id = call.params["id"]
 
         def work(tx: Transaction) -> tuple[int, bytes]:
-            return rules.show(tx, _feed(tx, call, id), id)
+            return rules.show(tx, feed_of_contact(tx, call, id), id)
 
         home = home_feed(call)
         glanced = (
@@ -60,10 +60,9 @@ class ContactsDoor:
         )
         revision, body = glanced if glanced is not None else await call.read(work)
         tag = etags.etag(id, revision)
-        given = call.header(b"if-none-match")
-        if given is not None and etags.matches(given, tag, weak=True):
-            return reply.empty(304, (_etag(tag),))
-        return reply.json_bytes(body, headers=(_etag(tag),))
+        if is_known(call, tag):
+            return reply.empty(304, (etag_header(tag),))
+        return reply.json_bytes(body, headers=(etag_header(tag),))
 
     async def create(self, call: Call) -> Reply:
         """POST: a new contact; 201."""
@@ -79,7 +78,7 @@ class ContactsDoor:
         id, fields = call.params["id"], call.decoded(shapes.read_fields)
 
         def work(tx: Transaction) -> rules.Stored:
-            feed = _feed(tx, call, id)
+            feed = feed_of_contact(tx, call, id)
             return rules.update(tx, feed, id, fields, _expected(tx, feed, call, id))
 
         return _shown(await call.write(work), 200)
@@ -89,18 +88,10 @@ class ContactsDoor:
         id = call.params["id"]
 
         def work(tx: Transaction) -> int:
-            feed = _feed(tx, call, id)
+            feed = feed_of_contact(tx, call, id)
             return rules.delete(tx, feed, id, _expected(tx, feed, call, id))
 
         return reply.json_bytes(shapes.deleted(id, await call.write(work)))
-
-
-def _feed(tx: Transaction, call: Call, id: str) -> int:
-    """The feed of a contact that the caller may see. Raises: NotFound."""
-    feed = queries.feed_of_contact(tx, id, feeds_in_sight(tx, call))
-    if feed is None:
-        raise NotFound(f"no contact {id!r}")
-    return feed
 
 
 def _expected(tx: Transaction, feed: int, call: Call, id: str) -> int | None:
@@ -116,11 +107,7 @@ def _expected(tx: Transaction, feed: int, call: Call, id: str) -> int | None:
 
 def _shown(stored: rules.Stored, status: int) -> Reply:
     contact_id = shapes.id_of(stored.body)
-    headers: tuple[Header, ...] = (_etag(etags.etag(contact_id, stored.revision)),)
+    headers: tuple[Header, ...] = (etag_header(etags.etag(contact_id, stored.revision)),)
     if status == 201:
         headers += ((b"location", b"/api/v1/contacts/" + contact_id.encode()),)
     return reply.json_bytes(stored.body, status, headers)
-
-
-def _etag(tag: str) -> Header:
-    return b"etag", tag.encode("utf-8")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from headwater.base.textkeys import fold
+from headwater.base.textkeys import search_prefixes
 from headwater.contracts.contacts.rules import KIND
 from headwater.store import records
 from headwater.store.database import Row, Transaction
@@ -24,7 +24,7 @@ class Wanted(NamedTuple):
 def page(tx: Transaction, wanted: Wanted) -> tuple[bytes, int]:
     """The JSON of the contacts on a page, joined with commas, by id; and how many there are in all."""
     where, params = _where(wanted)
-    plain = not wanted.text and wanted.chapter_id is None and wanted.updated_since_us is None
+    plain = not wanted.text.strip() and wanted.chapter_id is None and wanted.updated_since_us is None
     if plain:
         total = sum(records.live_count(tx, feed, KIND) for feed in wanted.feeds)
     else:
@@ -51,9 +51,10 @@ def _where(wanted: Wanted) -> tuple[str, list[object]]:
     feeds = "r.feed = ?" if len(wanted.feeds) == 1 else f"r.feed IN ({','.join('?' * len(wanted.feeds))})"
     parts = [feeds, "r.kind = ?", "r.deleted = 0"]
     values: list[object] = [*wanted.feeds, KIND]
-    if wanted.text:
-        parts.append("instr(r.search, ?) > 0")
-        values.append("\n" + fold(wanted.text))
+    forms = search_prefixes(wanted.text)
+    if forms:
+        parts.append("(" + " OR ".join(["instr(r.search, ?) > 0"] * len(forms)) + ")")
+        values.extend("\n" + form for form in forms)
     if wanted.chapter_id is not None:
         parts.append(
             "EXISTS (SELECT 1 FROM affiliations a WHERE a.feed = r.feed AND a.contact_id = r.id AND a.chapter_id = ?)"

@@ -39,8 +39,8 @@ def create(tx: Transaction, feed: int, fields: ContactFields) -> Stored:
     check_named(given.get("first_name"), given.get("last_name"))
     at = format_seconds(tx.now_us)
     values: dict[str, Any] = dict.fromkeys(FIELDS) | given
-    contact = Contact(contact_id=contact_id(tx.mint(KIND)[0]), created_at=at, updated_at=at, **values)
-    draft = _draft(contact, tx.now_us, tx.now_us)
+    contact = Contact(contact_id=_new_id(tx, feed), created_at=at, updated_at=at, **values)
+    draft = draft_of(contact, tx.now_us, tx.now_us)
     record = records.create(tx, feed, KIND, draft)
     return Stored(record.revision, draft.body)
 
@@ -66,20 +66,32 @@ def update(tx: Transaction, feed: int, id: str, fields: ContactFields, expected:
 def write(tx: Transaction, feed: int, current: Record, contact: Contact, changed: list[str]) -> Stored:
     """Store a changed contact with the present time; ``changed`` names the fields that differ."""
     contact.updated_at = format_seconds(tx.now_us)
-    draft = _draft(contact, current.created_us, tx.now_us)
+    draft = draft_of(contact, current.created_us, tx.now_us)
     record = records.replace(tx, feed, KIND, current, draft, changed)
     return Stored(record.revision, draft.body)
 
 
 def delete(tx: Transaction, feed: int, id: str, expected: int | None = None) -> int:
     """Leave only a contact's tombstone; the instant of the deletion. Raises: NotFound, PreconditionFailed."""
+    current = live(tx, feed, id)
+    _expect(current, expected)
+    records.delete(tx, feed, KIND, current)
+    forget(tx, feed, id)
+    return tx.now_us
+
+
+def forget(tx: Transaction, feed: int, id: str) -> None:
+    """Drop what is kept beside a contact's record: its chapters, and its keys in imported files."""
+    tx.run("DELETE FROM affiliations WHERE feed = ? AND contact_id = ?", feed, id)
+    tx.run("DELETE FROM contact_keys WHERE feed = ? AND contact_id = ?", feed, id)
+
+
+def live(tx: Transaction, feed: int, id: str) -> Record:
+    """A contact's row. Raises: NotFound, also for one of which only the tombstone is left."""
     current = records.find(tx, feed, KIND, id)
     if current is None or current.deleted:
         raise NotFound(f"no contact {id!r}")
-    _expect(current, expected)
-    records.delete(tx, feed, KIND, current)
-    tx.run("DELETE FROM affiliations WHERE feed = ? AND contact_id = ?", feed, id)
-    return tx.now_us
+    return current
 
 
 def read(tx: Transaction, feed: int, id: str) -> tuple[Record, Contact]:
@@ -126,8 +138,16 @@ def search_terms(contact: Contact) -> str:
     return records.search_text((first, last, f"{first} {last}".strip(), fold(contact.email or ""), phone))
 
 
-def _draft(contact: Contact, created_us: int, updated_us: int) -> Draft:
+def draft_of(contact: Contact, created_us: int, updated_us: int) -> Draft:
+    """What is stored of a contact."""
     return Draft(contact.contact_id, encode(contact), search_terms(contact), None, created_us, updated_us)
+
+
+def _new_id(tx: Transaction, feed: int) -> str:
+    """The next id that no device gave to a record of its own before."""
+    while records.find(tx, feed, KIND, id := contact_id(tx.mint(KIND)[0])) is not None:
+        pass
+    return id
 
 
 def _expect(current: Record, expected: int | None) -> None:

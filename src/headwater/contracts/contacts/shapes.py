@@ -181,3 +181,10 @@ AFFILIATIONS_SET_EXAMPLE: dict[str, Any] = {
     "chapter_affiliations": ["ch-01", "ch-04"],
     "updated_at": "2026-03-26T12:35:00Z",
 }
+AFFILIATIONS_LIST_EXAMPLE: dict[str, Any] = {
+    "data": [
+        {"chapter_id": "ch-01", "chapter_name": "Oslo Sentrum", "joined_at": "2025-09-14T10:22:00Z"},
+        {"chapter_id": "ch-07", "chapter_name": "Grünerløkka", "joined_at": "2026-01-03T09:10:00Z"},
+    ],
+    "pagination": {"page": 1, "limit": 20, "total": 2},
+}

@@ -91,7 +91,8 @@ def _once(tx: Transaction, pusher: Pusher, change: PushedChange, kinds: Kinds) -
             return shapes.read_outcome.decode(kept.answer)
         return _refused(change, "CHANGE_ID_REUSED", "this client_change_id came before with another edit")
     try:
-        outcome = tx.attempt(lambda: _apply(tx, pusher, change, kinds))
+        with tx.savepoint():
+            outcome = _apply(tx, pusher, change, kinds)
     except HeadwaterError as failure:
         outcome = _refused(change, failure.error_code, failure.detail)
     answers.keep(tx, scope, request, encode(outcome))
@@ -177,6 +178,7 @@ def _delete(tx: Transaction, pusher: Pusher, meeting: _Meeting) -> Outcome:
     if change.base_revision < current.revision:
         return _conflict(tx, pusher, change, current.revision, {}, "server")
     buried = records.delete(tx, pusher.feed, meeting.kind.name, current)
+    meeting.kind.gone(tx, pusher.feed, change.id)
     return Outcome(change.client_change_id, "applied", buried.revision)
 
 

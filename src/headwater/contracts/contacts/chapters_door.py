@@ -1,0 +1,134 @@
+"""The doors of chapters: a contact's affiliations, and an organisation's chapters; both decide nothing.
+
+Source: contacts contract, "chapter-affiliations"; readings 6.3.
+"""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+from headwater.base.errors import NotFound
+from headwater.base.wire import encode, format_seconds
+from headwater.contracts.contacts import affiliations, shapes
+from headwater.contracts.contacts.affiliations import Standing
+from headwater.contracts.contacts.shapes import Affiliation, AffiliationsSet
+from headwater.contracts.contacts.sight import etag_header, feed_of_contact, is_known
+from headwater.identity import chapters
+from headwater.identity.chapters import Chapter
+from headwater.store.database import Transaction
+from headwater.web import etags, reply
+from headwater.web.call import Call
+from headwater.web.paging import link, pagination, paging
+from headwater.web.reply import Reply
+from headwater.web.services import Services
+from headwater.web.tenancy import feed_to_write
+
+
+class AffiliationsDoor:
+    """The handlers of ``/api/v1/contacts/{id}/chapter-affiliations``."""
+
+    def __init__(self, services: Services) -> None:
+        self._is_open = services.settings.effective_provisioning == "open"
+
+    async def list(self, call: Call) -> Reply:
+        """GET: a page of the contact's chapters, in the order in which they were set."""
+        id, asked = call.params["id"], paging(call.query)
+
+        def work(tx: Transaction) -> tuple[Standing, list[Affiliation], int]:
+            feed = feed_of_contact(tx, call, id)
+            found = affiliations.standing(tx, feed, id)
+            return found, *affiliations.page(tx, feed, id, asked.limit, asked.offset)
+
+        found, shown, total = await call.read(work)
+        tag = etags.etag(id, *found)
+        if is_known(call, tag):
+            return reply.empty(304, (etag_header(tag),))
+        body = b'{"data":%b,"pagination":%b}' % (encode(shown), pagination(asked, total))
+        return reply.json_bytes(body, headers=(etag_header(tag), link(call.path, call.query, asked, total)))
+
+    async def replace(self, call: Call) -> Reply:
+        """PUT: the contact belongs to these chapters and no others; 200."""
+        id, ids = call.params["id"], call.decoded(shapes.read_affiliations).chapter_ids
+
+        def work(tx: Transaction) -> tuple[AffiliationsSet, Standing]:
+            feed = feed_of_contact(tx, call, id)
+            etags.require(call.header(b"if-match"), etags.etag(id, *affiliations.standing(tx, feed, id)))
+            done = affiliations.replace(tx, feed, id, ids, open_provisioning=self._is_open)
+            return done, affiliations.standing(tx, feed, id)
+
+        done, found = await call.write(work)
+        return reply.json(done, headers=(etag_header(etags.etag(id, *found)),))
+
+
+class ChaptersDoor:
+    """The handlers of ``/api/v1/chapters``."""
+
+    async def list(self, call: Call) -> Reply:
+        """GET: a page of an organisation's chapters by id: the caller's own, or the one that ``org_id`` names."""
+        asked = paging(call.query)
+
+        def work(tx: Transaction) -> list[Chapter]:
+            return chapters.read_all(tx, _organisation(tx, call))
+
+        found = await call.read(work)
+        shown = [_chapter(row) for row in found[asked.offset : asked.offset + asked.limit]]
+        body = b'{"data":%b,"pagination":%b}' % (encode(shown), pagination(asked, len(found)))
+        return reply.json_bytes(body, headers=(link(call.path, call.query, asked, len(found)),))
+
+    async def get(self, call: Call) -> Reply:
+        """GET /{id}: one chapter with its ETag."""
+        id = call.params["id"]
+
+        def work(tx: Transaction) -> Chapter:
+            return _found(tx, _organisation(tx, call), id)
+
+        found = await call.read(work)
+        tag = _tag(found)
+        if is_known(call, tag):
+            return reply.empty(304, (etag_header(tag),))
+        return reply.json(_chapter(found), headers=(etag_header(tag),))
+
+    async def create(self, call: Call) -> Reply:
+        """POST: a new chapter; 201."""
+        fields = call.decoded(shapes.read_chapter)
+
+        def work(tx: Transaction) -> Chapter:
+            return chapters.create(tx, _organisation(tx, call), fields.name, fields.chapter_id)
+
+        return await call.act(work, _created)
+
+    async def rename(self, call: Call) -> Reply:
+        """PUT and PATCH /{id}: another name for the same chapter; 200."""
+        id, name = call.params["id"], call.decoded(shapes.read_chapter_name).name
+
+        def work(tx: Transaction) -> Chapter:
+            organisation = _organisation(tx, call)
+            etags.require(call.header(b"if-match"), _tag(_found(tx, organisation, id)))
+            return chapters.rename(tx, organisation, id, name)
+
+        renamed = await call.write(work)
+        return reply.json(_chapter(renamed), headers=(etag_header(_tag(renamed)),))
+
+
+def _organisation(tx: Transaction, call: Call) -> str:
+    return affiliations.organisation_of(tx, feed_to_write(tx, call))
+
+
+def _found(tx: Transaction, organisation: str, id: str) -> Chapter:
+    found = chapters.find(tx, organisation, id)
+    if found is None:
+        raise NotFound(f"no chapter {id!r}")
+    return found
+
+
+def _tag(chapter: Chapter) -> str:
+    return etags.etag(chapter.id, chapter.updated_us, chapter.name)
+
+
+def _chapter(row: Chapter) -> shapes.Chapter:
+    return shapes.Chapter(row.id, row.name, format_seconds(row.created_us), format_seconds(row.updated_us))
+
+
+def _created(row: Chapter) -> Reply:
+    location = b"/api/v1/chapters/" + quote(row.id, safe="").encode()
+    return reply.json(_chapter(row), 201, (etag_header(_tag(row)), (b"location", location)))
