@@ -25,6 +25,9 @@ COMMANDS = {
     "org": ("organisations", "Make and list organisations."),
     "chapter": ("chapters", "Make, list and rename an organisation's chapters."),
     "device": ("devices", "List devices with their lag, and stop waiting for one."),
+    "backup": ("backup", "Write everything into one file, while the server runs."),
+    "restore": ("restore", "Put a backup into an empty data folder."),
+    "verify": ("verify", "Read everything and say what does not agree."),
     "config": ("config", "Show each setting and where its value came from."),
 }
 """Sub-commands in the order in which a new operator needs them: the module beside this one, and what it is for."""

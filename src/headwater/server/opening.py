@@ -54,6 +54,11 @@ def open_database(settings: Settings, on_fatal: OnFatal = lambda _failure: None)
     return database
 
 
+def open_empty(settings: Settings) -> Database:
+    """A new database in the data folder, without any table. Raises: DatabaseUnusable."""
+    return _open(Path(settings.database.data_folder) / DATABASE_FILE, settings, lambda _failure: None)
+
+
 def open_existing(settings: Settings) -> Database:
     """The database of an installation that had its first start, as it is.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from importlib import resources
 
 from headwater.store.database import Database, Transaction
@@ -26,9 +26,12 @@ def pending(database: Database) -> list[str]:
     return [name for name, _ in steps() if name not in done]
 
 
-def migrate(database: Database) -> list[str]:
-    """Apply the steps that are missing; the names of those applied. Several processes may do it at once."""
-    missing = pending(database)
+def migrate(database: Database, only: Collection[str] | None = None) -> list[str]:
+    """Apply the steps that are missing; the names of those applied. Several processes may do it at once.
+
+    ``only`` names the steps that may be applied, for a schema as it once was.
+    """
+    missing = [name for name in pending(database) if only is None or name in only]
     if missing:
         database.write_now(lambda tx: tx.run_schema(_LEDGER))
     return [name for name, text in steps() if name in missing and database.write_now(_step(name, text))]

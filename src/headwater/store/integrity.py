@@ -1,0 +1,194 @@
+"""Whether the log and what stands on it still agree: every record has its change, every counter its count."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import msgspec
+
+from headwater.store import feeds
+from headwater.store.database import Row, Transaction
+from headwater.store.feeds import Feed
+from headwater.store.records import family
+
+PAGE_ROWS = 5_000
+
+Progress = Callable[[int], None]
+"""Told how many more changes were looked at."""
+
+
+class Finding(NamedTuple):
+    """Something that does not agree: which rule it breaks, where, and how."""
+
+    rule: str
+    place: str
+    detail: str
+
+
+class _Wire(msgspec.Struct):
+    """What a change says of itself."""
+
+    position: int
+    kind: str
+    id: str
+    revision: int
+    op: str
+    body: msgspec.Raw
+
+
+_DECODER = msgspec.json.Decoder(_Wire)
+
+
+def changes_to_check(tx: Transaction) -> int:
+    """How many changes ``check`` will look at."""
+    return int(tx.value("SELECT count(*) FROM changes"))
+
+
+def check(tx: Transaction, progress: Progress = lambda _count: None) -> Iterator[Finding]:
+    """Everything that does not agree, on one snapshot; nothing when all is well."""
+    for row in tx.rows("SELECT feed, name, organisation, history FROM feeds ORDER BY feed"):
+        feed = Feed(row[0], row[1], row[2], bool(row[3]))
+        yield from check_counters(tx, feed)
+        yield from _check_records(tx, feed)
+        yield from _check_changes(tx, feed, progress)
+    yield from check_owners(tx)
+
+
+def check_counters(tx: Transaction, feed: Feed) -> Iterator[Finding]:
+    """A feed's head, numbers and live counts against its rows."""
+    head = feeds.head(tx, feed.feed)
+    last = int(tx.value("SELECT coalesce(max(position), 0) FROM changes WHERE feed = ?", feed.feed))
+    if last > head:
+        yield Finding("head", feed.name, f"the newest change stands at {last}, beyond the head {head}")
+    elif last < head and feeds.floor(tx, feed.feed) < head:
+        yield Finding("head", feed.name, f"the head is {head}, but the newest change stands at {last}")
+    live: dict[str, int] = dict(
+        tx.rows("SELECT kind, count(*) FROM records WHERE feed = ? AND deleted = 0 GROUP BY kind", feed.feed)
+    )
+    for name, value in _counters(tx, feed, "live:"):
+        if live.pop(name, 0) != value:
+            yield Finding("live", feed.name, f"{value} records of kind {name} are counted, which is not how many live")
+    for name, value in live.items():
+        yield Finding("live", feed.name, f"{value} records of kind {name} live, but none is counted")
+    numbers: dict[str, int] = {}
+    for kind, number in tx.rows("SELECT kind, max(number) FROM records WHERE feed = ? GROUP BY kind", feed.feed):
+        numbers[family(kind)] = max(number, numbers.get(family(kind), 0))
+    for name, number in numbers.items():
+        if number > tx.counter(feed.feed, "number:" + name):
+            yield Finding("number", feed.name, f"a {name} has number {number}, which its counter has not given out")
+
+
+def check_owners(tx: Transaction) -> Iterator[Finding]:
+    """Rows that name another row which must be there."""
+    for rule, sentence, sql in _OWNERS:
+        for row in tx.rows(sql):
+            yield Finding(rule, str(row[0]), sentence)
+
+
+def _counters(tx: Transaction, feed: Feed, prefix: str) -> list[tuple[str, int]]:
+    rows = tx.rows("SELECT name, value FROM counters WHERE feed = ? ORDER BY name", feed.feed)
+    return [(name.removeprefix(prefix), value) for name, value in rows if name.startswith(prefix)]
+
+
+def _check_records(tx: Transaction, feed: Feed) -> Iterator[Finding]:
+    """Every record's change stands where the row says, and a freshest feed has no other."""
+    if feed.history:
+        return
+    lost = tx.rows(
+        "SELECT r.kind, r.id, r.position FROM records r"
+        " LEFT JOIN changes c ON c.feed = r.feed AND c.position = r.position"
+        " AND c.kind = r.kind AND c.id = r.id AND c.deleted = r.deleted AND c.number = r.number"
+        " WHERE r.feed = ? AND c.position IS NULL AND (r.deleted = 0 OR r.position > ?) ORDER BY r.position",
+        feed.feed, feeds.floor(tx, feed.feed),
+    )  # fmt: skip
+    for kind, id, position in lost:
+        yield Finding("record", feed.name, f"{kind} {id}: its change at {position} is missing or another's")
+    spare = tx.rows(
+        "SELECT c.kind, c.id, c.position FROM changes c"
+        " LEFT JOIN records r ON r.feed = c.feed AND r.kind = c.kind AND r.id = c.id AND r.position = c.position"
+        " WHERE c.feed = ? AND r.id IS NULL ORDER BY c.position",
+        feed.feed,
+    )
+    for kind, id, position in spare:
+        yield Finding("change", feed.name, f"{kind} {id}: the change at {position} is no record's present state")
+
+
+def _check_changes(tx: Transaction, feed: Feed, progress: Progress) -> Iterator[Finding]:
+    """Every change's wire bytes say what its row says."""
+    after = 0
+    while True:
+        rows = tx.rows(
+            "SELECT c.position, c.kind, c.id, c.deleted, c.wire, r.revision, r.position FROM changes c"
+            " LEFT JOIN records r ON r.feed = c.feed AND r.kind = c.kind AND r.id = c.id"
+            " WHERE c.feed = ? AND c.position > ? ORDER BY c.position LIMIT ?",
+            feed.feed, after, PAGE_ROWS,
+        )  # fmt: skip
+        for row in rows:
+            reason = _not_json(row) if feed.history else _objection(row)
+            if reason:
+                yield Finding("wire", feed.name, f"the change at {row[0]}: {reason}")
+        progress(len(rows))
+        if len(rows) < PAGE_ROWS:
+            return
+        after = rows[-1][0]
+
+
+def _not_json(row: Row) -> str:
+    """A share's changes have a shape of their own; that they can be read at all is what is checked here."""
+    try:
+        msgspec.json.decode(bytes(row[4]))
+    except msgspec.MsgspecError:
+        return "its bytes are no JSON"
+    return ""
+
+
+def _objection(row: Row) -> str:
+    position, kind, id, deleted, content, revision, freshest = row
+    try:
+        wire = _DECODER.decode(bytes(content))
+    except msgspec.MsgspecError:
+        return "its bytes are no change"
+    said: tuple[Any, ...] = (wire.position, wire.kind, wire.id, wire.op, bytes(wire.body) == b"null")
+    if said != (position, kind, id, "delete" if deleted else "put", bool(deleted)):
+        return "its bytes tell of another change"
+    if freshest == position and wire.revision != revision:
+        return f"its bytes tell of revision {wire.revision}, the record is at {revision}"
+    return ""
+
+
+_OWNERS = (
+    (
+        "feed",
+        "this organisation has no feed",
+        "SELECT o.id FROM organisations o LEFT JOIN feeds f ON f.name = 'org:' || o.id WHERE f.feed IS NULL",
+    ),
+    (
+        "token",
+        "the token's user is missing",
+        "SELECT t.id FROM tokens t LEFT JOIN users u ON u.id = t.user_id WHERE u.id IS NULL",
+    ),
+    (
+        "user",
+        "the user's organisation is missing",
+        "SELECT u.id FROM users u LEFT JOIN organisations o ON o.id = u.organisation WHERE o.id IS NULL",
+    ),
+    (
+        "affiliation",
+        "the chapter's contact is missing or deleted",
+        """SELECT a.contact_id FROM affiliations a LEFT JOIN records r ON r.feed = a.feed AND r.kind = 'contact'
+           AND r.id = a.contact_id AND r.deleted = 0 WHERE r.id IS NULL""",
+    ),
+    (
+        "position",
+        "the device stands beyond its feed's head",
+        """SELECT p.device FROM device_positions p LEFT JOIN counters c ON c.feed = p.feed AND c.name = 'head'
+           WHERE p.position > coalesce(c.value, 0)""",
+    ),
+    (
+        "counter",
+        "the counter belongs to no feed",
+        "SELECT c.feed FROM counters c LEFT JOIN feeds f ON f.feed = c.feed WHERE c.feed > 0 AND f.feed IS NULL",
+    ),
+)
+"""Rows that need another one: the rule, what to say, and the statement that finds those without it."""

@@ -1,0 +1,166 @@
+"""``headwater backup``, ``restore`` and ``verify``: what they write, and what they refuse before touching anything."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from headwater.base.settings_tree import Settings
+from headwater.identity import meta, organisations, tokens
+from headwater.server import archive
+from headwater.store import records
+from headwater.store.database import Transaction
+from headwater.store.records import Draft
+from tests.unit.cli.conftest import Command, Installed
+
+
+def note(tx: Transaction, id: str) -> None:
+    feed = organisations.feed_of(tx, "default")
+    records.create(tx, feed, "note", Draft(id, b'{"content":"x"}', "\nx", None, 1, 1))
+
+
+@pytest.fixture
+def filled(installed: Installed) -> Installed:
+    """An installation with some notes and a file in its packs."""
+    with installed.database() as database:
+        for number in range(5):
+            database.write_now(partial(note, id=f"n{number}"))
+    (installed.folder / "packs/00").mkdir(parents=True)
+    (installed.folder / "packs/00/a1b2").write_bytes(b"content" * 1000)
+    return installed
+
+
+@pytest.fixture
+def backup(command: Command, filled: Installed, tmp_path: Path) -> Path:
+    path = tmp_path / "b.tar.zst"
+    assert command("backup", path, "--data", filled.folder).code == 0
+    return path
+
+
+def test_a_restored_folder_has_the_rows_the_packs_and_the_token(
+    command: Command, filled: Installed, backup: Path, tmp_path: Path
+) -> None:
+    new = tmp_path / "new"
+    done = command("restore", backup, "--data", new, "--json")
+    assert (done.code, done.json["findings"], done.json["replaced"]) == (0, [], None)
+    assert (new / "packs/00/a1b2").read_bytes() == b"content" * 1000
+    assert (new / "admin.token").read_text().strip() == filled.admin_token
+    assert sorted(path.name for path in new.iterdir()) == ["admin.token", "headwater.lock", "headwater.sqlite", "packs"]
+    assert {path.stat().st_mode & 0o077 for path in new.rglob("*")} == {0}
+    restored = Installed(new, _settings_at(filled, new), filled.admin_token)
+    with filled.database() as old, restored.database() as database:
+        assert database.read_now(meta.epoch) == int(done.json["new_epoch"], 16) != old.read_now(meta.epoch)
+        hash = tokens.digest(filled.admin_token)
+        for opened in (old, database):
+            assert opened.read_now(lambda tx: tokens.principal_of_hash(tx, hash, tx.now_us)) is not None
+            assert opened.read_now(lambda tx: meta.secret(tx, "cursor_key")) == old.read_now(
+                lambda tx: meta.secret(tx, "cursor_key")
+            )
+
+
+def _settings_at(installed: Installed, folder: Path) -> Settings:
+    database = msgspec.structs.replace(installed.settings.database, data_folder=str(folder))
+    return msgspec.structs.replace(installed.settings, database=database)
+
+
+def test_a_backup_is_not_written_over_unless_it_is_said(command: Command, filled: Installed, backup: Path) -> None:
+    before = backup.read_bytes()
+    refused = command("backup", backup, "--data", filled.folder, "--json")
+    assert (refused.code, refused.problem["code"], backup.read_bytes()) == (1, "BACKUP_EXISTS", before)
+    with filled.database() as database:
+        database.write_now(partial(note, id="later"))
+    assert command("backup", backup, "--data", filled.folder, "--force").code == 0
+    assert archive.check(backup).tables["records"].rows == 6
+    assert not list(filled.folder.glob("backup-*"))
+
+
+def test_a_backup_needs_a_name_that_tells_what_it_is_and_a_folder_to_be_in(
+    command: Command, filled: Installed, tmp_path: Path
+) -> None:
+    wrong = command("backup", tmp_path / "b.zip", "--data", filled.folder)
+    assert (wrong.code, ".tar.zst" in wrong.err) == (1, True)
+    missing = command("backup", tmp_path / "none/b.tar", "--data", filled.folder)
+    assert (missing.code, "No such file or directory" in missing.err) == (1, True)
+
+
+def test_a_damaged_backup_is_refused_before_anything_is_touched(command: Command, backup: Path, tmp_path: Path) -> None:
+    backup.write_bytes(backup.read_bytes()[:-30])
+    for arguments in (["restore", backup, "--data", tmp_path / "new"], ["verify", "--backup", backup]):
+        refused = command(*arguments, "--json")
+        assert (refused.code, refused.problem["code"]) == (1, "BACKUP_DAMAGED")
+    assert not (tmp_path / "new").exists()
+    missing = command("restore", tmp_path / "none.tar", "--data", tmp_path / "new")
+    assert (missing.code, "No such file" in missing.err) == (1, True)
+
+
+def rewritten(path: Path, **changed: object) -> None:
+    """Write a backup again with another manifest."""
+    manifest = archive.check(path)
+    content = {name: source.read() for name, source in archive.members(path) if not name.startswith("manifest")}
+    with archive.written(path) as writer:
+        for name, piece in content.items():
+            writer.add_bytes(name, piece)
+        writer.finish(msgspec.structs.replace(manifest, **changed))
+
+
+def test_a_backup_of_a_newer_version_is_refused(command: Command, backup: Path, tmp_path: Path) -> None:
+    steps = (*archive.check(backup).schema_steps, "9999_future.sql")
+    rewritten(backup, schema_steps=steps)
+    refused = command("restore", backup, "--data", tmp_path / "new", "--json")
+    assert (refused.code, refused.problem["code"]) == (1, "BACKUP_NEWER")
+
+
+@pytest.mark.parametrize("wrong", ["columns", "rows", "table"])
+def test_a_manifest_that_names_other_tables_than_the_schema_restores_nothing(
+    command: Command, backup: Path, tmp_path: Path, wrong: str
+) -> None:
+    tables = dict(archive.check(backup).tables)
+    records_ = tables["records"]
+    if wrong == "columns":
+        tables["records"] = msgspec.structs.replace(
+            records_, columns=("x); DROP TABLE meta; --", *records_.columns[1:])
+        )
+    elif wrong == "rows":
+        tables["records"] = msgspec.structs.replace(records_, rows=records_.rows + 1)
+    else:
+        tables["other"] = records_
+    rewritten(backup, tables=tables)
+    refused = command("restore", backup, "--data", tmp_path / "new", "--json")
+    assert (refused.code, refused.problem["code"]) == (1, "BACKUP_DAMAGED")
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["headwater.lock"]
+
+
+def test_a_backup_with_an_older_schema_is_brought_up_to_date(
+    command: Command, filled: Installed, backup: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from headwater.store import migrate
+
+    present = migrate.steps()
+    later = [*present, ("9000_later.sql", "CREATE TABLE later (id TEXT PRIMARY KEY);")]
+    monkeypatch.setattr(migrate, "steps", lambda: later)
+    assert command("restore", backup, "--data", tmp_path / "new").code == 0
+    assert command("org", "list", "--data", tmp_path / "new", "--json").json[0]["notes"] == 5
+
+
+def test_verify_finds_nothing_in_good_data_and_names_what_is_wrong(command: Command, filled: Installed) -> None:
+    good = command("verify", "--data", filled.folder)
+    assert (good.code, good.out, "all 5 changes" in good.err) == (0, "", True)
+    with filled.database() as database:
+        database.write_now(lambda tx: tx.run("DELETE FROM changes WHERE position = 2"))
+    bad = command("verify", "--data", filled.folder, "--json")
+    assert (bad.code, [row["rule"] for row in bad.json]) == (1, ["record"])
+
+
+def test_a_backup_of_data_that_does_not_agree_is_restored_and_says_so(
+    command: Command, filled: Installed, tmp_path: Path
+) -> None:
+    with filled.database() as database:
+        database.write_now(lambda tx: tx.run("DELETE FROM changes WHERE position = 2"))
+    assert command("backup", tmp_path / "b.tar", "--data", filled.folder).code == 0
+    done = command("restore", tmp_path / "b.tar", "--data", tmp_path / "new", "--json")
+    assert (done.code, [row["rule"] for row in done.json["findings"]]) == (1, ["record"])
+    assert "do not agree" in done.err
+    assert command("org", "list", "--data", tmp_path / "new", "--json").json[0]["notes"] == 5
