@@ -28,8 +28,8 @@ WITH_ANY_TOKEN = {"POST /api/v1/auth/jwt"}
 PUBLIC_DOORS = {"contacts", "chapters", "cache", "cache-reading", "operations"}
 """Doors that may answer without a token on a loopback bind: the contracts name no role there."""
 
-OWN_PLACE = {"sell", "files-devices"}
-"""Doors where a device only moves its own place (sessions, acks, preferences), so that reading tokens may too."""
+OWN_PLACE = {"sell", "files-changes", "files-devices"}
+"""Doors where a device only moves its own place (sessions, acks, cursors, preferences): reading tokens may."""
 
 every_door = pytest.mark.parametrize("door", doors(), ids=lambda door: door.name)
 each_body = pytest.mark.parametrize("door", [one for one in doors() if one.route.body], ids=lambda door: door.name)

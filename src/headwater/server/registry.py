@@ -10,6 +10,8 @@ from headwater.contracts.contacts.contract import build_chapters as chapters
 from headwater.contracts.contacts.kind import CONTACT_KIND
 from headwater.contracts.files.device_contract import build as file_devices
 from headwater.contracts.files.share_contract import build as file_shares
+from headwater.contracts.files.sync_contract import build as file_sync
+from headwater.contracts.files.sync_contract import build_changes as file_changes
 from headwater.contracts.record_feed.contract import build as record_feed
 from headwater.contracts.sell.contract import build as sell
 from headwater.server.documentation import Documentation
@@ -27,6 +29,8 @@ BUILDERS = (
     sell,
     file_devices,
     file_shares,
+    file_changes,
+    file_sync,
 )
 
 WRITTEN_KINDS = (CONTACT_KIND, CACHED_CONTACT_KIND, NOTE_KIND)

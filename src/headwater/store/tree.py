@@ -90,6 +90,23 @@ def child(tx: Transaction, feed: int, parent: str, key: str) -> Node | None:
     return None if row is None else Node(*row)
 
 
+def namesakes(tx: Transaction, feed: int, parent: str, key: str, limit: int) -> list[Node]:
+    """All nodes that have this name in a folder or had it when they went to the trash: the live one, then the latest.
+
+    A folder that is itself in the trash may hold live nodes and others that went before it.
+    """
+    living = child(tx, feed, parent, key)
+    rows = tx.rows(
+        f"SELECT {_COLUMNS} FROM nodes WHERE feed = ? AND parent = ? AND name_key = ? AND trashed_us IS NOT NULL"
+        " ORDER BY trashed_us DESC, id LIMIT ?",
+        feed,
+        parent,
+        key,
+        limit,
+    )
+    return [*([living] if living else []), *(Node(*row) for row in rows)]
+
+
 def children(tx: Transaction, feed: int, parent: str, after_key: str, limit: int) -> list[Node]:
     """Live nodes of a folder in the order of their keys, after one."""
     rows = tx.rows(
@@ -213,6 +230,13 @@ def restore(
     path = path_of(tx, share.feed, back)
     position = write_change(tx, share, actor, back, "created", Paths(None, path), details)
     return _keep(tx, share.feed, back._replace(position=position))
+
+
+def announce(tx: Transaction, share: Share, actor: Actor, node: Node, details: Mapping[str, Any]) -> Node:
+    """Tell of a live node as ``created``: it is there again because its folder was restored."""
+    path = path_of(tx, share.feed, node)
+    position = write_change(tx, share, actor, node, "created", Paths(None, path), details)
+    return _keep(tx, share.feed, node._replace(position=position))
 
 
 def write_change(

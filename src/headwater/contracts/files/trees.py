@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from headwater.base.errors import Invalid, NotFound, StateConflict, TooLarge
+from headwater.contracts.files import revive
 from headwater.contracts.files.access import ShareRow
 from headwater.contracts.files.names import NamePolicy, name_key, split_path, stored_name, stored_path
 from headwater.contracts.files.share_shapes import FolderFields
@@ -134,7 +135,7 @@ def restore(tx: Transaction, row: ShareRow, actor: Actor, node: Node, target: Ta
             raise StateConflict("its folder is gone; name a path to restore it to")
         target = Target(node.parent, Name(node.name, node.name_key))
     require_free(tx, row, target, node.id)
-    return tree.restore(tx, row.share, actor, node, target.parent, target.name, content(tx, row.feed, node))
+    return revive.restore(tx, row, actor, node, target.parent, target.name, content(tx, row.feed, node))
 
 
 def restore_version(tx: Transaction, row: ShareRow, actor: Actor, node: Node, version_id: str) -> Node:

@@ -1,0 +1,109 @@
+"""The door of apply and of conflicts; decides nothing. Source: files contract, "apply", "Conflicts"."""
+
+from __future__ import annotations
+
+from msgspec import to_builtins
+from msgspec.json import decode
+
+from headwater.base.clock import SECOND_US
+from headwater.base.errors import Invalid, StateConflict, SyncConflict, VersionStale
+from headwater.base.wire import encode
+from headwater.contracts.files import access, apply, conflicts, devices, sync_shapes
+from headwater.contracts.files.access import Access
+from headwater.contracts.files.apply import Verdict
+from headwater.contracts.files.conflicts import Wanted
+from headwater.contracts.files.share_door import DEVICE_HEADER
+from headwater.contracts.files.situation import Strategy
+from headwater.contracts.files.sync_shapes import Conflict
+from headwater.store.database import Transaction
+from headwater.web import reply
+from headwater.web.call import Call
+from headwater.web.errors import problem, status_of
+from headwater.web.paging import integer
+from headwater.web.reply import Reply
+from headwater.web.services import Services
+
+_MAX_LISTED = 5000
+_TRUTHS = {"true": True, "1": True, "false": False, "0": False}
+_UNRESOLVED: dict[str, type[StateConflict]] = {apply.CONFLICT: SyncConflict, apply.STALE: VersionStale}
+
+
+class ApplyDoor:
+    """The handlers of ``/api/v1/sync/apply`` and ``/conflicts``."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    async def apply(self, call: Call) -> Reply:
+        """POST /apply: a device's changes, each in exactly one of three lists."""
+        asked = call.decoded(sync_shapes.read_apply)
+        oldest_us = self._services.clock() - self._services.settings.idempotency.keep_seconds * SECOND_US
+
+        def work(tx: Transaction) -> Verdict:
+            return apply.apply(tx, call.principal, asked, oldest_us)
+
+        return await call.act(work, lambda verdict: _told(verdict, call.request_id))
+
+    async def conflicts(self, call: Call) -> Reply:
+        """GET /conflicts: conflicts, the newest first."""
+        share_id, device_id = call.query.get("share_id"), call.query.get("device_id")
+        resolved = _truth(call, "include_resolved")
+        limit = integer(call.query, "limit", 1000, 1, _MAX_LISTED)
+
+        def work(tx: Transaction) -> list[Conflict]:
+            if share_id is not None:
+                rows = [access.require(tx, call.principal, share_id, Access.READ)]
+            else:
+                rows = access.readable(tx, call.principal)
+            wanted = Wanted(_own(tx, call, device_id), resolved, limit=limit)
+            found = [(conflict, row) for row in rows for conflict in conflicts.of_share(tx, row.feed, wanted)]
+            found.sort(key=lambda pair: (-pair[0].created_us, pair[0].feed, -pair[0].number))
+            return [conflicts.shown(tx, row, conflict) for conflict, row in found[:limit]]
+
+        return reply.json(await call.read(work, slow=True))
+
+    async def resolve(self, call: Call) -> Reply:
+        """POST /conflicts/{conflict_id}/resolve: settle one."""
+        resolution = _strategy(call)
+        device_id = (call.header(DEVICE_HEADER) or "")[:128]
+
+        def work(tx: Transaction) -> Conflict:
+            return conflicts.resolve(tx, call.principal, call.params["conflict_id"], resolution, device_id)
+
+        return await call.act(work, reply.json)
+
+
+def _told(verdict: Verdict, request_id: str) -> Reply:
+    """The three lists: with 200, or inside a problem when a single or atomic request ended unresolved."""
+    if verdict.unresolved is None:
+        return reply.json(verdict.answer)
+    lists = to_builtins(verdict.answer)
+    failure = _UNRESOLVED.get(verdict.unresolved, StateConflict)("the changes were not applied as asked", extra=lists)
+    told = problem(failure, status_of(failure), request_id)
+    # The members 'errors' of a problem and of this contract are one: each entry names its item as a field, too.
+    errors = [{"field": f"changes[{error['index']}]", **error} for error in lists["errors"]]
+    return told._replace(body=encode(decode(told.body) | {"errors": errors}))
+
+
+def _strategy(call: Call) -> Strategy:
+    text = call.query.get("resolution")
+    if text is None:
+        raise Invalid.of("resolution", "missing", "this parameter is required")
+    try:
+        return Strategy(text)
+    except ValueError:
+        choices = ", ".join(strategy.value for strategy in Strategy)
+        raise Invalid.of("resolution", "incorrect_value", f"expected one of {choices}") from None
+
+
+def _truth(call: Call, name: str) -> bool:
+    text = call.query.get(name, "false").lower()
+    if text not in _TRUTHS:
+        raise Invalid.of(name, "incorrect_value", "expected true or false")
+    return _TRUTHS[text]
+
+
+def _own(tx: Transaction, call: Call, device_id: str | None) -> str | None:
+    """The client's own id of a device that may be named by ours."""
+    own = next((d.device_id for d in devices.of_caller(tx, call.principal) if d.id == device_id), None)
+    return own or device_id

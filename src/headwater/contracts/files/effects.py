@@ -1,0 +1,213 @@
+"""Carries out a decision: its effects, in order, become versions kept, nodes written and their changes.
+
+Source: files contract, readings "apply" and "Strategies".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple, assert_never
+
+from headwater.base.errors import NotFound, StateConflict
+from headwater.base.ids import random_id
+from headwater.contracts.files import revive, situations, trees
+from headwater.contracts.files.access import ShareRow
+from headwater.contracts.files.decision import (
+    CopyBeside,
+    Create,
+    Decision,
+    Effect,
+    HoldVersion,
+    KeepVersion,
+    Place,
+    PlaceAside,
+    PutCurrent,
+    Restore,
+    RestoreFolders,
+    Trash,
+)
+from headwater.contracts.files.names import copy_name, name_key, parent_path, split_path
+from headwater.contracts.files.situation import Folder, Item
+from headwater.contracts.files.trees import policy
+from headwater.store import tree, versions
+from headwater.store.database import Transaction
+from headwater.store.tree import ROOT, Actor, Name, Node
+from headwater.store.versions import Version
+
+
+class Hand(NamedTuple):
+    """Who carries something out, and the name of the device whose copies it may have to name."""
+
+    actor: Actor
+    device_name: str
+
+
+@dataclass
+class Done:
+    """What came of a decision: positions of the changes by resource, what was made, and the conflict copy."""
+
+    positions: dict[str, int] = field(default_factory=dict)
+    made: Node | None = None
+    copy_id: str | None = None
+
+
+def carry_out(tx: Transaction, row: ShareRow, hand: Hand, item: Item, decision: Decision) -> Done:
+    """Do all that a decision asks for. Raises: NotFound, StateConflict (then the caller undoes the part)."""
+    work = _Work(tx, row, hand, item, decision)
+    for effect in decision.effects:
+        work.do(effect)
+    return work.done
+
+
+class _Work:
+    """The effects of one decision under way."""
+
+    def __init__(self, tx: Transaction, row: ShareRow, hand: Hand, item: Item, decision: Decision) -> None:
+        self._tx = tx
+        self._row = row
+        self._hand = hand
+        self._item = item
+        self._modified_us = decision.modified_at_us
+        self.done = Done()
+
+    def do(self, effect: Effect) -> None:
+        """Carry out one effect."""
+        match effect:
+            case PutCurrent(resource_id, version_id):
+                self._put_current(self._node(resource_id), version_id)
+            case KeepVersion(resource_id, version_id):
+                self._keep(version_id, resource_id)
+            case HoldVersion(version_id):
+                self._hold(version_id)
+            case Create(version_id, in_trash, as_copy):
+                self._create(version_id, in_trash=in_trash, as_copy=as_copy)
+            case CopyBeside(resource_id, version_id):
+                node = self._node(resource_id)
+                self._make("file", node.parent, self._copy_name(node.parent, node.name, "file"), version_id)
+                self._note_copy()
+            case Place(resource_id, path, as_copy):
+                node = self._node(resource_id)
+                self._place(node, *self._target(path, node.type, as_copy=as_copy))
+            case PlaceAside(resource_id):
+                node = self._node(resource_id)
+                self._place(node, node.parent, self._copy_name(node.parent, node.name, node.type))
+            case Restore(resource_id, path, as_copy):
+                self._restore(self._node(resource_id), path, as_copy=as_copy)
+            case RestoreFolders(path):
+                self._make_folders(path)
+            case Trash(resource_id):
+                node = self._node(resource_id)
+                self._note(tree.trash(self._tx, self._row.share, self._hand.actor, node, self._details(node)))
+            case _:
+                assert_never(effect)
+
+    def _put_current(self, node: Node, version_id: str) -> None:
+        version = self._keep(version_id, node.id)
+        details = versions.details(version)
+        self._note(tree.put_version(self._tx, self._row.share, self._hand.actor, node, version.id, details))
+
+    def _create(self, version_id: str | None, *, in_trash: bool, as_copy: bool) -> None:
+        path = self._item.new_path or "/"
+        if in_trash:
+            trail = situations.trail_to(self._tx, self._row, parent_path(path))
+            # A folder in the trash keeps what was meant for it: restored, both are there again.
+            parent = trail.node.id if trail.node else ROOT
+            self._make("file", parent, self._name(split_path(path)[-1]), version_id, trashed=True)
+            return
+        kind = self._item.resource_type.value
+        parent, name = self._target(path, kind, as_copy=as_copy)
+        self._make(kind, parent, name, version_id)
+        if as_copy:
+            self._note_copy()
+
+    def _make(self, kind: str, parent: str, name: Name, version_id: str | None, *, trashed: bool = False) -> None:
+        node_id = random_id("fil" if kind == "file" else "fld")
+        details = versions.details(self._keep(version_id, node_id)) if version_id else {}
+        self.done.made = tree.create(
+            self._tx, self._row.share, self._hand.actor, kind, parent, name, version_id, details, id=node_id,
+            trashed=trashed,
+        )  # fmt: skip
+        if not trashed:
+            self._note(self.done.made)
+
+    def _make_folders(self, path: str) -> None:
+        """Folders anew where a path has none: the old ones stay in the trash with all that is in them."""
+        parent = ROOT
+        names = split_path(path)
+        for name in names:
+            text = self._name(name)
+            found = tree.child(self._tx, self._row.feed, parent, text.key)
+            if found is None:
+                found = tree.create(self._tx, self._row.share, self._hand.actor, "folder", parent, text, None, {})
+                self._note(found)
+            parent = found.id
+
+    def _place(self, node: Node, parent: str, name: Name) -> None:
+        details = self._details(node)
+        self._note(tree.place(self._tx, self._row.share, self._hand.actor, node, parent, name, details))
+
+    def _restore(self, node: Node, path: str, *, as_copy: bool) -> None:
+        parent, name = self._target(path, node.type, as_copy=as_copy)
+        details = self._details(node)
+        self._note(revive.restore(self._tx, self._row, self._hand.actor, node, parent, name, details))
+
+    def _hold(self, version_id: str) -> None:
+        version = self._version(version_id)
+        if version.state == "staged":
+            versions.hold(self._tx, self._row.feed, version.id)
+
+    def _keep(self, version_id: str, node_id: str) -> Version:
+        """The version in the history of a file, for good. Raises: StateConflict (another file has it)."""
+        version = self._version(version_id)
+        if version.state == "kept":
+            if version.node != node_id:
+                raise StateConflict(f"the version {version_id!r} belongs to another file", code="VERSION_USED")
+            return version
+        modified_us = self._modified_us
+        if modified_us is None:
+            modified_us = min(version.modified_us, self._tx.now_us)
+        return versions.keep(self._tx, self._row.feed, version, node_id, modified_us)
+
+    def _version(self, version_id: str) -> Version:
+        version = versions.find(self._tx, self._row.feed, version_id)
+        if version is None:
+            raise NotFound(f"no version {version_id!r}")
+        return version
+
+    def _target(self, path: str, kind: str, *, as_copy: bool) -> tuple[str, Name]:
+        """The living folder of a path, and the name to take there."""
+        trail = situations.trail_to(self._tx, self._row, parent_path(path))
+        if trail.folder is not Folder.LIVE:
+            raise NotFound(f"no folder {parent_path(path)!r}")
+        parent = trail.node.id if trail.node else ROOT
+        name = split_path(path)[-1]
+        return parent, self._copy_name(parent, name, kind) if as_copy else self._name(name)
+
+    def _copy_name(self, parent: str, name: str, kind: str) -> Name:
+        text = copy_name(
+            name,
+            self._hand.device_name,
+            self._tx.now_us,
+            lambda key: tree.child(self._tx, self._row.feed, parent, key) is not None,
+            policy=policy(self._row),
+            folder=kind == "folder",
+        )
+        return self._name(text)
+
+    def _name(self, text: str) -> Name:
+        return Name(text, name_key(text, policy(self._row)))
+
+    def _node(self, node_id: str) -> Node:
+        node = tree.find(self._tx, self._row.feed, node_id)
+        if node is None:
+            raise NotFound(f"no file or folder {node_id!r}")
+        return node
+
+    def _details(self, node: Node) -> dict[str, object]:
+        return trees.content(self._tx, self._row.feed, node)
+
+    def _note(self, node: Node) -> None:
+        self.done.positions[node.id] = node.position
+
+    def _note_copy(self) -> None:
+        self.done.copy_id = self.done.made.id if self.done.made else None

@@ -1,0 +1,50 @@
+"""Taking things out of the trash so that every device can follow: what returns with a folder is told of, too."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from headwater.contracts.files.access import ShareRow
+from headwater.store import tree, versions
+from headwater.store.database import Transaction
+from headwater.store.tree import Actor, Name, Node
+
+MAX_ANNOUNCED = 10_000
+"""Most files and folders that are told of one by one; beyond it the folder's change says ``relist``."""
+
+_PAGE = 1000
+
+
+def restore(
+    tx: Transaction, row: ShareRow, actor: Actor, node: Node, parent: str, name: Name, details: Mapping[str, Any]
+) -> Node:
+    """Take a node out of the trash, under its id, to this place.
+
+    A device that saw a folder go has forgotten what was below, so each file and folder that returns with it
+    gets a change ``created`` of its own, parents first. Beyond 10,000 the folder's own change carries
+    ``relist: true`` in its metadata, and devices list the folder.
+    """
+    below = _below(tx, row.feed, node) if node.type == "folder" else []
+    if len(below) > MAX_ANNOUNCED:
+        return tree.restore(tx, row.share, actor, node, parent, name, {**details, "relist": True})
+    back = tree.restore(tx, row.share, actor, node, parent, name, details)
+    for each in below:
+        version = versions.find(tx, row.feed, each.version) if each.version else None
+        tree.announce(tx, row.share, actor, each, versions.details(version) if version else {})
+    return back
+
+
+def _below(tx: Transaction, feed: int, folder: Node) -> list[Node]:
+    """What lives below a folder, parents first; one more than the limit is enough to know that it is too much."""
+    found: list[Node] = []
+    waiting = [folder.id]
+    while waiting and len(found) <= MAX_ANNOUNCED:
+        parent, after = waiting.pop(), ""
+        while page := tree.children(tx, feed, parent, after, _PAGE):
+            found += page
+            waiting += [child.id for child in page if child.type == "folder"]
+            after = page[-1].name_key
+            if len(page) < _PAGE or len(found) > MAX_ANNOUNCED:
+                break
+    return found
