@@ -19,6 +19,7 @@ WITHOUT_A_TOKEN = {
     "GET /docs",
     "GET /docs/errors",
     "GET /docs/style.css",
+    "OPTIONS /api/v1/uploads",
 }
 """What anybody may call wherever the server stands; a further one is a decision, and is made here."""
 

@@ -12,6 +12,7 @@ from headwater.identity import organisations, tokens
 from headwater.identity.roles import SCOPES, Role
 from headwater.server.app import Server, assemble, attach, first_start
 from headwater.store.database import Database, Transaction
+from headwater.store.pack_folder import PackFolder
 from tests.support.asgi import Client
 from tests.support.clock import MovableClock
 from tests.support.loop import LoopThread
@@ -77,7 +78,7 @@ def serving(database: Database, settings: Settings, clock: MovableClock, folder:
     admin_token = first_start(database, folder) or (folder / "admin.token").read_text("ascii").strip()
     loop = LoopThread()
     try:
-        server = assemble(database, settings, clock=clock)
+        server = assemble(database, settings, PackFolder(folder / "packs"), clock=clock)
 
         async def begin() -> None:
             attach(server)

@@ -283,6 +283,14 @@ class FileSettings(Section, frozen=True, kw_only=True):
     upload_idle_seconds: Annotated[
         int, _seconds("How long an unfinished upload lives without a request.", 60, 30 * DAY_SECONDS)
     ] = DAY_SECONDS
+    file_bytes: Annotated[int, _bytes("Largest file.", MIB, 2**50)] = 64 * GIB
+    uploads_at_once: Annotated[
+        int, _count("Most request bodies that are being cut into chunks at once; others wait.", "requests", 1, 1000)
+    ] = 64
+    packed_bytes: Annotated[int, _bytes("Largest packed upload.", MIB, 16 * GIB)] = 256 * MIB
+    packed_files: Annotated[
+        int, _count("Most files in one packed upload or one batch download.", "files", 1, 100_000)
+    ] = 10_000
     chunk_min_bytes: Annotated[int, _bytes("Smallest chunk that content is cut into.", 4 * KIB, MIB)] = 256 * KIB
     chunk_avg_bytes: Annotated[int, _bytes("Chunk size that cutting aims at.", 4 * KIB, 4 * MIB)] = MIB
     chunk_max_bytes: Annotated[int, _bytes("Largest chunk that content is cut into.", 4 * KIB, 16 * MIB)] = 4 * MIB

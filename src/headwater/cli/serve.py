@@ -64,7 +64,7 @@ def _run(settings: Settings, ready_file: Path | None) -> None:
         alarm = serving.StorageAlarm()
         database = opening.open_database(settings, alarm)
         token = server_app.first_start(database, place)
-        server = server_app.assemble(database, settings)
+        server = server_app.assemble(database, settings, opening.open_packs(settings))
         address = serving.address_of(listener)
 
         def ready() -> None:

@@ -15,6 +15,7 @@ from headwater.identity.principal import DEFAULT_ORGANISATION
 from headwater.identity.roles import SCOPES, Role
 from headwater.server.registry import contracts
 from headwater.store.database import Database, Transaction
+from headwater.store.pack_place import PackPlace
 from headwater.web.auth import Authenticator
 from headwater.web.contract import Contract
 from headwater.web.edge import Edge
@@ -68,14 +69,14 @@ def first_start(database: Database, folder: Path) -> str | None:
     return database.write_now(work)
 
 
-def assemble(database: Database, settings: Settings, *, clock: Clock = now_us) -> Server:
-    """The server over an open database that had its first start."""
+def assemble(database: Database, settings: Settings, packs: PackPlace, *, clock: Clock = now_us) -> Server:
+    """The server over an open database that had its first start, and the packs beside it."""
     keys = database.read_now(lambda tx: [meta.secret(tx, name) for name in KEYS])
     epoch = database.read_now(meta.epoch)
     wake = Wake()
     database.on_commit(wake.moved)
     authenticator = Authenticator(database, settings, clock, keys[1])
-    services = Services(database, settings, clock, wake, CursorCodec(keys[0], epoch), authenticator, keys[2])
+    services = Services(database, settings, clock, wake, CursorCodec(keys[0], epoch), authenticator, keys[2], packs)
     metrics = Metrics()
     doors = contracts(services, metrics)
     return Server(Edge(services, doors, metrics), services, doors)

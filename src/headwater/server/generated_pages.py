@@ -10,6 +10,7 @@ from typing import Any
 from headwater.base.settings_tree import DatabaseSettings, Settings
 from headwater.server.app import assemble, first_start
 from headwater.store.migrate import migrate
+from headwater.store.pack_folder import PackFolder
 from headwater.store.sqlite import SqliteDatabase
 from headwater.web.catalogue import Entry, entries
 from headwater.web.contract import Access, Contract
@@ -51,7 +52,7 @@ def render() -> dict[str, str]:
         try:
             migrate(database)
             first_start(database, Path(folder))
-            server = assemble(database, Settings())
+            server = assemble(database, Settings(), PackFolder(Path(folder) / "packs"))
             routes = _routes(server.contracts, describe(server.contracts, Settings()))
         finally:
             database.close()

@@ -14,9 +14,14 @@ from headwater.identity import meta
 from headwater.server.folder import DATABASE_FILE, prepare
 from headwater.store.database import Database
 from headwater.store.migrate import migrate, pending
+from headwater.store.pack_folder import PackFolder
+from headwater.store.pack_place import PackPlace
 from headwater.store.sqlite import SqliteDatabase
 
 OnFatal = Callable[[Exception], None]
+
+PACKS_FOLDER = "packs"
+"""Where packs lie in the data folder."""
 
 
 class DatabaseUnusable(HeadwaterError):
@@ -79,6 +84,21 @@ def open_existing(settings: Settings) -> Database:
         database.close()
         raise
     return database
+
+
+def open_packs(settings: Settings) -> PackPlace:
+    """Where the content is: the folder ``packs`` in the data folder, or a bucket.
+
+    A bucket's credentials come from the environment, as object stores have it.
+    """
+    if settings.files.pack_store is None:
+        return PackFolder(Path(settings.database.data_folder) / PACKS_FOLDER)
+    # Only a server with a bucket loads what speaks to it.
+    from obstore.store import from_url  # noqa: PLC0415
+
+    from headwater.store.pack_bucket import PackBucket  # noqa: PLC0415
+
+    return PackBucket(from_url(settings.files.pack_store))
 
 
 def _open(path: Path, settings: Settings, on_fatal: OnFatal) -> Database:

@@ -8,6 +8,8 @@ from headwater.contracts.cache.kinds import CACHED_CONTACT_KIND, NOTE_KIND
 from headwater.contracts.contacts.contract import build as contacts
 from headwater.contracts.contacts.contract import build_chapters as chapters
 from headwater.contracts.contacts.kind import CONTACT_KIND
+from headwater.contracts.files.content_contract import build_downloads as file_downloads
+from headwater.contracts.files.content_contract import build_uploads as file_uploads
 from headwater.contracts.files.device_contract import build as file_devices
 from headwater.contracts.files.share_contract import build as file_shares
 from headwater.contracts.files.sync_contract import build as file_sync
@@ -28,6 +30,8 @@ BUILDERS = (
     cache_reading,
     sell,
     file_devices,
+    file_downloads,
+    file_uploads,
     file_shares,
     file_changes,
     file_sync,

@@ -1,4 +1,4 @@
-"""What the doors are given: the database, settings, clock, wake-ups, cursors and the caller's identity."""
+"""What the doors are given: the database, the packs, settings, clock, wake-ups, cursors and the caller's identity."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from headwater.base.settings_tree import Settings
 from headwater.feed.cursor import CursorCodec
 from headwater.feed.wake import Wake
 from headwater.store.database import Database
+from headwater.store.pack_place import PackPlace
 from headwater.web.auth import Authenticator
 
 
@@ -23,3 +24,4 @@ class Services:
     cursors: CursorCodec
     authenticator: Authenticator
     master_key: bytes
+    packs: PackPlace

@@ -1,0 +1,69 @@
+"""Where the content of versions stands, who may reach which chunks, and reading it off the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
+from itertools import islice
+
+from headwater.base.errors import Damaged
+from headwater.contracts.files import access
+from headwater.identity.principal import Principal
+from headwater.store import chunks
+from headwater.store.database import Transaction
+from headwater.store.pack_format import ChunkRef
+from headwater.store.pack_place import PackPlace
+from headwater.store.packs import read_range
+from headwater.store.versions import Piece
+
+PIECES_AT_ONCE = 4
+"""How many pieces of a quarter of a mebibyte one hand-over to a thread reads."""
+
+_REACHED = chunks.batched(
+    "SELECT DISTINCT c.chunk, c.feed FROM version_chunks c JOIN versions v ON v.feed = c.feed AND v.id = c.version"
+    " WHERE c.organisation = ? AND (v.node IS NOT NULL OR v.user_id = ?) AND c.chunk IN (BATCH)"
+)
+
+
+def refs_of(tx: Transaction, organisation: str, pieces: Sequence[Piece]) -> list[ChunkRef]:
+    """Where these chunks stand, in their order. Raises: Damaged (one is gone)."""
+    found = chunks.locate(tx, organisation, (piece.chunk for piece in pieces))
+    try:
+        return [found[piece.chunk] for piece in pieces]
+    except KeyError as missing:
+        raise Damaged(f"chunk {missing.args[0].hex()} is gone") from None
+
+
+def reachable(tx: Transaction, principal: Principal, organisation: str, ids: Iterable[bytes]) -> set[bytes]:
+    """Those of the chunks that stand in a file of a share that the caller may read, or in a version it staged.
+
+    Only these may be called known: otherwise anybody could ask who has a content, or take it by its hash.
+    """
+    readable = {row.feed for row in access.readable(tx, principal) if row.organisation == organisation}
+    rows = chunks.among(tx, _REACHED, (organisation, principal.user_id), ids)
+    return {bytes(chunk) for chunk, feed in rows if feed in readable}
+
+
+def sha256_of(place: PackPlace, refs: Sequence[ChunkRef]) -> str:
+    """The SHA-256 of the content of these chunks, in hexadecimal; reads all of it. Raises: Damaged."""
+    digest = hashlib.sha256()
+    for piece in read_range(place, refs):
+        digest.update(piece)
+    return digest.hexdigest()
+
+
+async def stream(pieces: Iterator[bytes]) -> AsyncGenerator[bytes, None]:
+    """The pieces of a reading, a few at a time from a thread, so that a slow disk holds nobody up."""
+    try:
+        while some := await asyncio.to_thread(_take, pieces):
+            for piece in some:
+                yield piece
+    finally:
+        close = getattr(pieces, "close", None)
+        if close is not None:
+            await asyncio.to_thread(close)
+
+
+def _take(pieces: Iterator[bytes]) -> list[bytes]:
+    return list(islice(pieces, PIECES_AT_ONCE))

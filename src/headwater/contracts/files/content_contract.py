@@ -1,0 +1,56 @@
+"""The routes of content: uploads, downloads. Source: files contract; readings, section 7, "Content", "Download"."""
+
+from __future__ import annotations
+
+from headwater.contracts.files import content_shapes as shapes
+from headwater.contracts.files.download_door import DownloadDoor
+from headwater.contracts.files.upload_door import UploadDoor
+from headwater.web.contract import Access, Contract, Param, Route
+from headwater.web.errors import problem
+from headwater.web.services import Services
+
+_READ = Access("files")
+_WRITE = Access("files", write=True)
+_UPLOAD = "/{upload_id}"
+_VERSION = Param("version", "A version's number or id; without it the current one.")
+
+
+def build_uploads(services: Services) -> Contract:
+    """The upload door of one server."""
+    door = UploadDoor(services)
+    part_params = (Param("blake3", "The BLAKE3 of the chunk, in hexadecimal, to be compared."),)
+    routes = (
+        Route("OPTIONS", "", door.options, Access(open=True), "Say what of tus is spoken", status=204),
+        Route("POST", "", door.begin, _WRITE, "Begin an upload", body=shapes.UploadFields, answer=shapes.UploadAnswer,
+              status=201, example=shapes.UPLOAD_EXAMPLE, raw=True, errors=(413, 507)),
+        Route("POST", "/check", door.check, _WRITE, "Ask which chunks to send", body=shapes.CheckFields,
+              answer=shapes.CheckAnswer, example=shapes.CHECK_EXAMPLE),
+        Route("GET", _UPLOAD, door.progress, _READ, "Look how far an upload is", answer=shapes.UploadProgress,
+              errors=(410,)),
+        Route("PATCH", _UPLOAD, door.patch, _WRITE, "Send the next bytes (tus)", status=204, raw=True,
+              errors=(409, 410, 413, 507)),
+        Route("DELETE", _UPLOAD, door.remove, _WRITE, "Give an upload up", status=204, errors=(410,)),
+        Route("PUT", _UPLOAD + "/chunks/{chunk}", door.put_part, _WRITE, "Send a chunk", answer=shapes.PartAnswer,
+              params=part_params, raw=True, errors=(409, 410, 507)),
+        Route("POST", _UPLOAD + "/complete", door.complete, _WRITE, "Complete an upload", answer=shapes.StagedAnswer,
+              errors=(409, 410)),
+    )  # fmt: skip
+    return Contract("files-uploads", "Uploads", ("/api/v1/uploads",), routes, problem, source="readings, section 7")
+
+
+def build_downloads(services: Services) -> Contract:
+    """The download door of one server, as the files contract has it."""
+    door = DownloadDoor(services)
+    params = (
+        _VERSION,
+        Param("range_start", "First byte, from 0.", {"type": "integer", "minimum": 0}),
+        Param("range_end", "Last byte, included.", {"type": "integer", "minimum": 0}),
+        Param("checksum", "`sha256` works out the checksum if nobody gave it."),
+    )
+    routes = (
+        Route("GET", "/download/{file_id}", door.download, _READ, "Download a file", params=params,
+              errors=(206, 304, 416), media="application/octet-stream"),
+        Route("GET", "/download/{file_id}/chunks", door.manifest, _READ, "List the chunks of a version",
+              answer=shapes.Manifest, params=(_VERSION,)),
+    )  # fmt: skip
+    return Contract("files-downloads", "Downloads", ("/api/v1/sync",), routes, problem, source="files contract")

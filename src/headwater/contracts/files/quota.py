@@ -1,0 +1,81 @@
+"""How much room a share and its organisation have left.
+
+Content counts in full wherever it appears: that equal chunks are kept once saves the operator's disk, not the quota.
+"""
+
+from __future__ import annotations
+
+from headwater.base.errors import QuotaExceeded, TooLarge
+from headwater.base.settings_tree import FileSettings
+from headwater.contracts.files.access import ShareRow
+from headwater.contracts.files.shares import BYTES
+from headwater.store.database import Transaction
+
+_OPEN = (
+    "SELECT CAST(coalesce(sum(coalesce(size_bytes, offset_bytes)), 0) AS BIGINT) FROM uploads"
+    " WHERE feed = ? AND version IS NULL AND expires_us > ?"
+)
+_STAGED = (
+    "SELECT CAST(coalesce(sum(size_bytes), 0) AS BIGINT) FROM versions"
+    " WHERE feed = ? AND state = 'staged' AND expires_us > ?"
+)
+_SHARES = "SELECT feed FROM shares WHERE organisation = ?"
+
+
+def used_bytes(tx: Transaction, feed: int) -> int:
+    """What a share takes: its versions, those that are staged, and uploads under way."""
+    return (
+        tx.counter(feed, BYTES)
+        + int(tx.value(_OPEN, feed, tx.now_us) or 0)
+        + int(tx.value(_STAGED, feed, tx.now_us) or 0)
+    )
+
+
+def room_bytes(tx: Transaction, row: ShareRow, settings: FileSettings) -> int | None:
+    """How many bytes may still come into a share; None when nothing limits it."""
+    return min((level.left_bytes for level in _levels(tx, row, settings)), default=None)
+
+
+def require_room(tx: Transaction, row: ShareRow, settings: FileSettings, size_bytes: int) -> None:
+    """Hold back a content that is larger than a file may be, or than the room that is left.
+
+    Raises: TooLarge, QuotaExceeded (naming the level).
+    """
+    require_size(settings, size_bytes)
+    for level in _levels(tx, row, settings):
+        if size_bytes > level.left_bytes:
+            raise QuotaExceeded(
+                f"{level.name} has {max(0, level.left_bytes)} of {level.quota_bytes} bytes left,"
+                f" and this needs {size_bytes}",
+                extra={"quota_bytes": level.quota_bytes, "left_bytes": max(0, level.left_bytes)},
+            )
+
+
+def require_size(settings: FileSettings, size_bytes: int) -> None:
+    """Hold back a content that is larger than a file may be. Raises: TooLarge."""
+    if size_bytes > settings.file_bytes:
+        raise TooLarge(
+            f"a file has at most {settings.file_bytes} bytes; this one has {size_bytes}",
+            extra={"limit_bytes": settings.file_bytes},
+        )
+
+
+class _Level:
+    """A quota, and what is left of it."""
+
+    def __init__(self, name: str, quota_bytes: int, used: int) -> None:
+        self.name = name
+        self.quota_bytes = quota_bytes
+        self.left_bytes = quota_bytes - used
+
+
+def _levels(tx: Transaction, row: ShareRow, settings: FileSettings) -> list[_Level]:
+    """The quotas that bind a share; nothing is counted where there is none."""
+    levels = []
+    share_quota = row.quota_bytes if row.quota_bytes is not None else settings.quota_share_bytes
+    if share_quota is not None:
+        levels.append(_Level("the share", share_quota, used_bytes(tx, row.feed)))
+    if settings.quota_organisation_bytes is not None:
+        used = sum(used_bytes(tx, found[0]) for found in tx.rows(_SHARES, row.organisation))
+        levels.append(_Level("the organisation", settings.quota_organisation_bytes, used))
+    return levels
