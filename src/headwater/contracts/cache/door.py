@@ -25,7 +25,7 @@ from headwater.web.paging import integer, link, pagination, paging
 from headwater.web.reply import Reply
 from headwater.web.services import Services
 
-_INLINE_ROWS = 64
+_INLINE_BYTES = 16 * 1024
 _MAX_PAGE = 1000
 
 
@@ -133,19 +133,18 @@ class CacheDoor:
 
     async def _batch(self, call: Call) -> tuple[str, Prepared, Prepared]:
         """The body's organisation and rows; large batches are read on a thread, so that others are served."""
-        batch = call.decoded(shapes.read_batch)
-        rules.require_acceptable(batch.org_id)
-        rows = len(batch.contacts) + len(batch.notes)
         most = self._services.settings.limits.cache_rows
-        if rows > most:
-            raise TooLarge(f"the batch has {rows} rows; at most {most} are taken in one call")
         now_us = self._services.clock()
 
-        def prepare() -> tuple[Prepared, Prepared]:
-            return batches.contacts(batch.contacts, now_us), batches.notes(batch.notes, now_us)
+        def prepare() -> tuple[str, Prepared, Prepared]:
+            batch = call.decoded(shapes.read_batch)
+            rules.require_acceptable(batch.org_id)
+            rows = len(batch.contacts) + len(batch.notes)
+            if rows > most:
+                raise TooLarge(f"the batch has {rows} rows; at most {most} are taken in one call")
+            return batch.org_id, batches.contacts(batch.contacts, now_us), batches.notes(batch.notes, now_us)
 
-        contacts, notes = prepare() if rows <= _INLINE_ROWS else await asyncio.to_thread(prepare)
-        return batch.org_id, contacts, notes
+        return prepare() if len(call.body) <= _INLINE_BYTES else await asyncio.to_thread(prepare)
 
     def _provide(self, tx: Transaction, call: Call, organisation: str) -> int:
         if not _sees(call, organisation):
