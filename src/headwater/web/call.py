@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractContextManager
 from typing import TypeVar
 from urllib.parse import parse_qsl
@@ -97,33 +97,64 @@ class Call:
 
         Raises: Invalid when the key came before with another request.
         """
-        key = self.header(b"idempotency-key")
+        key = self._idempotency()
         if key is None:
             return render(await self.services.database.write(work, feed=feed))
+
+        def once(tx: Transaction) -> Reply:
+            kept = self._kept(tx, *key)
+            if kept is None:
+                kept = render(work(tx))
+                answers.keep(tx, *key, _pack(kept))
+            return kept
+
+        return await self.services.database.write(once, feed=feed)
+
+    async def act_after(self, deed: Callable[[], Awaitable[Reply]]) -> Reply:
+        """Run a POST that is more than one transaction; an Idempotency-Key makes a repeat give its answer again.
+
+        The answer is kept after the deed, so a deed must be safe to repeat if the server dies in between.
+        Raises: Invalid when the key came before with another request.
+        """
+        key = self._idempotency()
+        if key is None:
+            return await deed()
+        kept = await self.services.database.read(lambda tx: self._kept(tx, *key))
+        if kept is not None:
+            return kept
+        reply = await deed()
+
+        def keep(_tx: Transaction) -> Reply:
+            return reply
+
+        return await self.act(keep, lambda kept: kept)
+
+    def _idempotency(self) -> tuple[answers.Scope, bytes] | None:
+        """Whose key this request has, and the hash of the request; None without a key. Raises: Invalid."""
+        key = self.header(b"idempotency-key")
+        if key is None:
+            return None
         if not 0 < len(key) <= _MAX_KEY:
             raise Invalid.of("Idempotency-Key", "incorrect_value", f"expected 1-{_MAX_KEY} characters")
         caller = self.principal.token_id or "public"
         scope = answers.Scope(self.principal.organisation, caller, key)
-        request = answers.request_hash(self.path.encode(), self.query_string, self.body)
+        return scope, answers.request_hash(self.path.encode(), self.query_string, self.body)
+
+    def _kept(self, tx: Transaction, scope: answers.Scope, request: bytes) -> Reply | None:
+        """The answer kept for a key. Raises: Invalid when it answered another request."""
         keep_us = self.services.settings.idempotency.keep_seconds * SECOND_US
-
-        def once(tx: Transaction) -> Reply:
-            kept = answers.find(tx, scope, tx.now_us - keep_us)
-            if kept is None:
-                reply = render(work(tx))
-                answers.keep(tx, scope, request, _pack(reply))
-                return reply
-            if kept.request_hash != request:
-                detail = "this key was used before with another request"
-                fields = (FieldError("Idempotency-Key", "incorrect_value", detail),)
-                raise Invalid(
-                    "Idempotency-Key: this key was used before with another request",
-                    code="IDEMPOTENCY_KEY_REUSED",
-                    fields=fields,
-                )
-            return _unpack(kept.answer)
-
-        return await self.services.database.write(once, feed=feed)
+        kept = answers.find(tx, scope, tx.now_us - keep_us)
+        if kept is None:
+            return None
+        if kept.request_hash != request:
+            detail = "this key was used before with another request"
+            fields = (FieldError("Idempotency-Key", "incorrect_value", detail),)
+            raise Invalid(
+                "Idempotency-Key: this key was used before with another request",
+                code="IDEMPOTENCY_KEY_REUSED",
+                fields=fields,
+            )
+        return _unpack(kept.answer)
 
     async def read_body(self, limit_bytes: int) -> None:
         """Take the whole body into ``body``. Raises: TooLarge, Malformed (cut off), BodyTimeout."""
