@@ -28,6 +28,7 @@ COMMANDS = {
     "backup": ("backup", "Write everything into one file, while the server runs."),
     "restore": ("restore", "Put a backup into an empty data folder."),
     "verify": ("verify", "Read everything and say what does not agree."),
+    "terminology": ("terminology", "Name where an organisation's labels come from."),
     "config": ("config", "Show each setting and where its value came from."),
 }
 """Sub-commands in the order in which a new operator needs them: the module beside this one, and what it is for."""

@@ -16,6 +16,8 @@ from headwater.contracts.files.sync_contract import build as file_sync
 from headwater.contracts.files.sync_contract import build_changes as file_changes
 from headwater.contracts.record_feed.contract import build as record_feed
 from headwater.contracts.sell.contract import build as sell
+from headwater.contracts.terminology.contract import build as terminology
+from headwater.contracts.terminology.contract import build_labels as terminology_labels
 from headwater.server.documentation import Documentation
 from headwater.server.documentation import build as documentation
 from headwater.server.operations import build as operations
@@ -35,6 +37,8 @@ BUILDERS = (
     file_shares,
     file_changes,
     file_sync,
+    terminology,
+    terminology_labels,
 )
 
 WRITTEN_KINDS = (CONTACT_KIND, CACHED_CONTACT_KIND, NOTE_KIND)

@@ -15,7 +15,7 @@ Result = TypeVar("Result")
 Row = tuple[Any, ...]
 Work = Callable[["Transaction"], Result]
 Moved = Mapping[int, int]
-"""Feeds that a commit moved: feed number -> new head position."""
+"""Feeds that a commit moved: feed number -> new head position (0: nothing was appended, but look again)."""
 
 
 class FeedNotHeld(Exception):

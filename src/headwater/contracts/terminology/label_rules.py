@@ -1,0 +1,159 @@
+"""The decisions about the labels themselves: which set an organisation shows, how it is edited, what is published."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from headwater.base.errors import NotFound, StateConflict
+from headwater.base.wire import encode, format_millis
+from headwater.contracts.terminology import label_sets, queries
+from headwater.contracts.terminology.label_sets import Labels
+from headwater.contracts.terminology.queries import OWN, Kept
+from headwater.store import records
+from headwater.store.database import Transaction
+from headwater.store.records import Draft
+
+KIND = "labels"
+"""The kind of a published set of labels in the log; an organisation has one record of it, with this id."""
+
+FIELDS = ("labels", "updated_at")
+
+
+class Shown(NamedTuple):
+    """The labels that an organisation shows: JSON, what tells it from other states, and the parts of it."""
+
+    body: bytes
+    state: str
+    labels: Labels
+    updated_us: int
+
+
+class Edited(NamedTuple):
+    """What a change did; times in microseconds UTC since 1970."""
+
+    updated_keys: int
+    total: int
+    updated_us: int
+
+
+def show(tx: Transaction, feed: int, organisation: str) -> Shown:
+    """The labels kept here, where they are the source; else those that were last published. Raises: NotFound."""
+    found = _visible(tx, feed, queries.kept(tx, organisation))
+    if found is None:
+        raise NotFound(f"no labels of organisation {organisation!r}")
+    return found
+
+
+def create(tx: Transaction, feed: int, organisation: str, labels: Labels) -> int:
+    """Keep a first set of labels here; its size. Raises: StateConflict (there is one, or an upstream is the source)."""
+    kept = _editable(tx, organisation)
+    if kept.own is not None:
+        raise StateConflict(f"organisation {organisation!r} has labels already; change them with PUT")
+    _keep_own(tx, feed, kept, labels)
+    return len(labels)
+
+
+def change(tx: Transaction, feed: int, organisation: str, given: dict[str, str | None], *, merge: bool) -> Edited:
+    """Change the labels that are shown; a change that alters nothing writes nothing.
+
+    Raises: NotFound, StateConflict (an upstream is the source), Invalid (too many).
+    """
+    kept = _editable(tx, organisation)
+    before = _visible(tx, feed, kept)
+    if before is None:
+        raise NotFound(f"no labels of organisation {organisation!r}")
+    after = label_sets.merged(before.labels, given, merge=merge)
+    changed = label_sets.differences(before.labels, after)
+    if not changed:
+        return Edited(0, len(after), before.updated_us)
+    _keep_own(tx, feed, kept, after)
+    return Edited(changed, len(after), tx.now_us)
+
+
+def delete(tx: Transaction, feed: int, organisation: str) -> None:
+    """Drop an organisation's labels, those that devices have too. Raises: NotFound, StateConflict."""
+    kept = _editable(tx, organisation)
+    if kept.own is None and kept.published is None:
+        raise NotFound(f"no labels of organisation {organisation!r}")
+    changed = kept._replace(own=None, own_count=0, own_created_us=None, own_updated_us=None)
+    queries.keep(tx, renewed(changed, tx.now_us)._replace(published=None, published_us=None))
+    current = records.find(tx, feed, KIND, KIND)
+    if current is not None and not current.deleted:
+        records.delete(tx, feed, KIND, current)
+    queries.wake(tx, feed)
+
+
+def publish(tx: Transaction, feed: int, kept: Kept, labels: Labels) -> tuple[int, Kept]:
+    """Put a set into the organisation's feed when it differs from the one there.
+
+    How many labels differ, and what is then kept, not written yet.
+    """
+    current = records.find(tx, feed, KIND, KIND)
+    before = _published(tx, feed)
+    updated = label_sets.differences(before.labels if before else {}, labels)
+    if before is not None and not updated:
+        return 0, kept
+    body = _body(kept.organisation, labels, tx.now_us)
+    if current is None or current.deleted:
+        records.create(tx, feed, KIND, Draft(KIND, body, "", None, tx.now_us, tx.now_us), current)
+    else:
+        draft = Draft(KIND, body, "", None, current.created_us, tx.now_us)
+        records.replace(tx, feed, KIND, current, draft, FIELDS)
+    return updated, kept._replace(published=len(labels), published_us=tx.now_us)
+
+
+def adopt_published(tx: Transaction, feed: int, kept: Kept) -> Kept:
+    """The same, with what was last published kept here, when nothing else is; not written yet."""
+    published = _published(tx, feed)
+    if kept.own is not None or published is None:
+        return kept
+    return _with_own(kept, published.labels, tx.now_us)
+
+
+def renewed(kept: Kept, now_us: int) -> Kept:
+    """The same under the source's next version, by which what was published is known to be old."""
+    return kept._replace(version=kept.version + 1, changed_us=now_us)
+
+
+def _editable(tx: Transaction, organisation: str) -> Kept:
+    kept = queries.kept(tx, organisation)
+    if kept.source != OWN:
+        raise StateConflict(f"the labels of organisation {organisation!r} come from an upstream; change them there")
+    return kept
+
+
+def _keep_own(tx: Transaction, feed: int, kept: Kept, labels: Labels) -> None:
+    queries.keep(tx, renewed(_with_own(kept, labels, tx.now_us), tx.now_us))
+    queries.wake(tx, feed)
+
+
+def _with_own(kept: Kept, labels: Labels, now_us: int) -> Kept:
+    return kept._replace(
+        own=label_sets.to_json(labels),
+        own_count=len(labels),
+        own_created_us=now_us if kept.own_created_us is None else kept.own_created_us,
+        own_updated_us=now_us,
+    )
+
+
+def _visible(tx: Transaction, feed: int, kept: Kept) -> Shown | None:
+    if kept.source == OWN and kept.own is not None:
+        updated_us = kept.own_updated_us or 0
+        labels = label_sets.from_json(kept.own)
+        return Shown(_body(kept.organisation, labels, updated_us), f"own-{kept.version}", labels, updated_us)
+    return _published(tx, feed)
+
+
+def _published(tx: Transaction, feed: int) -> Shown | None:
+    current = records.find(tx, feed, KIND, KIND)
+    found = records.body(tx, feed, KIND, KIND)
+    if current is None or found is None:
+        return None
+    labels = label_sets.of_published(found[1])
+    return Shown(bytes(found[1]), f"feed-{found[0]}", labels, current.updated_us)
+
+
+def _body(organisation: str, labels: Labels, updated_us: int) -> bytes:
+    return b'{"organization_id":%b,"labels":%b,"updated_at":"%b"}' % (
+        encode(organisation), label_sets.to_json(labels), format_millis(updated_us).encode(),
+    )  # fmt: skip

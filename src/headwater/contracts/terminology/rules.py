@@ -1,0 +1,89 @@
+"""The decisions about tracking: when labels are stale, and how a record is made, changed and removed.
+
+Times are microseconds UTC since 1970.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from msgspec import UNSET
+
+from headwater.base.clock import SECOND_US
+from headwater.base.errors import Invalid, NotFound, StateConflict
+from headwater.base.shape import FieldError
+from headwater.contracts.terminology import label_sets, queries
+from headwater.contracts.terminology.queries import OWN, State
+from headwater.contracts.terminology.shapes import SyncRecordChange
+from headwater.store.database import Transaction
+
+
+class Standing(NamedTuple):
+    """Whether labels are stale; when they fall due (None: never synced); since when they are stale (None: fresh)."""
+
+    is_stale: bool
+    due_us: int | None
+    since_us: int | None
+
+
+def standing(state: State, now_us: int) -> Standing:
+    """How a record stands at an instant.
+
+    Stale: never synced; from last sync + TTL on; while the clock stands before the last sync; as soon as the
+    source is known to hold another version than the one published. Source: readings, section 5.1.
+    """
+    tracked = state.tracked
+    last_us = tracked.last_sync_us
+    if last_us is None or now_us < last_us:
+        # A sync that lies in the future proves that a clock was wrong, not that the labels are fresh.
+        return Standing(True, None, tracked.created_us)
+    due_us = last_us + tracked.ttl_seconds * SECOND_US
+    if source_version(state.source, state.version, has_own=state.has_own) != tracked.synced_version:
+        due_us = min(due_us, max(last_us, min(state.changed_us, now_us)))
+    is_stale = now_us >= due_us
+    return Standing(is_stale, due_us, due_us if is_stale else None)
+
+
+def source_version(source: str, version: int, *, has_own: bool) -> str:
+    """What tells one state of a source from another; the shipped labels change with the release."""
+    if source == OWN and not has_own:
+        return f"{version}/{label_sets.shipped_version()}"
+    return str(version)
+
+
+def find(tx: Transaction, organisation: str) -> State:
+    """An organisation's tracking record. Raises: NotFound."""
+    found = queries.state(tx, organisation)
+    if found is None:
+        raise NotFound(f"no sync record for organisation {organisation!r}")
+    return found
+
+
+def create(tx: Transaction, organisation: str, ttl_seconds: int) -> State:
+    """Begin to track an organisation. Raises: StateConflict when it is tracked already."""
+    if not queries.add(tx, organisation, ttl_seconds):
+        raise StateConflict(f"organisation {organisation!r} has a sync record already")
+    return find(tx, organisation)
+
+
+def change(tx: Transaction, feed: int, organisation: str, fields: SyncRecordChange) -> State:
+    """Change the time to live, or forget when the last sync was. Raises: NotFound, Invalid (nothing to change)."""
+    tracked = find(tx, organisation).tracked
+    if fields.ttl_seconds is UNSET and fields.last_sync_at is UNSET:
+        detail = "give ttl_seconds, or last_sync_at as null"
+        raise Invalid(detail, fields=(FieldError("ttl_seconds", "missing", detail),))
+    tracked = tracked._replace(updated_us=tx.now_us)
+    if fields.ttl_seconds is not UNSET:
+        tracked = tracked._replace(ttl_seconds=fields.ttl_seconds)
+    if fields.last_sync_at is not UNSET:
+        tracked = tracked._replace(last_sync_us=None, synced_version=None)
+    queries.keep_record(tx, tracked)
+    queries.wake(tx, feed)
+    return find(tx, organisation)
+
+
+def remove(tx: Transaction, feed: int, organisation: str) -> None:
+    """Stop tracking an organisation; its labels stay where they are. Raises: NotFound."""
+    find(tx, organisation)
+    queries.remove(tx, organisation)
+    queries.wake(tx, feed)

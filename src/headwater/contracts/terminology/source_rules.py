@@ -1,0 +1,42 @@
+"""The decisions about where labels come from: which sources may be named, and what naming one changes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import PurePath
+
+from headwater.base.errors import Invalid
+from headwater.contracts.terminology import label_rules, outbound, queries
+from headwater.contracts.terminology.queries import FILE, OWN, URL, Kept
+from headwater.contracts.terminology.shapes import SourceKind
+from headwater.store.database import Transaction
+
+
+def check(source: SourceKind, location: str, allowed_hosts: Sequence[str]) -> None:
+    """Refuse a source that could never be fetched. Raises: Invalid."""
+    if source == URL:
+        outbound.target(location, allowed_hosts)
+    elif source == FILE and (not PurePath(location).is_absolute() or "\0" in location):
+        raise Invalid.of("file", "incorrect_value", "name the file by its full path")
+
+
+def name(tx: Transaction, feed: int, organisation: str, source: SourceKind, location: str) -> Kept:
+    """Let an organisation's labels come from a source that passed ``check``.
+
+    Another source than before makes the labels stale. Going back to our own keeps what was last published, unless
+    other labels are kept here. Naming the same one again only lets the next fetch happen at once. Whoever fetches
+    meanwhile loses the lease, and so what it brings.
+    """
+    kept = queries.kept(tx, organisation)
+    location = "" if source == OWN else location
+    if (source, location) != (kept.source, kept.location):
+        kept = kept._replace(source=source, location=location, etag=None)
+        if source == OWN:
+            kept = label_rules.adopt_published(tx, feed, kept)
+        kept = label_rules.renewed(kept, tx.now_us)
+        queries.keep(tx, kept)
+    found = queries.state(tx, organisation)
+    if found is not None:
+        queries.keep_attempt(tx, found.tracked._replace(failures=0, retry_us=None, lease=None, lease_until_us=None))
+    queries.wake(tx, feed)
+    return kept

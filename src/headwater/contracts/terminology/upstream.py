@@ -1,0 +1,169 @@
+"""Fetches labels from an upstream: an HTTPS URL with its ETag, or a JSON file; capped in bytes and in time.
+
+Whatever goes wrong is an UpstreamFailed that tells callers the kind of the fault, never the upstream's address.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import ssl
+import stat
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple, Protocol
+
+import httpx2
+
+from headwater.base.errors import HeadwaterError, UpstreamFailed
+from headwater.base.settings_tree import TerminologySettings
+from headwater.contracts.terminology import label_sets, outbound
+from headwater.contracts.terminology.label_sets import Labels
+from headwater.contracts.terminology.outbound import Target
+from headwater.contracts.terminology.queries import FILE
+
+Resolve = Callable[[str, int], Awaitable[list[str]]]
+"""The addresses of a host for a port, the best first."""
+
+_TAG_LENGTH_MAX = 1_000
+_ADDRESSES_TRIED = 3
+
+
+class Fetched(NamedTuple):
+    """What a source gave: its labels (None: those of the tag that was sent still hold), and the tag of them."""
+
+    labels: Labels | None
+    etag: str | None
+
+
+class Fetch(Protocol):
+    """Gets the labels of a source."""
+
+    async def __call__(self, source: str, location: str, etag: str | None) -> Fetched:
+        """The labels of a source, or that those under ``etag`` still hold. Raises: UpstreamFailed."""
+
+
+class Upstream:
+    """Fetches as the settings allow: hosts, bytes and seconds. ``resolve`` and ``tls`` stand in for the system's."""
+
+    def __init__(
+        self,
+        settings: TerminologySettings,
+        *,
+        resolve: Resolve | None = None,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self._settings = settings
+        self._resolve = resolve or resolve_host
+        self._tls = tls
+
+    async def __call__(self, source: str, location: str, etag: str | None) -> Fetched:
+        """The labels of a source, or that those under ``etag`` still hold. Raises: UpstreamFailed."""
+        try:
+            async with asyncio.timeout(self._settings.upstream_seconds):
+                if source == FILE:
+                    return await asyncio.to_thread(_from_file, location, etag, self._settings.upstream_bytes)
+                return await self._from_url(location, etag)
+        except TimeoutError:
+            raise _failed("took too long", "slow") from None
+
+    async def _from_url(self, url: str, etag: str | None) -> Fetched:
+        try:
+            target = outbound.target(url, self._settings.allowed_hosts)
+            found = await self._resolve(target.host, target.port)
+        except HeadwaterError as refusal:
+            raise _failed(f"may not be fetched: {refusal.detail}", "not_allowed") from None
+        except OSError:
+            raise _failed("has a host without an address", "no_address") from None
+        addresses = outbound.usable(found, self._settings.allowed_hosts)
+        if not addresses:
+            raise _failed("has no address that may be connected to", "not_allowed")
+        if self._tls is None:
+            # Reading the system's certificates takes long enough to hold others up.
+            self._tls = await asyncio.to_thread(httpx2.create_ssl_context, trust_env=False)
+        for address in addresses[:_ADDRESSES_TRIED]:
+            try:
+                return await self._from_address(target, address, etag, self._tls)
+            except httpx2.ConnectError:
+                continue
+            except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError):
+                raise _failed("broke off its answer, or gave one that is no HTTP", "broken") from None
+        raise _failed("cannot be connected to", "no_connection")
+
+    async def _from_address(self, target: Target, address: str, etag: str | None, tls: ssl.SSLContext) -> Fetched:
+        headers = {"Host": target.authority, "Accept": "application/json", "Accept-Encoding": "identity"}
+        if etag is not None:
+            headers["If-None-Match"] = etag
+        async with (
+            httpx2.AsyncClient(
+                verify=tls, trust_env=False, follow_redirects=False, timeout=self._settings.upstream_seconds
+            ) as client,
+            client.stream(
+                "GET", target.at(address), headers=headers, extensions={"sni_hostname": target.host}
+            ) as answer,
+        ):
+            if answer.status_code == 304 and etag is not None:
+                return Fetched(None, etag)
+            if answer.status_code != 200:
+                raise _failed(f"answered with status {answer.status_code}", "status")
+            if answer.headers.get("content-encoding", "identity") != "identity":
+                raise _failed("packed its answer though it was asked not to", "encoded")
+            document = await self._body(answer)
+        return Fetched(await asyncio.to_thread(_labels_of, document), _usable_tag(answer.headers.get("etag")))
+
+    async def _body(self, answer: httpx2.Response) -> bytes:
+        """The raw body. Raises: UpstreamFailed as soon as it is over the limit."""
+        pieces, size = [], 0
+        async for piece in answer.aiter_raw():
+            size += len(piece)
+            if size > self._settings.upstream_bytes:
+                raise _too_large(self._settings.upstream_bytes)
+            pieces.append(piece)
+        return b"".join(pieces)
+
+
+async def resolve_host(host: str, port: int) -> list[str]:
+    """The addresses that the system gives for a host. Raises: OSError."""
+    loop = asyncio.get_running_loop()
+    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
+    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+
+def _from_file(path: str, etag: str | None, limit_bytes: int) -> Fetched:
+    """The labels in a file; its tag changes with its inode, size or time of writing."""
+    try:
+        # Without blocking, or opening a pipe would wait for its other end.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(descriptor, "rb") as file:
+            about = os.fstat(descriptor)
+            if not stat.S_ISREG(about.st_mode):
+                raise _failed("is no ordinary file", "unreadable")
+            tag = f"{about.st_ino}-{about.st_size}-{about.st_mtime_ns}"
+            if tag == etag:
+                return Fetched(None, tag)
+            document = file.read(limit_bytes + 1)
+    except OSError as failure:
+        raise _failed(f"is a file that cannot be read ({failure.strerror})", "unreadable") from None
+    if len(document) > limit_bytes:
+        raise _too_large(limit_bytes)
+    return Fetched(_labels_of(document), tag)
+
+
+def _labels_of(document: bytes) -> Labels:
+    try:
+        return label_sets.of_document(document)
+    except HeadwaterError as fault:
+        raise _failed(f"gave no labels: {fault.detail}", "garbage") from None
+
+
+def _usable_tag(tag: str | None) -> str | None:
+    """The tag when it can be sent back as it came."""
+    return tag if tag and len(tag) <= _TAG_LENGTH_MAX and tag.isascii() and tag.isprintable() else None
+
+
+def _too_large(limit_bytes: int) -> UpstreamFailed:
+    return _failed(f"gave more than {limit_bytes} bytes", "too_large")
+
+
+def _failed(what: str, reason: str) -> UpstreamFailed:
+    return UpstreamFailed(f"the source of these labels {what}", extra={"reason": reason})
