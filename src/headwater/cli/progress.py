@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from headwater.server.backup import Report
+from headwater.server.reporting import Report
 
 
 @contextmanager

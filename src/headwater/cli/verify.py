@@ -8,12 +8,15 @@ from typing import Annotated
 import typer
 
 from headwater.cli import installation, options
+from headwater.cli.installation import Installation
 from headwater.cli.progress import bars
 from headwater.cli.screen import say_note, show_rows
-from headwater.server import archive
-from headwater.store import integrity
+from headwater.server import archive, opening
+from headwater.server.reporting import Report, adding
+from headwater.store import integrity, pack_verify
 from headwater.store.database import Transaction
 from headwater.store.integrity import Finding
+from headwater.store.pack_format import pack_name
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
@@ -33,49 +36,44 @@ def verify(
 ) -> None:
     """Read everything and say what does not agree.
 
-    Every record must have its change, every counter its count, every change say what its row says. It may run
-    while the server runs. The exit code is 1 when something was found.
+    Every record must have its change, every counter its count, every change say what its row says, every chunk of
+    content have its hash. It may run while the server runs. The exit code is 1 when something was found.
     """
     if backup is not None:
         _verify_backup(backup, as_json=as_json)
         return
     with installation.opened(data, database, config) as here, bars(quiet=as_json) as report:
-
-        def work(tx: Transaction) -> tuple[list[Finding], int]:
-            total = integrity.changes_to_check(tx)
-            seen = 0
-
-            def looked(count: int) -> None:
-                nonlocal seen
-                seen += count
-                report("changes", seen, total)
-
-            return list(integrity.check(tx, looked)), total
-
-        findings, total = here.database.read_now(work)
-    show_rows(
-        [finding._asdict() for finding in findings], as_json=as_json, none=f"all {total} changes are as they should be"
-    )
-    if findings:
+        findings, total = here.database.read_now(lambda tx: _check(tx, report))
+        damages, chunks = _check_packs(here, report)
+    found = [*findings, *damages]
+    none = f"all {total} changes and {chunks} chunks of content are as they should be"
+    show_rows([finding._asdict() for finding in found], as_json=as_json, none=none)
+    if found:
         raise typer.Exit(1)
 
 
+def _check(tx: Transaction, report: Report) -> tuple[list[Finding], int]:
+    total = integrity.changes_to_check(tx)
+    return list(integrity.check(tx, adding(report, "changes", total))), total
+
+
+def _check_packs(here: Installation, report: Report) -> tuple[list[Finding], int]:
+    def progress(so_far: pack_verify.Verified) -> None:
+        report("bytes of content", so_far.content_bytes, so_far.total_bytes)
+
+    verified = pack_verify.verify(here.database, opening.open_packs(here.settings), progress)
+    found = [
+        Finding("content", damage.organisation, f"pack {pack_name(damage.pack)}: {damage.reason}")
+        for damage in verified.damages
+    ]
+    return found, verified.chunks
+
+
 def _verify_backup(path: Path, *, as_json: bool) -> None:
-    size_bytes = path.stat().st_size
     with bars(quiet=as_json) as report:
-        seen = 0
-
-        def read(piece_bytes: int) -> None:
-            nonlocal seen
-            seen += piece_bytes
-            report("bytes", seen, size_bytes)
-
-        manifest = archive.check(path, read)
+        manifest = archive.check(path, adding(report, "bytes", path.stat().st_size))
     rows = sum(table.rows for table in manifest.tables.values())
-    show_rows(
-        [],
-        as_json=as_json,
-        none=f"{path} is whole: {rows} rows in {len(manifest.members)} parts, made {manifest.made_at}",
-    )
+    none = f"{path} is whole: {rows} rows in {len(manifest.members)} parts, made {manifest.made_at}"
+    show_rows([], as_json=as_json, none=none)
     if not as_json:
         say_note(f"it can be put back with: headwater restore {path} --data DIR")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,20 +15,12 @@ from headwater.identity import meta
 from headwater.server import archive
 from headwater.server.app import ADMIN_TOKEN_FILE
 from headwater.server.archive import ArchiveWriter, Manifest, TableSummary
+from headwater.server.opening import PACKS_FOLDER
+from headwater.server.reporting import Report, silent
 from headwater.store import tables
 from headwater.store.database import Database, Transaction
 
-PACKS_FOLDER = "packs"
-"""The folder of packs, in the data folder."""
-
 SUFFIXES = (".tar", ".tar.zst")
-
-Report = Callable[[str, int, int], None]
-"""Told of each step: what is done, how much of it, and how much there is (rows, or files)."""
-
-
-def _silent(_what: str, _done: int, _total: int) -> None:
-    return
 
 
 def make(
@@ -38,7 +30,7 @@ def make(
     *,
     packs_elsewhere: str | None = None,
     replace: bool = False,
-    report: Report = _silent,
+    report: Report = silent,
 ) -> Manifest:
     """Write a backup of a database and its data folder to ``path``; ``packs_elsewhere`` names their bucket.
 

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
-from headwater.base.settings_tree import DatabaseSettings, Settings
-from headwater.server.app import assemble, first_start
-from headwater.store.migrate import migrate
-from headwater.store.pack_folder import PackFolder
-from headwater.store.sqlite import SqliteDatabase
+from headwater.base.settings_tree import Settings
+from headwater.server.throwaway import throwaway
 from headwater.web.catalogue import Entry, entries
 from headwater.web.contract import Access, Contract
 from headwater.web.openapi import describe
@@ -47,15 +43,9 @@ twice answer at the doubled path too.
 
 def render() -> dict[str, str]:
     """The pages' texts by their names."""
-    with tempfile.TemporaryDirectory() as folder:
-        database = SqliteDatabase(Path(folder) / "pages.db", DatabaseSettings(reserve_file_bytes=0))
-        try:
-            migrate(database)
-            first_start(database, Path(folder))
-            server = assemble(database, Settings(), PackFolder(Path(folder) / "packs"))
-            routes = _routes(server.contracts, describe(server.contracts, Settings()))
-        finally:
-            database.close()
+    settings = Settings()
+    with throwaway(settings) as server:
+        routes = _routes(server.contracts, describe(server.contracts, settings))
     return {"errors.md": _errors(entries()), "routes.md": routes}
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import IO, NamedTuple
@@ -22,8 +21,9 @@ from headwater.identity import meta
 from headwater.server import archive, opening
 from headwater.server.app import ADMIN_TOKEN_FILE
 from headwater.server.archive import BackupDamaged, Manifest
-from headwater.server.backup import PACKS_FOLDER, Report
 from headwater.server.folder import DATABASE_FILE, held, prepare
+from headwater.server.opening import PACKS_FOLDER
+from headwater.server.reporting import Report, adding
 from headwater.store import integrity, tables
 from headwater.store.database import Database, Row, Transaction
 from headwater.store.integrity import Finding
@@ -58,15 +58,7 @@ def restore(path: Path, settings: Settings, *, replace: bool, report: Report) ->
 
     Raises: BackupDamaged, BackupNewer, StateConflict (a database is there), AlreadyServed, FolderUnusable.
     """
-    size_bytes = path.stat().st_size
-    seen = 0
-
-    def read(piece_bytes: int) -> None:
-        nonlocal seen
-        seen += piece_bytes
-        report("bytes checked", seen, size_bytes)
-
-    manifest = archive.check(path, read)
+    manifest = archive.check(path, adding(report, "bytes checked", path.stat().st_size))
     newer = sorted(set(manifest.schema_steps) - {name for name, _ in steps()})
     if newer:
         raise BackupNewer(f"{path} was made by Headwater {manifest.headwater} and needs its schema step {newer[0]}")
@@ -116,7 +108,7 @@ def load(database: Database, path: Path, manifest: Manifest, folder: Path, repor
             _write_file(folder / PACKS_FOLDER / part[1] / part[2], source)
     loading.expect_all()
     migrate(database)
-    findings = database.read_now(lambda tx: list(_checked(tx, report)))
+    findings = database.read_now(lambda tx: _checked(tx, report))
     return f"{loading.finish():012x}", findings
 
 
@@ -171,16 +163,9 @@ class _Loading:
         return self._database.write_now(work)
 
 
-def _checked(tx: Transaction, report: Report) -> Iterator[Finding]:
+def _checked(tx: Transaction, report: Report) -> list[Finding]:
     total = integrity.changes_to_check(tx)
-    seen = 0
-
-    def looked(count: int) -> None:
-        nonlocal seen
-        seen += count
-        report("changes verified", seen, total)
-
-    yield from integrity.check(tx, looked)
+    return list(integrity.check(tx, adding(report, "changes verified", total)))
 
 
 def _write_file(path: Path, source: IO[bytes]) -> None:

@@ -12,7 +12,11 @@ from headwater.base.settings_tree import Settings
 from headwater.identity import meta, organisations, tokens
 from headwater.server import archive
 from headwater.store import records
+from headwater.store.chunks import register
 from headwater.store.database import Transaction
+from headwater.store.pack_folder import PackFolder
+from headwater.store.pack_format import pack_name
+from headwater.store.packs import PackWriter
 from headwater.store.records import Draft
 from tests.unit.cli.conftest import Command, Installed
 
@@ -147,11 +151,29 @@ def test_a_backup_with_an_older_schema_is_brought_up_to_date(
 
 def test_verify_finds_nothing_in_good_data_and_names_what_is_wrong(command: Command, filled: Installed) -> None:
     good = command("verify", "--data", filled.folder)
-    assert (good.code, good.out, "all 5 changes" in good.err) == (0, "", True)
+    assert (good.code, good.out, "all 5 changes and 0 chunks" in good.err) == (0, "", True)
     with filled.database() as database:
         database.write_now(lambda tx: tx.run("DELETE FROM changes WHERE position = 2"))
     bad = command("verify", "--data", filled.folder, "--json")
     assert (bad.code, [row["rule"] for row in bad.json]) == (1, ["record"])
+
+
+def test_verify_reads_the_content_too_and_a_restore_has_it(command: Command, filled: Installed, tmp_path: Path) -> None:
+    place = PackFolder(filled.folder / "packs")
+    with PackWriter(place, "default") as writer:
+        ref = writer.append(b"some content" * 500)
+        written = writer.close()
+    with filled.database() as database:
+        database.write_now(lambda tx: register(tx, written))
+    good = command("verify", "--data", filled.folder)
+    assert (good.code, "1 chunks" in good.err) == (0, True)
+    assert command("backup", tmp_path / "b.tar", "--data", filled.folder).code == 0
+    pack = filled.folder / "packs" / pack_name(ref.pack)
+    pack.write_bytes(pack.read_bytes().replace(b"some", b"same"))
+    bad = command("verify", "--data", filled.folder, "--json")
+    assert (bad.code, {row["rule"] for row in bad.json}) == (1, {"content"})
+    assert command("restore", tmp_path / "b.tar", "--data", tmp_path / "new").code == 0
+    assert command("verify", "--data", tmp_path / "new").code == 0
 
 
 def test_a_backup_of_data_that_does_not_agree_is_restored_and_says_so(
