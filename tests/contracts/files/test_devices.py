@@ -1,0 +1,166 @@
+"""Devices, preferences and the socket of file sync. Source: files contract, "Devices" to "Real-time"."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from headwater.contracts.files.device_shapes import DEVICE_EXAMPLE, PREFERENCES_EXAMPLE, REGISTER_EXAMPLE
+from tests.support.asgi import Client
+from tests.support.clock import MovableClock
+from tests.support.serving import ServerUnderTest
+
+DEVICES = "/api/v1/sync/devices"
+
+
+def register(client: Client, device_id: str = "d-1", **more: Any) -> dict[str, Any]:
+    answer = client.post(DEVICES, json={"device_id": device_id, "platform": "linux", **more})
+    assert answer.status == 201, answer.text
+    device: dict[str, Any] = answer.json()
+    return device
+
+
+def test_a_device_registers_as_the_readings_print_it(client: Client) -> None:
+    answer = client.post(DEVICES, json=REGISTER_EXAMPLE)
+    assert answer.status == 201
+    assert set(answer.json()) == set(DEVICE_EXAMPLE)
+    assert {name: answer.json()[name] for name in REGISTER_EXAMPLE} == REGISTER_EXAMPLE
+    assert client.get(DEVICES).json() == [answer.json()]
+
+
+def test_registering_again_renews_the_device_and_another_users_id_is_taken(
+    server: ServerUnderTest, client: Client
+) -> None:
+    first = register(client)
+    again = client.post(DEVICES, json={"device_id": "d-1", "platform": "macos", "device_name": "laptop"})
+    assert (again.status, again.json()["id"], again.json()["platform"]) == (200, first["id"], "macos")
+    other = server.caller("default", "coordinator")
+    assert other.post(DEVICES, json={"device_id": "d-1", "platform": "linux"}).status == 409
+    assert other.get(DEVICES).json() == []
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"platform": "linux"},
+        {"device_id": "d"},
+        {"device_id": "", "platform": "linux"},
+        {"device_id": "x" * 129, "platform": "linux"},
+        {"device_id": "d", "platform": "amiga"},
+        {"device_id": "d", "platform": "linux", "client_version": "latest"},
+    ],
+)
+def test_a_device_that_is_not_described_properly_is_refused(client: Client, body: dict[str, Any]) -> None:
+    assert client.post(DEVICES, json=body).status == 422
+    assert client.get(DEVICES).json() == []
+
+
+def test_a_device_gets_another_name_and_rests(client: Client) -> None:
+    register(client)
+    changed = client.patch(f"{DEVICES}/d-1", json={"device_name": "desk", "is_active": False}).json()
+    assert (changed["device_name"], changed["is_active"]) == ("desk", False)
+    assert client.patch(f"{DEVICES}/unknown", json={}).status == 404
+
+
+def test_a_removed_device_is_unknown_on_every_path(client: Client) -> None:
+    register(client)
+    assert client.delete(f"{DEVICES}/d-1").status == 204
+    for method, path in (
+        ("DELETE", ""),
+        ("PATCH", ""),
+        ("POST", "/heartbeat"),
+        ("GET", "/preferences"),
+    ):
+        options = {"json": {}} if method == "PATCH" else {}
+        assert client.request(method, f"{DEVICES}/d-1{path}", **options).status == 404
+
+
+def test_a_heartbeat_is_written_once_in_ten_seconds(client: Client, clock: MovableClock) -> None:
+    before = register(client)["last_seen_at"]
+    clock.advance(9)
+    assert client.post(f"{DEVICES}/d-1/heartbeat").status == 204
+    assert client.get(DEVICES).json()[0]["last_seen_at"] == before
+    clock.advance(2)
+    client.post(f"{DEVICES}/d-1/heartbeat")
+    assert client.get(DEVICES).json()[0]["last_seen_at"] > before
+
+
+def test_preferences_are_set_one_by_one_and_together(client: Client) -> None:
+    register(client)
+    share_id = client.post("/api/v1/shares", json={"name": "Team"}).json()["id"]
+    one = client.put(f"{DEVICES}/d-1/preferences/{share_id}", json={"selected_folders": ["/Docs/", "/Docs"]})
+    assert one.json() == {
+        "share_id": share_id,
+        "sync_enabled": True,
+        "selected_folders": ["/Docs"],
+        "excluded_folders": [],
+    }
+    wanted = {"preferences": [PREFERENCES_EXAMPLE["preferences"][0] | {"share_id": share_id}]}
+    assert client.put(f"{DEVICES}/d-1/preferences", json=wanted).json() == wanted
+    assert client.get(f"{DEVICES}/d-1/preferences").json() == wanted
+
+
+def test_bulk_preferences_are_all_or_none(client: Client) -> None:
+    register(client)
+    share_id = client.post("/api/v1/shares", json={"name": "Team"}).json()["id"]
+    wanted = [{"share_id": share_id, "sync_enabled": False}, {"share_id": "shr_unknown", "sync_enabled": False}]
+    assert client.put(f"{DEVICES}/d-1/preferences", json={"preferences": wanted}).status == 404
+    assert client.get(f"{DEVICES}/d-1/preferences").json() == {"preferences": []}
+    bad = client.put(f"{DEVICES}/d-1/preferences/{share_id}", json={"excluded_folders": ["/ok", "no"]})
+    assert (bad.status, bad.json()["errors"][0]["field"]) == (422, "excluded_folders[1]")
+
+
+def test_a_subscribed_socket_is_nudged_by_a_change_and_told_of_preferences(client: Client) -> None:
+    register(client)
+    share_id = client.post("/api/v1/shares", json={"name": "Team"}).json()["id"]
+    with client.socket("/api/v1/sync/ws/d-1") as socket:
+        socket.send({"type": "ping"})
+        assert socket.receive() == {"type": "pong", "event_type": "pong"}
+        socket.send({"type": "subscribe"})
+        assert socket.receive()["type"] == "subscribed"
+        client.post(f"/api/v1/shares/{share_id}/folders", json={"path": "/a"})
+        assert socket.receive() == {"type": "change", "event_type": "change", "share_id": share_id, "data": {}}
+        client.put(f"{DEVICES}/d-1/preferences/{share_id}", json={"sync_enabled": False})
+        frame = socket.receive()
+        assert (frame["event_type"], frame["share_id"], frame["device_id"]) == (
+            "sync_preference_updated",
+            share_id,
+            "d-1",
+        )
+
+
+def test_a_jwt_in_the_query_opens_a_socket(client: Client) -> None:
+    register(client)
+    jwt = client.post("/api/v1/auth/jwt").json()["token"]
+    with client.socket(f"/api/v1/sync/ws/d-1?token={jwt}", token=None) as socket:
+        socket.send({"type": "ping"})
+        assert socket.receive()["type"] == "pong"
+
+
+def test_a_bad_token_closes_with_4401_and_an_unknown_device_with_4404(client: Client) -> None:
+    with client.socket("/api/v1/sync/ws/d-1?token=nonsense", token=None) as socket:
+        assert socket.close_code == 4401
+    with client.socket("/api/v1/sync/ws/unknown") as socket:
+        socket.wait_closed()
+        assert socket.close_code == 4404
+
+
+def test_removing_a_device_closes_its_socket(client: Client) -> None:
+    register(client)
+    with client.socket("/api/v1/sync/ws/d-1") as socket:
+        client.delete(f"{DEVICES}/d-1")
+        socket.wait_closed()
+        assert socket.close_code == 4404
+
+
+def test_who_may_not_read_a_share_is_not_nudged_for_it(server: ServerUnderTest, client: Client) -> None:
+    share_id = client.post("/api/v1/shares", json={"name": "Board"}).json()["id"]
+    other = server.caller("default", "coordinator")
+    register(other, "d-2")
+    with other.socket("/api/v1/sync/ws/d-2") as socket:
+        socket.send({"type": "subscribe"})
+        assert socket.receive()["type"] == "subscribed"
+        client.post(f"/api/v1/shares/{share_id}/folders", json={"path": "/a"})
+        socket.send({"type": "ping"})
+        assert socket.receive()["type"] == "pong"
