@@ -31,6 +31,8 @@ COMMANDS = {
     "doctor": ("doctor", "Look the installation over, and say what to do about what is not well."),
     "openapi": ("openapi", "Print the OpenAPI document."),
     "terminology": ("terminology", "Name where an organisation's labels come from."),
+    "import": ("import_command", "Bring contacts in from a file."),
+    "export": ("export_command", "Write contacts to a file."),
     "config": ("config", "Show each setting and where its value came from."),
 }
 """Sub-commands in the order in which a new operator needs them: the module beside this one, and what it is for."""
