@@ -72,7 +72,7 @@ def test_a_removed_device_is_unknown_on_every_path(client: Client) -> None:
         ("POST", "/heartbeat"),
         ("GET", "/preferences"),
     ):
-        options = {"json": {}} if method == "PATCH" else {}
+        options: dict[str, Any] = {"json": {}} if method == "PATCH" else {}
         assert client.request(method, f"{DEVICES}/d-1{path}", **options).status == 404
 
 
