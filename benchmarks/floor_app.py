@@ -16,11 +16,16 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 _KEPT: dict[str, bytes] = {}
+_SOCKETS: set[Send] = set()
+_FRAME = '{"type":"change","event_type":"change","share_id":"shr_0000000000000000","data":{}}'
 _SMALL = b'{"ok":true}'
 
 
 async def app(scope: Message, receive: Receive, send: Send) -> None:
-    """Answer at once."""
+    """Answer at once; a POST to /broadcast sends a frame to every socket."""
+    if scope["type"] == "websocket":
+        await _socket(receive, send)
+        return
     if scope["type"] != "http":
         return
     path: str = scope["path"]
@@ -33,6 +38,9 @@ async def app(scope: Message, receive: Receive, send: Send) -> None:
             if not message.get("more_body"):
                 break
         body = b"".join(parts)
+        if path == "/broadcast":
+            for send_to in list(_SOCKETS):
+                await send_to({"type": "websocket.send", "text": _FRAME})
         if path.startswith("/keep/"):
             _KEPT[path.removeprefix("/keep")] = body
             body = _SMALL
@@ -43,11 +51,21 @@ async def app(scope: Message, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
+async def _socket(receive: Receive, send: Send) -> None:
+    await receive()
+    await send({"type": "websocket.accept"})
+    _SOCKETS.add(send)
+    while (message := await receive())["type"] == "websocket.receive":
+        await send({"type": "websocket.send", "text": message["text"]})
+    _SOCKETS.discard(send)
+
+
 def main(port: int) -> None:
     """Serve until killed, with the settings of the product's own server."""
     config = uvicorn.Config(
-        app, host="127.0.0.1", port=port, loop="uvloop", http="httptools", ws="none", lifespan="off",
-        log_config=None, access_log=False, server_header=False,
+        app, host="127.0.0.1", port=port, loop="uvloop", http="httptools", ws="websockets-sansio", ws_per_message_deflate=False, lifespan="off",
+        log_config=None, access_log=False,
+        server_header=False,
     )  # fmt: skip
     asyncio.run(uvicorn.Server(config).serve())
 

@@ -47,6 +47,13 @@ class Served:
                 return int(line.split()[1]) / 1024
         return 0.0
 
+    def resident_mib(self) -> float:
+        """The memory that the process holds now, in MiB."""
+        for line in Path(f"/proc/{self.pid}/status").read_text("ascii").splitlines():
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1]) / 1024
+        return 0.0
+
     def cpu_seconds(self) -> float:
         """Processor time that the process has used."""
         fields = Path(f"/proc/{self.pid}/stat").read_text("ascii").rsplit(")", 1)[1].split()
