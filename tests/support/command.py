@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic, sleep
@@ -22,7 +22,7 @@ START_SECONDS = 60.0
 def environment() -> dict[str, str]:
     """This process's environment without our settings, with our sources on the path."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("HEADWATER_")}
-    return kept | {"PYTHONPATH": str(ROOT / "src"), "NO_COLOR": "1", "COLUMNS": "120"}
+    return kept | {"PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}", "NO_COLOR": "1", "COLUMNS": "120"}
 
 
 def headwater(*arguments: str | Path, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -64,11 +64,13 @@ class RunningServer:
 
 
 @contextmanager
-def running(data: Path, *arguments: str | Path) -> Iterator[RunningServer]:
-    """A server on a free port, killed at the end of the block if it still runs."""
+def running(
+    data: Path, *arguments: str | Path, program: Sequence[str] = ("-m", "headwater")
+) -> Iterator[RunningServer]:
+    """A server on a free port, killed at the end of the block if it still runs; ``program`` is what Python runs."""
     ready = data.parent / f"{data.name}.ready.json"
     ready.unlink(missing_ok=True)
-    command = [sys.executable, "-m", "headwater", "serve", "--data", data, "--port", "0", "--ready-file", ready]
+    command = [sys.executable, *program, "serve", "--data", data, "--port", "0", "--ready-file", ready]
     process = subprocess.Popen(
         [*map(str, command), *map(str, arguments)],
         env=environment(),

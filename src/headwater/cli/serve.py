@@ -75,10 +75,12 @@ def _run(settings: Settings, ready_file: Path | None) -> None:
             if ready_file is not None:
                 _write_ready(ready_file, address.url)
 
-        serving.serve(server, listener, alarm, ready)
+        try:
+            serving.serve(server, listener, alarm, ready)
+        finally:
+            database.close()
         if alarm.failure is not None:
             raise Fatal(f"stopped, because {alarm.failure}")
-        database.close()
 
 
 def greeting(settings: Settings, url: str, folder: Path, token: str | None) -> list[str]:
