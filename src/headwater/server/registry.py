@@ -8,6 +8,7 @@ from headwater.contracts.cache.kinds import CACHED_CONTACT_KIND, NOTE_KIND
 from headwater.contracts.contacts.contract import build as contacts
 from headwater.contracts.contacts.contract import build_chapters as chapters
 from headwater.contracts.contacts.kind import CONTACT_KIND
+from headwater.contracts.files.content_contract import build_batches as file_batches
 from headwater.contracts.files.content_contract import build_downloads as file_downloads
 from headwater.contracts.files.content_contract import build_uploads as file_uploads
 from headwater.contracts.files.device_contract import build as file_devices
@@ -31,6 +32,7 @@ BUILDERS = (
     cache,
     cache_reading,
     sell,
+    file_batches,
     file_devices,
     file_downloads,
     file_uploads,

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from headwater.contracts.files import content_shapes as shapes
 from headwater.contracts.files.download_door import DownloadDoor
+from headwater.contracts.files.packed_door import MEDIA, PackedDoor
 from headwater.contracts.files.upload_door import UploadDoor
 from headwater.web.contract import Access, Contract, Param, Route
 from headwater.web.errors import problem
@@ -12,12 +15,19 @@ from headwater.web.services import Services
 _READ = Access("files")
 _WRITE = Access("files", write=True)
 _UPLOAD = "/{upload_id}"
+_PACKED = (
+    Param("share_id", "The share.", required=True),
+    Param("stage", "`true` stages the versions and makes no files."),
+    Param("device_id", "The device that uploads."),
+)
 _VERSION = Param("version", "A version's number or id; without it the current one.")
 
 
 def build_uploads(services: Services) -> Contract:
     """The upload door of one server."""
-    door = UploadDoor(services)
+    gate = asyncio.Semaphore(services.settings.files.uploads_at_once)
+    door = UploadDoor(services, gate)
+    packed = PackedDoor(services, gate)
     part_params = (Param("blake3", "The BLAKE3 of the chunk, in hexadecimal, to be compared."),)
     routes = (
         Route("OPTIONS", "", door.options, Access(open=True), "Say what of tus is spoken", status=204),
@@ -25,6 +35,8 @@ def build_uploads(services: Services) -> Contract:
               status=201, example=shapes.UPLOAD_EXAMPLE, raw=True, errors=(413, 507)),
         Route("POST", "/check", door.check, _WRITE, "Ask which chunks to send", body=shapes.CheckFields,
               answer=shapes.CheckAnswer, example=shapes.CHECK_EXAMPLE),
+        Route("POST", "/packed", packed.upload, _WRITE, "Upload many files in one stream", answer=shapes.PackedAnswer,
+              params=_PACKED, raw=True, errors=(413, 507)),
         Route("GET", _UPLOAD, door.progress, _READ, "Look how far an upload is", answer=shapes.UploadProgress,
               errors=(410,)),
         Route("PATCH", _UPLOAD, door.patch, _WRITE, "Send the next bytes (tus)", status=204, raw=True,
@@ -36,6 +48,18 @@ def build_uploads(services: Services) -> Contract:
               errors=(409, 410)),
     )  # fmt: skip
     return Contract("files-uploads", "Uploads", ("/api/v1/uploads",), routes, problem, source="readings, section 7")
+
+
+def build_batches(services: Services) -> Contract:
+    """The door of batch downloads of one server."""
+    door = PackedDoor(services, asyncio.Semaphore(services.settings.files.uploads_at_once))
+    routes = (
+        Route("POST", "/batch", door.download, _READ, "Download many files in one stream", body=shapes.BatchFields,
+              example=shapes.BATCH_EXAMPLE, media=MEDIA.decode(), errors=(413,)),
+    )  # fmt: skip
+    return Contract(
+        "files-batches", "Batch downloads", ("/api/v1/downloads",), routes, problem, source="readings, section 7"
+    )
 
 
 def build_downloads(services: Services) -> Contract:

@@ -73,7 +73,7 @@ def put_on(
 ) -> Landed:
     """Put a staged version on top of a file; equal content changes nothing. Raises: StateConflict, VersionStale."""
     if node.type != "file":
-        raise StateConflict(f"the name {node.name!r} is taken by a folder", code="NAME_TAKEN")
+        raise StateConflict(f"the name {node.name!r} is taken in that folder", code="NAME_TAKEN")
     current = versions.find(tx, row.feed, node.version) if node.version else None
     if current is not None and current.content_hash == version.content_hash:
         return Landed("unchanged", node, current)

@@ -18,7 +18,15 @@ from email.utils import formatdate
 from typing import Any
 
 from headwater.base.clock import SECOND_US
-from headwater.base.errors import HeadwaterError, Invalid, Malformed, MediaUnsupported, StateConflict, TooLarge
+from headwater.base.errors import (
+    HeadwaterError,
+    Invalid,
+    Malformed,
+    MediaUnsupported,
+    PreconditionFailed,
+    StateConflict,
+    TooLarge,
+)
 from headwater.base.wire import parse_time
 from headwater.contracts.files import content, uploads
 from headwater.contracts.files.intake import Batch, Intake, note, pour, sizes_of
@@ -233,10 +241,9 @@ class _Turn:
 
     async def next_of(self, stream: AsyncIterator[bytes]) -> bytes | None:
         """The next piece of a body; None at its end. Raises: TimeoutError (the turn was ended)."""
-        if self._stopped:
-            raise TimeoutError
         try:
-            async with asyncio.timeout(None) as self._scope:
+            # Who was stopped still gets what has arrived, and waits for nothing more.
+            async with asyncio.timeout(0 if self._stopped else None) as self._scope:
                 return await anext(stream, None)
         finally:
             self._scope = None
@@ -336,20 +343,19 @@ class _Checksum:
             raise _UnequalError("the bytes do not have the checksum that was given; none was kept")
 
 
-class _UnequalError(HeadwaterError):
+class _UnequalError(Invalid):
     """The body has another checksum than its header says."""
 
     code = "CHECKSUM_MISMATCH"
     title = "Checksum mismatch"
-    hint = "Send the bytes again from the same offset."
 
 
 async def _spoken(call: Call, handler: Handler, *, versioned: bool = True) -> Reply:
     """Answer in tus: every answer, refusals too, names the version."""
     own: tuple[Header, ...] = ((RESUMABLE, VERSION),)
     if versioned and call.headers.get(RESUMABLE) != VERSION:
-        failure = HeadwaterError(f"this server speaks tus {VERSION.decode()}", code="TUS_VERSION")
-        answer = problem(failure, 412, call.request_id)
+        failure = PreconditionFailed(f"this server speaks tus {VERSION.decode()}", code="TUS_VERSION")
+        answer = problem(failure, status_of(failure), call.request_id)
         return answer._replace(headers=(*answer.headers, *own, (b"tus-version", VERSION)))
     try:
         answer = await handler(call)

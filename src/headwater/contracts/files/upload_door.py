@@ -38,11 +38,11 @@ from headwater.web.services import Services
 class UploadDoor:
     """The handlers of ``/api/v1/uploads``."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, gate: asyncio.Semaphore) -> None:
         self._services = services
         self._settings = services.settings.files
-        self._gate = asyncio.Semaphore(self._settings.uploads_at_once)
-        self._tus = TusDoor(services, self._gate)
+        self._gate = gate
+        self._tus = TusDoor(services, gate)
 
     async def options(self, call: Call) -> Reply:
         """OPTIONS: what of tus is spoken here."""

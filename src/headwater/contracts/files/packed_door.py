@@ -1,0 +1,90 @@
+"""The door of many small files at once: packed upload, batch download. Source: readings, section 7, "Content"."""
+
+from __future__ import annotations
+
+import asyncio
+
+from headwater.base.errors import Fatal, HeadwaterError, Invalid, TooLarge
+from headwater.contracts.files import access, batch, content, content_shapes, packing
+from headwater.contracts.files.access import Access, ShareRow
+from headwater.contracts.files.batch import Item
+from headwater.contracts.files.content_shapes import PackedAnswer
+from headwater.contracts.files.intake import pour
+from headwater.contracts.files.packed import Arrived, Unpacker
+from headwater.contracts.files.packing import Packing
+from headwater.contracts.files.trees import policy
+from headwater.store.database import Transaction
+from headwater.store.packs import Written, discard
+from headwater.store.tree import Actor
+from headwater.web import reply
+from headwater.web.call import Call
+from headwater.web.reply import Reply
+from headwater.web.services import Services
+
+MEDIA = b"application/vnd.headwater.files"
+"""The type of a stream of lines and bytes."""
+
+
+class PackedDoor:
+    """The handlers of ``/api/v1/uploads/packed`` and ``/api/v1/downloads/batch``."""
+
+    def __init__(self, services: Services, gate: asyncio.Semaphore) -> None:
+        self._services = services
+        self._settings = services.settings.files
+        self._gate = gate
+
+    async def upload(self, call: Call) -> Reply:
+        """POST /packed?share_id=: many files in one stream; one result each."""
+        share_id = call.query.get("share_id")
+        if not share_id:
+            raise Invalid.of("share_id", "missing", "name the share with ?share_id=")
+
+        def share(tx: Transaction) -> ShareRow:
+            return access.require(tx, call.principal, share_id, Access.WRITE)
+
+        row = await call.read(share)
+        unpacker, arrived, written = await self._receive(call, row)
+        device_id = (call.header(b"x-device-id") or call.query.get("device_id") or "")[:128]
+        actor = Actor(call.principal.user_id, device_id)
+        packed = Packing(call.principal, actor, arrived, written, call.query.get("stage") == "true")
+        # The key of a repeated request is held against this in place of the body, which nobody keeps.
+        call.body = unpacker.digest.digest()
+        try:
+            return await call.act(
+                lambda tx: packing.store(tx, share(tx), packed, self._settings),
+                lambda results: reply.json(PackedAnswer(results)),
+                feed=row.feed,
+            )
+        except Fatal:
+            raise
+        except HeadwaterError:
+            await asyncio.to_thread(discard, self._services.packs, written)
+            raise
+
+    async def download(self, call: Call) -> Reply:
+        """POST /batch: many files, or chunks, in one stream."""
+        fields = call.decoded(content_shapes.read_batch)
+
+        def work(tx: Transaction) -> list[Item]:
+            return batch.find(tx, call.principal, fields, self._settings)
+
+        items = await call.read(work, slow=True)
+        headers = ((b"content-type", MEDIA), (b"content-length", str(batch.size_of(items)).encode()))
+        return Reply(200, headers, stream=content.stream(batch.frames(self._services.packs, items)))
+
+    async def _receive(self, call: Call, row: ShareRow) -> tuple[Unpacker, list[Arrived], Written]:
+        """Take the stream into a pack. Raises: Malformed, TooLarge."""
+        declared = call.header(b"content-length")
+        if declared is not None and int(declared) > self._settings.packed_bytes:
+            raise TooLarge(
+                f"a packed upload has at most {self._settings.packed_bytes} bytes; {declared} were announced"
+            )
+        unpacker = Unpacker(self._services.packs, row.organisation, policy(row), self._settings)
+        try:
+            async with self._gate:
+                await pour(call.stream(), unpacker.take)
+                arrived, written = await asyncio.to_thread(unpacker.finish)
+        except BaseException:
+            unpacker.abort()
+            raise
+        return unpacker, arrived, written
