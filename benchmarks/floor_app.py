@@ -63,10 +63,18 @@ async def _socket(receive: Receive, send: Send) -> None:
 def main(port: int) -> None:
     """Serve until killed, with the settings of the product's own server."""
     config = uvicorn.Config(
-        app, host="127.0.0.1", port=port, loop="uvloop", http="httptools", ws="websockets-sansio", ws_per_message_deflate=False, lifespan="off",
-        log_config=None, access_log=False,
+        app,
+        host="127.0.0.1",
+        port=port,
+        loop="uvloop",
+        http="httptools",
+        ws="websockets-sansio",
+        ws_per_message_deflate=False,
+        lifespan="off",
+        log_config=None,
+        access_log=False,
         server_header=False,
-    )  # fmt: skip
+    )
     asyncio.run(uvicorn.Server(config).serve())
 
 
