@@ -136,6 +136,10 @@ def phone_digits(text: str, region: str = "NO") -> str | None:
     left out, letters of ``1-800-FLOWERS`` read as digits. What no numbering plan knows gives its bare digits;
     None without any digit.
     """
+    if text.startswith("+47") and text.isascii():
+        bare = text[3:].replace(" ", "")
+        if _PLAIN_NORWEGIAN.fullmatch(bare):
+            return "47" + bare
     if _PLAIN_INTERNATIONAL.fullmatch(text):
         return _NOT_DIGIT.sub("", text)
     if region == "NO" and text.isascii():

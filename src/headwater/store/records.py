@@ -83,6 +83,9 @@ def find(tx: Transaction, feed: int, kind: str, id: str) -> Record | None:
 def find_many(tx: Transaction, feed: int, kind: str, ids: Sequence[str]) -> dict[str, Record]:
     """The rows of those ids that exist or existed."""
     found: dict[str, Record] = {}
+    # A first import finds nothing at all; one look spares it the look-up of each id.
+    if tx.row("SELECT 1 FROM records WHERE feed = ? AND kind = ? LIMIT 1", feed, kind) is None:
+        return found
     for start in range(0, len(ids), 5_000):
         part = ids[start : start + 5_000]
         sql = f"SELECT {_COLUMNS} FROM records WHERE feed = ? AND kind = ? AND id"
