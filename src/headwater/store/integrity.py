@@ -106,8 +106,10 @@ def _check_records(tx: Transaction, feed: Feed) -> Iterator[Finding]:
         yield Finding("record", feed.name, f"{kind} {id}: its change at {position} is missing or another's")
     spare = tx.rows(
         "SELECT c.kind, c.id, c.position FROM changes c"
-        " LEFT JOIN records r ON r.feed = c.feed AND r.kind = c.kind AND r.id = c.id AND r.position = c.position"
-        " WHERE c.feed = ? AND r.id IS NULL ORDER BY c.position",
+        " LEFT JOIN records r ON r.feed = c.feed AND r.kind = c.kind AND r.id = c.id"
+        " WHERE c.feed = ? AND (r.id IS NULL OR r.position <> c.position)"
+        # A tombstone outlives its record's row when the id came back, under another number.
+        " AND NOT (c.deleted = 1 AND (r.id IS NULL OR r.number <> c.number)) ORDER BY c.position",
         feed.feed,
     )
     for kind, id, position in spare:

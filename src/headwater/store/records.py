@@ -238,3 +238,27 @@ def delete_many(tx: Transaction, feed: int, kind: str, records: Sequence[Record]
     )
     tx.run_many(_BURY, [(r.revision, r.position, tx.now_us, feed, kind, r.id) for r in buried])
     return buried
+
+
+class Tomb(NamedTuple):
+    """A deleted record whose tombstone is gone from the log."""
+
+    kind: str
+    id: str
+    number: int
+
+
+def bury_again(tx: Transaction, feed: int, tombs: Sequence[Tomb]) -> None:
+    """Append tombstones anew, for a device that was away while compaction dropped them."""
+    position = changes.next_position(tx, feed, len(tombs))
+    rows: list[Row] = []
+    for offset, tomb in enumerate(tombs):
+        row = find(tx, feed, tomb.kind, tomb.id)
+        revision = row.revision if row and row.number == tomb.number else 1
+        wire = changes.delete_wire(position + offset, tomb.kind, tomb.id, revision, tx.now_us)
+        rows.append((feed, position + offset, tomb.kind, tomb.id, tomb.number, 1, tx.now_us, wire))
+    tx.run_many(changes.INSERT, rows)
+    tx.run_many(
+        "UPDATE records SET position = ? WHERE feed = ? AND kind = ? AND id = ? AND number = ? AND deleted = 1",
+        [(row[1], feed, row[2], row[3], row[4]) for row in rows],
+    )

@@ -118,6 +118,18 @@ class AckState:
         acked.run_optimize()
         return replace(self, _seen={**self._seen, sell_type: seen._replace(acked=acked)})
 
+    def drop_numbers(self, sell_type: str, numbers: Iterable[int]) -> AckState:
+        """With these numbers no longer held: the device acked their deletion, and numbers never return."""
+        seen = self._seen.get(sell_type)
+        if seen is None or not (held := seen.acked & BitMap64(numbers)):
+            return self
+        return replace(self, _seen={**self._seen, sell_type: seen._replace(acked=seen.acked - held)})
+
+    def held(self, sell_type: str) -> BitMap64:
+        """The numbers that the device acked and whose deletion it has not acked."""
+        seen = self._seen.get(sell_type)
+        return BitMap64() if seen is None else seen.acked
+
     def raise_marks(self, highest_numbers: Mapping[str, int]) -> AckState:
         """With each type's offered mark at least at its highest number so far."""
         raised = {
@@ -247,6 +259,7 @@ def acknowledge(state: AckState, keys: Iterable[AckKey], head: int, live_at: Liv
     """
     positions: list[int] = []
     numbers: dict[str, list[int]] = {}
+    gone: dict[str, list[int]] = {}
     for key in keys:
         if key.position > head or _adds_nothing(state, key):
             continue
@@ -254,11 +267,15 @@ def acknowledge(state: AckState, keys: Iterable[AckKey], head: int, live_at: Liv
         if live is not None and not _is_of(key, *live):
             continue
         positions.append(key.position)
+        if key.is_deletion and live is not None:
+            gone.setdefault(key.sell_type, []).append(live[1])
         if key.number is not None and (live is not None or key.number <= state.offered_mark(key.sell_type)):
             numbers.setdefault(key.sell_type, []).append(key.number)
     state = state.add_positions(positions)
     for sell_type, acked in numbers.items():
         state = state.add_numbers(sell_type, acked)
+    for sell_type, deleted in gone.items():
+        state = state.drop_numbers(sell_type, deleted)
     return state
 
 

@@ -27,6 +27,7 @@ _MAX_DEVICE_ID = 255
 _TRIES = 5
 _EXACT_BELOW = 2_000
 _SLOW_ABOVE = 1_000
+_MAX_REMEMBERED = 10_000
 
 
 class SellDoor:
@@ -39,6 +40,7 @@ class SellDoor:
             services.master_key, self._settings.sessions_per_account, self._settings.session_idle_seconds
         )
         self._feeds: dict[str, int] = {}
+        self._told_upto: dict[DeviceKey, int] = {}
 
     async def start(self, call: Call) -> Reply:
         """POST /start: 201 with a new session, or 204 when there is nothing to download."""
@@ -46,6 +48,8 @@ class SellDoor:
         types = self._settings.resource_types
         for _ in range(_TRIES):
             found = await self._prospect(call, device, types)
+            if found.floor and await self._told_again(call, device, found.floor):
+                continue
             if found.news and not await self._commit(call, device, found):
                 continue
             if not found.positions:
@@ -82,6 +86,22 @@ class SellDoor:
 
     async def _show(self, call: Call, device: Device, positions: list[int]) -> Shown:
         return await call.read(lambda tx: rules.show(tx, device, positions))
+
+    async def _told_again(self, call: Call, device: Device, floor: int) -> bool:
+        """Whether deletions were put back that compaction dropped while the device was away, however long that was.
+
+        The look is long, so each device is looked at once for each floor.
+        """
+        key = DeviceKey(device.feed, device.device_id)
+        if self._told_upto.get(key) == floor:
+            return False
+        told = 0
+        if await call.read(lambda tx: rules.lost_deletions(tx, device), slow=True):
+            told = await call.write(lambda tx: rules.tell_deletions_again(tx, device), feed=device.feed)
+        if len(self._told_upto) >= _MAX_REMEMBERED:
+            self._told_upto.clear()
+        self._told_upto[key] = floor
+        return told > 0
 
     async def _commit(self, call: Call, device: Device, found: Prospect) -> bool:
         return await call.write(lambda tx: rules.commit_prospect(tx, device, found), feed=device.feed)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+from pyroaring import BitMap64
+
 from headwater.contracts.sell.acks import AckState
 from headwater.store.database import Row, Transaction
 
@@ -70,6 +72,24 @@ def live_in(tx: Transaction, feed: int, ranges: Iterable[tuple[int, int]]) -> It
             sell_type = SELL_TYPES.get(kind)
             if sell_type is not None:
                 yield LiveChange(position, sell_type, number, bool(deleted))
+
+
+def numbers(tx: Transaction, feed: int) -> dict[str, BitMap64]:
+    """The numbers of each sell type of which anything stands in the log: the resource, or its tombstone."""
+    found: dict[str, BitMap64] = {}
+    for kind, sell_type in SELL_TYPES.items():
+        rows = tx.rows("SELECT number FROM changes WHERE feed = ? AND kind = ?", feed, kind)
+        found.setdefault(sell_type, BitMap64()).update(row[0] for row in rows)
+    return found
+
+
+def buried(tx: Transaction, feed: int) -> dict[tuple[str, int], tuple[str, str]]:
+    """The kind and id of each deleted record by its sell type and number."""
+    return {
+        (sell_type, row[1]): (kind, row[0])
+        for kind, sell_type in SELL_TYPES.items()
+        for row in tx.rows("SELECT id, number FROM records WHERE feed = ? AND kind = ? AND deleted = 1", feed, kind)
+    }
 
 
 def rows_at(tx: Transaction, feed: int, positions: Sequence[int], columns: str) -> list[Row]:

@@ -31,6 +31,7 @@ class Prospect(NamedTuple):
     """What a new session would hold, worked out on a snapshot; ``stored`` is the state that it rests on.
 
     ``news`` is False when there is nothing to store: the device was seen before and no position was settled.
+    ``floor`` is the feed's floor where the device has not settled everything up to it, else 0.
     """
 
     stored: bytes | None
@@ -38,6 +39,7 @@ class Prospect(NamedTuple):
     positions: BitMap64
     head: int
     news: bool
+    floor: int = 0
 
 
 class Shown(NamedTuple):
@@ -56,7 +58,39 @@ def prospect(tx: Transaction, device: Device, types: Sequence[str]) -> Prospect:
         return Prospect(stored, state, BitMap64(), head, stored is None)
     highest = {sell_type: tx.counter(device.feed, "number:" + sell_type) for sell_type in types}
     found = offer(state, queries.live_in(tx, device.feed, state.gaps(head)), head, highest)
-    return Prospect(stored, found.state, found.positions, head, stored is None or found.state is not state)
+    news = stored is None or found.state is not state
+    floor = feeds.floor(tx, device.feed)
+    return Prospect(stored, found.state, found.positions, head, news, floor if state.high_water < floor else 0)
+
+
+def lost_deletions(tx: Transaction, device: Device) -> list[tuple[str, int]]:
+    """What the device still holds although it was deleted, of which compaction dropped even the tombstone.
+
+    Shape: (sell type, number). Nothing can be lost where the device had everything up to the floor.
+    """
+    state = queries.state_of(queries.state_bytes(tx, device.feed, device.device_id))
+    if state.high_water >= feeds.floor(tx, device.feed):
+        return []
+    held = {sell_type: state.held(sell_type) for sell_type in set(SELL_TYPES.values())}
+    if not any(held.values()):
+        return []
+    standing = queries.numbers(tx, device.feed)
+    return [(sell_type, number) for sell_type in sorted(held) for number in held[sell_type] - standing[sell_type]]
+
+
+def tell_deletions_again(tx: Transaction, device: Device) -> int:
+    """Put tombstones that were compacted away back at the feed's head for a device that missed them; how many."""
+    lost = lost_deletions(tx, device)
+    if not lost:
+        return 0
+    buried = queries.buried(tx, device.feed)
+    tombs: list[records.Tomb] = []
+    for sell_type, number in lost:
+        # Its id may live again under a new number; a tombstone of that id would take the living one away.
+        kind, id = buried.get((sell_type, number), (sell_type, f"gone-{sell_type}-{number}"))
+        tombs.append(records.Tomb(kind, id, number))
+    records.bury_again(tx, device.feed, tombs)
+    return len(tombs)
 
 
 def lag(tx: Transaction, device: Device) -> int:
