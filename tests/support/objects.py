@@ -1,10 +1,12 @@
-"""Something of every kind for a caller to own, so that each route with ids in its path can be tried on it.
+"""Something of every kind for a caller to own, so that each route can be tried on what is there.
 
-A door with ids needs its maker here; tests/security/test_matrix.py fails without it.
+A door with ids in its paths, parameters or bodies needs its maker here; tests/security/test_matrix.py fails without it.
 """
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -13,6 +15,7 @@ from tests.support.asgi import Answer, Client
 from tests.support.doors import Door
 
 DEVICE = "X-Basecrm-Device-UUID"
+_NAME = re.compile(r"\{(\w+)\}")
 
 
 class Owner(NamedTuple):
@@ -26,6 +29,10 @@ class Owner(NamedTuple):
 def contact(owner: Owner) -> dict[str, str]:
     made = owner.client.post("/api/v1/contacts", json={"first_name": "Canary"})
     return {"id": good(made)["contact_id"]}
+
+
+def chapter(owner: Owner) -> dict[str, str]:
+    return {"id": good(owner.client.post("/api/v1/chapters", json={"name": random_id("Canary")}))["chapter_id"]}
 
 
 def cache_sync(owner: Owner) -> dict[str, str]:
@@ -49,50 +56,130 @@ def record_conflict(owner: Owner) -> dict[str, str]:
     return {"id": pushed["results"][0]["conflict_id"]}
 
 
+def tracked(owner: Owner) -> dict[str, str]:
+    good(owner.admin.post("/api/v1/terminology-sync", json={"organization_id": owner.organisation}))
+    return {"organization_id": owner.organisation}
+
+
+def labels(owner: Owner) -> dict[str, str]:
+    body = {"organization_id": owner.organisation, "labels": {"greeting": "Canary"}}
+    good(owner.admin.post("/api/v1/terminology", json=body))
+    return {"organization_id": owner.organisation}
+
+
 def share(owner: Owner) -> dict[str, str]:
-    made = good(owner.client.post("/api/v1/shares", json={"name": "Canary"}))
-    good(owner.client.post(f"/api/v1/shares/{made['id']}/folders", json={"path": "/Minutes"}))
-    folder = good(owner.client.post(f"/api/v1/shares/{made['id']}/folders", json={"path": "/Canary"}))
-    return {"share_id": made["id"], "node_id": folder["id"], "version_id": "ver_none"}
+    """A share with folders and a file of two versions, and an upload that has begun."""
+    made: str = good(owner.client.post("/api/v1/shares", json={"name": "Canary"}))["id"]
+    good(owner.client.post(f"/api/v1/shares/{made}/folders", json={"path": "/Minutes/2026", "parents": True}))
+    first = upload(owner, made, b"Canary 1", path="/Canary.txt", commit=True)
+    upload(owner, made, b"Canary 2", path="/Canary.txt", commit=True)
+    begun = good(owner.client.post("/api/v1/uploads", json={"share_id": made, "file_size": 4, "chunk_size": 65536}))
+    file: str = first["resource_id"]
+    upload_id: str = begun["session_id"]
+    return {
+        "share_id": made, "node_id": file, "file_id": file, "version_id": first["version_id"], "upload_id": upload_id,
+        "chunk": "0",
+    }  # fmt: skip
 
 
 def file_device(owner: Owner) -> dict[str, str]:
-    body = {"device_id": f"canary-{random_id('x')}", "device_name": "Canary", "platform": "linux"}
-    good(owner.client.post("/api/v1/sync/devices", json={**body, "client_version": "1.0.0"}))
-    return {"device_id": body["device_id"], "share_id": share(owner)["share_id"]}
+    """A share, and a device that is registered."""
+    body = {"device_id": random_id("phone"), "device_name": "Canary", "platform": "linux", "client_version": "1.0.0"}
+    good(owner.client.post("/api/v1/sync/devices", json=body))
+    return {**share(owner), "device_id": body["device_id"]}
+
+
+def file_conflict(owner: Owner) -> dict[str, str]:
+    """A conflict between a device and the share, left open."""
+    ids = file_device(owner)
+    staged = upload(owner, ids["share_id"], b"Canary 3")["version_id"]
+    change = {
+        "resource_type": "file", "resource_id": ids["file_id"], "change_type": "updated", "version_id": staged,
+        "base_version_id": ids["version_id"], "new_path": "/Canary.txt", "metadata": {"client_change_id": "e1"},
+    }  # fmt: skip
+    body = {"device_id": ids["device_id"], "share_id": ids["share_id"], "conflict_resolution": "MANUAL"}
+    applied = owner.client.post("/api/v1/sync/apply", json={**body, "changes": [change]})
+    conflicts = owner.client.get(f"/api/v1/sync/conflicts?share_id={ids['share_id']}").json()
+    assert conflicts, applied.body
+    return {**ids, "conflict_id": conflicts[0]["id"]}
+
+
+def upload(owner: Owner, share_id: str, content: bytes, **more: Any) -> Any:
+    """A content that is uploaded whole."""
+    fields = {"share_id": share_id, "file_size": len(content), "chunk_size": 65536, **more}
+    path = "/api/v1/uploads/" + good(owner.client.post("/api/v1/uploads", json=fields))["session_id"]
+    good(owner.client.put(path + "/chunks/0", content=content))
+    return good(owner.client.post(path + "/complete"))
 
 
 MAKERS: dict[str, Callable[[Owner], dict[str, str]]] = {
     "contacts": contact,
+    "chapters": chapter,
     "cache": cache_sync,
     "sell": sell_session,
     "record-feed": record_conflict,
+    "terminology": tracked,
+    "terminology-labels": labels,
     "files-shares": share,
+    "files-uploads": share,
+    "files-downloads": share,
     "files-devices": file_device,
+    "files-changes": file_device,
+    "files-sync": file_conflict,
 }
-"""By the contract's name: makes its things for an owner, and gives the values of the names in its paths."""
+"""By the contract's name: makes its things for an owner, and gives the values of its ids by their names."""
 
-
-def ask(client: Client, door: Door, values: dict[str, str], **options: Any) -> Answer:
-    """Call a route as its description says: its example as the body, its required headers and parameters."""
-    path = door.path.format_map(values)
-    needed = [param for param in door.route.params if param.required]
-    query = "&".join(f"{param.name}={EXAMPLES[param.name]}" for param in needed if param.place == "query")
-    headers = {param.name: EXAMPLES[param.name] for param in needed if param.place == "header"}
-    if door.route.body is not None:
-        options.setdefault("json", BODIES[door.name](values) if door.name in BODIES else door.route.example)
-    return client.request(door.route.method, f"{path}?{query}" if query else path, headers=headers, **options)
-
-
-BODIES: dict[str, Callable[[dict[str, str]], Any]] = {
-    "PUT /api/v1/sync/devices/{device_id}/preferences": lambda ids: {
-        "preferences": [{"share_id": ids["share_id"], "sync_enabled": True}]
+BODIES: dict[str, Any] = {
+    "PUT /api/v1/sync/devices/{device_id}/preferences": {
+        "preferences": [{"share_id": "{share_id}", "sync_enabled": True}]
+    },
+    "POST /api/v1/uploads": {"share_id": "{share_id}", "file_size": 4, "chunk_size": 65536},
+    "POST /api/v1/uploads/check": {"share_id": "{share_id}", "hashes": ["a" * 64]},
+    "POST /api/v1/sync/apply": {
+        "device_id": "{device_id}",
+        "share_id": "{share_id}",
+        "conflict_resolution": "MANUAL",
+        "changes": [],
     },
 }
-"""Bodies that must name what exists; the others are the route's own example."""
+"""Bodies that name what exists, by its id's name; the others are the route's own example."""
 
-EXAMPLES = {DEVICE: "device-1", "path": "/Canary"}
-"""Values of required parameters that stand in no path."""
+PARAMETERS = {DEVICE: "device-1", "path": "/Minutes", "position": "0", "resolution": "SERVER_WINS"}
+"""Values of required parameters that are no ids."""
+
+HEADERS: dict[str, dict[str, str]] = {
+    "PATCH /api/v1/uploads/{upload_id}": {
+        "tus-resumable": "1.0.0",
+        "upload-offset": "0",
+        "content-type": "application/offset+octet-stream",
+    },
+}
+"""Headers without which a route does not even look."""
+
+
+def ids_of(door: Door) -> set[str]:
+    """The names of the ids that a call of the route has: in its path, its required parameters and its body."""
+    needed = {param.name for param in door.route.params if param.required} - PARAMETERS.keys()
+    return {*_NAME.findall(door.route.path), *_NAME.findall(json.dumps(BODIES.get(door.name, ""))), *needed}
+
+
+def ask(client: Client, door: Door, ids: dict[str, str]) -> Answer:
+    """Call a route on the things with these ids."""
+    path = door.path.format_map(ids)
+    known = {**PARAMETERS, **ids}
+    needed = [param for param in door.route.params if param.required]
+    query = "&".join(f"{param.name}={known[param.name]}" for param in needed if param.place == "query")
+    headers = {param.name: known[param.name] for param in needed if param.place == "header"} | HEADERS.get(
+        door.name, {}
+    )
+    content: bytes | None = None
+    if door.name in BODIES or door.route.body is not None:
+        text = json.dumps(BODIES.get(door.name, door.route.example))
+        content = _NAME.sub(lambda match: ids[match[1]], text).encode() if door.name in BODIES else text.encode()
+    elif door.route.raw:
+        content = b"abcd"
+    target = f"{path}?{query}" if query else path
+    return client.request(door.route.method, target, headers=headers, content=content)
 
 
 def good(answer: Answer) -> Any:

@@ -67,6 +67,6 @@ def build(services: Services, metrics: Metrics) -> Contract:
         Route("GET", "/metrics", door.metrics, Access("admin", public=True), "Prometheus metrics",
               media="text/plain"),
         Route("POST", "/api/v1/auth/jwt", door.short_token, Access(), "Mint a short-lived JWT", answer=ShortToken,
-              status=201),
+              status=201, keyed=False),
     )  # fmt: skip
     return Contract("operations", "Operations", ("",), routes, problem)

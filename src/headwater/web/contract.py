@@ -54,8 +54,9 @@ class Route:
     ``body`` and ``answer`` are the shapes (msgspec types) of the request and of the reply; ``example`` and
     ``answer_example`` are the contract's own. ``raw`` leaves the request body unread for the handler to stream.
     ``body_limit`` names the setting that limits the body. ``head`` is False where a GET changes something, so
-    that HEAD, which promises to change nothing, is refused. ``also`` names further good statuses, which have no
-    body; ``errors`` adds statuses to those that follow from the rest; ``media`` is the answer's type.
+    that HEAD, which promises to change nothing, is refused. ``also`` names further good statuses (204 and 304
+    have no body, the others the same); ``errors`` adds statuses to those that follow from the rest. ``media`` is
+    the answer's type. ``keyed`` is False for a POST that takes no Idempotency-Key.
     """
 
     method: str
@@ -76,6 +77,7 @@ class Route:
     head: bool = True
     also: tuple[int, ...] = ()
     media: str = "application/json"
+    keyed: bool = True
 
 
 @dataclass(frozen=True)

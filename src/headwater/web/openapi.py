@@ -25,6 +25,7 @@ _NAME = re.compile(r"\{(\w+)\}")
 _SHAPES_OF = re.compile(rb"headwater\.(?:\w+\.)*?(\w+)\.shapes\.")
 _REF = "#/components/schemas/{name}"
 _TEXT: Json = {"type": "string"}
+_WITHOUT_CONTENT = (204, 304)
 _COMMON_ERRORS = (400, 429, 500, 503)
 _WITH_BODY_ERRORS = (408, 413, 415, 422)
 _INTRODUCTION = """\
@@ -132,13 +133,13 @@ def _operation(contract: Contract, route: Route, schemas: _Schemas, settings: Se
     }
     if route.source:
         operation["externalDocs"] = {"description": route.source, "url": "/docs"}
-    if route.raw:
-        operation["requestBody"] = {"required": True, "content": {"application/octet-stream": {}}}
-    elif route.body is not None:
+    if route.body is not None:
         operation["requestBody"] = {
             "required": True,
             "content": {"application/json": _media(schemas.of(route.body), route.example)},
         }
+    elif route.raw:
+        operation["requestBody"] = {"required": True, "content": {"application/octet-stream": {}}}
     return operation
 
 
@@ -177,7 +178,7 @@ def _parameters(route: Route) -> list[Json]:
         for name in _NAME.findall(route.path)
     ]
     found += [_parameter(param, required=param.required) for param in route.params if param.place != "path"]
-    if route.method == "POST" and not route.access.open:
+    if route.method == "POST" and route.keyed:
         found.append(_component("IdempotencyKey"))
     if is_single(route):
         found.append(_component("IfNoneMatch" if route.method == "GET" else "IfMatch"))
@@ -203,14 +204,19 @@ def is_single(route: Route) -> bool:
 
 
 def _responses(contract: Contract, route: Route, schemas: _Schemas) -> Json:
-    good: Json = {"description": HTTPStatus(route.status).phrase, "headers": _headers(*_good_headers(route))}
+    content: Json = {}
     if route.answer is not None:
-        good["content"] = {route.media: _media(schemas.of(route.answer), route.answer_example)}
+        content = {"content": {route.media: _media(schemas.of(route.answer), route.answer_example)}}
     elif route.media != "application/json":
-        good["content"] = {route.media: {}}
-    responses = {str(route.status): good}
-    for status in (*route.also, *((304,) if is_single(route) and route.method == "GET" else ())):
-        responses[str(status)] = {"description": HTTPStatus(status).phrase, "headers": _headers("X-Request-Id")}
+        content = {"content": {route.media: {}}}
+    responses: Json = {}
+    for status in (route.status, *route.also):
+        headers = _headers(*_good_headers(route, status))
+        responses[str(status)] = {"description": HTTPStatus(status).phrase, "headers": headers}
+        if status not in _WITHOUT_CONTENT:
+            responses[str(status)] |= content
+    if is_single(route) and route.method == "GET":
+        responses["304"] = {"description": HTTPStatus(304).phrase, "headers": _headers("X-Request-Id", "ETag")}
     for status in error_statuses(route):
         responses[str(status)] = {"$ref": "#/components/responses/" + _error_name(contract, status)}
     return dict(sorted(responses.items()))
@@ -253,13 +259,13 @@ def error_statuses(route: Route) -> list[int]:
     return sorted(found)
 
 
-def _good_headers(route: Route) -> Iterator[str]:
+def _good_headers(route: Route, status: int) -> Iterator[str]:
     yield "X-Request-Id"
     if is_single(route) and route.method != "DELETE":
         yield "ETag"
     if any(param.name == "page" for param in route.params):
         yield "Link"
-    if route.status == 201:
+    if status == 201:
         yield "Location"
 
 

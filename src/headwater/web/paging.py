@@ -6,7 +6,6 @@ from typing import NamedTuple
 from urllib.parse import quote, urlencode
 
 from headwater.base.errors import Invalid
-from headwater.base.shape import FieldError
 from headwater.web.reply import Header
 
 DEFAULT_LIMIT = 20
@@ -34,8 +33,17 @@ def integer(query: dict[str, str], name: str, default: int, least: int, most: in
     digits = text.removeprefix("-")
     if digits.isascii() and digits.isdigit() and len(digits) <= 19 and least <= int(text) <= most:
         return int(text)
-    detail = f"expected a whole number from {least} to {most}"
-    raise Invalid(f"{name}: {detail}", fields=(FieldError(name, "incorrect_value", detail),))
+    raise Invalid.of(name, "incorrect_value", f"expected a whole number from {least} to {most}")
+
+
+def boolean(query: dict[str, str], name: str, *, default: bool = False) -> bool:
+    """``true`` or ``false`` from the query. Raises: Invalid naming the parameter."""
+    text = query.get(name)
+    if text is None:
+        return default
+    if text not in ("true", "false"):
+        raise Invalid.of(name, "incorrect_value", "expected true or false")
+    return text == "true"
 
 
 def paging(query: dict[str, str]) -> Paging:

@@ -79,7 +79,7 @@ class Router:
             return exact
         shelf, _, last = path.rpartition("/")
         listed = self._listed.get((method, shelf))
-        if listed is not None and last and "%" not in last and last not in listed.literals:
+        if listed is not None and last.isascii() and last and "%" not in last and last not in listed.literals:
             return Match(listed.contract, listed.route, _named(listed.names, [last]))
         node, values = self._walk(path)
         if node is None or not node.methods:

@@ -32,9 +32,10 @@ def build(services: Services) -> Contract:
         Route("GET", "/{id}", door.get, _READ, "Fetch a sync record", answer=shapes.SyncDetails,
               answer_example=shapes.DETAILS_EXAMPLE),
         Route("POST", "", door.sync, _WRITE, "Bring contacts and notes", body=shapes.BatchBody,
-              answer=shapes.SyncResult, status=201, example=shapes.SYNC_EXAMPLE, body_limit="cache_body_bytes"),
+              answer=shapes.SyncResult, status=201, example=shapes.SYNC_EXAMPLE, body_limit="cache_body_bytes",
+              errors=(404,)),
         Route("PUT", "/{id}", door.extend, _WRITE, "Retry or extend a sync", body=shapes.BatchBody,
-              answer=shapes.SyncResult, example=shapes.EXTEND_EXAMPLE, body_limit="cache_body_bytes"),
+              answer=shapes.SyncResult, example=shapes.EXTEND_EXAMPLE, body_limit="cache_body_bytes", errors=(409,)),
         Route("DELETE", "/{id}", door.clear, _WRITE, "Clear the organisation's cache", answer=shapes.Cleared,
               answer_example=shapes.CLEARED_EXAMPLE),
     )  # fmt: skip

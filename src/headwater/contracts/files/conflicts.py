@@ -142,7 +142,11 @@ def resolve(tx: Transaction, principal: Principal, id: str, resolution: Strategy
     cannot be carried out now, and stays open).
     """
     row = find(tx, id)
-    share = None if row is None else access.require_feed(tx, principal, row.feed, Access.WRITE)
+    try:
+        share = None if row is None else access.require_feed(tx, principal, row.feed, Access.WRITE)
+    except NotFound:
+        # The share of somebody else's conflict is not named: that would tell that the conflict is there.
+        share = None
     if row is None or share is None:
         raise NotFound(f"no conflict {id!r}")
     question = Question(row.change, resolution, row.created_us, None)

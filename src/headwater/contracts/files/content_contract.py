@@ -73,7 +73,7 @@ def build_downloads(services: Services) -> Contract:
     )
     routes = (
         Route("GET", "/download/{file_id}", door.download, _READ, "Download a file", params=params,
-              errors=(206, 304, 416), media="application/octet-stream"),
+              also=(206, 304), errors=(416,), media="application/octet-stream"),
         Route("GET", "/download/{file_id}/chunks", door.manifest, _READ, "List the chunks of a version",
               answer=shapes.Manifest, params=(_VERSION,)),
     )  # fmt: skip

@@ -17,7 +17,7 @@ from headwater.store.database import Transaction
 from headwater.web import reply
 from headwater.web.call import Call
 from headwater.web.nudges import Nudges, serve
-from headwater.web.paging import integer, link, pagination, paging
+from headwater.web.paging import boolean, integer, link, pagination, paging
 from headwater.web.reply import Reply
 from headwater.web.services import Services
 from headwater.web.sockets import Socket
@@ -75,7 +75,7 @@ class RecordFeedDoor:
     async def conflicts(self, call: Call) -> Reply:
         """GET /conflicts: conflicts newest first; ``include_resolved=true`` shows all."""
         asked = paging(call.query)
-        resolved = call.query.get("include_resolved") == "true"
+        resolved = boolean(call.query, "include_resolved")
 
         def work(tx: Transaction) -> tuple[list[Conflict], int]:
             return queries.page(tx, feed_to_write(tx, call), asked.limit, asked.offset, resolved=resolved)

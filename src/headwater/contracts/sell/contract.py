@@ -8,7 +8,9 @@ from headwater.web.contract import Access, Contract, Param, Route
 from headwater.web.services import Services
 
 _SYNC = Access("sync")
-_DEVICE = Param(DEVICE_HEADER, "The device's id; it must not change between sessions.", required=True, place="header")
+_DEVICE = Param(DEVICE_HEADER, "The device's id; it must not change between sessions.",
+                {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"}, required=True,
+                place="header")  # fmt: skip
 
 
 def build(services: Services) -> Contract:

@@ -44,6 +44,9 @@ class SellDoor:
 
     async def start(self, call: Call) -> Reply:
         """POST /start: 201 with a new session, or 204 when there is nothing to download."""
+        return await call.act_after(lambda: self._started(call))
+
+    async def _started(self, call: Call) -> Reply:
         device = await self._device(call)
         types = self._settings.resource_types
         for _ in range(_TRIES):
