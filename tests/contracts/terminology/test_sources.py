@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from time import monotonic, sleep
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from headwater.store import feeds
 from headwater.store.database import Transaction
 from tests.support.asgi import Answer, Client
 from tests.support.clock import MovableClock
+from tests.support.loop import WAIT_SECONDS
 from tests.support.serving import ServerUnderTest
 from tests.support.upstream import FakeUpstream, fake_upstream
 
@@ -67,10 +69,22 @@ def name_file(server: ServerUnderTest, path: Path) -> None:
     server.database.write_now(work)
 
 
+def together(server: ServerUnderTest, upstream: FakeUpstream) -> list[Answer]:
+    """The answers to a thousand callers who are all there before the source gives its own."""
+    upstream.hold()
+    calling = [server.client.start("POST", f"{SYNC}/sync-if-stale") for _ in range(CALLERS)]
+    until = monotonic() + WAIT_SECONDS
+    while server.edge._in_flight.waiting < CALLERS:
+        assert monotonic() < until, "the callers did not come together"
+        sleep(0.01)
+    upstream.released.set()
+    return [call.result(WAIT_SECONDS) for call in calling]
+
+
 def test_a_thousand_stale_callers_cause_one_fetch_and_all_get_its_result(
-    stocked: Client, upstream: FakeUpstream
+    server: ServerUnderTest, stocked: Client, upstream: FakeUpstream
 ) -> None:
-    answers = stocked.together([("POST", f"{SYNC}/sync-if-stale", {})] * CALLERS)
+    answers = together(server, upstream)
     assert len(upstream.asked) == 1
     expected = {
         "organization_id": "org_a",
@@ -82,9 +96,11 @@ def test_a_thousand_stale_callers_cause_one_fetch_and_all_get_its_result(
     assert shown(stocked) == GOOD
 
 
-def test_a_thousand_callers_of_a_failing_source_cause_one_fetch(stocked: Client, upstream: FakeUpstream) -> None:
+def test_a_thousand_callers_of_a_failing_source_cause_one_fetch(
+    server: ServerUnderTest, stocked: Client, upstream: FakeUpstream
+) -> None:
     upstream.fails(500)
-    answers = stocked.together([("POST", f"{SYNC}/sync-if-stale", {})] * CALLERS)
+    answers = together(server, upstream)
     assert len(upstream.asked) == 1
     assert {answer.problem() for answer in answers} == {(502, "UPSTREAM_FAILED")}
 
@@ -306,9 +322,10 @@ def test_the_source_tells_how_its_fetches_went(stocked: Client, upstream: FakeUp
     "body",
     [
         {"source": "url"},
-        {"source": "own", "url": "https://127.0.0.1/"},
-        {"source": "url", "url": "https://other.example.org/"},
-        {"source": "url", "url": "http://10.0.0.1/"},
+        {"source": "url", "url": None},
+        {"source": "url", "url": "ftp://127.0.0.1/"},
+        {"source": "url", "url": "https://127.0.0.1:99999/"},
+        {"source": "url", "url": "https://user@127.0.0.1/"},
         {"source": "file", "file": "/etc/passwd"},
         {"source": "else"},
         {},
@@ -316,6 +333,13 @@ def test_the_source_tells_how_its_fetches_went(stocked: Client, upstream: FakeUp
 )
 def test_a_source_that_may_not_be_fetched_is_refused(stocked: Client, upstream: FakeUpstream, body: Any) -> None:
     assert stocked.put(f"{LABELS}/source", json=body).problem() == (422, "INVALID")
+    assert stocked.get(f"{LABELS}/source").json()["location"] == upstream.url
+
+
+def test_a_source_on_a_host_that_is_not_listed_is_refused(stocked: Client, upstream: FakeUpstream) -> None:
+    for url in ("https://other.example.org/", "http://10.0.0.1/"):
+        answer = stocked.put(f"{LABELS}/source", json={"source": "url", "url": url})
+        assert answer.problem() == (409, "SOURCE_HOST_NOT_ALLOWED")
     assert stocked.get(f"{LABELS}/source").json()["location"] == upstream.url
 
 

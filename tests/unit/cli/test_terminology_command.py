@@ -41,7 +41,7 @@ def test_a_url_is_tried_at_once_where_its_host_is_allowed(command: Command, inst
     with fake_upstream() as upstream:
         upstream.gives({"a": "A"})
         refused = command(*at, "--url", upstream.url)
-        assert (refused.code, refused.problem["code"]) == (1, "INVALID")
+        assert (refused.code, refused.problem["code"]) == (1, "SOURCE_HOST_NOT_ALLOWED")
         assert "terminology.allowed_hosts" in refused.problem["detail"]
         assert upstream.asked == []
         named = command(*at, "--url", upstream.url, "--set", "terminology.allowed_hosts=127.0.0.1")

@@ -78,7 +78,7 @@ def build_labels(services: Services) -> Contract:
         Route("GET", _ONE + "/source", door.source, global_admin, "Where do the labels come from?",
               answer=shapes.SourceShown),
         Route("PUT", _ONE + "/source", door.name_source, global_admin_writes, "Name where the labels come from",
-              body=shapes.SourceFields, answer=shapes.SourceShown, example=shapes.SOURCE_EXAMPLE),
+              body=shapes.SourceFields, answer=shapes.SourceShown, example=shapes.SOURCE_EXAMPLE, errors=(409,)),
     )  # fmt: skip
     prefixes = (_LABELS_PREFIX, _LABELS_PREFIX + _LABELS_PREFIX)
     return Contract("terminology-labels", "Terminology", prefixes, routes, problem)

@@ -1,11 +1,12 @@
 """Sets of labels: what a valid one is, how two differ, how a source writes one down, and the set that ships.
 
-Shape: ``{key: text}``; at most 5,000 labels, a key of 1-200 printable characters, a text of at most 2,000.
+Shape: ``{key: text}``; at most 5,000 labels, a key of 1-200 characters but no control, a text of at most 2,000.
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from functools import cache
 from importlib import resources
@@ -16,8 +17,11 @@ import msgspec
 from headwater.base.errors import Invalid
 from headwater.base.shape import FieldError
 from headwater.base.wire import decode, encode
+from headwater.contracts.terminology.shapes import LABEL_KEY
 
 Labels = dict[str, str]
+
+_KEY = re.compile(LABEL_KEY)
 
 MAX_LABELS = 5_000
 MAX_KEY_LENGTH = 200
@@ -112,8 +116,8 @@ def shipped_version() -> str:
 
 
 def _fault(key: str, text: object, *, removals: bool) -> tuple[str, str] | None:
-    if not 0 < len(key) <= MAX_KEY_LENGTH or not key.isprintable():
-        return "incorrect_value", f"a label's key has 1-{MAX_KEY_LENGTH} printable characters"
+    if not 0 < len(key) <= MAX_KEY_LENGTH or not _KEY.match(key):
+        return "incorrect_value", f"a label's key has 1-{MAX_KEY_LENGTH} characters, no controls"
     if text is None and removals:
         return None
     if not isinstance(text, str):

@@ -5,12 +5,12 @@ Source: readings, section 5.6.
 
 from __future__ import annotations
 
-from headwater.base.errors import Invalid
 from headwater.base.wire import encode, format_millis
 from headwater.contracts.terminology import label_rules, label_sets, queries, shapes, source_rules
 from headwater.contracts.terminology.door import location, named_or_own, place, provide
 from headwater.contracts.terminology.label_rules import Edited, Shown
 from headwater.contracts.terminology.queries import OWN, URL, Kept, State, Summary
+from headwater.contracts.terminology.shapes import SourceKind
 from headwater.store import feeds
 from headwater.store.database import Transaction
 from headwater.web import etags, reply
@@ -110,14 +110,15 @@ class LabelsDoor:
     async def name_source(self, call: Call) -> Reply:
         """PUT /{organization_id}/source: let the labels come from here, or from a URL."""
         fields = call.decoded(shapes.read_source)
-        if (fields.source == URL) != (fields.url is not None):
-            raise Invalid.of("url", "incorrect_value", "give a url with the source 'url', and only then")
-        where = fields.url or ""
-        source_rules.check(fields.source, where, self._services.settings.terminology.allowed_hosts)
+        kind: SourceKind = OWN
+        where = ""
+        if isinstance(fields, shapes.UrlSource):
+            kind, where = URL, fields.url
+        source_rules.check(kind, where, self._services.settings.terminology.allowed_hosts)
         organisation, feed = await place(call)
 
         def work(tx: Transaction) -> shapes.SourceShown:
-            source_rules.name(tx, feed, organisation, fields.source, where)
+            source_rules.name(tx, feed, organisation, kind, where)
             return _source(tx, organisation)
 
         return reply.json(await call.write(work, feed=feed))

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from headwater.base.errors import Invalid
+from headwater.base.errors import Invalid, StateConflict
 from headwater.base.settings_tree import is_loopback
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -44,18 +44,21 @@ class Target(NamedTuple):
 
 
 def target(url: str, allowed_hosts: Sequence[str]) -> Target:
-    """The parts of a URL from which labels may be fetched. Raises: Invalid, naming ``url``."""
+    """The parts of a URL from which labels may be fetched. Raises: Invalid, StateConflict (the host is not listed)."""
     try:
         parts = urlsplit(url)
-        host, port = (parts.hostname or "").lower(), parts.port
+        host = (parts.hostname or "").lower()
+        if not _PLAIN.fullmatch(url) or "\\" in url or not host:
+            raise _refused("it is no URL in plain ASCII with a host")
+        if parts.username is not None or parts.password is not None or parts.fragment:
+            raise _refused("a user, a password and a fragment have no place in it")
+        if host not in {allowed.lower().strip("[]") for allowed in allowed_hosts}:
+            raise StateConflict(
+                f"the setting terminology.allowed_hosts does not hold {host}", code="SOURCE_HOST_NOT_ALLOWED"
+            )
+        port = parts.port
     except ValueError:
         raise _refused("it is no URL") from None
-    if not _PLAIN.fullmatch(url) or "\\" in url or not host:
-        raise _refused("it is no URL in plain ASCII with a host")
-    if parts.username is not None or parts.password is not None or parts.fragment:
-        raise _refused("a user, a password and a fragment have no place in it")
-    if host not in {allowed.lower().strip("[]") for allowed in allowed_hosts}:
-        raise _refused(f"the setting terminology.allowed_hosts does not hold {host}")
     # Without TLS only within this machine, where nobody can listen in.
     if parts.scheme not in (("https", "http") if is_loopback(host) else ("https",)):
         raise _refused("labels are fetched over https only")

@@ -15,7 +15,12 @@ SourceKind = Literal["own", "url", "file"]
 
 Id = Annotated[str, Meta(min_length=1, max_length=128)]
 TtlSeconds = Annotated[int, Meta(ge=1, le=2_592_000, description="How long a sync stays fresh, in seconds")]
+LABEL_KEY = r"^[^\u0000-\u001f\u007f-\u009f]+$"
+"""What a label's key looks like: no control characters."""
+
+LabelKey = Annotated[str, Meta(min_length=1, max_length=200, pattern=LABEL_KEY)]
 LabelText = Annotated[str, Meta(max_length=2_000)]
+SourceUrl = Annotated[str, Meta(max_length=2_048, pattern=r'^https?://[A-Za-z0-9.:\[\]-]+(/[!"$-\[\]-~]*)?$')]
 
 
 class SyncState(msgspec.Struct, gc=False):
@@ -131,13 +136,13 @@ class LabelsBody(msgspec.Struct):
     """Labels that an organisation shall have, as the API description shows them."""
 
     organization_id: Id
-    labels: dict[str, LabelText]
+    labels: dict[LabelKey, LabelText]
 
 
 class LabelsChangeBody(msgspec.Struct):
     """Labels to change, as the API description shows them."""
 
-    labels: dict[str, LabelText | None]
+    labels: dict[LabelKey, LabelText | None]
     merge: bool = True
 
 
@@ -182,11 +187,17 @@ class LabelSummaryList(msgspec.Struct, gc=False):
     pagination: Pagination
 
 
-class SourceFields(msgspec.Struct, gc=False):
-    """Where labels shall come from: kept here, or fetched from a URL."""
+class OwnSource(msgspec.Struct, gc=False, tag_field="source", tag="own"):
+    """Labels shall come from the set that is kept here."""
 
-    source: Literal["own", "url"]
-    url: Annotated[str, Meta(max_length=2_048)] | None = None
+
+class UrlSource(msgspec.Struct, gc=False, tag_field="source", tag="url"):
+    """Labels shall be fetched from a URL."""
+
+    url: SourceUrl
+
+
+SourceFields = OwnSource | UrlSource
 
 
 class SourceShown(msgspec.Struct, gc=False):

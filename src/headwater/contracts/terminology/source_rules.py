@@ -13,7 +13,7 @@ from headwater.store.database import Transaction
 
 
 def check(source: SourceKind, location: str, allowed_hosts: Sequence[str]) -> None:
-    """Refuse a source that could never be fetched. Raises: Invalid."""
+    """Refuse a source that could never be fetched. Raises: Invalid, StateConflict (the host is not listed)."""
     if source == URL:
         outbound.target(location, allowed_hosts)
     elif source == FILE and (not PurePath(location).is_absolute() or "\0" in location):

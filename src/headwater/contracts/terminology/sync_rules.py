@@ -103,8 +103,9 @@ def require_rested(tracked: Tracked, now_us: int, settings: TerminologySettings)
     # A wait longer than any that is ever set means that the clock stepped back.
     if 0 < left_us <= settings.retry_max_seconds * SECOND_US:
         raise UpstreamFailed(
-            f"the source of these labels failed {tracked.failures} times; it is left alone for a while",
+            "the source of these labels failed lately, and is left alone for a while",
             retry_after_seconds=seconds_up(left_us),
+            extra={"reason": "left_alone"},
         )
 
 

@@ -71,8 +71,8 @@ class Upstream:
         try:
             target = outbound.target(url, self._settings.allowed_hosts)
             found = await self._resolve(target.host, target.port)
-        except HeadwaterError as refusal:
-            raise _failed(f"may not be fetched: {refusal.detail}", "not_allowed") from None
+        except HeadwaterError:
+            raise _failed("may not be fetched any more, by this server's settings", "not_allowed") from None
         except OSError:
             raise _failed("has a host without an address", "no_address") from None
         addresses = outbound.usable(found, self._settings.allowed_hosts)

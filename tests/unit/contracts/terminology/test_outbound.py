@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
-from headwater.base.errors import Invalid
+from headwater.base.errors import Invalid, StateConflict
 from headwater.contracts.terminology import outbound
 
 LISTED = ("labels.example.org", "127.0.0.1", "localhost", "::1", "10.0.0.7")
@@ -35,8 +37,6 @@ def test_the_host_header_names_the_host_and_any_unusual_port() -> None:
     [
         "http://labels.example.org/x",
         "http://10.0.0.7/x",
-        "https://other.example.org/",
-        "https://labels.example.org.evil.example/",
         "https://user@labels.example.org/",
         "https://user:password@labels.example.org/",
         "https://labels.example.org/#part",
@@ -47,6 +47,7 @@ def test_the_host_header_names_the_host_and_any_unusual_port() -> None:
         "https://labels.example.org:99999/",
         "https://[::1/",
         "https://lábels.example.org/",
+        "file://localhost/etc/passwd",
         "file:///etc/passwd",
         "ftp://labels.example.org/",
         "gopher://127.0.0.1/",
@@ -62,8 +63,16 @@ def test_any_other_url_is_refused(url: str) -> None:
     assert refusal.value.fields[0].field == "url"
 
 
+@pytest.mark.parametrize(
+    "url", ["https://other.example.org/", "https://labels.example.org.evil.example/", "https://127.0.0.2/"]
+)
+def test_a_host_that_is_not_listed_is_refused_by_name(url: str) -> None:
+    with pytest.raises(StateConflict, match=re.escape(url.split("/")[2])):
+        outbound.target(url, LISTED)
+
+
 def test_nothing_is_acceptable_while_no_host_is_listed() -> None:
-    with pytest.raises(Invalid):
+    with pytest.raises(StateConflict):
         outbound.target("https://labels.example.org/", ())
 
 
