@@ -128,7 +128,7 @@ def test_a_restore_needs_the_folder_for_itself_and_moves_what_is_there_aside(tmp
     assert (refused.returncode, "--force" in refused.stderr) == (1, True)
     done = headwater("restore", backup, "--data", tmp_path / "data", "--force", "--json")
     replaced = Path(json.loads(done.stdout)["replaced"])
-    assert {path.name for path in replaced.iterdir()} == {"headwater.sqlite", "admin.token"}
+    assert {path.name for path in replaced.iterdir()} == {"headwater.sqlite", "admin.token", "packs"}
     with running(tmp_path / "data") as served:
         assert [row["contact_id"] for row in served.call("GET", CONTACTS)["data"]] == [kept]
         served.stop()
