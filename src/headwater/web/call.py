@@ -84,6 +84,11 @@ class Call:
         """A context for waiting for news, in which the request keeps nobody out. Raises: Unavailable."""
         return self._in_flight.aside()
 
+    async def recheck(self) -> None:
+        """Hold a caller that waited against its token as it is now. Raises: Unauthenticated (it ended meanwhile)."""
+        if not self.principal.anonymous:
+            await self.services.authenticator.still_good(self.principal.token_id)
+
     async def read(self, work: Work[Result], *, slow: bool = False) -> Result:
         """Run a rule on a snapshot."""
         return await self.services.database.read(work, slow=slow)

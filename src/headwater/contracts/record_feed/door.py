@@ -56,6 +56,7 @@ class RecordFeedDoor:
                     moved = await waiter.wait(left_seconds)
                 if not moved:
                     break
+                await call.recheck()
                 page = await self._page(call, feed, page.place, limit, kinds)
         cursor = self._services.cursors.encode(feed, page.place)
         more = b"true" if page.has_more else b"false"
@@ -89,7 +90,8 @@ class RecordFeedDoor:
         take = call.decoded(shapes.read_resolution).take
 
         def work(tx: Transaction) -> Conflict:
-            return rules.resolve(tx, feed_to_write(tx, call), call.params["id"], take, self._kinds)
+            feed = feed_to_write(tx, call)
+            return rules.resolve(tx, call.principal, feed, call.params["id"], take, self._kinds)
 
         return await call.act(work, lambda conflict: reply.json(_shown(conflict)))
 

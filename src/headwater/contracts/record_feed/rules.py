@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from headwater.base.errors import HeadwaterError, Invalid, NotFound, StateConflict
+from headwater.base.errors import Forbidden, HeadwaterError, Invalid, NotFound, StateConflict
 from headwater.base.ids import is_acceptable, random_id
 from headwater.base.shape import FieldError
 from headwater.base.wire import encode
@@ -57,14 +57,17 @@ def feed_of(tx: Transaction, organisation: str) -> int:
     return organisations.feed_of(tx, organisation)
 
 
-def resolve(tx: Transaction, feed: int, id: str, take: str, kinds: Kinds) -> Conflict:
+def resolve(tx: Transaction, principal: Principal, feed: int, id: str, take: str, kinds: Kinds) -> Conflict:
     """Put the chosen side's values in force and close the conflict; the same choice again changes nothing.
 
-    Raises: NotFound, StateConflict (decided otherwise before, or the record is gone).
+    A conflict without values is about a deletion that the server declined: the device's side deletes the record.
+    Raises: NotFound, Forbidden (the token may not write such records), StateConflict (decided otherwise before, or
+    the record is gone).
     """
     conflict = queries.find(tx, feed, id)
     if conflict is None:
         raise NotFound(f"no conflict {id!r}")
+    _permit(principal, kinds, conflict.kind)
     if conflict.resolved_us is not None:
         if conflict.winner != take:
             raise StateConflict(f"the conflict was resolved for the {conflict.winner}'s side before")
@@ -74,6 +77,10 @@ def resolve(tx: Transaction, feed: int, id: str, take: str, kinds: Kinds) -> Con
     meeting = _meet(tx, feed, PushedChange(id, conflict.kind, conflict.record_id, "put", 0, chosen), kinds)
     if meeting.current is None or meeting.body is None:
         raise StateConflict("the record was deleted; there is nothing left to put the values into")
+    if not sides and take == "client":
+        # The record's conflicts go with it, this one among them.
+        _bury(tx, feed, meeting, meeting.current)
+        return conflict._replace(winner=take, resolved_us=tx.now_us)
     present = meeting.kind.values(meeting.body)
     if any(present.get(name) != value for name, value in chosen.items()):
         _replace(tx, feed, meeting, {**present, **chosen}, list(chosen))
@@ -177,9 +184,14 @@ def _delete(tx: Transaction, pusher: Pusher, meeting: _Meeting) -> Outcome:
         return Outcome(change.client_change_id, "applied", current.revision)
     if change.base_revision < current.revision:
         return _conflict(tx, pusher, change, current.revision, {}, "server")
-    buried = records.delete(tx, pusher.feed, meeting.kind.name, current)
-    meeting.kind.gone(tx, pusher.feed, change.id)
+    buried = _bury(tx, pusher.feed, meeting, current)
     return Outcome(change.client_change_id, "applied", buried.revision)
+
+
+def _bury(tx: Transaction, feed: int, meeting: _Meeting, current: Record) -> Record:
+    buried = records.delete(tx, feed, meeting.kind.name, current)
+    meeting.kind.gone(tx, feed, current.id)
+    return buried
 
 
 def _replace(tx: Transaction, feed: int, meeting: _Meeting, values: Mapping[str, Any], changed: list[str]) -> Record:
@@ -204,6 +216,14 @@ def _conflict(
         ),
     )  # fmt: skip
     return Outcome(change.client_change_id, "conflict", revision, conflict_id, sides)
+
+
+def _permit(principal: Principal, kinds: Kinds, name: str) -> None:
+    """Hold a caller against what writing a kind of record needs. Raises: Forbidden."""
+    kind = kinds.get(name)
+    if kind is None or not allows(principal.scopes, kind.scope, write=True):
+        missing = kind.scope if kind else name
+        raise Forbidden(f"the token lacks the scope {missing!r}", extra={"missing": missing})
 
 
 def _refused(change: PushedChange, code: str, detail: str) -> Outcome:

@@ -1,0 +1,81 @@
+"""What a token may do through the record feed, and for how long."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from headwater.base.clock import monotonic_seconds
+from tests.support.asgi import Client
+from tests.support.loop import WAIT_SECONDS
+from tests.support.serving import ServerUnderTest
+
+
+def edit(change_id: str, fields: dict[str, Any], base: int = 0, **more: Any) -> dict[str, Any]:
+    """One pushed edit of the contact ``ada``."""
+    return {"client_change_id": change_id, "kind": "contact", "id": "ada", "op": "put", "base_revision": base,
+            "fields": fields, **more}  # fmt: skip
+
+
+def push(client: Client, *changes: dict[str, Any], device: str = "phone") -> list[dict[str, Any]]:
+    """The outcomes of edits, which must all be taken."""
+    answer = client.post("/api/v1/feed/push", json={"device_id": device, "changes": list(changes)})
+    assert answer.status == 200, answer.text
+    found: list[dict[str, Any]] = answer.json()["results"]
+    return found
+
+
+def conflict_over_the_phone(client: Client) -> str:
+    """A conflict between two edits of the contact ``ada``; the device's value ``3`` is in force."""
+    push(client, edit("1", {"first_name": "Ada", "phone": "1"}))
+    push(client, edit("2", {"phone": "2"}, 1), device="tablet")
+    outcome = push(client, edit("3", {"phone": "3"}, 1))[0]
+    assert outcome["outcome"] == "conflict"
+    return str(outcome["conflict_id"])
+
+
+def wait_for_the_poll(server: ServerUnderTest) -> None:
+    """Go on when one request waits for news."""
+
+    ends_seconds = monotonic_seconds() + WAIT_SECONDS
+    while not server.edge._in_flight.waiting:
+        assert monotonic_seconds() < ends_seconds, "the request does not wait"
+        server.loop.run(asyncio.sleep(0.005))
+
+
+def phone_of(client: Client) -> object:
+    return client.get("/api/v1/contacts/ada").json()["phone"]
+
+
+@pytest.mark.parametrize("scopes", [["sync"], ["sync", "contacts:read"]])
+def test_a_token_that_may_not_write_contacts_resolves_no_conflict_of_one(
+    server: ServerUnderTest, scopes: list[str]
+) -> None:
+    conflict = conflict_over_the_phone(server.client)
+    answer = server.caller(scopes=scopes).post(f"/api/v1/feed/conflicts/{conflict}/resolve", json={"take": "server"})
+    assert answer.problem() == (403, "FORBIDDEN")
+    assert phone_of(server.client) == "3"
+
+
+def test_resolving_for_the_device_that_deleted_deletes_the_record(server: ServerUnderTest) -> None:
+    push(server.client, edit("1", {"first_name": "Ada"}))
+    push(server.client, edit("2", {"phone": "2"}, 1), device="tablet")
+    outcome = push(server.client, edit("3", {}, 1, op="delete"))[0]
+    assert outcome["outcome"] == "conflict"
+    resolved = server.client.post(f"/api/v1/feed/conflicts/{outcome['conflict_id']}/resolve", json={"take": "client"})
+    assert resolved.status == 200
+    assert resolved.json()["winner"] == "client"
+    assert server.client.get("/api/v1/contacts/ada").status == 404
+
+
+def test_a_long_poll_of_a_token_that_was_revoked_meanwhile_hands_nothing_out(server: ServerUnderTest) -> None:
+    text, row = server.token_row()
+    reader = server.client.as_token(text)
+    cursor = reader.get("/api/v1/feed").json()["cursor"]
+    waiting = reader.start("GET", f"/api/v1/feed?cursor={cursor}&wait=30")
+    wait_for_the_poll(server)
+    server.revoke(row.id)
+    push(server.client, edit("1", {"first_name": "Ada"}))
+    assert waiting.result(30).problem() == (401, "UNAUTHENTICATED")
