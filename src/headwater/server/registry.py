@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from headwater.contracts.cache.contract import build as cache
 from headwater.contracts.cache.contract import build_reading as cache_reading
-from headwater.contracts.cache.kinds import CACHED_CONTACT_KIND, NOTE_KIND
+from headwater.contracts.cache.kinds import CACHED_CONTACT_KIND, NOTE_KIND, link_notes
 from headwater.contracts.contacts.contract import build as contacts
 from headwater.contracts.contacts.contract import build_chapters as chapters
 from headwater.contracts.contacts.kind import CONTACT_KIND
@@ -43,7 +45,7 @@ BUILDERS = (
     terminology_labels,
 )
 
-WRITTEN_KINDS = (CONTACT_KIND, CACHED_CONTACT_KIND, NOTE_KIND)
+WRITTEN_KINDS = (replace(CONTACT_KIND, after=link_notes), CACHED_CONTACT_KIND, NOTE_KIND)
 """The kinds of record that devices may write through the record feed."""
 
 

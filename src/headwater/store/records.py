@@ -28,6 +28,7 @@ _UPDATE = (
     "UPDATE records SET revision = ?, position = ?, parent = ?, search = ?, updated_us = ?, fields = ?"
     " WHERE feed = ? AND kind = ? AND id = ?"
 )
+_MOVE = "UPDATE records SET revision = ?, position = ?, fields = ? WHERE feed = ? AND kind = ? AND id = ?"
 _BURY = (
     "UPDATE records SET revision = ?, position = ?, deleted = 1, parent = NULL, search = '', updated_us = ?,"
     " fields = NULL WHERE feed = ? AND kind = ? AND id = ?"
@@ -205,6 +206,24 @@ def put_many(
     if new:
         tx.bump(feed, "live:" + kind, len(new))
     return len(new), count - len(new)
+
+
+def resend(tx: Transaction, feed: int, kind: str, live: Sequence[tuple[Record, bytes]]) -> None:
+    """Put live records and their bodies into the feed again as they are, each once: no field of them has changed."""
+    if not live:
+        return
+    first = changes.next_position(tx, feed, len(live))
+    log: list[Row] = []
+    rows: list[Row] = []
+    for position, (record, content) in enumerate(live, first):
+        revision = record.revision + 1
+        wire = changes.put_wire(position, kind, record.id, revision, tx.now_us, content)
+        log.append((feed, position, kind, record.id, record.number, 0, tx.now_us, wire))
+        fields = encode(field_revisions(record)).decode()
+        rows.append((revision, position, fields, feed, kind, record.id))
+    changes.forget(tx, feed, [record.position for record, _ in live])
+    tx.run_many(changes.INSERT, log)
+    tx.run_many(_MOVE, rows)
 
 
 def delete(tx: Transaction, feed: int, kind: str, current: Record) -> Record:

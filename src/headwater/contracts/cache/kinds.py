@@ -55,13 +55,14 @@ def _draft(
     return draft if current is None else draft._replace(created_us=current[0].created_us)
 
 
-def _link(tx: Transaction, feed: int, id: str, created: bool) -> None:
+def link_notes(tx: Transaction, feed: int, id: str, created: bool) -> None:
+    """Send the notes that waited for a new contact of either kind again; a ``RecordKind.after``."""
     if created:
         rules.link(tx, feed, [id], set())
 
 
 CACHED_CONTACT_KIND = RecordKind(
-    rules.CONTACT, "cache", frozenset(_CONTACT_FIELDS), _taker(StoredContact, _CONTACT_FIELDS), _contact, _link
+    rules.CONTACT, "cache", frozenset(_CONTACT_FIELDS), _taker(StoredContact, _CONTACT_FIELDS), _contact, link_notes
 )
 """Cached contacts, as the record feed writes them."""
 

@@ -90,9 +90,9 @@ def live(tx: Transaction, feed: int, kind: str) -> list[Record]:
 
 
 def notes_of(tx: Transaction, feed: int, contacts: Sequence[str]) -> list[Row]:
-    """Id, contact and wire of the live notes that belong to these contacts."""
+    """Id and wire of the live notes that belong to these contacts."""
     sql = (
-        "SELECT r.id, r.parent, c.wire FROM records r JOIN changes c ON c.feed = r.feed AND c.position = r.position"
+        "SELECT r.id, c.wire FROM records r JOIN changes c ON c.feed = r.feed AND c.position = r.position"
         " WHERE r.feed = ? AND r.kind = 'note' AND r.deleted = 0 AND r.parent"
     )
     return tx.rows_in(sql, contacts, feed)

@@ -133,11 +133,7 @@ def link(tx: Transaction, feed: int, new_contacts: list[str], arriving_notes: se
     if not waiting:
         return
     current = records.find_many(tx, feed, NOTE, [row[0] for row in waiting])
-    drafts = [
-        Draft(id, changes.body_of(bytes(wire)), "", parent, current[id].created_us, current[id].updated_us)
-        for id, parent, wire in waiting
-    ]
-    records.put_many(tx, feed, NOTE, drafts, current)
+    records.resend(tx, feed, NOTE, [(current[id], changes.body_of(bytes(wire))) for id, wire in waiting])
 
 
 def _count_unlinked(tx: Transaction, feed: int, notes: Iterable[tuple[int, Draft]]) -> int:

@@ -186,4 +186,4 @@ def _contacts_of_notes(tx: Transaction, feed: int, found: Sequence[FullChange]) 
     wanted = list(dict.fromkeys(parents))
     own = records.find_many(tx, feed, "contact", wanted)
     cached = records.find_many(tx, feed, "cached_contact", wanted)
-    return {id: row.number for id, row in {**own, **cached}.items() if not row.deleted}
+    return {id: row.number for found in (own, cached) for id, row in found.items() if not row.deleted}
