@@ -23,8 +23,8 @@ _INSERT = f"INSERT INTO nodes (feed, {_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?,
 ROOT = ""
 """The parent of what stands at the top of a share."""
 
-MAX_DEPTH = 2048
-"""Deepest nesting that is followed; a path of 4,096 bytes cannot hold more."""
+MAX_DEPTH = 4096
+"""Deepest nesting that is followed: a path of 4,096 bytes holds 2,048 names, and a folder moved there as many more."""
 
 
 class Node(NamedTuple):

@@ -93,9 +93,14 @@ def stored_path(raw: str, policy: NamePolicy = DEFAULT_POLICY, *, field: str = "
     if not raw.startswith("/"):
         raise _refused(field, "not_absolute", "a path begins with '/'")
     path = join_path(tuple(stored_name(part, policy, field=field) for part in split_path(raw)))
+    require_length(path, field=field)
+    return path
+
+
+def require_length(path: str, *, field: str = "path") -> None:
+    """Hold back a path that is longer than any caller may send. Raises: Invalid (``path_too_long``)."""
     if len(path.encode()) > MAX_PATH_BYTES:
         raise _refused(field, "path_too_long", f"a path has at most {MAX_PATH_BYTES} bytes in UTF-8")
-    return path
 
 
 def path_key(path: str, policy: NamePolicy = DEFAULT_POLICY) -> str:

@@ -214,15 +214,18 @@ class ShareDoor:
         return await call.act(work, lambda node: reply.json(node, 200, (_etag(node),)))
 
 
-def shown(tx: Transaction, row: ShareRow, node: Node) -> NodeAnswer:
-    """A node as it goes out."""
+def shown(tx: Transaction, row: ShareRow, node: Node, folders: dict[str, str] | None = None) -> NodeAnswer:
+    """A node as it goes out; ``folders`` keeps the paths of the folders of a page, so that each is made up once."""
+    folders = {} if folders is None else folders
+    if node.parent not in folders:
+        folders[node.parent] = tree.path_of(tx, row.feed, node).removesuffix(node.name)
     version = versions.find(tx, row.feed, node.version) if node.version else None
     return NodeAnswer(
         node.id,
         row.id,
         node.type,
         node.name,
-        tree.path_of(tx, row.feed, node),
+        folders[node.parent] + node.name,
         node.parent or None,
         node.version,
         version.number if version else None,
@@ -263,7 +266,8 @@ def _target(tx: Transaction, row: ShareRow, node: Node, wanted: Placement) -> tr
 
 
 def _page(tx: Transaction, row: ShareRow, found: Sequence[Node], limit: int, keys: Sequence[str]) -> NodePage:
-    data = [shown(tx, row, node) for node in found[:limit]]
+    folders: dict[str, str] = {}
+    data = [shown(tx, row, node, folders) for node in found[:limit]]
     cursor = base64.urlsafe_b64encode(keys[len(data) - 1].encode()).decode() if data else None
     return NodePage(data, cursor, len(found) > limit)
 
@@ -272,9 +276,12 @@ def _after(cursor: str | None) -> str:
     if not cursor:
         return ""
     try:
-        return base64.b64decode(cursor, altchars=b"-_", validate=True).decode()
+        after = base64.b64decode(cursor, altchars=b"-_", validate=True).decode()
     except (ValueError, binascii.Error):
-        raise invalid("malformed", "the cursor is not one of this server's") from None
+        after = "\0"
+    if "\0" in after:
+        raise invalid("malformed", "the cursor is not one of this server's")
+    return after
 
 
 def _version(version: Version, node: Node) -> VersionAnswer:

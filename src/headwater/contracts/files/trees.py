@@ -5,19 +5,25 @@ Source: files contract, readings "Names and tree".
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 from headwater.base.errors import Invalid, NotFound, StateConflict, TooLarge
+from headwater.base.ids import random_id
 from headwater.contracts.files import revive
 from headwater.contracts.files.access import ShareRow
-from headwater.contracts.files.names import NamePolicy, name_key, split_path, stored_name, stored_path
+from headwater.contracts.files.names import NamePolicy, name_key, require_length, split_path, stored_name, stored_path
 from headwater.contracts.files.share_shapes import FolderFields
+from headwater.feed.cursor import invalid
 from headwater.store import tree, versions
 from headwater.store.database import Transaction
 from headwater.store.tree import ROOT, Actor, Name, Node
 
 MAX_CROSSING = 10_000
 """Most files and folders that one move into another share carries."""
+
+_TRASH_KEY = re.compile(r"00[0-9]{18} ")
+"""How a ``trash_key`` begins: microseconds UTC since 1970 that both databases can hold."""
 
 
 class Target(NamedTuple):
@@ -108,12 +114,13 @@ def create_folder(tx: Transaction, row: ShareRow, actor: Actor, fields: FolderFi
 def move(tx: Transaction, row: ShareRow, actor: Actor, node: Node, target: Target) -> Node:
     """Give a live node another name or folder; the same place changes nothing.
 
-    Raises: StateConflict (the name is taken, or it would go into itself).
+    Raises: StateConflict (the name is taken, or it would go into itself), Invalid (the path gets too long).
     """
     if (target.parent, target.name.text) == (node.parent, node.name):
         return node
     require_free(tx, row, target, node.id)
     require_outside(tx, row, node, target.parent)
+    require_reach(tx, row, target)
     return tree.place(tx, row.share, actor, node, target.parent, target.name, content(tx, row.feed, node))
 
 
@@ -130,11 +137,12 @@ def restore(tx: Transaction, row: ShareRow, actor: Actor, node: Node, target: Ta
     if node.trashed_us is None:
         raise StateConflict("this is not in the trash itself; restore the folder that is")
     if target is None:
-        above = tree.find(tx, row.feed, node.parent) if node.parent else None
-        if node.parent and (above is None or not tree.is_live(tx, row.feed, above)):
-            raise StateConflict("its folder is gone; name a path to restore it to")
         target = Target(node.parent, Name(node.name, node.name_key))
+    above = tree.find(tx, row.feed, target.parent) if target.parent else None
+    if target.parent and (above is None or not tree.is_live(tx, row.feed, above)):
+        raise StateConflict("its folder is gone; name a path to restore it to")
     require_free(tx, row, target, node.id)
+    require_reach(tx, row, target)
     return revive.restore(tx, row, actor, node, target.parent, target.name, content(tx, row.feed, node))
 
 
@@ -170,9 +178,11 @@ def trash_key(node: Node) -> str:
 
 
 def in_trash(tx: Transaction, row: ShareRow, after: str, limit: int) -> list[Node]:
-    """What was put into the trash itself, the oldest first, after a ``trash_key``."""
+    """What was put into the trash itself, the oldest first, after a ``trash_key``. Raises: CursorInvalid."""
+    if after and not _TRASH_KEY.match(after):
+        raise invalid("malformed", "the cursor is not one of this server's")
     at_text, _, node_id = after.partition(" ")
-    return tree.trashed(tx, row.feed, int(at_text) if at_text.isdigit() else 0, node_id, limit)
+    return tree.trashed(tx, row.feed, int(at_text or 0), node_id, limit)
 
 
 def cross(tx: Transaction, row: ShareRow, actor: Actor, node: Node, other: ShareRow, target: Target) -> Node:
@@ -182,7 +192,7 @@ def cross(tx: Transaction, row: ShareRow, actor: Actor, node: Node, other: Share
     """
     if other.organisation != row.organisation:
         raise Invalid.of("share_id", "incorrect_value", "content does not move to another organisation")
-    require_free(tx, other, target, "")
+    require_reach(tx, other, target)
     carried = _Carried(tx, row, other, actor)
     made = carried.copy(node, target)
     trash(tx, row, actor, node)
@@ -194,6 +204,13 @@ def require_free(tx: Transaction, row: ShareRow, target: Target, own_id: str) ->
     taken = tree.child(tx, row.feed, target.parent, target.name.key)
     if taken is not None and taken.id != own_id:
         raise StateConflict(f"the name {taken.name!r} is taken in that folder", code="NAME_TAKEN")
+
+
+def require_reach(tx: Transaction, row: ShareRow, target: Target) -> None:
+    """Hold back a place whose path is longer than any caller may send. Raises: Invalid."""
+    above = tree.find(tx, row.feed, target.parent) if target.parent else None
+    folder = tree.path_of(tx, row.feed, above) if above else ""
+    require_length(f"{folder}/{target.name.text}")
 
 
 def require_outside(tx: Transaction, row: ShareRow, node: Node, parent: str) -> None:
@@ -216,6 +233,7 @@ def content(tx: Transaction, feed: int, node: Node) -> dict[str, object]:
 
 def _make_folder(tx: Transaction, row: ShareRow, actor: Actor, target: Target) -> Node:
     require_free(tx, row, target, "")
+    require_reach(tx, row, target)
     return tree.create(tx, row.share, actor, "folder", target.parent, target.name, None, {})
 
 
@@ -249,11 +267,15 @@ class _Carried:
         if self._count > MAX_CROSSING:
             raise TooLarge(f"a move into another share carries at most {MAX_CROSSING} files and folders")
         tx, other = self._tx, self._other
+        # Two names of the one share may be one name in the other.
+        require_free(tx, other, target, "")
         version = versions.find(tx, self._row.feed, source.version) if source.version else None
         if version is None:
             return tree.create(tx, other.share, self._actor, source.type, target.parent, target.name, None, {})
         pieces = versions.pieces(tx, self._row.feed, version.id)
         details = versions.details(version)
+        # An id of its own: a file that goes back to where it came from meets its old version there.
+        carried_id = random_id("ver")
         made = tree.create(
             tx,
             other.share,
@@ -261,10 +283,10 @@ class _Carried:
             "file",
             target.parent,
             target.name,
-            version.id,
+            carried_id,
             details | {"version_number": 1},
         )
-        carried = version._replace(node=made.id, number=1, state="kept", created_us=tx.now_us)
+        carried = version._replace(id=carried_id, node=made.id, number=1, state="kept", created_us=tx.now_us)
         versions.insert_many(tx, other.feed, other.organisation, [(carried, pieces)])
         tx.bump(other.feed, "bytes", version.size_bytes)
         return made
