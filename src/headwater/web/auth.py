@@ -14,6 +14,8 @@ from headwater.web.hosts import same_site
 
 _IDENTITY = "SELECT value FROM counters WHERE feed = 0 AND name = 'identity'"
 _MAX_CACHED = 10_000
+_MAX_KNOWN_BYTES = 128
+"""The same token in a header padded with spaces is not remembered: it would let one caller fill the memory."""
 _FORWARDED = (b"x-forwarded-for", b"forwarded", b"x-real-ip", b"via")
 
 
@@ -72,7 +74,7 @@ class Authenticator:
         found = await self._database.read(lambda tx: tokens.principal_of_hash(tx, tokens.digest(text), self._clock()))
         if found is None:
             raise Unauthenticated("the token is unknown, revoked or expired")
-        if self._database.embedded:
+        if self._database.embedded and len(credentials) <= _MAX_KNOWN_BYTES:
             if len(self._known) >= _MAX_CACHED:
                 self._known.clear()
             self._known[credentials] = found

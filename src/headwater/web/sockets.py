@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from headwater.base.clock import monotonic_seconds
-from headwater.base.errors import HeadwaterError, NotFound, TooManyRequests, Unauthenticated
+from headwater.base.errors import Forbidden, HeadwaterError, NotFound, TooManyRequests, Unauthenticated
 from headwater.base.log import get_log
 from headwater.base.wire import encode
 from headwater.identity.principal import Principal
@@ -18,6 +18,7 @@ from headwater.store.database import Transaction
 from headwater.web.auth import permit
 from headwater.web.bodies import Message, Receive
 from headwater.web.call import parse_query
+from headwater.web.contract import Access
 from headwater.web.errors import status_of
 from headwater.web.hosts import AllowedHosts, same_site
 from headwater.web.limits import Rate
@@ -126,7 +127,7 @@ class SocketEdge:
         self._token_rate = token_rate
         self._address_rate = address_rate
         self._watch: asyncio.Task[None] | None = None
-        self.open: set[Socket] = set()
+        self.open: dict[Socket, Access] = {}
 
     async def serve(self, scope: Message, receive: Receive, send: Send) -> None:
         """Serve one WebSocket from its handshake to its end."""
@@ -138,7 +139,7 @@ class SocketEdge:
             await send({"type": "websocket.close", "code": close_code(failure), "reason": failure.title})
             return
         socket = Socket(self._services, principal, match.params, query, receive, send)
-        self.open.add(socket)
+        self.open[socket] = match.route.access
         if self._watch is None or self._watch.done():
             self._watch = asyncio.create_task(self._watch_tokens())
         try:
@@ -153,7 +154,7 @@ class SocketEdge:
             log.failure("socket_failed", failure, contract=match.contract.name)
             await socket.close(CLOSE_FAILED)
         finally:
-            self.open.discard(socket)
+            self.open.pop(socket, None)
             await socket.close(CLOSE_GOING)
 
     async def _admit(self, scope: Message) -> tuple[SocketMatch, Principal, dict[str, str]]:
@@ -195,18 +196,27 @@ class SocketEdge:
             await asyncio.sleep(_RECHECK_SECONDS)
             try:
                 changed = await self._services.database.read(_identity_changes)
-                for socket in list(self.open):
-                    if changed != seen or socket.principal.expires_us is not None:
-                        await self._recheck(socket)
+                due = [
+                    (socket, access)
+                    for socket, access in self.open.items()
+                    if changed != seen or socket.principal.expires_us is not None
+                ]
+                # All at once: a peer that reads slowly must not put off the end of the others.
+                await asyncio.gather(*(self._recheck(socket, access) for socket, access in due))
                 seen = changed
             except Exception as failure:  # noqa: BLE001 - a database that fails for a moment must not end the watch
                 log.failure("socket_watch_failed", failure)
 
-    async def _recheck(self, socket: Socket) -> None:
+    async def _recheck(self, socket: Socket, access: Access) -> None:
+        """Go on with the caller as it is now: its role may be another, and its token may be no good any more."""
         try:
-            await self._services.authenticator.still_good(socket.principal.token_id)
+            principal = await self._services.authenticator.still_good(socket.principal.token_id)
+            permit(principal, access)
+            socket.principal = principal
         except Unauthenticated:
             await socket.close(CLOSE_UNAUTHENTICATED, "the token was revoked or has expired")
+        except Forbidden:
+            await socket.close(CLOSE_FORBIDDEN, "the token may not use this socket any more")
 
 
 def _identity_changes(tx: Transaction) -> int:

@@ -11,6 +11,9 @@ import pytest
 
 from headwater.base.errors import NotFound
 from headwater.base.settings_tree import SocketSettings
+from headwater.identity import tokens
+from headwater.identity.roles import Role
+from headwater.store.database import Transaction
 from headwater.web import sockets
 from headwater.web.contract import Access, SocketRoute
 from headwater.web.sockets import Socket
@@ -130,6 +133,56 @@ def test_a_revoked_token_closes_its_open_sockets(server: ServerUnderTest, monkey
         assert ending.wait_closed() == 4401
         staying.send_text("x")
         assert staying.receive()["got"] == "x"
+
+
+def test_a_caller_whose_role_fell_loses_the_sockets_that_need_more(
+    server: ServerUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sockets, "_RECHECK_SECONDS", 0.01)
+    text, row = server.token_row(role="org_admin")
+
+    def demote(tx: Transaction) -> None:
+        tx.run("UPDATE users SET role = 'coordinator' WHERE id = ?", row.user_id)
+        tokens.mark_changed(tx)
+
+    with (
+        serving(server, Access("sync", least=Role.ORG_ADMIN)).socket(PATH, token=text) as ending,
+        serving(server).socket(PATH, token=text) as staying,
+    ):
+        server.database.write_now(demote)
+        assert ending.wait_closed() == 4403
+        staying.send_text("x")
+        assert staying.receive()["got"] == "x"
+
+
+def test_a_slow_peer_does_not_put_off_the_end_of_the_others(
+    server: ServerUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sockets, "_RECHECK_SECONDS", 0.01)
+    text, row = server.token_row()
+    others = asyncio.Event()
+    closed: list[int] = []
+
+    async def close(self: Socket, code: int, _reason: str = "") -> None:
+        if self.closed:
+            return
+        self.closed = True
+        closed.append(code)
+        if len(closed) == 3:
+            others.set()
+        # Each close waits until all three were begun, so that one after the other would never end.
+        await others.wait()
+        await self._send({"type": "websocket.close", "code": code})
+
+    monkeypatch.setattr(Socket, "close", close)
+    served = serving(server)
+    with (
+        served.socket(PATH, token=text) as first,
+        served.socket(PATH, token=text) as second,
+        served.socket(PATH, token=text) as third,
+    ):
+        server.revoke(row.id)
+        assert [socket.wait_closed() for socket in (first, second, third)] == [4401, 4401, 4401]
 
 
 def test_an_expired_token_closes_its_open_sockets(server: ServerUnderTest, monkeypatch: pytest.MonkeyPatch) -> None:
