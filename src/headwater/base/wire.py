@@ -58,7 +58,7 @@ def field_error(failure: msgspec.ValidationError) -> FieldError:
 
 @lru_cache(maxsize=4096)
 def _second_text(second: int) -> str:
-    return (_EPOCH + timedelta(seconds=second)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return (_EPOCH + timedelta(seconds=second)).isoformat().removesuffix("+00:00") + "Z"
 
 
 def format_seconds(at_us: int) -> str:
@@ -80,7 +80,8 @@ def parse_time(text: str, field: str = "") -> int:
         if not _ZONED_TIME.fullmatch(text):
             raise ValueError(text)
         at = datetime.fromisoformat(text.upper().replace(" ", "T"))
-        return (at - _EPOCH) // _MICROSECOND
+        # Taken to UTC first: an instant outside the years 1 to 9999 there could be read, but never shown again.
+        return (at.astimezone(UTC) - _EPOCH) // _MICROSECOND
     except (ValueError, OverflowError):
         detail = "expected an RFC 3339 time with an offset, like 2026-03-26T09:30:00Z"
         raise Invalid(f"{field or 'time'}: {detail}", fields=(FieldError(field, "incorrect_value", detail),)) from None

@@ -140,17 +140,8 @@ class Transaction(ABC):
 
     def attempt(self, work: Callable[[], Result]) -> Result:
         """Run a part of a work so that its failure undoes the part alone; the failure goes on to the caller."""
-        counters, dirty, moved = self._counters.copy(), self._dirty.copy(), self.moved.copy()
-        self.run("SAVEPOINT part")
-        try:
-            result = work()
-        except Exception:
-            self.run("ROLLBACK TO SAVEPOINT part")
-            self.run("RELEASE SAVEPOINT part")
-            self._counters, self._dirty, self.moved = counters, dirty, moved
-            raise
-        self.run("RELEASE SAVEPOINT part")
-        return result
+        with self.savepoint():
+            return work()
 
     def flush_counters(self) -> None:
         """Write every raised counter; called once for a group, just before its commit."""

@@ -223,3 +223,13 @@ def test_a_reachable_server_provides_where_it_is_told_to(server: ServerUnderTest
 def test_an_unknown_organisation_in_a_query_is_404_either_way(server: ServerUnderTest) -> None:
     assert server.client.get(f"{CONTACTS}?org_id=org_new").problem() == (404, "NOT_FOUND")
     assert server.client.get(f"{CACHE}?org_id=org_new").problem() == (404, "NOT_FOUND")
+
+
+def test_a_token_in_a_padded_header_is_known_but_not_remembered_under_each_spelling(server: ServerUnderTest) -> None:
+    authenticator = server.services.authenticator
+    server.loop.run(authenticator.principal(f"Bearer {server.admin_token}".encode()))
+    remembered = len(authenticator._known)
+    for spaces in (100, 200, 300):
+        padded = f"Bearer{' ' * spaces}{server.admin_token}"
+        assert server.client.get("/api/v1/shares", headers={"authorization": padded}).status == 200
+    assert len(authenticator._known) == remembered == 1
