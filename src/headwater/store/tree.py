@@ -27,6 +27,16 @@ MAX_DEPTH = 4096
 """Deepest nesting that is followed: a path of 4,096 bytes holds 2,048 names, and a folder moved there as many more."""
 
 
+# One statement, however deep: each further one would be a round trip where the database is another process.
+_ANCESTORS = (
+    f"WITH RECURSIVE above (depth, {_COLUMNS}) AS ("
+    f"SELECT 1, {_COLUMNS} FROM nodes WHERE feed = ? AND id = ?"
+    f" UNION ALL SELECT above.depth + 1, {', '.join('n.' + name for name in _COLUMNS.split(', '))}"
+    " FROM above JOIN nodes n ON n.feed = ? AND n.id = above.parent WHERE above.depth < ?)"
+    f" SELECT depth, {_COLUMNS} FROM above ORDER BY depth"
+)
+
+
 class Node(NamedTuple):
     """A file or folder; times in microseconds UTC since 1970."""
 
@@ -145,15 +155,9 @@ def trashed(tx: Transaction, feed: int, after_us: int, after_id: str, limit: int
 
 def ancestors(tx: Transaction, feed: int, node: Node) -> list[Node]:
     """The folders above a node, the nearest first; at most ``MAX_DEPTH``."""
-    found: list[Node] = []
-    parent = node.parent
-    while parent != ROOT and len(found) < MAX_DEPTH:
-        above = find(tx, feed, parent)
-        if above is None:
-            break
-        found.append(above)
-        parent = above.parent
-    return found
+    if node.parent == ROOT:
+        return []
+    return [Node(*row[1:]) for row in tx.rows(_ANCESTORS, feed, node.parent, feed, MAX_DEPTH)]
 
 
 def path_of(tx: Transaction, feed: int, node: Node) -> str:

@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from headwater.contracts.files import revive
 from headwater.store import feeds
 from tests.support.asgi import Answer
 from tests.support.file_share import Device, FileShare, created, deleted, placed
@@ -203,6 +204,20 @@ def test_a_restored_folder_is_told_with_all_that_returns(share: FileShare, lapto
         ("created", "/a/b/c.txt"),
     ]
     assert changes[2]["version_id"] == file["version_id"]
+
+
+def test_a_folder_with_more_than_can_be_told_asks_to_be_listed(
+    share: FileShare, laptop: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(revive, "MAX_ANNOUNCED", 3)
+    folder = laptop.folder("/a")
+    laptop.applied(*[created(f"/a/f{n}") for n in range(4)])
+    laptop.applied({"resource_type": "folder", "change_type": "deleted", "resource_id": folder, "old_path": "/a"})
+    after = share.page()["cursor"]
+    assert share.client.post(f"/api/v1/shares/{share.id}/nodes/{folder}/restore", json={}).status == 200
+    [change] = share.page(after)["changes"]
+    assert change["metadata"]["relist"] is True
+    assert len(share.tree()) == 5
 
 
 def test_a_long_poll_answers_as_soon_as_something_comes(share: FileShare, laptop: Device) -> None:

@@ -15,7 +15,7 @@ from headwater.base.wire import encode
 from headwater.contracts.files import access, conflicts, devices, effects, situations
 from headwater.contracts.files.access import Access, ShareRow
 from headwater.contracts.files.conflicts import ConflictRow
-from headwater.contracts.files.decision import Decision, HoldVersion, Keeper, Outcome, Reason
+from headwater.contracts.files.decision import Decision, HoldVersion, Outcome, Reason
 from headwater.contracts.files.devices import DeviceRow
 from headwater.contracts.files.effects import Done, Hand
 from headwater.contracts.files.resolve import decide
@@ -272,8 +272,7 @@ def _conflict_item(
 
 def _kept_as(tx: Transaction, applier: Applier, change: ChangeItem, decision: Decision, done: Done) -> KeptAs:
     """Where the item ended up, so that the device can follow its own file."""
-    copied = decision.client_bytes is Keeper.COPY
-    resource_id = (done.copy_id if copied else None) or decision.resource_id or (done.made.id if done.made else None)
+    resource_id = done.made.id if done.made else decision.resource_id
     node = tree.find(tx, applier.row.feed, resource_id) if resource_id else None
     return KeptAs(
         keeper=decision.client_bytes.value,

@@ -131,10 +131,10 @@ def trail_to(tx: Transaction, row: ShareRow, path: str) -> Trail:
     node: Node | None = None
     passed: set[str] = set()
     names = split_path(path)
-    for depth, name in enumerate(names):
+    for name in names:
         found = tree.child(tx, row.feed, node.id if node else ROOT, name_key(name, policy(row)))
         if found is None:
-            gone = _gone(tx, row, node.id if node else ROOT, names[depth:])
+            gone = _gone(tx, row, names)
             return Trail(Folder.MISSING if gone is None else Folder.DELETED, gone, frozenset(passed))
         if found.type != "folder":
             return Trail(Folder.NOT_A_FOLDER, None, frozenset(passed))
@@ -143,9 +143,9 @@ def trail_to(tx: Transaction, row: ShareRow, path: str) -> Trail:
     return Trail(Folder.LIVE, node, frozenset(passed))
 
 
-def _gone(tx: Transaction, row: ShareRow, parent: str, names: tuple[str, ...]) -> Node | None:
-    """The folder in the trash that had these names below a live one, the one deleted last; or None."""
-    candidates = [parent]
+def _gone(tx: Transaction, row: ShareRow, names: tuple[str, ...]) -> Node | None:
+    """A folder in the trash whose path was this, or None; where it stood there may be others by now."""
+    candidates = [ROOT]
     found: list[Node] = []
     for name in names:
         key = name_key(name, policy(row))
