@@ -57,7 +57,7 @@ def next_position(tx: Transaction, feed: int, count: int = 1) -> int:
 
 def append(tx: Transaction, feed: int, row: tuple[int, str, str, int, int, int, bytes]) -> None:
     """Write one change ``(position, kind, id, number, deleted, at_us, wire)``."""
-    tx.run(INSERT, feed, *row)
+    tx.put(INSERT, feed, *row)
 
 
 def forget(tx: Transaction, feed: int, positions: Sequence[int]) -> None:

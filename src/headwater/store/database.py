@@ -64,6 +64,13 @@ class Transaction(ABC):
     def run(self, sql: str, *params: Any) -> int:
         """Carry out one changing statement; the number of rows it changed."""
 
+    def put(self, sql: str, *params: Any) -> None:
+        """Carry out one changing statement whose count nobody needs.
+
+        It may be under way until the next statement that answers, or the commit, which raises what it fails with.
+        """
+        self.run(sql, *params)
+
     def run_schema(self, sql: str) -> None:
         """Carry out one statement of a schema file, however long it takes."""
         self.run(sql)
@@ -126,7 +133,7 @@ class Transaction(ABC):
         self._counters[key] = value
         self._dirty.add(key)
         self.wrote = True
-        if name == "head":
+        if name == "head" and by:
             self.moved[feed] = value
         return value
 

@@ -40,6 +40,8 @@ def create(tx: Transaction, name: str, organisation: str, *, history: bool) -> i
         "INSERT INTO feeds (feed, name, organisation, history) VALUES (?, ?, ?, ?)",
         feed, name, organisation, int(history),
     )  # fmt: skip
+    # The counter by which writers hold the feed is there from the beginning.
+    tx.bump(feed, "head", 0)
     return feed
 
 

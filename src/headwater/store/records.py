@@ -130,7 +130,7 @@ def create(tx: Transaction, feed: int, kind: str, draft: Draft, previous: Record
     revision = previous.revision + 1 if previous else 1
     wire = changes.put_wire(position, kind, draft.id, revision, tx.now_us, draft.body)
     changes.append(tx, feed, (position, kind, draft.id, number, 0, tx.now_us, wire))
-    tx.run(
+    tx.put(
         _UPSERT if previous else _INSERT,
         feed, kind, draft.id, number, revision, position, draft.parent, draft.search, draft.created_us,
         draft.updated_us,
@@ -146,7 +146,7 @@ def replace(tx: Transaction, feed: int, kind: str, current: Record, draft: Draft
     wire = changes.put_wire(position, kind, draft.id, revision, tx.now_us, draft.body)
     changes.forget(tx, feed, [current.position])
     changes.append(tx, feed, (position, kind, draft.id, current.number, 0, tx.now_us, wire))
-    tx.run(
+    tx.put(
         _UPDATE,
         revision,
         position,

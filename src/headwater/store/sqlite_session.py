@@ -80,6 +80,11 @@ class SqliteTransaction(Transaction):
         self.execute(sql, params)
         return self.connection.changes()
 
+    def put(self, sql: str, *params: Any) -> None:
+        """Carry out one changing statement."""
+        self.wrote = True
+        self.execute(sql, params)
+
     def run_many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
         """Carry out one changing statement for each row of parameters."""
         self.wrote = True

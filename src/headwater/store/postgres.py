@@ -1,0 +1,131 @@
+"""PostgreSQL through psycopg: a few group-commit writers, reads on threads, commits of other processes told."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from headwater.base.clock import Clock, now_us
+from headwater.base.log import get_log
+from headwater.base.settings_tree import DatabaseSettings
+from headwater.store.database import Moved, Result, Row, Work
+from headwater.store.postgres_link import PostgresLink
+from headwater.store.postgres_listener import Listener
+from headwater.store.postgres_mint import Mint
+from headwater.store.postgres_session import PostgresReader, PostgresSession
+from headwater.store.readers import Readers
+from headwater.store.writer import Gate, GroupWriter
+
+WRITERS = 4
+"""Writing connections; the writes of one feed always take the same one, so that they are grouped."""
+
+_UNSAFE = {"fsync": "off", "full_page_writes": "off"}
+
+_log = get_log(__name__)
+
+
+class PostgresDatabase:
+    """One PostgreSQL database, which other processes may use at the same time."""
+
+    embedded = False
+
+    def __init__(
+        self,
+        url: str,
+        settings: DatabaseSettings,
+        *,
+        clock: Clock = now_us,
+        on_fatal: Callable[[Exception], None] = lambda _failure: None,
+    ) -> None:
+        self._url = url
+        self._settings = settings
+        self._clock = clock
+        self._pids: dict[int, int] = {}
+        self._listeners: list[Callable[[Moved], None]] = []
+        self._telling = threading.Lock()
+        self._other: Listener | None = None
+        _warn_of_unsafe_server(self._open_link())
+        self._mint = Mint(self._open_link)
+        gate = Gate(settings.writer_queue_requests)
+        self._writers = [self._writer(number, gate, on_fatal) for number in range(WRITERS)]
+        self._readers = Readers(lambda: PostgresReader(self._open_link, self._mint))
+        self._pool = ThreadPoolExecutor(settings.read_threads, "headwater-reader")
+
+    async def write(self, work: Work[Result], *, feed: int = 0) -> Result:
+        """Run ``work`` in the next group of its feed's writer; returns after the commit."""
+        result: Result = await self._writers[feed % WRITERS].submit(work, feed)
+        return result
+
+    async def read(self, work: Work[Result], *, slow: bool = False) -> Result:  # noqa: ARG002 - every read waits
+        """Run ``work`` on a snapshot, on a thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._pool, self.read_now, work)
+
+    def write_now(self, work: Work[Result], *, feed: int = 0) -> Result:
+        """Run ``work`` in the next group of its feed's writer and wait for it."""
+        result: Result = self._writers[feed % WRITERS].run_now(work, feed)
+        return result
+
+    def read_now(self, work: Work[Result]) -> Result:
+        """Run ``work`` on a snapshot on this thread's own connection."""
+        return self._readers.mine().run(work, self._clock())
+
+    def glance(self, sql: str, *params: Any) -> Row | None:
+        """The first row of one committed read; here it costs round trips, so not on an event loop."""
+        return self.read_now(lambda tx: tx.row(sql, *params))
+
+    def version(self) -> None:
+        """None: asking would cost a round trip, and commits of other processes are told."""
+
+    def on_commit(self, listener: Callable[[Moved], None]) -> None:
+        """Call ``listener`` after each commit that moved a feed, also when another process made it."""
+        self._listeners.append(listener)
+        if self._other is None:
+            self._other = Listener(self._open_link, self._pids.values, self._tell)
+
+    def close(self) -> None:
+        """Commit what was accepted and close every connection."""
+        for writer in self._writers:
+            writer.close()
+        if self._other is not None:
+            self._other.close()
+        self._pool.shutdown()
+        self._readers.close()
+        self._mint.close()
+
+    def _writer(self, number: int, gate: Gate, on_fatal: Callable[[Exception], None]) -> GroupWriter:
+        writer = GroupWriter(
+            lambda: PostgresSession(
+                lambda: PostgresLink(self._url, self._settings, pipelined=True),
+                self._mint,
+                lambda pid: self._pids.update({number: pid}),
+            ),
+            self._clock,
+            batch=self._settings.writer_batch_requests,
+            gate=gate,
+            on_fatal=on_fatal,
+            name=f"headwater-writer-{number}",
+        )
+        writer.on_commit(self._tell)
+        return writer
+
+    def _open_link(self) -> PostgresLink:
+        return PostgresLink(self._url, self._settings)
+
+    def _tell(self, moved: Moved) -> None:
+        with self._telling:
+            for listener in self._listeners:
+                listener(moved)
+
+
+def _warn_of_unsafe_server(link: PostgresLink) -> None:
+    """Say loudly when the server may lose commits that it has acknowledged; closes the connection."""
+    try:
+        rows = link.fetch(b"SELECT name, setting FROM pg_settings WHERE name = ANY(%s)", (list(_UNSAFE),))
+    finally:
+        link.close()
+    for name, value in rows:
+        if _UNSAFE[name] == value:
+            _log.warning("the PostgreSQL server can lose what it has committed: turn this on", setting=name)

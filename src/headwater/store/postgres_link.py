@@ -1,0 +1,265 @@
+"""One PostgreSQL connection: how it is opened, how statements are sent, and what its failures mean."""
+
+from __future__ import annotations
+
+import select
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from typing import Any
+
+import psycopg
+from psycopg import errors
+from psycopg.abc import Buffer
+from psycopg.adapt import AdaptersMap
+from psycopg.types.array import ListBinaryDumper
+from psycopg.types.numeric import Int8BinaryDumper, NumericBinaryLoader
+
+from headwater.base.errors import HeadwaterError, Invalid, QuotaExceeded, Unavailable
+from headwater.base.settings_tree import DatabaseSettings
+from headwater.store.database import Row
+from headwater.store.dialect import Bulk
+
+CONNECT_SECONDS = 10
+OLDEST_VERSION = 140_000
+"""The oldest server, as PostgreSQL counts versions."""
+
+_PREPARED_MAX = 500
+_LOSSES = (
+    errors.AdminShutdown,
+    errors.CrashShutdown,
+    errors.CannotConnectNow,
+    errors.IdleInTransactionSessionTimeout,
+    errors.IdleSessionTimeout,
+)
+_TUNE = b"""
+SELECT set_config('statement_timeout', %s, false), set_config('idle_in_transaction_session_timeout', %s, false),
+  set_config('timezone', 'UTC', false), set_config('application_name', 'headwater', false),
+  CASE current_setting('synchronous_commit') WHEN 'off' THEN set_config('synchronous_commit', 'on', false) END,
+  current_setting('server_encoding'), current_setting('server_version_num')::bigint
+"""
+_TYPES = b"""
+SELECT attname, format_type(atttypid, NULL) FROM pg_attribute
+WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped
+"""
+
+
+class _WholeNumberLoader(NumericBinaryLoader):
+    """A sum of integers is NUMERIC in PostgreSQL; to us it is an integer, as in SQLite."""
+
+    def load(self, data: Buffer) -> Any:
+        number = super().load(data)
+        return int(number) if number == number.to_integral_value() else float(number)
+
+
+def _adapters() -> AdaptersMap:
+    """One type for each Python type, so that a statement is prepared once and not again for each size of integer."""
+    adapters = AdaptersMap(psycopg.adapters)
+    adapters.register_dumper(int, Int8BinaryDumper)
+    adapters.register_dumper(bool, Int8BinaryDumper)
+    adapters.register_dumper(list, ListBinaryDumper)
+    adapters.register_loader("numeric", _WholeNumberLoader)
+    return adapters
+
+
+_ADAPTERS = _adapters()
+
+
+class PostgresLink:
+    """A connection in autocommit mode; transactions are begun and ended by statements.
+
+    ``pipelined`` lets ``send`` go on without waiting for the server; what such a statement fails with is raised by
+    the next ``fetch``, ``count`` or ``wait``.
+    """
+
+    def __init__(self, url: str, settings: DatabaseSettings, *, pipelined: bool = False) -> None:
+        self._connection = psycopg.connect(
+            url,
+            autocommit=True,
+            prepare_threshold=2,
+            context=_ADAPTERS,
+            connect_timeout=CONNECT_SECONDS,
+            # A server that is gone without a word is noticed within a minute.
+            keepalives_idle=20,
+            keepalives_interval=10,
+            keepalives_count=3,
+            tcp_user_timeout=50_000,
+        )
+        self._connection.prepared_max = _PREPARED_MAX
+        self._answers = self._connection.cursor(binary=True)
+        # A cursor of its own: an answer that comes late would be taken for the next statement's.
+        self._sends = self._connection.cursor(binary=True)
+        self._stack = ExitStack()
+        self._pipeline: psycopg.Pipeline | None = None
+        self._types: dict[str, dict[str, str]] = {}
+        self.failed = False
+        """True after any failure, until the transaction or savepoint is rolled back."""
+        try:
+            self._tune(settings)
+        except BaseException:
+            self._connection.close()
+            raise
+        if pipelined:
+            self._enter_pipeline()
+
+    @property
+    def pid(self) -> int:
+        """The server's number for this connection."""
+        return self._connection.info.backend_pid
+
+    @property
+    def closed(self) -> bool:
+        """True when the connection is gone."""
+        return self._connection.closed
+
+    def is_lost(self, failure: psycopg.Error) -> bool:
+        """True when the failure was the end of the connection, which is then closed."""
+        # The server's last words arrive before the connection is seen to end.
+        if isinstance(failure, _LOSSES):
+            self.close()
+        return self.closed
+
+    def fetch(self, sql: bytes, params: Sequence[Any] = ()) -> list[Row]:
+        """Every row that the statement gives."""
+        with self._watched():
+            self._answers.execute(sql, params)
+            return self._answers.fetchall()
+
+    def count(self, sql: bytes, params: Sequence[Any] = ()) -> int:
+        """How many rows the statement changed."""
+        with self._watched():
+            self._answers.execute(sql, params)
+            self.wait()
+            return self._answers.rowcount
+
+    def send(self, sql: bytes, params: Sequence[Any] = ()) -> None:
+        """Carry out a statement whose answer nobody needs."""
+        with self._watched():
+            self._sends.execute(sql, params)
+
+    def send_many(self, sql: bytes, rows: Sequence[Sequence[Any]]) -> None:
+        """Carry out a statement once for each row."""
+        with self._watched():
+            self._sends.executemany(sql, rows)
+
+    def send_bulk(self, plan: Bulk, rows: Sequence[Sequence[Any]]) -> None:
+        """Carry out a plan for all rows in one statement."""
+        with self._watched():
+            types = self._column_types(plan)
+            if plan.template is None:
+                self._copy(plan, rows, types)
+                return
+            arrays = ", ".join(f"%s::{types[column]}[]" for column in plan.columns)
+            columns = [_array(list(column)) for column in zip(*rows, strict=True)]
+            self._sends.execute(plan.template.format(arrays).encode(), columns)
+
+    def wait(self) -> None:
+        """Wait until everything sent is done. Raises: what any of it failed with."""
+        with self._watched():
+            if self._pipeline is not None:
+                self._pipeline.sync()
+
+    def end(self, sql: bytes) -> None:
+        """Send COMMIT and wait. Raises: InFailedSqlTransaction when the server rolled back instead."""
+        self.send(sql)
+        self.wait()
+        if self._sends.statusmessage != "COMMIT":
+            self.failed = True
+            raise errors.InFailedSqlTransaction("the transaction had failed before its commit")
+
+    def undo(self, *statements: bytes) -> None:
+        """Take in what is still under way, whatever it failed with, then roll back with these statements.
+
+        Raises: psycopg.Error when the connection is gone.
+        """
+        for _ in range(3):
+            with suppress(errors.Error):
+                if self._pipeline is not None and not self._connection.closed:
+                    self._pipeline.sync()
+                break
+        for statement in statements:
+            self._sends.execute(statement)
+        self.wait()
+        self.failed = False
+
+    def notes(self, wake: int) -> list[tuple[int, str]]:
+        """Wait for notifications, or until the file ``wake`` can be read: (sender's pid, text) each."""
+        select.select([self._connection.fileno(), wake], [], [])
+        return [(note.pid, note.payload) for note in self._connection.notifies(timeout=0)]
+
+    def close(self) -> None:
+        """Close the connection, whatever state it is in."""
+        with suppress(psycopg.Error):
+            self._stack.close()
+        self._connection.close()
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        try:
+            yield
+        except psycopg.Error:
+            self.failed = True
+            raise
+
+    def _tune(self, settings: DatabaseSettings) -> None:
+        limit = f"{settings.statement_seconds}s"
+        found = self.fetch(_TUNE, (limit, limit))[0]
+        encoding, version = found[-2:]
+        if encoding != "UTF8":
+            raise HeadwaterError(f"the PostgreSQL database is encoded in {encoding}; Headwater needs UTF8")
+        if version < OLDEST_VERSION:
+            raise HeadwaterError(f"PostgreSQL {version // 10_000} is too old; 14 or later is needed")
+
+    def _enter_pipeline(self) -> None:
+        self._pipeline = self._stack.enter_context(self._connection.pipeline())
+
+    def _copy(self, plan: Bulk, rows: Iterable[Sequence[Any]], types: dict[str, str]) -> None:
+        """PostgreSQL takes no COPY inside a pipeline, so the pipeline ends before it and begins again."""
+        pipelined = self._pipeline is not None
+        columns = (*plan.columns, *(name for name, _ in plan.constants))
+        constants = tuple(value for _, value in plan.constants)
+        statement = f"COPY {plan.table} ({', '.join(columns)}) FROM STDIN (FORMAT BINARY)".encode()
+        try:
+            self._pipeline = None
+            self._stack.close()
+            with self._sends.copy(statement) as copy:
+                copy.set_types([types[column] for column in columns])
+                for row in rows:
+                    copy.write_row((*row, *constants))
+        finally:
+            if pipelined and not self._connection.closed:
+                self._enter_pipeline()
+
+    def _column_types(self, plan: Bulk) -> dict[str, str]:
+        found = self._types.get(plan.table)
+        if found is None:
+            found = self._types[plan.table] = dict(self.fetch(_TYPES, (plan.table,)))
+        return found
+
+
+def _array(column: list[Any]) -> list[Any] | str:
+    """A column as an array; one of nulls alone has no type of its own, so it goes as text."""
+    if all(value is None for value in column):
+        return "{" + ",".join(["NULL"] * len(column)) + "}"
+    return column
+
+
+def translate(failure: Exception) -> Exception:
+    """PostgreSQL's own exception as one of ours, any other unchanged."""
+    if not isinstance(failure, psycopg.Error) or isinstance(failure, errors.PipelineAborted):
+        return failure
+    if isinstance(failure, errors.DiskFull):
+        return QuotaExceeded("the database's disk is full; nothing was written", code="DISK_FULL")
+    if isinstance(failure, errors.QueryCanceled):
+        return Unavailable("a statement took too long", retry_after_seconds=5)
+    if may_repeat(failure):
+        return Unavailable("others change the same rows", retry_after_seconds=1)
+    if isinstance(failure, (psycopg.OperationalError, psycopg.InterfaceError, *_LOSSES)):
+        return Unavailable("the database cannot be reached", retry_after_seconds=2)
+    if isinstance(failure, psycopg.DataError) and "NUL" in str(failure):
+        return Invalid("text must not hold a NUL character")
+    return failure
+
+
+def may_repeat(failure: Exception) -> bool:
+    """True when the same works may succeed at once: a deadlock, or somebody else was faster."""
+    return isinstance(failure, (errors.SerializationFailure, errors.DeadlockDetected, errors.LockNotAvailable))
