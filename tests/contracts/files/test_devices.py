@@ -86,6 +86,14 @@ def test_a_heartbeat_is_written_once_in_ten_seconds(client: Client, clock: Movab
     assert client.get(DEVICES).json()[0]["last_seen_at"] > before
 
 
+def test_heartbeats_of_a_device_at_rest_are_written_no_more_often(client: Client, clock: MovableClock) -> None:
+    register(client)
+    before = client.patch(f"{DEVICES}/d-1", json={"is_active": False}).json()["last_seen_at"]
+    clock.advance(9)
+    client.post(f"{DEVICES}/d-1/heartbeat")
+    assert client.get(DEVICES).json()[0]["last_seen_at"] == before
+
+
 def test_preferences_are_set_one_by_one_and_together(client: Client) -> None:
     register(client)
     share_id = client.post("/api/v1/shares", json={"name": "Team"}).json()["id"]

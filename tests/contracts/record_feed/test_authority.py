@@ -1,15 +1,12 @@
-"""What a token may do through the record feed, and for how long."""
+"""What a token may do through the record feed."""
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import pytest
 
-from headwater.base.clock import monotonic_seconds
 from tests.support.asgi import Client
-from tests.support.loop import WAIT_SECONDS
 from tests.support.serving import ServerUnderTest
 
 
@@ -36,15 +33,6 @@ def conflict_over_the_phone(client: Client) -> str:
     return str(outcome["conflict_id"])
 
 
-def wait_for_the_poll(server: ServerUnderTest) -> None:
-    """Go on when one request waits for news."""
-
-    ends_seconds = monotonic_seconds() + WAIT_SECONDS
-    while not server.edge._in_flight.waiting:
-        assert monotonic_seconds() < ends_seconds, "the request does not wait"
-        server.loop.run(asyncio.sleep(0.005))
-
-
 def phone_of(client: Client) -> object:
     return client.get("/api/v1/contacts/ada").json()["phone"]
 
@@ -68,14 +56,3 @@ def test_resolving_for_the_device_that_deleted_deletes_the_record(server: Server
     assert resolved.status == 200
     assert resolved.json()["winner"] == "client"
     assert server.client.get("/api/v1/contacts/ada").status == 404
-
-
-def test_a_long_poll_of_a_token_that_was_revoked_meanwhile_hands_nothing_out(server: ServerUnderTest) -> None:
-    text, row = server.token_row()
-    reader = server.client.as_token(text)
-    cursor = reader.get("/api/v1/feed").json()["cursor"]
-    waiting = reader.start("GET", f"/api/v1/feed?cursor={cursor}&wait=30")
-    wait_for_the_poll(server)
-    server.revoke(row.id)
-    push(server.client, edit("1", {"first_name": "Ada"}))
-    assert waiting.result(30).problem() == (401, "UNAUTHENTICATED")

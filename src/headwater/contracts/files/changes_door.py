@@ -99,6 +99,7 @@ class ChangesDoor:
                     moved = await waiter.wait(left_seconds)
                 if not moved:
                     break
+                await call.recheck()
                 page = await self._page(call, asked)
             return page
 

@@ -168,7 +168,8 @@ class _Line:
 
     async def _watch_shares(self) -> None:
         principal = self.socket.principal
-        rows = await self._services.database.read(lambda tx: access.readable(tx, principal))
+        # Not on the loop: every socket asks for all of its shares every few seconds.
+        rows = await self._services.database.read(lambda tx: access.readable(tx, principal), slow=True)
         self._shares = {row.feed: row.id for row in rows}
         self.nudges.watch(self._shares)
 
