@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from headwater.contracts.files import situations
 from tests.support.clock import MovableClock
 from tests.support.file_share import Device, FileShare, created, deleted, placed, updated
 from tests.support.serving import ServerUnderTest
@@ -333,3 +334,66 @@ def test_an_idempotency_key_gives_a_409_again_as_it_was(share: FileShare, laptop
     )
     assert first.status == again.status == 409
     assert first.body == again.body
+
+
+def test_without_a_strategy_the_last_writer_wins(share: FileShare, laptop: Device, phone: Device) -> None:
+    file = laptop.put("/a.txt", b"one", modified_at="2026-03-26T10:00:00Z")
+    edited = laptop.edit(file, b"two", modified_at="2026-03-26T11:20:00Z")
+    for minute, current in (("19", edited["version_id"]), ("21", None)):
+        mine = phone.stage(minute.encode())
+        item = updated(file, mine, modified_at=f"2026-03-26T11:{minute}:00Z")
+        body = {"device_id": "phone", "share_id": share.id, "changes": [item]}
+        answer = phone.client.post("/api/v1/sync/apply", json=body)
+        assert answer.json()["conflicts"][0]["resolution"] == "LAST_WRITER_WINS"
+        assert share.tree() == {"/a.txt": current or mine}
+
+
+def test_a_share_itself_is_not_changed_by_apply(share: FileShare, laptop: Device) -> None:
+    item = {"resource_type": "share", "change_type": "deleted", "resource_id": share.id}
+    answer = laptop.apply(item)
+    assert answer.json()["errors"][0]["reason"] == "type_unsupported"
+    assert share.changes().status == 200
+
+
+def test_a_device_may_be_named_by_our_id_of_it(share: FileShare, laptop: Device) -> None:
+    [device] = laptop.client.get("/api/v1/sync/devices").json()
+    [entry] = laptop.applied(created("/a", client_change_id="e1"), device_id=device["id"])
+    assert laptop.applied(created("/a", client_change_id="e1")) == [entry]
+    assert share.drain(0)[0][0]["metadata"]["device_id"] == "laptop"
+
+
+def test_a_rename_that_changes_only_the_case_is_applied(share: FileShare, laptop: Device) -> None:
+    file = laptop.put("/readme.txt", b"one")
+    head = share.page()["cursor"]
+    laptop.applied(placed(file["resource_id"], "/readme.txt", "/README.txt"))
+    [change] = share.page(head)["changes"]
+    assert (change["change_type"], change["new_path"]) == ("renamed", "/README.txt")
+
+
+def test_a_composed_and_a_decomposed_name_are_one(share: FileShare, laptop: Device, phone: Device) -> None:
+    file = laptop.put("/caf\u00e9.txt", b"one")
+    [entry] = phone.applied(created("/cafe\u0301.txt", phone.stage(b"one")))
+    assert (entry["resource_id"], entry["outcome"]) == (file["resource_id"], "unchanged")
+    assert set(share.tree()) == {"/caf\u00e9.txt"}
+
+
+def test_deep_paths_deleted_many_times_over_do_not_hold_up_the_writer(
+    share: FileShare, laptop: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(3):
+        folder = laptop.folder("/a")
+        laptop.applied(created("/a/b"), created("/a/b/c"))
+        laptop.applied({"resource_type": "folder", "change_type": "deleted", "resource_id": folder, "old_path": "/a"})
+    known = laptop.apply(created("/a/b/c/d"), strategy="SERVER_WINS").json()
+    assert [conflict["conflict_type"] for conflict in known["conflicts"]] == ["edit_delete"]
+    monkeypatch.setattr(situations, "_MAX_LOOKUPS", 3)
+    bounded = laptop.apply(created("/a/b/c/e"), strategy="SERVER_WINS").json()
+    assert [error["reason"] for error in bounded["errors"]] == ["parent_missing"]
+
+
+def test_applying_never_moves_the_devices_cursor(share: FileShare, laptop: Device) -> None:
+    status = f"/api/v1/sync/status?share_id={share.id}&device_id=laptop"
+    before = laptop.client.get(status).json()
+    laptop.folder("/a")
+    after = laptop.client.get(status).json()
+    assert after == before | {"pending_changes": 1}

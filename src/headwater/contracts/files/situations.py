@@ -30,7 +30,8 @@ from headwater.store import tree, versions
 from headwater.store.database import Transaction
 from headwater.store.tree import ROOT, Node
 
-_MAX_NAMESAKES = 100
+_MAX_NAMESAKES = 20
+_MAX_LOOKUPS = 500
 
 
 class Question(NamedTuple):
@@ -147,8 +148,13 @@ def _gone(tx: Transaction, row: ShareRow, names: tuple[str, ...]) -> Node | None
     """A folder in the trash whose path was this, or None; where it stood there may be others by now."""
     candidates = [ROOT]
     found: list[Node] = []
+    lookups = 0
     for name in names:
         key = name_key(name, policy(row))
+        lookups += len(candidates)
+        if lookups > _MAX_LOOKUPS:
+            # Nobody may hold up the writer by deep trees that were deleted many times over.
+            return None
         found = [
             node
             for candidate in candidates
