@@ -10,7 +10,7 @@ import typer
 from benchmarks.servers import pin_client
 from benchmarks.table import show
 
-SUITES = ("records", "sockets")
+SUITES = ("records", "trees", "sockets")
 
 
 def main(
