@@ -56,7 +56,7 @@ def keys(items: list[dict[str, Any]]) -> list[str]:
     return [item["meta"]["sync"]["ack_key"] for item in items]
 
 
-def events(items: list[dict[str, Any]]) -> list[tuple[str, str]]:
+def events(items: list[dict[str, Any]]) -> list[tuple[str, str | int]]:
     """What happened to whom: the event, and the id in our own words (a deletion's integer)."""
     return [
         (

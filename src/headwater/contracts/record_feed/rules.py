@@ -115,6 +115,9 @@ def _apply(tx: Transaction, pusher: Pusher, change: PushedChange, kinds: Kinds) 
         return _refused(change, "BASE_UNKNOWN", f"the record is at revision {current.revision}")
     if change.op == "delete":
         return _delete(tx, pusher, meeting)
+    if current is None and change.base_revision:
+        # A few fields over a base that was never here would make half a record.
+        return _refused(change, "BASE_UNKNOWN", "there never was such a record; send it whole with base_revision 0")
     if current is None or current.deleted or meeting.body is None:
         return _create(tx, pusher, meeting)
     return _merge(tx, pusher, meeting, current, meeting.body)

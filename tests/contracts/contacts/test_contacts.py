@@ -1,0 +1,254 @@
+"""What holds for contacts beyond the printed examples: readings 1 and 6."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from headwater.base.settings_tree import Settings
+from tests.support.asgi import Client
+from tests.support.serving import ServerUnderTest
+
+CONTACTS = "/api/v1/contacts"
+ALL = {"first_name": "Bjørn", "last_name": "Dahl", "email": "b@example.no", "phone": "+47 906 78 901"}
+
+
+def make(client: Client, **fields: Any) -> str:
+    """A new contact's path."""
+    made = client.post(CONTACTS, json={"first_name": "Bjørn", **fields})
+    assert made.status == 201, made.text
+    return f"{CONTACTS}/{made.json()['contact_id']}"
+
+
+def head(client: Client) -> int:
+    """The position of the newest change."""
+    changes = client.get("/api/v1/feed").json()["changes"]
+    return max((change["position"] for change in changes), default=0)
+
+
+@pytest.mark.parametrize("method", ["put", "patch"])
+def test_absent_fields_are_kept_and_null_clears(client: Client, method: str) -> None:
+    path = make(client, **ALL)
+    changed = client.request(method.upper(), path, json={"email": None, "last_name": "Moe"})
+    assert changed.status == 200
+    body = changed.json()
+    assert (body["email"], body["last_name"], body["phone"]) == (None, "Moe", "+47 906 78 901")
+    assert client.get(path).json() == body
+
+
+def test_an_update_that_changes_nothing_is_200_and_writes_nothing(server: ServerUnderTest, client: Client) -> None:
+    path = make(client, **ALL)
+    before, position = client.get(path), head(client)
+    server.clock.advance(60)
+    for body in ({}, {"email": "b@example.no"}, {"unknown": 1}):
+        same = client.put(path, json=body)
+        assert (same.status, same.json(), same.headers["etag"]) == (200, before.json(), before.headers["etag"])
+    assert head(client) == position
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({}, "first_name"),
+        ({"first_name": None, "last_name": " "}, "first_name"),
+        ({"first_name": "A", "email": "no address"}, "email"),
+        ({"first_name": "A", "email": "a@"}, "email"),
+        ({"first_name": "A", "date_of_birth": "2023-02-29"}, "date_of_birth"),
+        ({"first_name": "A", "date_of_birth": "29.2.2024"}, "date_of_birth"),
+        ({"first_name": "A", "date_of_birth": "2024-02-29\n"}, "date_of_birth"),
+        ({"first_name": "A", "date_of_birth": "٢٠٢٤-٠٢-٢٩"}, "date_of_birth"),
+        ({"first_name": "A", "date_of_birth": "0000-01-01"}, "date_of_birth"),
+        ({"first_name": 7}, "first_name"),
+        ({"first_name": "A" * 201}, "first_name"),
+        ({"first_name": "A", "address": "x" * 1001}, "address"),
+        ({"first_name": "A", "phone": []}, "phone"),
+    ],
+)
+def test_a_wrong_field_is_named_and_nothing_is_made(client: Client, body: dict[str, Any], field: str) -> None:
+    refused = client.post(CONTACTS, json=body)
+    assert refused.status == 422
+    assert refused.headers["content-type"] == "application/problem+json"
+    assert [error["field"] for error in refused.json()["errors"]] == [field]
+    assert {"type", "title", "status", "detail", "code", "request_id"} <= set(refused.json())
+    assert client.get(CONTACTS).json()["pagination"]["total"] == 0
+
+
+def test_every_wrong_field_is_named_at_once(client: Client) -> None:
+    refused = client.post(CONTACTS, json={"first_name": "A", "email": "x", "date_of_birth": "2023-02-30"})
+    assert [error["field"] for error in refused.json()["errors"]] == ["email", "date_of_birth"]
+
+
+def test_an_update_may_not_take_the_last_name_away(client: Client) -> None:
+    path = make(client)
+    assert client.put(path, json={"first_name": None}).status == 422
+    assert client.put(path, json={"first_name": None, "last_name": "Dahl"}).status == 200
+
+
+def test_malformed_json_is_400_and_a_wrong_type_422(client: Client) -> None:
+    assert client.post(CONTACTS, content=b'{"first_name": ').status == 400
+    assert client.post(CONTACTS, content=b"").status == 400
+    assert client.post(CONTACTS, json=[]).status == 422
+
+
+def test_text_is_echoed_unchanged_and_leap_days_and_long_addresses_are_fine(client: Client) -> None:
+    fields = {
+        "first_name": "  Åse-Ğ 🙂 ",
+        "phone": "+47 906 78 901",
+        "address": "Storgata 12\n0155 Oslo",
+        "date_of_birth": "2024-02-29",
+        "email": "Åse@exämple.no",
+    }
+    assert {name: client.get(make(client, **fields)).json()[name] for name in fields} == fields
+
+
+def test_the_same_email_twice_is_allowed(client: Client) -> None:
+    assert make(client, email="family@example.no") != make(client, email="family@example.no")
+
+
+def test_a_deleted_contact_is_404_on_every_door_and_deleting_again_too(client: Client) -> None:
+    path = make(client)
+    assert client.delete(path).status == 200
+    for method in ("GET", "PUT", "PATCH", "DELETE"):
+        assert client.request(method, path, json={}).problem() == (404, "NOT_FOUND")
+    assert client.get(CONTACTS).json() == {"data": [], "pagination": {"page": 1, "limit": 20, "total": 0}}
+    change = {"client_change_id": "1", "kind": "contact", "id": path.rpartition("/")[2], "op": "put"}
+    pushed = client.post(
+        "/api/v1/feed/push",
+        json={"device_id": "d", "changes": [change | {"base_revision": 1, "fields": {"phone": "1"}}]},
+    )
+    assert pushed.json()["results"][0]["code"] == "DELETED"
+
+
+def test_what_is_unknown_and_what_is_anothers_are_told_alike(server: ServerUnderTest, client: Client) -> None:
+    path = make(client)
+    foreign = server.caller("org_other", "org_admin")
+    unknown = foreign.get(f"{CONTACTS}/c-99999")
+    assert (unknown.problem(), foreign.get(path).problem()) == ((404, "NOT_FOUND"), (404, "NOT_FOUND"))
+    assert foreign.put(path, json={"first_name": "X"}).status == foreign.delete(path).status == 404
+    assert foreign.get(f"{CONTACTS}?org_id=default").status == foreign.get(f"{CONTACTS}?org_id=no").status == 404
+
+
+def test_a_global_admin_sees_all_organisations_and_narrows_with_org_id(server: ServerUnderTest, client: Client) -> None:
+    own = make(client, last_name="Own")
+    other = server.caller("org_other", "org_admin")
+    theirs = make(other, last_name="Theirs")
+    assert client.get(CONTACTS).json()["pagination"]["total"] == 2
+    narrowed = client.get(f"{CONTACTS}?org_id=org_other").json()
+    assert ([row["last_name"] for row in narrowed["data"]], narrowed["pagination"]["total"]) == (["Theirs"], 1)
+    assert client.get(theirs).json()["last_name"] == "Theirs"
+    assert client.get(f"{own}?org_id=org_other").status == 404
+    made = client.post(f"{CONTACTS}?org_id=org_other", json={"first_name": "New"}).json()["contact_id"]
+    assert other.get(f"{CONTACTS}/{made}").status == 200
+    assert other.get(CONTACTS).json()["pagination"]["total"] == 2
+    assert client.put(theirs, json={"last_name": "Changed"}).status == 200
+    assert other.get(theirs).json()["last_name"] == "Changed"
+
+
+def test_a_caller_without_a_token_works_in_the_default_organisation(server: ServerUnderTest, client: Client) -> None:
+    make(server.caller("org_other", "org_admin"))
+    make(server.public)
+    assert server.public.get(CONTACTS).json()["pagination"]["total"] == 1
+    assert client.get(f"{CONTACTS}?org_id=default").json()["pagination"]["total"] == 1
+    assert server.public.get(f"{CONTACTS}?org_id=org_other").status == 404
+
+
+class TestPublicAccessOff:
+    @pytest.fixture
+    def settings(self) -> Settings:
+        access = msgspec.structs.replace(Settings().access, public_access="off")
+        return msgspec.structs.replace(Settings(), access=access)
+
+    def test_a_caller_without_a_token_is_asked_for_one(self, server: ServerUnderTest) -> None:
+        refused = server.public.get(CONTACTS)
+        assert refused.status == 401
+        assert refused.headers["www-authenticate"].startswith("Bearer")
+
+
+def test_lists_are_paged_by_id_with_the_true_total_and_links(client: Client) -> None:
+    ids = [make(client).rpartition("/")[2] for _ in range(5)]
+    page = client.get(f"{CONTACTS}?page=2&limit=2")
+    assert [row["contact_id"] for row in page.json()["data"]] == ids[2:4]
+    assert page.json()["pagination"] == {"page": 2, "limit": 2, "total": 5}
+    for relation in ("first", "prev", "next", "last"):
+        assert f'rel="{relation}"' in page.headers["link"]
+    past = client.get(f"{CONTACTS}?page=9").json()
+    assert past == {"data": [], "pagination": {"page": 9, "limit": 20, "total": 5}}
+
+
+@pytest.mark.parametrize("query", ["page=0", "page=x", "page=-1", "limit=0", "limit=101", "limit=", "page=1.5"])
+def test_a_page_out_of_range_is_422(client: Client, query: str) -> None:
+    refused = client.get(f"{CONTACTS}?{query}")
+    assert refused.status == 422
+    assert refused.json()["errors"][0]["field"] == query.partition("=")[0]
+
+
+@pytest.mark.parametrize(
+    ("typed", "found"),
+    [
+        ("bj", ["Bjørn"]),
+        ("BJ%C3%98RN%20DA", ["Bjørn"]),
+        ("dahl", ["Bjørn"]),
+        ("ahl", []),
+        ("ing.sol@ex", ["Ingrid"]),
+        ("%2B47%20906", ["Bjørn"]),
+        ("906%2078", ["Bjørn"]),
+        ("0047906", ["Bjørn"]),
+        ("91234567", ["Ingrid"]),
+        ("%20%20", ["Bjørn", "Ingrid"]),
+        ("%25", []),
+    ],
+)
+def test_q_finds_the_beginning_of_a_name_an_email_or_a_phone_number(
+    client: Client, typed: str, found: list[str]
+) -> None:
+    make(client, last_name="Dahl", phone="+47 906 78 901")
+    make(client, first_name="Ingrid", last_name="Solberg", email="Ing.Sol@example.no", phone="912 34 567")
+    answer = client.get(f"{CONTACTS}?q={typed}").json()
+    assert [row["first_name"] for row in answer["data"]] == found
+    assert answer["pagination"]["total"] == len(found)
+
+
+def test_updated_since_takes_any_offset_and_counts_the_instant_itself(server: ServerUnderTest, client: Client) -> None:
+    make(client, last_name="Old")
+    server.clock.advance(3600)
+    make(client, last_name="New")
+    for since in ("2026-03-26T12:25:00Z", "2026-03-26T13:25:00%2B01:00"):
+        found = client.get(f"{CONTACTS}?updated_since={since}").json()
+        assert ([row["last_name"] for row in found["data"]], found["pagination"]["total"]) == (["New"], 1)
+    assert client.get(f"{CONTACTS}?updated_since=2026-03-26").status == 422
+    assert client.get(f"{CONTACTS}?updated_since=2026-03-26T12:25:01Z").json()["data"] == []
+
+
+def test_etag_and_if_match_hold_a_late_change_back(client: Client) -> None:
+    path = make(client)
+    tag = client.get(path).headers["etag"]
+    assert client.get(path, headers={"if-none-match": tag}).status == 304
+    done = client.put(path, json={"last_name": "A"}, headers={"if-match": tag})
+    assert done.headers["etag"] != tag
+    for method in ("PUT", "PATCH", "DELETE"):
+        assert client.request(method, path, json={"last_name": "B"}, headers={"if-match": tag}).status == 412
+    assert client.get(path).json()["last_name"] == "A"
+    assert client.delete(path, headers={"if-match": done.headers["etag"]}).status == 200
+
+
+def test_a_repeated_create_with_its_key_is_made_once(client: Client) -> None:
+    key = {"idempotency-key": "k1"}
+    first, second = (client.post(CONTACTS, json=ALL, headers=key) for _ in range(2))
+    assert (first.status, first.body) == (second.status, second.body) == (201, first.body)
+    assert client.post(CONTACTS, json={**ALL, "phone": "1"}, headers=key).status == 422
+    assert client.get(CONTACTS).json()["pagination"]["total"] == 1
+
+
+def test_a_contact_that_a_device_made_under_its_own_id_is_served_and_blocks_no_create(client: Client) -> None:
+    changes = [
+        {"client_change_id": id, "kind": "contact", "id": id, "op": "put", "fields": {"first_name": "Device"}}
+        for id in ("my-own/id ü", "c-00001", "c-00002")
+    ]
+    pushed = client.post("/api/v1/feed/push", json={"device_id": "d", "changes": changes}).json()
+    assert [row["outcome"] for row in pushed["results"]] == ["applied"] * 3
+    assert client.get(f"{CONTACTS}/my-own%2Fid%20%C3%BC").json()["contact_id"] == "my-own/id ü"
+    assert make(client) == f"{CONTACTS}/c-00003"
+    assert client.get(f"{CONTACTS}/c-00001").json()["first_name"] == "Device"
+    assert client.get(CONTACTS).json()["pagination"]["total"] == 4
