@@ -10,7 +10,7 @@ import typer
 from benchmarks.servers import pin_client
 from benchmarks.table import show
 
-SUITES = ("records", "trees", "sockets")
+SUITES = ("records", "trees", "sockets", "files")
 
 
 def main(

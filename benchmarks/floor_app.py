@@ -1,6 +1,7 @@
 """The floor: a bare ASGI app on the same HTTP server; it answers from memory and checks nothing.
 
 GET answers the bytes that POST /keep/NAME stored under /NAME (or a small fixed body); POST answers what it got.
+POST /sink takes bytes and lets them go; GET /bytes/N sends N bytes in pieces.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ Send = Callable[[Message], Awaitable[None]]
 _KEPT: dict[str, bytes] = {}
 _SOCKETS: set[Send] = set()
 _FRAME = '{"type":"change","event_type":"change","share_id":"shr_0000000000000000","data":{}}'
+_PIECE = bytes(256 * 1024)
 _SMALL = b'{"ok":true}'
 
 
@@ -30,7 +32,14 @@ async def app(scope: Message, receive: Receive, send: Send) -> None:
         return
     path: str = scope["path"]
     body = b""
-    if scope["method"] == "POST":
+    if path.startswith("/bytes/"):
+        await _send_bytes(int(path.removeprefix("/bytes/")), send)
+        return
+    if path == "/sink":
+        while (await receive()).get("more_body"):
+            pass
+        body = _SMALL
+    elif scope["method"] == "POST":
         parts = []
         while True:
             message = await receive()
@@ -49,6 +58,15 @@ async def app(scope: Message, receive: Receive, send: Send) -> None:
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": body})
+
+
+async def _send_bytes(count: int, send: Send) -> None:
+    headers = [(b"content-length", str(count).encode())]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    while count > 0:
+        piece = _PIECE[:count]
+        count -= len(piece)
+        await send({"type": "http.response.body", "body": piece, "more_body": count > 0})
 
 
 async def _socket(receive: Receive, send: Send) -> None:

@@ -28,6 +28,7 @@ COMMANDS = {
     "backup": ("backup", "Write everything into one file, while the server runs."),
     "restore": ("restore", "Put a backup into an empty data folder."),
     "verify": ("verify", "Read everything and say what does not agree."),
+    "gc": ("gc", "Free the content that nothing refers to any more."),
     "doctor": ("doctor", "Look the installation over, and say what to do about what is not well."),
     "openapi": ("openapi", "Print the OpenAPI document."),
     "terminology": ("terminology", "Name where an organisation's labels come from."),

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from headwater.base.clock import SECOND_US, monotonic_seconds
 from headwater.base.log import get_log
+from headwater.contracts.files import sweeping
 from headwater.feed.wake import EVERYTHING, Wake
 from headwater.store import answers
 from headwater.store.database import Database, Transaction
@@ -106,7 +107,10 @@ class ForeignCommits:
 
 def jobs_of(services: Services) -> list[Job]:
     """The jobs of one server."""
-    jobs = [Job("sweep_answers", HOUR_SECONDS, lambda: sweep_answers(services))]
+    jobs = [
+        Job("sweep_answers", HOUR_SECONDS, lambda: sweep_answers(services)),
+        Job("drop_uploads", HOUR_SECONDS, lambda: drop_uploads(services)),
+    ]
     if services.database.embedded:
         foreign = ForeignCommits(services.database, services.wake)
         jobs.append(Job("notice_commits", TICK_SECONDS, foreign.look))
@@ -122,6 +126,14 @@ async def sweep_answers(services: Services) -> int:
         total += gone
         if gone < SWEEP_ROWS:
             return total
+
+
+async def drop_uploads(services: Services) -> int:
+    """Forget the uploads and staged versions whose time is over; how many went. ``headwater gc`` frees their bytes."""
+    total = 0
+    while gone := await services.database.write(sweeping.drop_expired):
+        total += gone
+    return total
 
 
 def _data_version(tx: Transaction) -> int:

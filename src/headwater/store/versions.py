@@ -15,6 +15,9 @@ _COLUMNS = (
     "id, node, number, state, size_bytes, content_hash, sha256, mime_type, modified_us, created_us, user_id,"
     " device_id, expires_us"
 )
+BYTES = "bytes"
+"""The counter of a share's feed that holds how many bytes its versions take; those that are staged not among them."""
+
 CHUNKS_TABLE = "version_chunks"
 """The table that marks the chunks of versions as live."""
 
@@ -128,12 +131,17 @@ def keep(tx: Transaction, feed: int, version: Version, node: str, modified_us: i
         " WHERE feed = ? AND id = ?",
         kept.node, kept.number, kept.state, kept.modified_us, feed, kept.id,
     )  # fmt: skip
+    if version.state == "staged":
+        tx.bump(feed, BYTES, kept.size_bytes)
     return kept
 
 
 def hold(tx: Transaction, feed: int, id: str) -> None:
     """Keep a staged version from expiring while a conflict waits for it."""
-    tx.run("UPDATE versions SET state = 'held', expires_us = NULL WHERE feed = ? AND id = ?", feed, id)
+    size_bytes = tx.value("SELECT size_bytes FROM versions WHERE feed = ? AND id = ? AND state = 'staged'", feed, id)
+    if size_bytes is not None:
+        tx.run("UPDATE versions SET state = 'held', expires_us = NULL WHERE feed = ? AND id = ?", feed, id)
+        tx.bump(feed, BYTES, size_bytes)
 
 
 def pieces(tx: Transaction, feed: int, id: str) -> list[Piece]:

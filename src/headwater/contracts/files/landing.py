@@ -14,7 +14,6 @@ from headwater.contracts.files import trees
 from headwater.contracts.files.access import ShareRow
 from headwater.contracts.files.names import join_path, name_key, split_path, stored_path
 from headwater.contracts.files.share_shapes import FolderFields
-from headwater.contracts.files.shares import BYTES
 from headwater.contracts.files.trees import Target
 from headwater.store import tree, versions
 from headwater.store.database import Transaction
@@ -64,7 +63,6 @@ def land(
     node = tree.create(
         tx, row.share, actor, "file", target.parent, target.name, kept.id, versions.details(kept), id=node_id
     )
-    tx.bump(row.feed, BYTES, kept.size_bytes)
     return Landed("created", node, kept)
 
 
@@ -83,7 +81,6 @@ def put_on(
         )
     kept = versions.keep(tx, row.feed, version, node.id, version.modified_us)
     updated = tree.put_version(tx, row.share, actor, node, kept.id, versions.details(kept))
-    tx.bump(row.feed, BYTES, kept.size_bytes)
     return Landed("updated", updated, kept)
 
 

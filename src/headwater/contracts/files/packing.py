@@ -17,7 +17,6 @@ from headwater.contracts.files.access import ShareRow
 from headwater.contracts.files.content_shapes import FailureAnswer, PackedResult
 from headwater.contracts.files.names import name_key, parent_path
 from headwater.contracts.files.packed import Arrived, failure_of, unknown_chunks
-from headwater.contracts.files.shares import BYTES
 from headwater.contracts.files.uploads import DEFAULT_TYPE
 from headwater.identity.principal import Principal
 from headwater.store import chunks, tree, versions
@@ -143,7 +142,7 @@ class _Storing:
         versions.insert_many(self._tx, self._row.feed, self._row.organisation, made)
         tree.create_files(self._tx, self._row.share, self._packing.actor, nodes)
         if made:
-            self._tx.bump(self._row.feed, BYTES, sum(version.size_bytes for version, _ in made))
+            self._tx.bump(self._row.feed, versions.BYTES, sum(version.size_bytes for version, _ in made))
         return later
 
     def _placed(self, files: list[Arrived]) -> tuple[list[tuple[Arrived, str, Name]], list[Arrived]]:

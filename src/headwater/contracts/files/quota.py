@@ -8,7 +8,7 @@ from __future__ import annotations
 from headwater.base.errors import QuotaExceeded, TooLarge
 from headwater.base.settings_tree import FileSettings
 from headwater.contracts.files.access import ShareRow
-from headwater.contracts.files.shares import BYTES
+from headwater.store import versions
 from headwater.store.database import Transaction
 
 _OPEN = (
@@ -25,7 +25,7 @@ _SHARES = "SELECT feed FROM shares WHERE organisation = ?"
 def used_bytes(tx: Transaction, feed: int) -> int:
     """What a share takes: its versions, those that are staged, and uploads under way."""
     return (
-        tx.counter(feed, BYTES)
+        tx.counter(feed, versions.BYTES)
         + int(tx.value(_OPEN, feed, tx.now_us) or 0)
         + int(tx.value(_STAGED, feed, tx.now_us) or 0)
     )

@@ -14,12 +14,9 @@ from headwater.contracts.files.access import Access, ShareRow
 from headwater.contracts.files.share_shapes import Member, ShareAnswer, ShareFields, SharePatch
 from headwater.identity.principal import Principal
 from headwater.identity.roles import role_of
-from headwater.store import feeds, tree
+from headwater.store import feeds, tree, versions
 from headwater.store.database import Transaction
 from headwater.store.tree import Actor, Node, Paths
-
-BYTES = "bytes"
-"""The counter of a share's feed that holds how many bytes its versions take."""
 
 
 def create(tx: Transaction, principal: Principal, fields: ShareFields) -> ShareAnswer:
@@ -95,7 +92,7 @@ def show(tx: Transaction, principal: Principal, row: ShareRow) -> ShareAnswer:
         bool(row.case_sensitive),
         bool(row.portable),
         row.quota_bytes,
-        tx.counter(row.feed, BYTES),
+        tx.counter(row.feed, versions.BYTES),
         access.access_of(tx, principal, row).name,
         format_seconds(row.created_us),
         format_seconds(row.updated_us),

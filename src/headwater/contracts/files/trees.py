@@ -168,7 +168,6 @@ def restore_version(tx: Transaction, row: ShareRow, actor: Actor, node: Node, ve
     )
     staged = versions.stage(tx, staging, versions.pieces(tx, row.feed, older.id))
     kept = versions.keep(tx, row.feed, staged, node.id, older.modified_us)
-    tx.bump(row.feed, "bytes", kept.size_bytes)
     return tree.put_version(tx, row.share, actor, node, kept.id, versions.details(kept))
 
 
@@ -288,7 +287,7 @@ class _Carried:
         )
         carried = version._replace(id=carried_id, node=made.id, number=1, state="kept", created_us=tx.now_us)
         versions.insert_many(tx, other.feed, other.organisation, [(carried, pieces)])
-        tx.bump(other.feed, "bytes", version.size_bytes)
+        tx.bump(other.feed, versions.BYTES, version.size_bytes)
         return made
 
     def _children(self, folder: Node) -> list[Node]:

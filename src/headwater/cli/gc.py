@@ -1,0 +1,51 @@
+"""``headwater gc``: frees the content that nothing refers to any more."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+
+from headwater.cli import installation, options
+from headwater.cli.screen import show_one
+from headwater.contracts.files import sweeping
+from headwater.server import opening
+from headwater.store.pack_sweep import Swept
+
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
+
+
+@app.command(
+    epilog=options.examples(
+        "headwater gc --data /srv/headwater", "headwater gc --data /srv/headwater --set files.gc_grace_seconds=3600"
+    )
+)
+def gc(
+    data: options.DataFolder = None,
+    database: options.DatabaseUrl = None,
+    config: options.ConfigFile = None,
+    sets: options.Set = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Free the content that no version and no upload refers to any more.
+
+    It may run while the server runs. What is younger than files.gc_grace_seconds stays, and a file of packed
+    content goes an hour after it was emptied, for downloads under way: its bytes are freed by the next run.
+    """
+    with installation.opened(data, database, config, sets) as here:
+        swept = sweeping.free(here.database, opening.open_packs(here.settings), here.settings.files)
+    show_one(_row(swept), as_json=as_json)
+    if swept.damaged:
+        raise typer.Exit(1)
+
+
+def _row(swept: Swept) -> dict[str, Any]:
+    return {
+        "freed_bytes": swept.freed_bytes,
+        "dropped_chunks": swept.dropped_chunks,
+        "dropped_bytes": swept.dropped_bytes,
+        "rewritten_packs": swept.rewritten_packs,
+        "retired_packs": swept.retired_packs,
+        "deleted_packs": swept.deleted_packs + swept.deleted_orphans,
+        "damaged": ", ".join(swept.damaged) or None,
+    }

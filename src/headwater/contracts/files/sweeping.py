@@ -1,0 +1,28 @@
+"""Forgets what nobody finished and frees the content that nothing refers to."""
+
+from __future__ import annotations
+
+from headwater.base.clock import SECOND_US
+from headwater.base.settings_tree import FileSettings
+from headwater.contracts.files import uploads
+from headwater.store import versions
+from headwater.store.database import Database, Transaction
+from headwater.store.pack_place import PackPlace
+from headwater.store.pack_sweep import Swept, marked_by, sweep
+
+MARKS = marked_by(versions.CHUNKS_TABLE, uploads.CHUNKS_TABLE)
+"""What keeps a chunk: versions, and uploads under way."""
+
+ROWS_AT_ONCE = 500
+
+
+def drop_expired(tx: Transaction) -> int:
+    """Forget some of the uploads and staged versions whose time is over; how many went."""
+    return uploads.drop_expired(tx, ROWS_AT_ONCE) + versions.drop_expired(tx, ROWS_AT_ONCE)
+
+
+def free(database: Database, packs: PackPlace, settings: FileSettings) -> Swept:
+    """Forget all that has expired, then free what nothing refers to any more; a server may run meanwhile."""
+    while database.write_now(drop_expired):
+        pass
+    return sweep(database, packs, MARKS, grace_us=settings.gc_grace_seconds * SECOND_US)
