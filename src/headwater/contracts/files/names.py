@@ -32,6 +32,11 @@ _WINDOWS_DEVICES = frozenset(
     {"con", "prn", "aux", "nul", "conin$", "conout$"}
     | {f"{port}{digit}" for port in ("com", "lpt") for digit in "123456789\xb9\xb2\xb3"}
 )
+_PLAIN = re.compile(
+    r"(?!(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\.|\Z))[a-z0-9_-][a-z0-9_.-]{0,98}[a-z0-9_-]", re.IGNORECASE | re.ASCII
+)
+"""Names that every rule accepts as they are: most of them, told at a look."""
+
 _EXTENSION = re.compile(r"(?:\.tar)?\.[^\W_][\w~+-]{0,15}\Z", re.IGNORECASE)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -53,6 +58,8 @@ def stored_name(raw: str, policy: NamePolicy = DEFAULT_POLICY, *, field: str = "
     Raises: Invalid with one field error; its code is the reason (``empty``, ``dots``, ``slash``, ``control``,
     ``surrogate``, ``too_long``; with portable names also ``character``, ``trailing``, ``reserved``).
     """
+    if _PLAIN.fullmatch(raw):
+        return raw
     name = unicodedata.normalize("NFC", raw)
     refusal = _refusal(name) or (_portable_refusal(name) if policy.portable else None)
     if refusal is not None:
@@ -62,6 +69,8 @@ def stored_name(raw: str, policy: NamePolicy = DEFAULT_POLICY, *, field: str = "
 
 def name_key(name: str, policy: NamePolicy = DEFAULT_POLICY) -> str:
     """The form in which two names of one folder are compared; works on stored and on raw names alike."""
+    if name.isascii():
+        return name if policy.case_sensitive else name.lower()
     if policy.case_sensitive:
         return unicodedata.normalize("NFC", name)
     # Folding a decomposed name is what makes canonically equal names fold alike (Unicode 3.13, D145).

@@ -48,7 +48,7 @@ class PackedDoor:
         actor = Actor(call.principal.user_id, device_id)
         packed = Packing(call.principal, actor, arrived, written, call.query.get("stage") == "true")
         # The key of a repeated request is held against this in place of the body, which nobody keeps.
-        call.body = unpacker.digest.digest()
+        call.body = unpacker.digest
         try:
             return await call.act(
                 lambda tx: packing.store(tx, share(tx), packed, self._settings),
@@ -79,7 +79,8 @@ class PackedDoor:
             raise TooLarge(
                 f"a packed upload has at most {self._settings.packed_bytes} bytes; {declared} were announced"
             )
-        unpacker = Unpacker(self._services.packs, row.organisation, policy(row), self._settings)
+        digested = b"idempotency-key" in call.headers
+        unpacker = Unpacker(self._services.packs, row.organisation, policy(row), self._settings, digested=digested)
         try:
             async with self._gate:
                 await pour(call.stream(), unpacker.take)

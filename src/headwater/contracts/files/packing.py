@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from headwater.base.clock import SECOND_US
 from headwater.base.errors import HeadwaterError, QuotaExceeded, StateConflict
-from headwater.base.ids import random_id
+from headwater.base.ids import random_id, random_ids
 from headwater.base.settings_tree import FileSettings
 from headwater.contracts.files import content, landing, quota, trees
 from headwater.contracts.files.access import ShareRow
@@ -114,7 +114,8 @@ class _Storing:
         return good
 
     def _stage(self, files: list[Arrived]) -> None:
-        staged = [(self._version(file, None), file.pieces) for file in files]
+        ids = random_ids("ver", len(files))
+        staged = [(self._version(file, None, id), file.pieces) for file, id in zip(files, ids, strict=True)]
         versions.insert_many(self._tx, self._row.feed, self._row.organisation, staged)
         for file, (version, _) in zip(files, staged, strict=True):
             self._done(file, "staged", None, version.id)
@@ -123,6 +124,8 @@ class _Storing:
         """Make the files whose names are free; the others, to be looked at one by one."""
         placed, later = self._placed(files)
         taken = self._taken(placed)
+        node_ids = iter(random_ids("fil", len(placed)))
+        version_ids = iter(random_ids("ver", len(placed)))
         made: list[tuple[Version, Sequence[Piece]]] = []
         nodes: list[NewFile] = []
         for file, parent, name in placed:
@@ -134,8 +137,8 @@ class _Storing:
                 self._guard(file, lambda each: landing.require_no_base(each.fields.base_version_id))
                 continue
             taken.add(key)
-            version = self._version(file, random_id("fil"))
-            node_id = version.node or ""
+            node_id = next(node_ids)
+            version = self._version(file, node_id, next(version_ids))
             made.append((version, file.pieces))
             nodes.append(NewFile(node_id, parent, file.folder, name, version.id, versions.details(version)))
             self._done(file, "created", node_id, version.id)
@@ -184,7 +187,7 @@ class _Storing:
         if current is not None and current.content_hash == versions.content_hash(file.pieces):
             self._done(file, "unchanged", node.id, current.id)
             return
-        version = self._version(file, None)
+        version = self._version(file, None, random_id("ver"))
         versions.insert_many(tx, row.feed, row.organisation, [(version, file.pieces)])
         landed = landing.put_on(tx, row, self._packing.actor, node, version, base)
         self._done(file, landed.status, landed.node.id, landed.version.id)
@@ -196,14 +199,14 @@ class _Storing:
         except HeadwaterError as failure:
             self._refuse(file, failure)
 
-    def _version(self, file: Arrived, node_id: str | None) -> Version:
+    def _version(self, file: Arrived, node_id: str | None, version_id: str) -> Version:
         """A file's version: kept as the first of a new node, or staged."""
         tx, fields = self._tx, file.fields
         kept = node_id is not None
         modified_us = tx.now_us if file.modified_us is None else min(file.modified_us, tx.now_us)
         sha256 = None if fields.checksum_sha256 is None or fields.chunks is not None else fields.checksum_sha256.lower()
         return Version(
-            random_id("ver"), node_id, 1 if kept else 0, "kept" if kept else "staged", _size(file.pieces),
+            version_id, node_id, 1 if kept else 0, "kept" if kept else "staged", _size(file.pieces),
             versions.content_hash(file.pieces), sha256, fields.mime_type or DEFAULT_TYPE, modified_us, tx.now_us,
             self._packing.actor.user_id, self._packing.actor.device_id,
             None if kept else tx.now_us + self._settings.upload_idle_seconds * SECOND_US,

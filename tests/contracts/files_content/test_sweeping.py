@@ -1,0 +1,77 @@
+"""What nobody finished is forgotten, what nothing refers to is freed, and what is referred to stays."""
+
+from __future__ import annotations
+
+import pytest
+
+from headwater.base.settings_tree import FileSettings
+from headwater.contracts.files import sweeping
+from headwater.store import pack_sweep
+from headwater.store.pack_sweep import Swept
+from tests.contracts.files_content.support import KIB, begin, chunk_path, complete, content_of, make_file, make_share
+from tests.support.asgi import Client
+from tests.support.serving import ServerUnderTest
+
+DAY_SECONDS = 86_400
+
+
+@pytest.fixture
+def share(client: Client) -> str:
+    return make_share(client)
+
+
+def free(server: ServerUnderTest) -> Swept:
+    return sweeping.free(server.database, server.services.packs, FileSettings(gc_grace_seconds=60))
+
+
+def chunks_of(server: ServerUnderTest) -> int:
+    return int(server.database.read_now(lambda tx: tx.value("SELECT count(*) FROM chunks")))
+
+
+def test_unfinished_uploads_and_staged_versions_go_after_their_time_with_their_bytes(
+    server: ServerUnderTest, share: str
+) -> None:
+    client = server.client
+    kept = make_file(client, share, "/kept", content_of(10 * KIB, 1))
+    open_session = begin(client, share, 128 * KIB)
+    client.put(chunk_path(open_session, 0), content=content_of(64 * KIB, 2))
+    staged = begin(client, share, 5)
+    client.put(chunk_path(staged, 0), content=b"stage")
+    assert complete(client, staged).json()["status"] == "staged"
+    server.clock.advance(3600)
+    assert free(server).dropped_chunks == 0
+    assert chunks_of(server) == 3
+    server.clock.advance(DAY_SECONDS)
+    assert free(server).dropped_chunks == 2
+    assert client.get(f"/api/v1/uploads/{open_session['session_id']}").status == 404
+    server.clock.advance(pack_sweep.LINGER_US / 1_000_000 + 1)
+    assert free(server).freed_bytes > 64 * KIB
+    assert client.get(f"/api/v1/sync/download/{kept['resource_id']}").body == content_of(10 * KIB, 1)
+
+
+def test_old_versions_and_the_trash_keep_their_content(server: ServerUnderTest, share: str) -> None:
+    client = server.client
+    made = make_file(client, share, "/a", b"first")
+    make_file(client, share, "/a", b"second")
+    gone = make_file(client, share, "/b", b"in the trash")
+    client.delete(f"/api/v1/shares/{share}/nodes/{gone['resource_id']}")
+    server.clock.advance(30 * DAY_SECONDS)
+    assert free(server).dropped_chunks == 0
+    assert client.get(f"/api/v1/sync/download/{made['resource_id']}?version=1").body == b"first"
+    client.post(f"/api/v1/shares/{share}/nodes/{gone['resource_id']}/restore")
+    assert client.get(f"/api/v1/sync/download/{gone['resource_id']}").body == b"in the trash"
+
+
+def test_a_staged_version_counts_towards_the_used_bytes_once_it_is_kept(server: ServerUnderTest, share: str) -> None:
+    client = server.client
+    make_file(client, share, "/a", bytes(100))
+    made = make_file(client, share, "/a", bytes(50))
+    make_file(client, share, "/a", bytes(50))
+    staged = begin(client, share, 7)
+    client.put(chunk_path(staged, 0), content=bytes(7))
+    complete(client, staged)
+    assert client.get(f"/api/v1/shares/{share}").json()["used_bytes"] == 150
+    restore = f"/api/v1/shares/{share}/nodes/{made['resource_id']}/versions"
+    older = client.get(restore).json()["data"][-1]["id"]
+    assert client.post(f"{restore}/{older}/restore").status == 200
+    assert client.get(f"/api/v1/shares/{share}").json()["used_bytes"] == 250
