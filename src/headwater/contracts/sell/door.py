@@ -25,7 +25,7 @@ from headwater.web.services import Services
 DEVICE_HEADER = "X-Basecrm-Device-UUID"
 _MAX_DEVICE_ID = 255
 _TRIES = 5
-_EXACT_BELOW = 2_000
+_EXACT_BELOW = 20_000
 _SLOW_ABOVE = 1_000
 _MAX_REMEMBERED = 10_000
 
@@ -129,7 +129,8 @@ class SellDoor:
         if head != live.head:
             live.head = head
             remaining = list(live.positions)
-            standing = await call.read(lambda tx: rules.still_standing(tx, feed, remaining))
+            slow = len(remaining) > _SLOW_ABOVE
+            standing = await call.read(lambda tx: rules.still_standing(tx, feed, remaining), slow=slow)
             live.positions &= standing
 
     async def _device(self, call: Call) -> Device:
