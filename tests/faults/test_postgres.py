@@ -36,8 +36,7 @@ def database(tmp_path: Path, clock: MovableClock) -> Iterator[PostgresDatabase]:
 
 
 def administer(sql: str) -> None:
-    with psycopg.connect(postgres_server().url(SHARED), autocommit=True) as connection:
-        connection.execute(sql.encode())
+    postgres_server().run(sql, SHARED)
 
 
 def test_a_cut_connection_is_opened_again_without_a_word(database: PostgresDatabase) -> None:

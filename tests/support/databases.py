@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import cache
 from pathlib import Path
-
-import psycopg
 
 from headwater.base.clock import Clock
 from headwater.base.settings_tree import DatabaseSettings
@@ -37,12 +36,24 @@ SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_d
 @contextmanager
 def fresh_sqlite(folder: Path, clock: Clock, settings: DatabaseSettings = SMALL) -> Iterator[Database]:
     """An empty SQLite database with the present schema."""
-    database = SqliteDatabase(folder / "headwater.db", settings, clock=clock)
-    migrate(database)
+    path = folder / "headwater.db"
+    path.write_bytes(_empty_sqlite())
+    database = SqliteDatabase(path, settings, clock=clock)
     try:
         yield database
     finally:
         database.close()
+
+
+@cache
+def _empty_sqlite() -> bytes:
+    """The file of an SQLite database with the present schema; making it takes longer than many a test."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "empty.sqlite"
+        database = SqliteDatabase(path, SMALL)
+        migrate(database)
+        database.close()
+        return path.read_bytes()
 
 
 @contextmanager
@@ -54,9 +65,8 @@ def fresh_postgres(_folder: Path, clock: Clock, settings: DatabaseSettings = SMA
         yield database
     finally:
         database.close()
-        with psycopg.connect(url, autocommit=True) as connection:
-            connection.execute(_CUT_OFF)
-            connection.execute(_EMPTY)
+        postgres_server().run(_CUT_OFF, SHARED)
+        postgres_server().run(_EMPTY, SHARED)
 
 
 @cache

@@ -14,6 +14,7 @@ import tempfile
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import psycopg
 
@@ -43,6 +44,7 @@ class PostgresServer:
         self._user = UNPRIVILEGED if os.geteuid() == 0 else None
         self._bin = self._programs()
         self._data = self.folder / "data"
+        self._connections: dict[str, psycopg.Connection[Any]] = {}
         if self._user is not None:
             shutil.chown(self.folder, self._user)
         self._call("initdb", "--no-sync", "-A", "trust", "-E", "UTF8", "--locale=C", "-U", "postgres")
@@ -54,20 +56,29 @@ class PostgresServer:
         """The address of a database of this server."""
         return f"postgresql://postgres@/{database}?host={self.folder}"
 
-    def run(self, sql: str) -> None:
+    def run(self, sql: str, database: str = "postgres") -> None:
         """Carry out one statement outside any transaction, as an administrator."""
-        with psycopg.connect(self.url(), autocommit=True) as connection:
-            connection.execute(sql.encode())
+        connection = self._connections.get(database)
+        if connection is None or connection.closed:
+            connection = self._connections[database] = psycopg.connect(self.url(database), autocommit=True)
+        connection.execute(sql.encode())
 
     def restart(self) -> None:
         """Stop the server at once, which cuts every connection, and start it again."""
+        self._disconnect()
         self._call("pg_ctl", "-w", "-m", "immediate", "-l", str(self.folder / "log"), "restart")
 
     def stop(self) -> None:
         """End the server and remove its folder."""
+        self._disconnect()
         if (self.folder / "data" / "postmaster.pid").exists():
             self._call("pg_ctl", "-w", "-m", "immediate", "stop")
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _disconnect(self) -> None:
+        for connection in self._connections.values():
+            connection.close()
+        self._connections.clear()
 
     def _programs(self) -> Path:
         """The folder of the programs; for root a copy that another user may run."""

@@ -22,8 +22,6 @@ from headwater.store.writer import Gate, GroupWriter
 WRITERS = 4
 """Writing connections; the writes of one feed always take the same one, so that they are grouped."""
 
-_UNSAFE = {"fsync": "off", "full_page_writes": "off"}
-
 _log = get_log(__name__)
 
 
@@ -47,8 +45,11 @@ class PostgresDatabase:
         self._listeners: list[Callable[[Moved], None]] = []
         self._telling = threading.Lock()
         self._other: Listener | None = None
-        _warn_of_unsafe_server(self._open_link())
-        self._mint = Mint(self._open_link)
+        # Opened now, so that a server that is not there is known at once.
+        link = self._open_link()
+        for name in link.unsafe:
+            _log.warning("the PostgreSQL server can lose what it has committed: turn this on", setting=name)
+        self._mint = Mint(self._open_link, link)
         gate = Gate(settings.writer_queue_requests)
         self._writers = [self._writer(number, gate, on_fatal) for number in range(WRITERS)]
         self._readers = Readers(lambda: PostgresReader(self._open_link, self._mint))
@@ -118,14 +119,3 @@ class PostgresDatabase:
         with self._telling:
             for listener in self._listeners:
                 listener(moved)
-
-
-def _warn_of_unsafe_server(link: PostgresLink) -> None:
-    """Say loudly when the server may lose commits that it has acknowledged; closes the connection."""
-    try:
-        rows = link.fetch(b"SELECT name, setting FROM pg_settings WHERE name = ANY(%s)", (list(_UNSAFE),))
-    finally:
-        link.close()
-    for name, value in rows:
-        if _UNSAFE[name] == value:
-            _log.warning("the PostgreSQL server can lose what it has committed: turn this on", setting=name)

@@ -23,6 +23,9 @@ CONNECT_SECONDS = 10
 OLDEST_VERSION = 140_000
 """The oldest server, as PostgreSQL counts versions."""
 
+SAFEGUARDS = ("fsync", "full_page_writes")
+"""The server's settings without which it can lose what it has committed."""
+
 _PREPARED_MAX = 500
 _LOSSES = (
     errors.AdminShutdown,
@@ -35,7 +38,8 @@ _TUNE = b"""
 SELECT set_config('statement_timeout', %s, false), set_config('idle_in_transaction_session_timeout', %s, false),
   set_config('timezone', 'UTC', false), set_config('application_name', 'headwater', false),
   CASE current_setting('synchronous_commit') WHEN 'off' THEN set_config('synchronous_commit', 'on', false) END,
-  current_setting('server_encoding'), current_setting('server_version_num')::bigint
+  current_setting('server_encoding'), current_setting('server_version_num')::bigint,
+  current_setting('fsync'), current_setting('full_page_writes')
 """
 _TYPES = b"""
 SELECT attname, format_type(atttypid, NULL) FROM pg_attribute
@@ -91,6 +95,8 @@ class PostgresLink:
         self._stack = ExitStack()
         self._pipeline: psycopg.Pipeline | None = None
         self._types: dict[str, dict[str, str]] = {}
+        self.unsafe: list[str] = []
+        """Those of the safeguards that are turned off."""
         self.failed = False
         """True after any failure, until the transaction or savepoint is rolled back."""
         try:
@@ -203,7 +209,8 @@ class PostgresLink:
     def _tune(self, settings: DatabaseSettings) -> None:
         limit = f"{settings.statement_seconds}s"
         found = self.fetch(_TUNE, (limit, limit))[0]
-        encoding, version = found[-2:]
+        encoding, version, *safeguards = found[-4:]
+        self.unsafe = [name for name, value in zip(SAFEGUARDS, safeguards, strict=True) if value == "off"]
         if encoding != "UTF8":
             raise HeadwaterError(f"the PostgreSQL database is encoded in {encoding}; Headwater needs UTF8")
         if version < OLDEST_VERSION:

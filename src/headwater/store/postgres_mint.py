@@ -25,9 +25,10 @@ _TAKE = (
 class Mint:
     """Hands out the integers of one process; no two processes get the same."""
 
-    def __init__(self, open_link: Callable[[], PostgresLink]) -> None:
+    def __init__(self, open_link: Callable[[], PostgresLink], link: PostgresLink) -> None:
         self._open_link = open_link
-        self._link: PostgresLink | None = None
+        self._link = link
+        self._prepare()
         self._spare: dict[str, list[int]] = {}
         self._blocks: dict[str, int] = {}
         self._lock = threading.Lock()
@@ -51,23 +52,25 @@ class Mint:
 
     def close(self) -> None:
         """Close the connection; what is left of the blocks is never handed out."""
-        if self._link is not None:
-            self._link.close()
+        self._link.close()
 
     def _more(self, name: str, count: int) -> list[int]:
         try:
             last = self._take(name, count)
         except psycopg.Error as failure:
-            if self._link is None or not self._link.is_lost(failure):
+            if not self._link.is_lost(failure):
                 raise
             # Once more on a new connection; should the lost one have taken a block, there is a gap.
             last = self._take(name, count)
         return list(range(last - count + 1, last + 1))
 
     def _take(self, name: str, count: int) -> int:
-        if self._link is None or self._link.closed:
+        if self._link.closed:
             self._link = self._open_link()
-            # A commit that uses these integers comes later in PostgreSQL's log, and makes this one durable with it.
-            self._link.send(b"SET synchronous_commit = off")
+            self._prepare()
         last: int = self._link.fetch(_TAKE, (f"mint:{name}", count))[0][0]
         return last
+
+    def _prepare(self) -> None:
+        # A commit that uses these integers comes later in PostgreSQL's log, and makes this one durable with it.
+        self._link.send(b"SET synchronous_commit = off")
