@@ -123,6 +123,7 @@ MAKERS: dict[str, Callable[[Owner], dict[str, str]]] = {
     "files-shares": share,
     "files-uploads": share,
     "files-downloads": share,
+    "files-batches": share,
     "files-devices": file_device,
     "files-changes": file_device,
     "files-sync": file_conflict,
@@ -135,6 +136,7 @@ BODIES: dict[str, Any] = {
     },
     "POST /api/v1/uploads": {"share_id": "{share_id}", "file_size": 4, "chunk_size": 65536},
     "POST /api/v1/uploads/check": {"share_id": "{share_id}", "hashes": ["a" * 64]},
+    "POST /api/v1/downloads/batch": {"share_id": "{share_id}", "file_ids": ["{file_id}"]},
     "POST /api/v1/sync/apply": {
         "device_id": "{device_id}",
         "share_id": "{share_id}",
@@ -144,17 +146,15 @@ BODIES: dict[str, Any] = {
 }
 """Bodies that name what exists, by its id's name; the others are the route's own example."""
 
-PARAMETERS = {DEVICE: "device-1", "path": "/Minutes", "position": "0", "resolution": "SERVER_WINS"}
-"""Values of required parameters that are no ids."""
-
-HEADERS: dict[str, dict[str, str]] = {
-    "PATCH /api/v1/uploads/{upload_id}": {
-        "tus-resumable": "1.0.0",
-        "upload-offset": "0",
-        "content-type": "application/offset+octet-stream",
-    },
+PARAMETERS = {
+    DEVICE: "device-1",
+    "path": "/Minutes",
+    "position": "0",
+    "resolution": "SERVER_WINS",
+    "Tus-Resumable": "1.0.0",
+    "Upload-Offset": "0",
 }
-"""Headers without which a route does not even look."""
+"""Values of required parameters that are no ids."""
 
 
 def ids_of(door: Door) -> set[str]:
@@ -169,15 +169,13 @@ def ask(client: Client, door: Door, ids: dict[str, str]) -> Answer:
     known = {**PARAMETERS, **ids}
     needed = [param for param in door.route.params if param.required]
     query = "&".join(f"{param.name}={known[param.name]}" for param in needed if param.place == "query")
-    headers = {param.name: known[param.name] for param in needed if param.place == "header"} | HEADERS.get(
-        door.name, {}
-    )
+    headers = {param.name: known[param.name] for param in needed if param.place == "header"}
     content: bytes | None = None
     if door.name in BODIES or door.route.body is not None:
         text = json.dumps(BODIES.get(door.name, door.route.example))
         content = _NAME.sub(lambda match: ids[match[1]], text).encode() if door.name in BODIES else text.encode()
     elif door.route.raw:
-        content = b"abcd"
+        content, headers["content-type"] = b"abcd", door.route.takes
     target = f"{path}?{query}" if query else path
     return client.request(door.route.method, target, headers=headers, content=content)
 

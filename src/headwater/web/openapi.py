@@ -139,7 +139,7 @@ def _operation(contract: Contract, route: Route, schemas: _Schemas, settings: Se
             "content": {"application/json": _media(schemas.of(route.body), route.example)},
         }
     elif route.raw:
-        operation["requestBody"] = {"required": True, "content": {"application/octet-stream": {}}}
+        operation["requestBody"] = {"required": True, "content": {route.takes: {}}}
     return operation
 
 

@@ -20,6 +20,11 @@ _PACKED = (
     Param("stage", "`true` stages the versions and makes no files."),
     Param("device_id", "The device that uploads."),
 )
+_TUS = (
+    Param("Tus-Resumable", "The version of tus.", {"type": "string", "enum": ["1.0.0"]}, required=True, place="header"),
+    Param("Upload-Offset", "Where the bytes go on.", {"type": "integer", "minimum": 0, "maximum": 2**62}, required=True,
+          place="header"),
+)  # fmt: skip
 _VERSION = Param("version", "A version's number or id; without it the current one.")
 
 
@@ -32,15 +37,15 @@ def build_uploads(services: Services) -> Contract:
     routes = (
         Route("OPTIONS", "", door.options, Access(open=True), "Say what of tus is spoken", status=204),
         Route("POST", "", door.begin, _WRITE, "Begin an upload", body=shapes.UploadFields, answer=shapes.UploadAnswer,
-              status=201, example=shapes.UPLOAD_EXAMPLE, raw=True, errors=(413, 507)),
+              status=201, example=shapes.UPLOAD_EXAMPLE, raw=True, errors=(404, 409, 413, 507)),
         Route("POST", "/check", door.check, _WRITE, "Ask which chunks to send", body=shapes.CheckFields,
-              answer=shapes.CheckAnswer, example=shapes.CHECK_EXAMPLE),
+              answer=shapes.CheckAnswer, example=shapes.CHECK_EXAMPLE, errors=(404,), keyed=False),
         Route("POST", "/packed", packed.upload, _WRITE, "Upload many files in one stream", answer=shapes.PackedAnswer,
-              params=_PACKED, raw=True, errors=(413, 507)),
+              params=_PACKED, raw=True, errors=(404, 413, 507), takes=MEDIA.decode()),
         Route("GET", _UPLOAD, door.progress, _READ, "Look how far an upload is", answer=shapes.UploadProgress,
               errors=(410,)),
         Route("PATCH", _UPLOAD, door.patch, _WRITE, "Send the next bytes (tus)", status=204, raw=True,
-              errors=(409, 410, 413, 507)),
+              params=_TUS, errors=(409, 410, 412, 413, 507), takes="application/offset+octet-stream"),
         Route("DELETE", _UPLOAD, door.remove, _WRITE, "Give an upload up", status=204, errors=(410,)),
         Route("PUT", _UPLOAD + "/chunks/{chunk}", door.put_part, _WRITE, "Send a chunk", answer=shapes.PartAnswer,
               params=part_params, raw=True, errors=(409, 410, 507)),
@@ -55,7 +60,7 @@ def build_batches(services: Services) -> Contract:
     door = PackedDoor(services, asyncio.Semaphore(services.settings.files.uploads_at_once))
     routes = (
         Route("POST", "/batch", door.download, _READ, "Download many files in one stream", body=shapes.BatchFields,
-              example=shapes.BATCH_EXAMPLE, media=MEDIA.decode(), errors=(413,)),
+              example=shapes.BATCH_EXAMPLE, media=MEDIA.decode(), errors=(404, 413), keyed=False),
     )  # fmt: skip
     return Contract(
         "files-batches", "Batch downloads", ("/api/v1/downloads",), routes, problem, source="readings, section 7"

@@ -12,6 +12,7 @@ from headwater.web.services import Services
 
 _READ = Access("files")
 _WRITE = Access("files", write=True)
+_ANSWERS = [strategy.value for strategy in Strategy if strategy is not Strategy.MANUAL]
 _PREFIXES = ("/api/v1/sync",)
 _SHARE = Param("share_id", "The share.", required=True)
 _DEVICE = Param("device_id", "The device, which must be registered.", required=True)
@@ -56,7 +57,7 @@ def build(services: Services) -> Contract:
               )),
         Route("POST", "/conflicts/{conflict_id}/resolve", applying.resolve, _WRITE, "Resolve a conflict",
               answer=shapes.Conflict, answer_example=shapes.CONFLICT_EXAMPLE, errors=(400, 404, 409), params=(
-                  Param("resolution", "How.", {"type": "string", "enum": [s.value for s in Strategy]}, required=True),
+                  Param("resolution", "How.", {"type": "string", "enum": _ANSWERS}, required=True),
               )),
     )  # fmt: skip
     return Contract("files-sync", "File sync", _PREFIXES, routes, problem, source="files contract")
