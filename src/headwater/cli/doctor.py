@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from headwater.base import log
 from headwater.cli import options
 from headwater.cli.screen import show_rows
 from headwater.server import checkup
@@ -24,7 +25,9 @@ def doctor(
     It checks the machine, the data folder, the database and what the settings let in, and changes nothing. It may
     run while the server runs. The exit code is 1 when something is bad.
     """
-    checks = list(checkup.examine(options.load(data, database, config, sets)))
+    settings = options.load(data, database, config, sets)
+    log.configure(settings.log)
+    checks = list(checkup.examine(settings))
     rows = [
         {"check": check.name, "state": check.state, "detail": check.detail, "advice": check.advice} for check in checks
     ]

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from headwater.base import log
 from headwater.base.settings import Settings
 from headwater.cli import options
 from headwater.server import opening
@@ -30,6 +31,7 @@ def opened(
     Raises: SettingsInvalid, NotInstalled, SchemaOutdated, DatabaseUnusable.
     """
     settings = options.load(data, database, config, sets)
+    log.configure(settings.log)
     found = opening.open_existing(settings)
     try:
         yield Installation(settings, Path(settings.database.data_folder), found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
@@ -32,6 +33,11 @@ Set = Annotated[
                  help="Any setting, like --set limits.body_bytes=4194304; may be repeated."),
 ]  # fmt: skip
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON, errors too.")]
+
+
+def keep_files_private() -> None:
+    """Let this process make every file for its user alone: what it makes holds secrets and personal data."""
+    os.umask(0o077)
 
 
 def examples(*lines: str) -> str:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from headwater.base import log
 from headwater.cli import options
 from headwater.cli.progress import bars
 from headwater.cli.screen import say_note, show_one
@@ -30,12 +31,14 @@ def restore(
     config: options.ConfigFile = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Put a backup into an empty data folder.
+    """Put a backup into an empty data folder, or an empty PostgreSQL database.
 
     The whole backup is checked before anything is touched. The log gets a new epoch: every cursor from before
     answers that it expired, so that clients look at everything anew and miss nothing. No server may run meanwhile.
     """
     settings = options.load(data, database, config)
+    log.configure(settings.log)
+    options.keep_files_private()
     with bars(quiet=as_json) as report:
         done = restoring.restore(file, settings, replace=force, report=report)
     rows = sum(table.rows for table in done.manifest.tables.values())
@@ -48,7 +51,7 @@ def restore(
     }
     if as_json:
         shown = {name.replace(" ", "_"): value for name, value in shown.items()}
-        shown |= {"replaced": done.replaced and str(done.replaced), "heads": done.manifest.heads}
+        shown |= {"replaced": done.replaced, "heads": done.manifest.heads}
         shown["findings"] = [finding._asdict() for finding in done.findings]
     show_one(shown, as_json=as_json)
     if done.replaced is not None:

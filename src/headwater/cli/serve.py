@@ -51,6 +51,7 @@ def serve(
     """
     settings = options.load(data, database, config, sets, {"server.host": host, "server.port": port})
     log.configure(settings.log)
+    options.keep_files_private()
     _run(settings, ready_file)
 
 

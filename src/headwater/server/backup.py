@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from headwater import __version__
-from headwater.base.errors import Invalid, StateConflict
+from headwater.base.errors import Invalid, StateConflict, Unavailable
 from headwater.base.wire import format_seconds
 from headwater.identity import meta
 from headwater.server import archive
@@ -100,6 +100,9 @@ def _write_tables(
     tx: Transaction, writer: ArchiveWriter, hold: _Hold, report: Report, *, embedded: bool, packs: str | None
 ) -> Manifest:
     """Every table on one snapshot, and what the manifest says of it."""
+    if writer.members:
+        # A reader that lost its connection begins again on another snapshot; what is written stays written.
+        raise Unavailable("the connection to the database was lost during the backup: make it again")
     steps = tuple(row[0] for row in tx.rows("SELECT name FROM schema_steps ORDER BY name"))
     hold.take()  # after the first read, which fixes the snapshot: every pack that it names is there now
     names = tables.names(steps)

@@ -37,11 +37,7 @@ class AlreadyServed(StateConflict):
 
 
 def prepare(path: Path) -> Path:
-    """Make the data folder, closed to other users; an empty one that exists is closed too.
-
-    From here on this process makes every file for its user alone. Raises: FolderUnusable.
-    """
-    os.umask(0o077)
+    """Make the data folder, closed to other users; an empty one that exists is closed too. Raises: FolderUnusable."""
     try:
         path.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
         if not any(path.iterdir()) and stat.S_IMODE(path.stat().st_mode) != PRIVATE:

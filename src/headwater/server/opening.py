@@ -13,7 +13,7 @@ from headwater.base.settings_tree import Settings
 from headwater.identity import meta
 from headwater.server.folder import DATABASE_FILE, prepare
 from headwater.store.database import Database
-from headwater.store.migrate import migrate, pending
+from headwater.store.migrate import migrate, pending, steps
 from headwater.store.pack_folder import PackFolder
 from headwater.store.pack_place import PackPlace
 from headwater.store.sqlite import SqliteDatabase
@@ -53,15 +53,14 @@ def open_database(settings: Settings, on_fatal: OnFatal = lambda _failure: None)
 
     Raises: DatabaseUnusable, FolderUnusable.
     """
-    folder = prepare(Path(settings.database.data_folder))
-    database = _open(folder / DATABASE_FILE, settings, on_fatal)
-    migrate(database)
+    prepare(Path(settings.database.data_folder))
+    database = open_bare(settings, on_fatal)
+    try:
+        migrate(database)
+    except BaseException:
+        database.close()
+        raise
     return database
-
-
-def open_empty(settings: Settings) -> Database:
-    """A new database in the data folder, without any table. Raises: DatabaseUnusable."""
-    return _open(Path(settings.database.data_folder) / DATABASE_FILE, settings, lambda _failure: None)
 
 
 def open_existing(settings: Settings) -> Database:
@@ -70,20 +69,34 @@ def open_existing(settings: Settings) -> Database:
     Raises: NotInstalled, SchemaOutdated, DatabaseUnusable.
     """
     path = Path(settings.database.data_folder) / DATABASE_FILE
-    if not path.exists():
-        raise NotInstalled(f"there is no Headwater data in {path.parent}")
+    nothing = f"there is no Headwater data in {path.parent if settings.database.url is None else 'that database'}"
+    if settings.database.url is None and not path.exists():
+        raise NotInstalled(nothing)
     small = msgspec.structs.replace(settings.database, reserve_file_bytes=0)
-    database = _open(path, msgspec.structs.replace(settings, database=small), lambda _failure: None)
+    database = open_bare(msgspec.structs.replace(settings, database=small))
     try:
         missing = pending(database)
+        if len(missing) == len(steps()):
+            raise NotInstalled(nothing)
         if missing:
             raise SchemaOutdated(f"the database lacks {len(missing)} schema steps of this version ({missing[0]} ...)")
         if not database.read_now(meta.had_first_start):
-            raise NotInstalled(f"there is no Headwater data in {path.parent}: the first start did not end")
+            raise NotInstalled(f"{nothing}: the first start did not end")
     except BaseException:
         database.close()
         raise
     return database
+
+
+def open_bare(settings: Settings, on_fatal: OnFatal = lambda _failure: None) -> Database:
+    """The database that the settings name, whatever is in it. Raises: DatabaseUnusable."""
+    if settings.database.url is not None:
+        return _open_postgres(settings.database.url, settings, on_fatal)
+    path = Path(settings.database.data_folder) / DATABASE_FILE
+    try:
+        return SqliteDatabase(path, settings.database, on_fatal=on_fatal)
+    except apsw.Error as failure:
+        raise DatabaseUnusable(f"{path}: {failure}") from None
 
 
 def open_packs(settings: Settings) -> PackPlace:
@@ -101,8 +114,19 @@ def open_packs(settings: Settings) -> PackPlace:
     return PackBucket(from_url(settings.files.pack_store))
 
 
-def _open(path: Path, settings: Settings, on_fatal: OnFatal) -> Database:
+def _open_postgres(url: str, settings: Settings, on_fatal: OnFatal) -> Database:
+    # Only an installation on PostgreSQL loads what speaks to it.
+    import psycopg  # noqa: PLC0415
+
+    from headwater.store.postgres import PostgresDatabase  # noqa: PLC0415
+
     try:
-        return SqliteDatabase(path, settings.database, on_fatal=on_fatal)
-    except apsw.Error as failure:
-        raise DatabaseUnusable(f"{path}: {failure}") from None
+        return PostgresDatabase(url, settings.database, on_fatal=on_fatal)
+    except psycopg.Error as failure:
+        raise DatabaseUnusable(_without_password(str(failure).partition("\n")[0], url)) from None
+
+
+def _without_password(text: str, url: str) -> str:
+    """A driver's message without the password that it may quote out of a URL it could not read."""
+    secret = url.partition("://")[2].partition("@")[0].partition(":")[2]
+    return text.replace(secret, "***") if secret else text

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import IO, NamedTuple
@@ -27,11 +29,9 @@ from headwater.server.reporting import Report, adding
 from headwater.store import integrity, tables
 from headwater.store.database import Database, Row, Transaction
 from headwater.store.integrity import Finding
-from headwater.store.migrate import migrate, steps
+from headwater.store.migrate import LEDGER, migrate, steps
 
 RESTORING_FOLDER = "restoring"
-"""Where a restore builds, inside the data folder, so that the last step is a rename."""
-
 _META = "meta"
 _SQLITE_FILES = (DATABASE_FILE, DATABASE_FILE + "-wal", DATABASE_FILE + "-shm")
 
@@ -50,7 +50,7 @@ class Restored(NamedTuple):
     manifest: Manifest
     epoch: str
     findings: list[Finding]
-    replaced: Path | None
+    replaced: str | None
 
 
 def restore(path: Path, settings: Settings, *, replace: bool, report: Report) -> Restored:
@@ -63,29 +63,56 @@ def restore(path: Path, settings: Settings, *, replace: bool, report: Report) ->
     if newer:
         raise BackupNewer(f"{path} was made by Headwater {manifest.headwater} and needs its schema step {newer[0]}")
     folder = prepare(Path(settings.database.data_folder))
+    stamp = format_seconds(now_us()).translate(str.maketrans("", "", "-:"))
     with held(folder):
+        if settings.database.url is not None:
+            return _into_postgres(path, manifest, settings, stamp, replace=replace, report=report)
         if (folder / DATABASE_FILE).exists() and not replace:
             raise StateConflict(f"{folder} has a database already; --force moves it aside", code="FOLDER_NOT_EMPTY")
-        return _build(path, manifest, folder, settings, report)
+        with _building(folder) as building:
+            epoch, findings = _fill(path, manifest, settings, building, report)
+            replaced = _put_in_place(building, folder, stamp)
+    return Restored(manifest, epoch, findings, None if replaced is None else str(replaced))
 
 
-def _build(path: Path, manifest: Manifest, folder: Path, settings: Settings, report: Report) -> Restored:
-    """Build everything beside what is there, and only then put it in its place."""
+def _into_postgres(
+    path: Path, manifest: Manifest, settings: Settings, stamp: str, *, replace: bool, report: Report
+) -> Restored:
+    """Fill the database that the settings name, and the data folder with what is no table."""
+    from headwater.server.postgres_room import room  # noqa: PLC0415 - loads what only PostgreSQL needs
+
+    folder = Path(settings.database.data_folder)
+    names = [*tables.names([name for name, _ in steps()]), LEDGER]
+    aside = f"replaced_{stamp.lower()}"
+    with _building(folder) as building:
+        with room(settings.database.url or "", names, aside, replace=replace) as moved:
+            epoch, findings = _fill(path, manifest, settings, building, report)
+        _put_in_place(building, folder, stamp)
+    return Restored(manifest, epoch, findings, moved and f"the schema {moved}")
+
+
+@contextmanager
+def _building(folder: Path) -> Iterator[Path]:
+    """A folder to build in, inside the data folder, so that the last step is a rename."""
     building = folder / RESTORING_FOLDER
     shutil.rmtree(building, ignore_errors=True)
     building.mkdir(mode=0o700)
     try:
-        there = msgspec.structs.replace(settings.database, data_folder=str(building), reserve_file_bytes=0)
-        database = opening.open_empty(msgspec.structs.replace(settings, database=there))
-        try:
-            epoch, findings = load(database, path, manifest, building, report)
-        finally:
-            database.close()
-        os.sync()
-        replaced = _put_in_place(building, folder)
+        yield building
     finally:
         shutil.rmtree(building, ignore_errors=True)
-    return Restored(manifest, epoch, findings, replaced)
+
+
+def _fill(
+    path: Path, manifest: Manifest, settings: Settings, building: Path, report: Report
+) -> tuple[str, list[Finding]]:
+    there = msgspec.structs.replace(settings.database, data_folder=str(building), reserve_file_bytes=0)
+    database = opening.open_bare(msgspec.structs.replace(settings, database=there))
+    try:
+        return load(database, path, manifest, building, report)
+    finally:
+        database.close()
+        os.sync()
 
 
 def load(database: Database, path: Path, manifest: Manifest, folder: Path, report: Report) -> tuple[str, list[Finding]]:
@@ -174,12 +201,11 @@ def _write_file(path: Path, source: IO[bytes]) -> None:
         shutil.copyfileobj(source, file, archive.PIECE_BYTES)
 
 
-def _put_in_place(building: Path, folder: Path) -> Path | None:
+def _put_in_place(building: Path, folder: Path, stamp: str) -> Path | None:
     """Move what is there aside and what was built in; the database last, because it makes the folder whole."""
     old = [folder / name for name in (*_SQLITE_FILES, PACKS_FOLDER, ADMIN_TOKEN_FILE) if (folder / name).exists()]
     replaced = None
     if old:
-        stamp = format_seconds(now_us()).replace("-", "").replace(":", "")
         replaced = folder / f"replaced-{stamp}"
         replaced.mkdir(mode=0o700)
         for path in old:

@@ -8,6 +8,9 @@ from importlib import resources
 from headwater.store.database import Database, Transaction
 from headwater.store.dialect import statements
 
+LEDGER = "schema_steps"
+"""The table that knows which steps were applied."""
+
 _LEDGER = "CREATE TABLE IF NOT EXISTS schema_steps (name TEXT PRIMARY KEY, at_us INTEGER NOT NULL)"
 
 _LEDGER_IN_POSTGRES = "SELECT 1 WHERE to_regclass('schema_steps') IS NOT NULL"

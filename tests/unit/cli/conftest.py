@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,6 +38,14 @@ class Done(NamedTuple):
         return found
 
 
+@pytest.fixture(autouse=True)
+def own_umask() -> Iterator[None]:
+    """A command that makes its files private does so for its own process; here that is everybody's."""
+    mask = os.umask(0o022)
+    yield
+    os.umask(mask)
+
+
 Command = Callable[..., Done]
 
 
@@ -60,8 +69,6 @@ class Installed(NamedTuple):
 @pytest.fixture(autouse=True)
 def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """No setting of the developer's own shell reaches a command."""
-    import os
-
     for name in list(os.environ):
         if name.startswith("HEADWATER_"):
             monkeypatch.delenv(name)

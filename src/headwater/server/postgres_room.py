@@ -1,0 +1,70 @@
+"""Makes room for a restore in a PostgreSQL database: what is there is moved into a schema of its own, not dropped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import psycopg
+from psycopg import sql
+
+from headwater.base.errors import StateConflict
+
+_OTHERS = (
+    "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'headwater'"
+    " AND pid <> pg_backend_pid()"
+)
+_HERE = "SELECT table_name::text FROM information_schema.tables WHERE table_schema = current_schema()"
+
+
+class DatabaseInUse(StateConflict):
+    """A server still has the database open that a restore needs for itself."""
+
+    code = "DATABASE_IN_USE"
+    title = "Database in use"
+    hint = "Stop every Headwater server on this database, then restore."
+
+
+@contextmanager
+def room(url: str, names: Sequence[str], aside: str, *, replace: bool) -> Iterator[str | None]:
+    """Inside, none of these tables is there; gives the schema into which they were moved, if there were any.
+
+    When what happens inside fails, its tables are dropped and the old ones are put back.
+    Raises: DatabaseInUse, StateConflict (tables are there; ``replace`` moves them).
+    """
+    with psycopg.connect(url) as connection:
+        if connection.execute(_OTHERS).fetchone() != (0,):
+            raise DatabaseInUse("a Headwater server is connected to this database")
+        old = _present(connection, names)
+        if old and not replace:
+            raise StateConflict("the database has Headwater tables already; --force moves them aside",
+                                code="DATABASE_NOT_EMPTY")  # fmt: skip
+        if old:
+            connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(aside)))
+            _move(connection, [sql.Identifier(name) for name in old], aside)
+    try:
+        yield aside if old else None
+    except BaseException:
+        _put_back(url, names, old, aside)
+        raise
+
+
+def _put_back(url: str, names: Sequence[str], old: Sequence[str], aside: str) -> None:
+    with psycopg.connect(url) as connection:
+        for name in _present(connection, names):
+            connection.execute(sql.SQL("DROP TABLE {} CASCADE").format(sql.Identifier(name)))
+        if old:
+            found = connection.execute("SELECT current_schema()").fetchone()
+            home = str(found[0]) if found else "public"
+            _move(connection, [sql.Identifier(aside, name) for name in old], home)
+            connection.execute(sql.SQL("DROP SCHEMA {}").format(sql.Identifier(aside)))
+
+
+def _present(connection: psycopg.Connection, names: Sequence[str]) -> list[str]:
+    here = {row[0] for row in connection.execute(_HERE)}
+    return [name for name in names if name in here]
+
+
+def _move(connection: psycopg.Connection, tables: Sequence[sql.Identifier], schema: str) -> None:
+    for table in tables:
+        connection.execute(sql.SQL("ALTER TABLE {} SET SCHEMA {}").format(table, sql.Identifier(schema)))
