@@ -72,7 +72,7 @@ def _take(tx: Transaction, feed: int, record: Sync, contacts: Prepared, notes: P
     taken_notes = _upsert(tx, feed, NOTE, NOTES, notes)
     errors = contacts.errors + notes.errors
     skipped = taken.skipped + taken_notes.skipped
-    status = _status(taken.accepted + taken_notes.accepted + len(skipped), len(errors))
+    status = _status(taken.accepted + taken_notes.accepted, len(errors))
     kept = record._replace(
         contacts_synced=record.contacts_synced + taken.accepted,
         notes_synced=record.notes_synced + taken_notes.accepted,
@@ -147,11 +147,11 @@ def _count_unlinked(tx: Transaction, feed: int, notes: Iterable[tuple[int, Draft
     return sum(parent not in known for parent in parents)
 
 
-def _status(fine: int, refused: int) -> str:
-    """How a call went: every row fine, some refused, or none left."""
+def _status(accepted: int, refused: int) -> str:
+    """How a call went: no row refused, some accepted beside those refused, or none accepted."""
     if not refused:
         return "success"
-    return "partial" if fine else "failed"
+    return "partial" if accepted else "failed"
 
 
 def number_of(text: str) -> int:
