@@ -108,7 +108,10 @@ def import_contacts(
     config: options.ConfigFile = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Bring contacts of a file in, by key: known ones are changed where they differ, new ones are made."""
+    """Bring the contacts of a file in.
+
+    Each row is matched by its key: a known contact is changed where it differs, an unknown one is made.
+    """
     kind = _kind_of(file)
     if key is not None and kind != "csv":
         raise FileUnsuitable(f"--key names a column, and {file.name} has none")
@@ -145,7 +148,10 @@ def export_contacts(
     config: options.ConfigFile = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Write every contact of an organisation to a file, in a form that an import reads back unchanged."""
+    """Write all contacts of an organisation to a file.
+
+    An import reads it back unchanged.
+    """
     write = {"csv": interchange.write_csv, "vcf": interchange.write_vcard, "jsonl": interchange.write_jsonl}
     kind = _kind_of(file)
     with installation.opened(data, database, config) as here:

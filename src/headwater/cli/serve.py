@@ -94,6 +94,7 @@ def greeting(settings: Settings, url: str, folder: Path, token: str | None) -> l
         f"  data folder   {folder.resolve()} (database: {store})",
         f"  public        {_public_line(settings)}",
         f"  provisioning  {_provisioning_line(settings)}",
+        f"  API pages     {url}/docs",
     ]
     if token is not None:
         lines += [f"  admin token   {token}", f"                shown only this once; kept in {kept.resolve()}"]

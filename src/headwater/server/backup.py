@@ -39,7 +39,7 @@ def make(
     if not path.name.endswith(SUFFIXES):
         raise Invalid(f"{path}: a backup's name ends in {' or '.join(SUFFIXES)}")
     if path.exists() and not replace:
-        raise StateConflict(f"{path} is there already", code="BACKUP_EXISTS")
+        raise StateConflict(f"{path} is there already; --force writes over it", code="BACKUP_EXISTS")
     with _packs_held(folder) as hold, archive.written(path) as writer:
         manifest = database.read_now(
             lambda tx: _write_tables(tx, writer, hold, report, embedded=database.embedded, packs=packs_elsewhere)

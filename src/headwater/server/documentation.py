@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import html
 from collections.abc import Callable
 from functools import cached_property
 from typing import Any
@@ -61,9 +62,11 @@ class Documentation:
         """GET /openapi.json."""
         return await _page(lambda: self.document_json, b"application/json")
 
-    async def show_api(self, _call: Call) -> Reply:
-        """GET /docs."""
-        return await _page(lambda: self.api_page, b"text/html; charset=utf-8")
+    async def show_api(self, call: Call) -> Reply:
+        """GET /docs; without a `server.public_url` its commands call the server as the reader does."""
+        reached = html.escape(f"http://{call.header(b'host')}").encode()
+        unsaid = docs_pages.SERVER_UNSAID.encode()
+        return await _page(lambda: self.api_page.replace(unsaid, reached, 1), b"text/html; charset=utf-8")
 
     async def show_errors(self, _call: Call) -> Reply:
         """GET /docs/errors."""

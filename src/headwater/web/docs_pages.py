@@ -18,6 +18,9 @@ import jinja2
 from headwater.web.catalogue import Entry
 
 Json = dict[str, Any]
+SERVER_UNSAID = "http://127.0.0.1:8484"
+"""What the commands call where no setting says under which address the server is reached."""
+
 _DEPTH = 3
 _MARK = re.compile(r"``(.+?)``|`(.+?)`")
 _SHOWN_LIMITS = ("minLength", "maxLength", "minimum", "maximum", "minItems", "maxItems", "pattern", "default", "enum")
@@ -75,7 +78,7 @@ def api_page(document: Json) -> bytes:
         "api.html",
         version=document["info"]["version"],
         introduction=document["info"]["description"].split("\n\n"),
-        server="http://127.0.0.1:8484" if server == "/" else server,
+        server=SERVER_UNSAID if server == "/" else server,
         tags=tags,
         sockets=sockets,
     )

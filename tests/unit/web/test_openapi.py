@@ -107,6 +107,12 @@ def test_the_api_page_shows_every_operation_with_a_command(client: Client) -> No
     assert "/api/v1/feed/ws" in page
 
 
+def test_the_commands_of_the_api_page_call_the_server_that_shows_it(client: Client) -> None:
+    page = client.get("/docs", headers={"Host": "127.0.0.1:9321"}).text
+    assert "export HEADWATER=http://127.0.0.1:9321 TOKEN" in page
+    assert "127.0.0.1:8484" not in page
+
+
 def test_every_code_of_the_catalogue_is_an_anchor_of_the_errors_page(client: Client) -> None:
     page = client.get("/docs/errors").text
     assert {entry.code for entry in entries()} == set(re.findall(r'<tr id="([^"]+)">', page))
