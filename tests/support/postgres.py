@@ -36,9 +36,9 @@ OPTIONS = {
 
 
 class PostgresServer:
-    """A running server; it ends with the test session."""
+    """A running server; it ends with the test session. ``options`` replace some of its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, **options: str) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="headwater-pg-"))
         atexit.register(self.stop)
         self._user = UNPRIVILEGED if os.geteuid() == 0 else None
@@ -48,9 +48,9 @@ class PostgresServer:
         if self._user is not None:
             shutil.chown(self.folder, self._user)
         self._call("initdb", "--no-sync", "-A", "trust", "-E", "UTF8", "--locale=C", "-U", "postgres")
-        options = " ".join(f"-c {name}='{value}'" for name, value in OPTIONS.items())
-        options += f" -c unix_socket_directories='{self.folder}'"
-        self._call("pg_ctl", "-w", "-l", str(self.folder / "log"), "-o", options, "start")
+        settings = {**OPTIONS, "unix_socket_directories": str(self.folder), **options}
+        told = " ".join(f"-c {name}='{value}'" for name, value in settings.items())
+        self._call("pg_ctl", "-w", "-l", str(self.folder / "log"), "-o", told, "start")
 
     def url(self, database: str = "postgres") -> str:
         """The address of a database of this server."""

@@ -274,6 +274,14 @@ class FeedSettings(Section, frozen=True, kw_only=True):
     retention_seconds: Annotated[
         int, _seconds("How long changes and tombstones are kept before compaction.", 3600, 3650 * DAY_SECONDS)
     ] = 90 * DAY_SECONDS
+    retention_min_seconds: Annotated[
+        int,
+        _seconds(
+            "How long they are kept when every active device has them; at most `retention_seconds`.",
+            3600,
+            3650 * DAY_SECONDS,
+        ),
+    ] = 30 * DAY_SECONDS
     compact_every_seconds: Annotated[int, _seconds("Time between two compactions.", 1, 30 * DAY_SECONDS)] = 3600
 
 

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from headwater.base.clock import SECOND_US, monotonic_seconds
 from headwater.base.log import get_log
 from headwater.contracts.files import sweeping
+from headwater.feed.compact import Retention, compact
 from headwater.feed.wake import EVERYTHING, Wake
 from headwater.store import answers
 from headwater.store.database import Database, Transaction
@@ -110,6 +111,7 @@ def jobs_of(services: Services) -> list[Job]:
     jobs = [
         Job("sweep_answers", HOUR_SECONDS, lambda: sweep_answers(services)),
         Job("drop_uploads", HOUR_SECONDS, lambda: drop_uploads(services)),
+        Job("compact", services.settings.feed.compact_every_seconds, lambda: compact_feeds(services)),
     ]
     if services.database.embedded:
         foreign = ForeignCommits(services.database, services.wake)
@@ -134,6 +136,14 @@ async def drop_uploads(services: Services) -> int:
     while gone := await services.database.write(sweeping.drop_expired):
         total += gone
     return total
+
+
+async def compact_feeds(services: Services) -> int:
+    """Forget what every feed has kept long enough; how many changes went."""
+    feed_settings = services.settings.feed
+    longest_us = feed_settings.retention_seconds * SECOND_US
+    shortest_us = min(longest_us, feed_settings.retention_min_seconds * SECOND_US)
+    return await asyncio.to_thread(compact, services.database, Retention(longest_us, shortest_us))
 
 
 def _data_version(tx: Transaction) -> int:

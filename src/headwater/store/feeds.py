@@ -33,6 +33,12 @@ def read(tx: Transaction, feed: int) -> Feed | None:
     return None if row is None else Feed(row[0], row[1], row[2], bool(row[3]))
 
 
+def page(tx: Transaction, after: int, limit: int) -> list[Feed]:
+    """At most ``limit`` feeds with a number above ``after``, in the order of their numbers."""
+    sql = "SELECT feed, name, organisation, history FROM feeds WHERE feed > ? ORDER BY feed LIMIT ?"
+    return [Feed(row[0], row[1], row[2], bool(row[3])) for row in tx.rows(sql, after, limit)]
+
+
 def create(tx: Transaction, name: str, organisation: str, *, history: bool) -> int:
     """Make a feed; its number. The name must be new."""
     feed = tx.mint("feed")[0]

@@ -13,7 +13,7 @@ from headwater.base.clock import SECOND_US
 from headwater.base.settings_tree import DatabaseSettings
 from headwater.feed.wake import Wake
 from headwater.identity import organisations
-from headwater.server.jobs import FIRST_SECONDS, ForeignCommits, Job, Jobs, sweep_answers
+from headwater.server.jobs import FIRST_SECONDS, ForeignCommits, Job, Jobs, compact_feeds, jobs_of, sweep_answers
 from headwater.store import answers
 from headwater.store.database import Database
 from headwater.store.sqlite import SqliteDatabase
@@ -131,3 +131,14 @@ async def test_answers_are_kept_for_their_time_and_no_longer(server: ServerUnder
     assert server.loop.run(sweep_answers(server.services)) == 1
     kept = server.database.read_now(lambda tx: [answers.find(tx, scope, -SECOND_US) for scope in (old, young)])
     assert [found is not None for found in kept] == [False, True]
+
+
+def test_the_log_is_compacted_after_the_retention_that_is_set(server: ServerUnderTest, clock: MovableClock) -> None:
+    made = server.client.post("/api/v1/contacts", json={"first_name": "Bjørn"}).json()
+    server.client.delete(f"/api/v1/contacts/{made['contact_id']}")
+    clock.advance(server.settings.feed.retention_seconds)
+    assert server.loop.run(compact_feeds(server.services)) == 0
+    clock.advance(1)
+    assert server.loop.run(compact_feeds(server.services)) == 1
+    turns = {job.name: job.every_seconds for job in jobs_of(server.services)}
+    assert turns["compact"] == server.settings.feed.compact_every_seconds
