@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from blake3 import blake3
 
+from headwater.base.errors import NotFound
 from headwater.base.ids import random_id
 from headwater.base.wire import format_seconds
 from headwater.store.database import Transaction
@@ -123,7 +124,7 @@ def history(tx: Transaction, feed: int, node: str, before_number: int, limit: in
 
 
 def keep(tx: Transaction, feed: int, version: Version, node: str, modified_us: int) -> Version:
-    """Put a staged version into a file's history for good, under the next number."""
+    """Put a staged version into a file's history for good, under the next number. Raises: NotFound (it went)."""
     last = tx.value("SELECT max(number) FROM versions WHERE feed = ? AND node = ?", feed, node)
     kept = version._replace(node=node, number=(last or 0) + 1, state="kept", modified_us=modified_us, expires_us=None)
     tx.run(
@@ -131,16 +132,18 @@ def keep(tx: Transaction, feed: int, version: Version, node: str, modified_us: i
         " WHERE feed = ? AND id = ?",
         kept.node, kept.number, kept.state, kept.modified_us, feed, kept.id,
     )  # fmt: skip
+    _require(tx, feed, kept.id)
     if version.state == "staged":
         tx.bump(feed, BYTES, kept.size_bytes)
     return kept
 
 
 def hold(tx: Transaction, feed: int, id: str) -> None:
-    """Keep a staged version from expiring while a conflict waits for it."""
+    """Keep a staged version from expiring while a conflict waits for it. Raises: NotFound (it went)."""
     size_bytes = tx.value("SELECT size_bytes FROM versions WHERE feed = ? AND id = ? AND state = 'staged'", feed, id)
     if size_bytes is not None:
         tx.run("UPDATE versions SET state = 'held', expires_us = NULL WHERE feed = ? AND id = ?", feed, id)
+        _require(tx, feed, id)
         tx.bump(feed, BYTES, size_bytes)
 
 
@@ -157,8 +160,16 @@ def drop_expired(tx: Transaction, limit: int = 500) -> int:
     rows = tx.rows(
         "SELECT feed, id FROM versions WHERE expires_us IS NOT NULL AND expires_us <= ? LIMIT ?", tx.now_us, limit
     )
-    tx.run_many("DELETE FROM version_chunks WHERE feed = ? AND version = ?", rows)
-    tx.run_many("DELETE FROM versions WHERE feed = ? AND id = ?", rows)
+    # Asked again in the DELETE itself: another transaction may have kept a version since, and its bytes with it.
+    tx.run_many(
+        "DELETE FROM versions WHERE feed = ? AND id = ? AND expires_us IS NOT NULL AND expires_us <= ?",
+        [(*row, tx.now_us) for row in rows],
+    )
+    tx.run_many(
+        "DELETE FROM version_chunks WHERE feed = ? AND version = ?"
+        " AND NOT EXISTS (SELECT 1 FROM versions WHERE feed = ? AND id = ?)",
+        [(*row, *row) for row in rows],
+    )
     return len(rows)
 
 
@@ -172,3 +183,9 @@ def details(version: Version) -> dict[str, Any]:
         "modified_at": format_seconds(version.modified_us),
         "version_number": version.number,
     }
+
+
+def _require(tx: Transaction, feed: int, id: str) -> None:
+    """Hold back what would refer to a version that expired between its look-up and its writing."""
+    if tx.value("SELECT 1 FROM versions WHERE feed = ? AND id = ?", feed, id) is None:
+        raise NotFound(f"the version {id!r} expired: upload it again")

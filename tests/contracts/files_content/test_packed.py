@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from blake3 import blake3
 
+from headwater.base.errors import Unavailable
 from headwater.base.settings_tree import FileSettings, Settings
 from tests.contracts.files_content.support import KIB, MIB, content_of, make_file, make_share
 from tests.support.asgi import Client
@@ -221,8 +222,38 @@ def test_a_file_may_be_given_by_chunks_of_which_only_the_new_ones_are_sent(clien
     wrong = [{"hash": hashes[0], "size": 4999}], [{"hash": "ab" * 32, "size": 1}]
     for chunks in wrong:
         assert pack(client, share, [({"path": "/no", "chunks": chunks}, b"")])[0]["error"]["code"] == "CHUNKS_MISSING"
+    # A wrong length is found out also where another list, or the one that sends the chunk, has the right one.
+    right = [{"hash": hashes[0], "size": 5000}]
+    pair = pack(client, share, [({"path": f"/{n}", "chunks": each}, b"") for n, each in enumerate((wrong[0], right))])
+    assert [result["status"] for result in pair] == ["failed", "created"]
+    brought = content_of(2000, 3)
+    twice = [{"hash": blake3(brought).hexdigest(), "size": size, "sent": size == 2000} for size in (2000, 1999)]
+    assert pack(client, share, [({"path": "/no", "chunks": twice}, brought)])[0]["error"]["code"] == "CHUNKS_MISSING"
     lied = [{"hash": hashes[0], "size": 4, "sent": True}]
     assert pack(client, share, [({"path": "/no", "chunks": lied}, b"lies")])[0]["error"]["code"] == "CHUNK_MISMATCH"
+
+
+def test_a_file_may_lie_as_deep_as_a_path_can_say(client: Client, share: str) -> None:
+    path = "/d" * 1200 + "/f"
+    results = pack(client, share, [({"path": path}, b"deep")])
+    assert results[0]["status"] == "created"
+    assert batch(client, share, file_ids=[results[0]["resource_id"]])[0][1] == b"deep"
+
+
+def test_a_pack_stays_when_nobody_knows_whether_it_was_committed(
+    server: ServerUnderTest, share: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = server.database.write
+
+    async def lose(work: Any, **options: Any) -> Any:
+        await write(work, **options)
+        raise Unavailable("the connection was lost with the answer to the commit")
+
+    monkeypatch.setattr(server.database, "write", lose)
+    lost = server.client.post(f"/api/v1/uploads/packed?share_id={share}", content=framed([({"path": "/a"}, b"here")]))
+    monkeypatch.undo()
+    assert lost.status == 503
+    assert batch(server.client, share, paths=["/a"])[0][1] == b"here"
 
 
 class TestProbing:

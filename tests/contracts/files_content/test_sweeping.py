@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from headwater.base.errors import NotFound
 from headwater.base.settings_tree import FileSettings
 from headwater.contracts.files import sweeping
-from headwater.store import pack_sweep
+from headwater.store import pack_sweep, versions
 from headwater.store.pack_sweep import Swept
 from tests.contracts.files_content.support import KIB, begin, chunk_path, complete, content_of, make_file, make_share
 from tests.support.asgi import Client
@@ -75,3 +76,16 @@ def test_a_staged_version_counts_towards_the_used_bytes_once_it_is_kept(server: 
     older = client.get(restore).json()["data"][-1]["id"]
     assert client.post(f"{restore}/{older}/restore").status == 200
     assert client.get(f"/api/v1/shares/{share}").json()["used_bytes"] == 250
+
+
+def test_a_version_that_went_while_it_was_looked_at_is_not_kept(server: ServerUnderTest, share: str) -> None:
+    session = begin(server.client, share, 5)
+    server.client.put(chunk_path(session, 0), content=b"stage")
+    staged = complete(server.client, session).json()["version_id"]
+    feed, _ = server.database.read_now(lambda tx: tx.rows("SELECT feed, id FROM versions WHERE id = ?", staged))[0]
+    version = server.database.read_now(lambda tx: versions.find(tx, feed, staged))
+    assert version is not None
+    server.clock.advance(DAY_SECONDS + 1)
+    free(server)
+    with pytest.raises(NotFound):
+        server.database.write_now(lambda tx: versions.keep(tx, feed, version, "fil_1", 0))

@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 from tusclient.client import TusClient
 
+from headwater.base.errors import Unavailable
 from headwater.base.settings_tree import FileSettings, Settings
+from headwater.contracts.files import uploads
 from tests.contracts.files_content.support import KIB, MIB, begin, content_of, make_share
 from tests.support.asgi import Answer, Client
 from tests.support.live import LiveServer
@@ -255,3 +257,20 @@ def _settled_offset(client: Client, location: str) -> int:
         if offset:
             return offset
     raise AssertionError("nothing arrived")
+
+
+def test_asking_for_the_offset_completes_an_upload_whose_last_request_ended_before_it_did(
+    client: Client, share: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    complete = uploads.complete
+
+    def busy(*_: Any) -> Any:
+        raise Unavailable("too busy to complete")
+
+    monkeypatch.setattr(uploads, "complete", busy)
+    location = create(client, 4, share_id=share, path="t.bin").headers["location"]
+    assert patch(client, location, 0, b"tail").status == 503
+    monkeypatch.setattr(uploads, "complete", complete)
+    assert offset_of(client, location) == 4
+    found = client.get(f"/api/v1/shares/{share}/node?path=/t.bin")
+    assert (found.status, found.json()["size"]) == (200, 4)

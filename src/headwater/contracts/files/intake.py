@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import NamedTuple, TypeVar
 
 from headwater.base.chunking import Chunker, ChunkSizes
-from headwater.base.errors import Fatal, HeadwaterError
+from headwater.base.errors import Fatal, HeadwaterError, Unavailable
 from headwater.base.settings_tree import FileSettings
 from headwater.store.database import Database, Work
 from headwater.store.pack_place import Content, PackPlace
@@ -107,8 +107,9 @@ async def note(database: Database, place: PackPlace, batch: Batch, work: Work[Re
     """Run the work that makes a batch known; when it is refused, the batch's packs are removed at once."""
     try:
         return await database.write(work, feed=feed)
-    except Fatal:
-        # Nobody knows whether the commit is on disk: the packs stay, and sweep decides later.
+    except (Fatal, Unavailable):
+        # Nobody knows whether it was committed: its connection may have been lost, or its disk failed in the middle.
+        # The packs stay, and sweep decides later.
         raise
     except HeadwaterError:
         await asyncio.to_thread(discard, place, batch.written)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from headwater.base.errors import Fatal, HeadwaterError, Invalid, TooLarge
+from headwater.base.errors import Fatal, HeadwaterError, Invalid, TooLarge, Unavailable
 from headwater.contracts.files import access, batch, content, content_shapes, packing
 from headwater.contracts.files.access import Access, ShareRow
 from headwater.contracts.files.batch import Item
@@ -55,7 +55,8 @@ class PackedDoor:
                 lambda results: reply.json(PackedAnswer(results)),
                 feed=row.feed,
             )
-        except Fatal:
+        except (Fatal, Unavailable):
+            # Nobody knows whether it was committed: the packs stay, and sweep decides later.
             raise
         except HeadwaterError:
             await asyncio.to_thread(discard, self._services.packs, written)

@@ -77,7 +77,7 @@ class _Storing:
     def _with_known_chunks(self, files: list[Arrived]) -> list[Arrived]:
         """Those whose unsent chunks the caller may rely on; these are kept from being swept meanwhile."""
         asked = {
-            piece.chunk: piece.length_bytes
+            piece.chunk
             for file in files
             if file.fields.chunks is not None
             for piece, chunk in zip(file.pieces, file.fields.chunks, strict=True)
@@ -87,12 +87,12 @@ class _Storing:
             return files
         tx, row = self._tx, self._row
         allowed = content.reachable(tx, self._packing.principal, row.organisation, asked)
-        found = chunks.claim(tx, row.organisation, allowed)
-        sent = {ref.chunk for ref in self._packing.written.refs}
-        known = sent | {chunk for chunk, ref in found.items() if ref.length_bytes == asked[chunk]}
+        refs = [*chunks.claim(tx, row.organisation, allowed).values(), *self._packing.written.refs]
+        # A chunk has one length, whatever a list says of it: a version of another size could not be read.
+        known = {Piece(ref.chunk, ref.length_bytes) for ref in refs}
         good = []
         for file in files:
-            missing = 0 if file.fields.chunks is None else sum(piece.chunk not in known for piece in file.pieces)
+            missing = 0 if file.fields.chunks is None else sum(piece not in known for piece in file.pieces)
             if missing:
                 self._refuse(file, unknown_chunks(missing))
             else:
@@ -240,18 +240,21 @@ class _Folders:
 
     def id_of(self, path: str) -> str:
         """The folder's id; ``path`` is empty for the root. Raises: StateConflict (a file has the name)."""
-        found = self._ids.get(path)
-        if found is None:
-            found = self._ids[path] = self._find(path)
+        lacking: list[str] = []
+        while path not in self._ids:
+            lacking.append(path)
+            above = parent_path(path)
+            path = "" if above == "/" else above
+        found = self._ids[path]
+        for below in reversed(lacking):
+            found = self._ids[below] = self._find(found, below)
         return found
 
     def is_new(self, folder_id: str) -> bool:
         """True when the folder was made here, so that nothing is in it but what this upload puts there."""
         return folder_id in self._new
 
-    def _find(self, path: str) -> str:
-        above = parent_path(path)
-        parent = self.id_of("" if above == "/" else above)
+    def _find(self, parent: str, path: str) -> str:
         text = path.rpartition("/")[2]
         name = Name(text, name_key(text, trees.policy(self._row)))
         node = tree.child(self._tx, self._row.feed, parent, name.key)

@@ -10,8 +10,12 @@ from headwater.store.database import Database, Transaction
 from headwater.store.pack_place import PackPlace
 from headwater.store.pack_sweep import Swept, marked_by, sweep
 
-MARKS = marked_by(versions.CHUNKS_TABLE, uploads.CHUNKS_TABLE)
-"""What keeps a chunk: versions, and uploads under way."""
+MARKS = marked_by(uploads.CHUNKS_TABLE, versions.CHUNKS_TABLE)
+"""What keeps a chunk: uploads under way, and versions.
+
+In this order, because completing an upload moves its marks to a version: where each statement sees what was committed
+before it, the other order could miss them in both tables.
+"""
 
 ROWS_AT_ONCE = 500
 

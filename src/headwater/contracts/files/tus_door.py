@@ -119,14 +119,19 @@ class TusDoor:
         await call.read(look)
         async with self._turns.of(upload_id):
             upload = await call.read(look)
-        headers = [*_state(upload, None), (b"cache-control", b"no-store")]
+            completed = None
+            if upload.protocol == TUS and upload.version is None and upload.offset_bytes == upload.size_bytes:
+                # The last bytes came and their request ended before this: a client that sees the full offset is done.
+                completed = await self._complete(call, upload_id)
+                upload = completed.upload
+        headers = [*_state(upload, completed), (b"cache-control", b"no-store")]
         if upload.size_bytes is None:
             headers.append((b"upload-defer-length", b"1"))
         else:
             headers.append((b"upload-length", str(upload.size_bytes).encode()))
         if upload.request.metadata:
             headers.append((b"upload-metadata", upload.request.metadata.encode("latin-1")))
-        if upload.version is not None:
+        if upload.version is not None and completed is None:
             headers.append((b"x-version-id", upload.version.encode()))
         return reply.empty(200, tuple(headers))
 
