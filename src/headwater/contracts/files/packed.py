@@ -121,6 +121,8 @@ class Unpacker:
             raise TooLarge(f"a packed upload has at most {self._settings.packed_files} files")
         try:
             fields = decode(read_packed, line)
+            if b"\\u0000" in line:
+                raise Invalid("text may not hold the character U+0000")
         except HeadwaterError as failure:
             return _Skipped(index, self._size_in(line), _NO_FIELDS, failure)
         try:
