@@ -23,7 +23,7 @@ from tests.support.objects import MAKERS, Owner
 from tests.support.serving import ServerUnderTest, serving
 
 FOLDER = Path(__file__).resolve().parents[1] / "support" / "schemathesis"
-EXAMPLES = int(os.environ.get("HEADWATER_TEST_EXAMPLES", "5"))
+EXAMPLES = int(os.environ.get("HEADWATER_TEST_EXAMPLES", "2"))
 SECONDS = 600 + 60 * EXAMPLES
 
 SETTINGS = Settings(
