@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from headwater.base.ids import random_id
@@ -38,7 +39,7 @@ def chapter(owner: Owner) -> dict[str, str]:
 def cache_sync(owner: Owner) -> dict[str, str]:
     row = {"id": "cnt_1", "name": "Canary", "updated_at": "2026-03-25T14:00:00Z"}
     body = {"org_id": owner.organisation, "contacts": [row], "notes": []}
-    return {"id": good(owner.client.post("/api/v1/cache/sync", json=body))["id"]}
+    return {"id": good(owner.client.post("/api/v1/cache/sync", json=body))["id"], "org_id": owner.organisation}
 
 
 def sell_session(owner: Owner) -> dict[str, str]:
@@ -76,6 +77,7 @@ def share(owner: Owner) -> dict[str, str]:
     begun = good(owner.client.post("/api/v1/uploads", json={"share_id": made, "file_size": 4, "chunk_size": 65536}))
     file: str = first["resource_id"]
     upload_id: str = begun["session_id"]
+    good(owner.client.put(f"/api/v1/uploads/{upload_id}/chunks/0", content=b"abcd"))
     return {
         "share_id": made, "node_id": file, "file_id": file, "version_id": first["version_id"], "upload_id": upload_id,
         "chunk": "0",
@@ -131,6 +133,9 @@ MAKERS: dict[str, Callable[[Owner], dict[str, str]]] = {
 """By the contract's name: makes its things for an owner, and gives the values of its ids by their names."""
 
 BODIES: dict[str, Any] = {
+    "POST /api/v1/cache/sync": {"org_id": "{org_id}", "contacts": [], "notes": []},
+    "PUT /api/v1/cache/sync/{id}": {"org_id": "{org_id}", "contacts": [], "notes": []},
+    "POST /api/v1/shares/{share_id}/folders": {"path": "/Minutes/2027"},
     "PUT /api/v1/sync/devices/{device_id}/preferences": {
         "preferences": [{"share_id": "{share_id}", "sync_enabled": True}]
     },
@@ -157,27 +162,59 @@ PARAMETERS = {
 """Values of required parameters that are no ids."""
 
 
+PREPARED: dict[str, Callable[[Owner, dict[str, str]], Answer]] = {
+    "POST /api/v1/shares/{share_id}/nodes/{node_id}/restore": lambda owner, ids: owner.client.delete(
+        f"/api/v1/shares/{ids['share_id']}/nodes/{ids['node_id']}"
+    ),
+}
+"""What must have been done before a route can do its deed."""
+
+
+def things_for(door: Door, owner: Owner) -> dict[str, str]:
+    """Make what a call of the route needs, and give its ids."""
+    if not ids_of(door):
+        return {}
+    ids = MAKERS[door.contract.name](owner)
+    if door.name in PREPARED:
+        assert PREPARED[door.name](owner, ids).status < 300
+    return ids
+
+
 def ids_of(door: Door) -> set[str]:
     """The names of the ids that a call of the route has: in its path, its required parameters and its body."""
     needed = {param.name for param in door.route.params if param.required} - PARAMETERS.keys()
     return {*_NAME.findall(door.route.path), *_NAME.findall(json.dumps(BODIES.get(door.name, ""))), *needed}
 
 
-def ask(client: Client, door: Door, ids: dict[str, str]) -> Answer:
-    """Call a route on the things with these ids."""
-    path = door.path.format_map(ids)
+def ask(
+    client: Client,
+    door: Door,
+    ids: dict[str, str],
+    *,
+    headers: Mapping[str, str] = MappingProxyType({}),
+    content: bytes | None = None,
+    query: str = "",
+    prefix: tuple[str, str] = ("", ""),
+    ending: str = "",
+) -> Answer:
+    """Call a route on the things with these ids.
+
+    ``content`` replaces the body, ``query`` adds to the query, ``prefix`` replaces one by another, ``ending`` ends
+    the path.
+    """
+    path = prefix[1] + (door.path.format_map(ids) + ending).removeprefix(prefix[0])
     known = {**PARAMETERS, **ids}
     needed = [param for param in door.route.params if param.required]
-    query = "&".join(f"{param.name}={known[param.name]}" for param in needed if param.place == "query")
-    headers = {param.name: known[param.name] for param in needed if param.place == "header"}
-    content: bytes | None = None
-    if door.name in BODIES or door.route.body is not None:
+    queries = [f"{param.name}={known[param.name]}" for param in needed if param.place == "query"]
+    given = {param.name: known[param.name] for param in needed if param.place == "header"}
+    if content is None and (door.name in BODIES or door.route.body is not None):
         text = json.dumps(BODIES.get(door.name, door.route.example))
         content = _NAME.sub(lambda match: ids[match[1]], text).encode() if door.name in BODIES else text.encode()
-    elif door.route.raw:
-        content, headers["content-type"] = b"abcd", door.route.takes
-    target = f"{path}?{query}" if query else path
-    return client.request(door.route.method, target, headers=headers, content=content)
+    elif content is None and door.route.raw:
+        content, given["content-type"] = b"abcd", door.route.takes
+    full_query = "&".join([*queries, *filter(None, [query])])
+    target = f"{path}?{full_query}" if full_query else path
+    return client.request(door.route.method, target, headers={**given, **headers}, content=content)
 
 
 def good(answer: Answer) -> Any:

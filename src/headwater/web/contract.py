@@ -56,7 +56,8 @@ class Route:
     ``body_limit`` names the setting that limits the body. ``head`` is False where a GET changes something, so
     that HEAD, which promises to change nothing, is refused. ``also`` names further good statuses (204 and 304
     have no body, the others the same); ``errors`` adds statuses to those that follow from the rest. ``media`` is
-    the answer's type, ``takes`` that of a raw body. ``keyed`` is False for a POST that takes no Idempotency-Key.
+    the answer's type, ``takes`` that of a raw body. ``keyed`` is False for a POST that takes no Idempotency-Key,
+    ``tagged`` for a route about one resource that has no ETag.
     """
 
     method: str
@@ -79,6 +80,7 @@ class Route:
     media: str = "application/json"
     keyed: bool = True
     takes: str = "application/octet-stream"
+    tagged: bool = True
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ _NAME = re.compile(r"\{(\w+)\}")
 _SHAPES_OF = re.compile(rb"headwater\.(?:\w+\.)*?(\w+)\.shapes\.")
 _REF = "#/components/schemas/{name}"
 _TEXT: Json = {"type": "string"}
+_ON_ONE = ("GET", "PUT", "PATCH", "DELETE")
 _WITHOUT_CONTENT = (204, 304)
 _COMMON_ERRORS = (400, 429, 500, 503)
 _WITH_BODY_ERRORS = (408, 413, 415, 422)
@@ -200,7 +201,7 @@ def _component(name: str) -> Json:
 
 def is_single(route: Route) -> bool:
     """True for a route about one resource, whose state an ETag names."""
-    return route.path.endswith("}") and route.method in ("GET", "PUT", "PATCH", "DELETE") and route.head
+    return route.tagged and route.head and route.path.endswith("}") and route.method in _ON_ONE
 
 
 def _responses(contract: Contract, route: Route, schemas: _Schemas) -> Json:

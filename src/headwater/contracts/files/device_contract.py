@@ -20,8 +20,9 @@ def build(services: Services) -> Contract:
               answer=shapes.Device, status=201, also=(200,), errors=(409,),
               example=shapes.REGISTER_EXAMPLE, answer_example=shapes.DEVICE_EXAMPLE),
         Route("PATCH", "/devices/{device_id}", door.change, _READ, "Change a device", body=shapes.DevicePatch,
-              answer=shapes.Device, example={"device_name": "old laptop"}),
-        Route("DELETE", "/devices/{device_id}", door.remove, _READ, "Remove a device", status=204),
+              answer=shapes.Device, example={"device_name": "old laptop"}, tagged=False),
+        Route("DELETE", "/devices/{device_id}", door.remove, _READ, "Remove a device", status=204,
+              tagged=False),
         Route("POST", "/devices/{device_id}/heartbeat", door.heartbeat, _READ, "Record device activity", status=204,
               keyed=False),
         Route("GET", "/devices/{device_id}/preferences", door.preferences, _READ, "List sync preferences",
@@ -29,7 +30,7 @@ def build(services: Services) -> Contract:
         Route("PUT", "/devices/{device_id}/preferences", door.set_preferences, _READ, "Set several preferences",
               body=shapes.PreferenceList, answer=shapes.Preferences, example=shapes.PREFERENCES_EXAMPLE),
         Route("PUT", "/devices/{device_id}/preferences/{share_id}", door.set_preference, _READ, "Set a preference",
-              body=shapes.PreferenceFields, answer=shapes.Preference, example=shapes.PREFERENCE_EXAMPLE),
+              body=shapes.PreferenceFields, answer=shapes.Preference, example=shapes.PREFERENCE_EXAMPLE, tagged=False),
     )  # fmt: skip
     sockets = (SocketRoute("/ws/{device_id}", door.socket, _READ, "Sync nudges for a device", query_token=True),)
     return Contract(

@@ -30,7 +30,7 @@ from headwater.store.versions import Version
 from headwater.web import etags, reply
 from headwater.web.call import Call
 from headwater.web.paging import integer
-from headwater.web.reply import Reply
+from headwater.web.reply import Header, Reply
 from headwater.web.services import Services
 
 DEVICE_HEADER = b"x-device-id"
@@ -66,18 +66,31 @@ class ShareDoor:
         def work(tx: Transaction) -> ShareAnswer:
             return shares.show(tx, call.principal, _share(tx, call, Access.READ))
 
-        return reply.json(await call.read(work))
+        share = await call.read(work)
+        given = call.header(b"if-none-match")
+        if given is not None and etags.matches(given, _share_tag(share), weak=True):
+            return reply.empty(304, (_share_etag(share),))
+        return reply.json(share, headers=(_share_etag(share),))
 
     async def change(self, call: Call) -> Reply:
         """PATCH /{id}: name and quota."""
         patch = call.decoded(share_shapes.read_share_patch)
-        return reply.json(
-            await call.write(lambda tx: shares.change(tx, call.principal, call.params["share_id"], patch))
-        )
+
+        def work(tx: Transaction) -> ShareAnswer:
+            _require_share(tx, call)
+            return shares.change(tx, call.principal, call.params["share_id"], patch)
+
+        share = await call.write(work)
+        return reply.json(share, headers=(_share_etag(share),))
 
     async def delete(self, call: Call) -> Reply:
         """DELETE /{id}: 204."""
-        await call.write(lambda tx: shares.delete(tx, call.principal, call.params["share_id"]))
+
+        def work(tx: Transaction) -> None:
+            _require_share(tx, call)
+            shares.delete(tx, call.principal, call.params["share_id"])
+
+        await call.write(work)
         return reply.empty()
 
     async def members(self, call: Call) -> Reply:
@@ -242,6 +255,22 @@ def shown(tx: Transaction, row: ShareRow, node: Node, folders: dict[str, str] | 
 
 def _share(tx: Transaction, call: Call, least: Access) -> ShareRow:
     return access.require(tx, call.principal, call.params["share_id"], least)
+
+
+def _require_share(tx: Transaction, call: Call) -> None:
+    """Hold a change of a share against If-Match. Raises: NotFound, PreconditionFailed."""
+    given = call.header(b"if-match")
+    if given is not None:
+        etags.require(given, _share_tag(shares.show(tx, call.principal, _share(tx, call, Access.READ))))
+
+
+def _share_tag(share: ShareAnswer) -> str:
+    """The tag of what may be changed of a share; how full it is does not count."""
+    return etags.etag(share.id, share.name, share.quota_bytes or "", share.updated_at)
+
+
+def _share_etag(share: ShareAnswer) -> Header:
+    return b"etag", _share_tag(share).encode()
 
 
 def _actor(call: Call) -> Actor:
