@@ -178,3 +178,33 @@ def test_a_commit_that_moves_very_many_feeds_is_told_whole(database: Database, c
         assert heard.wait(30)
         assert told == dict.fromkeys(feeds_moved, 1)
     assert {head_of(database, feed) for feed in feeds_moved[:3]} == {1}
+
+
+def test_two_openers_that_make_the_same_row_at_once_make_it_once(database: Database) -> None:
+    """Under different feeds nothing holds them apart; the slower one looks again."""
+    one, two = make_feed(database, "org:1"), make_feed(database, "org:2")
+    other = open_at(address_of(database))
+    made: list[bool] = []
+
+    def provide(opened: Database, feed: int, name: str, gate: threading.Barrier) -> None:
+        def work(tx: Transaction) -> bool:
+            put(feed, name)(tx)
+            if tx.value("SELECT 1 FROM meta WHERE name = ?", name):
+                return False
+            tx.run("INSERT INTO meta (name, value) VALUES (?, ?)", name, b"")
+            return True
+
+        gate.wait(30)
+        made.append(opened.write_now(work, feed=feed))
+
+    for n in range(15):
+        gate = threading.Barrier(2)
+        pairs = ((database, one), (other, two))
+        threads = [threading.Thread(target=provide, args=(*pair, f"m{n}", gate)) for pair in pairs]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    other.close()
+    assert (len(made), sum(made)) == (30, 15)
+    assert (head_of(database, one), head_of(database, two)) == (15, 15)

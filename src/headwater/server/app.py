@@ -19,6 +19,7 @@ from headwater.store.pack_place import PackPlace
 from headwater.web.auth import Authenticator
 from headwater.web.contract import Contract
 from headwater.web.edge import Edge
+from headwater.web.homes import HomeFeeds
 from headwater.web.metrics import Metrics
 from headwater.web.services import Services
 
@@ -76,7 +77,8 @@ def assemble(database: Database, settings: Settings, packs: PackPlace, *, clock:
     wake = Wake()
     database.on_commit(wake.moved)
     authenticator = Authenticator(database, settings, clock, keys[1])
-    services = Services(database, settings, clock, wake, CursorCodec(keys[0], epoch), authenticator, keys[2], packs)
+    cursors, homes = CursorCodec(keys[0], epoch), HomeFeeds(database)
+    services = Services(database, settings, clock, wake, cursors, authenticator, keys[2], packs, homes)
     metrics = Metrics()
     doors = contracts(services, metrics)
     return Server(Edge(services, doors, metrics), services, doors)

@@ -27,6 +27,7 @@ SAFEGUARDS = ("fsync", "full_page_writes")
 """The server's settings without which it can lose what it has committed."""
 
 _PREPARED_MAX = 500
+_CONTENTION = (errors.SerializationFailure, errors.DeadlockDetected, errors.LockNotAvailable)
 _LOSSES = (
     errors.AdminShutdown,
     errors.CrashShutdown,
@@ -258,7 +259,7 @@ def translate(failure: Exception) -> Exception:
         return QuotaExceeded("the database's disk is full; nothing was written", code="DISK_FULL")
     if isinstance(failure, errors.QueryCanceled):
         return Unavailable("a statement took too long", retry_after_seconds=5)
-    if may_repeat(failure):
+    if isinstance(failure, _CONTENTION):
         return Unavailable("others change the same rows", retry_after_seconds=1)
     if isinstance(failure, (psycopg.OperationalError, psycopg.InterfaceError, *_LOSSES)):
         return Unavailable("the database cannot be reached", retry_after_seconds=2)
@@ -268,5 +269,8 @@ def translate(failure: Exception) -> Exception:
 
 
 def may_repeat(failure: Exception) -> bool:
-    """True when the same works may succeed at once: a deadlock, or somebody else was faster."""
-    return isinstance(failure, (errors.SerializationFailure, errors.DeadlockDetected, errors.LockNotAvailable))
+    """True when the same works may succeed at once: a deadlock, or somebody else was faster.
+
+    A key that is there already may come from a commit that the work did not see when it looked.
+    """
+    return isinstance(failure, (*_CONTENTION, errors.UniqueViolation))

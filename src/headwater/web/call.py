@@ -94,7 +94,8 @@ class Call:
         return await self.services.database.read(work, slow=slow)
 
     async def write(self, work: Work[Result], *, feed: int = 0) -> Result:
-        """Run a rule in a durable transaction; for methods other than POST."""
+        """Run a rule in a durable transaction; for methods other than POST. ``feed``: the caller's own by default."""
+        feed = feed or await self.services.homes.of(self.principal.organisation)
         return await self.services.database.write(work, feed=feed)
 
     async def act(self, work: Work[Result], render: Callable[[Result], Reply], *, feed: int = 0) -> Reply:
@@ -104,7 +105,7 @@ class Call:
         """
         key = self._idempotency()
         if key is None:
-            return render(await self.services.database.write(work, feed=feed))
+            return render(await self.write(work, feed=feed))
 
         def once(tx: Transaction) -> Reply:
             kept = self._kept(tx, *key)
@@ -113,7 +114,7 @@ class Call:
                 answers.keep(tx, *key, _pack(kept))
             return kept
 
-        return await self.services.database.write(once, feed=feed)
+        return await self.write(once, feed=feed)
 
     async def act_after(self, deed: Callable[[], Awaitable[Reply]]) -> Reply:
         """Run a POST that is more than one transaction; an Idempotency-Key makes a repeat give its answer again.

@@ -11,6 +11,7 @@ from headwater.feed.wake import Wake
 from headwater.store.database import Database
 from headwater.store.pack_place import PackPlace
 from headwater.web.auth import Authenticator
+from headwater.web.homes import HomeFeeds
 
 
 @dataclass(frozen=True)
@@ -25,3 +26,4 @@ class Services:
     authenticator: Authenticator
     master_key: bytes
     packs: PackPlace
+    homes: HomeFeeds
