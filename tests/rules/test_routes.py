@@ -32,6 +32,9 @@ PUBLIC_DOORS = {"contacts", "chapters", "cache", "cache-reading", "operations"}
 READING_POSTS = {"POST /api/v1/downloads/batch"}
 """What asks for more than a query string holds, and changes nothing."""
 
+WITHOUT_A_KEY = READING_POSTS | {"POST /api/v1/uploads/check"}
+"""POSTs that take no Idempotency-Key: they change nothing, and their answers are long."""
+
 OWN_PLACE = {"sell", "files-changes", "files-devices"}
 """Doors where a device only moves its own place (sessions, acks, cursors, preferences): reading tokens may."""
 
@@ -63,6 +66,12 @@ def test_a_route_has_an_access_rule_of_a_known_scope(door: Door) -> None:
 def test_a_route_that_changes_something_needs_the_writing_half_of_its_scope(door: Door) -> None:
     if door.route.access.scope and door.contract.name not in OWN_PLACE:
         assert door.route.access.write == (door.route.method != "GET" and door.name not in READING_POSTS)
+
+
+@every_door
+def test_a_post_takes_an_idempotency_key(door: Door) -> None:
+    if door.route.method == "POST":
+        assert door.route.keyed == (door.name not in WITHOUT_A_KEY)
 
 
 @every_door

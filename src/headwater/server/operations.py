@@ -54,7 +54,13 @@ class OperationsDoor:
         """A JWT that stands for the caller's token for some minutes; 201. A JWT itself makes no further ones."""
         if (call.header(b"authorization") or "").count(".") == 2:
             raise Forbidden("a JWT is made from a token, not from another JWT")
-        text, ends_seconds = self._services.authenticator.mint_jwt(call.principal)
+
+        async def begun() -> Reply:
+            return reply.json(self._services.clock() // SECOND_US)
+
+        # Under a key only the second is kept, never the JWT: from the same second it comes out the same again.
+        at_seconds = int((await call.act_after(begun)).body)
+        text, ends_seconds = self._services.authenticator.mint_jwt(call.principal, at_seconds)
         return reply.json(ShortToken(text, format_seconds(ends_seconds * SECOND_US)), 201)
 
 
@@ -67,6 +73,6 @@ def build(services: Services, metrics: Metrics) -> Contract:
         Route("GET", "/metrics", door.metrics, Access("admin", public=True), "Prometheus metrics",
               media="text/plain"),
         Route("POST", "/api/v1/auth/jwt", door.short_token, Access(), "Mint a short-lived JWT", answer=ShortToken,
-              status=201, keyed=False),
+              status=201),
     )  # fmt: skip
     return Contract("operations", "Operations", ("",), routes, problem)

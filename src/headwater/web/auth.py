@@ -92,14 +92,13 @@ class Authenticator:
             raise Unauthenticated("the token was revoked or has expired")
         return found
 
-    def mint_jwt(self, principal: Principal) -> tuple[str, int]:
-        """A JWT for a caller with a token, and the second (UTC since 1970) at which it ends."""
+    def mint_jwt(self, principal: Principal, at_seconds: int) -> tuple[str, int]:
+        """A caller's JWT from an instant, and that of its end (seconds UTC since 1970). Raises: Unauthenticated."""
         if principal.anonymous:
             raise Unauthenticated("a JWT is made from a token: send one")
-        now_seconds = self._clock() // SECOND_US
         lifetime_seconds = self._settings.access.jwt_lifetime_seconds
-        text = short_tokens.mint(self._jwt_key, principal.token_id, now_seconds, lifetime_seconds)
-        return text, now_seconds + lifetime_seconds
+        text = short_tokens.mint(self._jwt_key, principal.token_id, at_seconds, lifetime_seconds)
+        return text, at_seconds + lifetime_seconds
 
     def _public(self, headers: dict[bytes, bytes]) -> bool:
         """Whether a caller without a token is let in.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from asyncio import Lock
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractContextManager
 from typing import TypeVar
@@ -98,12 +99,15 @@ class Call:
         feed = feed or await self.services.homes.of(self.principal.organisation)
         return await self.services.database.write(work, feed=feed)
 
-    async def act(self, work: Work[Result], render: Callable[[Result], Reply], *, feed: int = 0) -> Reply:
+    async def act(
+        self, work: Work[Result], render: Callable[[Result], Reply], *, feed: int = 0, device: str = ""
+    ) -> Reply:
         """Run a POST's rule durably and render its answer; an Idempotency-Key makes a repeat give it again.
 
+        ``device`` is who asks, where a header says so: from another one it is another request.
         Raises: Invalid when the key came before with another request.
         """
-        key = self._idempotency()
+        key = self._idempotency(device)
         if key is None:
             return render(await self.write(work, feed=feed))
 
@@ -116,26 +120,24 @@ class Call:
 
         return await self.write(once, feed=feed)
 
-    async def act_after(self, deed: Callable[[], Awaitable[Reply]]) -> Reply:
+    async def act_after(self, deed: Callable[[], Awaitable[Reply]], *, device: str = "") -> Reply:
         """Run a POST that is more than one transaction; an Idempotency-Key makes a repeat give its answer again.
 
         The answer is kept after the deed, so a deed must be safe to repeat if the server dies in between.
-        Raises: Invalid when the key came before with another request.
+        ``device`` and Raises: as ``act``.
         """
-        key = self._idempotency()
+        key = self._idempotency(device)
         if key is None:
             return await deed()
-        kept = await self.services.database.read(lambda tx: self._kept(tx, *key))
-        if kept is not None:
-            return kept
-        reply = await deed()
+        # A twin that comes while the deed is under way waits for its answer, so that nothing is begun twice.
+        async with self.services.turns.setdefault(key[0], Lock()):
+            kept = await self.services.database.read(lambda tx: self._kept(tx, *key))
+            if kept is not None:
+                return kept
+            reply = await deed()
+            return await self.act(lambda _tx: reply, lambda reply: reply, device=device)
 
-        def keep(_tx: Transaction) -> Reply:
-            return reply
-
-        return await self.act(keep, lambda kept: kept)
-
-    def _idempotency(self) -> tuple[answers.Scope, bytes] | None:
+    def _idempotency(self, device: str) -> tuple[answers.Scope, bytes] | None:
         """Whose key this request has, and the hash of the request; None without a key. Raises: Invalid."""
         key = self.header(b"idempotency-key")
         if key is None:
@@ -144,7 +146,8 @@ class Call:
             raise Invalid.of("Idempotency-Key", "incorrect_value", f"expected 1-{_MAX_KEY} characters")
         caller = self.principal.token_id or "public"
         scope = answers.Scope(self.principal.organisation, caller, key)
-        return scope, answers.request_hash(self.path.encode(), self.query_string, self.body)
+        asker = (device.encode(),) if device else ()
+        return scope, answers.request_hash(self.path.encode(), self.query_string, self.body, *asker)
 
     def _kept(self, tx: Transaction, scope: answers.Scope, request: bytes) -> Reply | None:
         """The answer kept for a key. Raises: Invalid when it answered another request."""

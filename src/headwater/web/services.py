@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from asyncio import Lock
+from dataclasses import dataclass, field
+from weakref import WeakValueDictionary
 
 from headwater.base.clock import Clock
 from headwater.base.settings_tree import Settings
 from headwater.feed.cursor import CursorCodec
 from headwater.feed.wake import Wake
+from headwater.store.answers import Scope
 from headwater.store.database import Database
 from headwater.store.pack_place import PackPlace
 from headwater.web.auth import Authenticator
@@ -16,7 +19,7 @@ from headwater.web.homes import HomeFeeds
 
 @dataclass(frozen=True)
 class Services:
-    """One running server's parts, made in ``server/app.py``."""
+    """One running server's parts, made in ``server/app.py``; ``turns`` makes repeats of a POST wait for each other."""
 
     database: Database
     settings: Settings
@@ -27,3 +30,4 @@ class Services:
     master_key: bytes
     packs: PackPlace
     homes: HomeFeeds
+    turns: WeakValueDictionary[Scope, Lock] = field(default_factory=WeakValueDictionary)

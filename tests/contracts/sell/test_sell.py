@@ -212,6 +212,39 @@ def test_a_new_start_replaces_the_older_session_which_then_answers_204(client: C
     assert phone.page(newer).status == 200
 
 
+def test_a_repeated_start_with_its_key_gives_the_same_session_and_starts_no_other(
+    server: ServerUnderTest, client: Client, phone: Phone
+) -> None:
+    make(client, 2)
+    keyed = {"headers": {**phone.headers, "idempotency-key": "k-1"}}
+    first = client.post("/v2/sync/start", **keyed)
+    session = first.json()["data"]["id"]
+    again = client.post("/v2/sync/start", **keyed)
+    assert (again.status, again.body) == (first.status, first.body)
+    assert len(phone.page(session).json()["items"]) == 2
+    assert client.post("/v2/sync/start", **keyed).json()["data"]["id"] == session
+    assert_bare(phone.page(session), 204)
+
+
+def test_starts_with_one_key_under_way_at_once_share_one_session(client: Client, phone: Phone) -> None:
+    make(client)
+    keyed = {"headers": {**phone.headers, "idempotency-key": "k-1"}}
+    twins = client.together([("POST", "/v2/sync/start", keyed)] * 5)
+    assert {twin.body for twin in twins} == {twins[0].body}
+    assert phone.page(twins[0].json()["data"]["id"]).status == 200
+
+
+def test_a_key_from_another_device_is_another_request(client: Client, phone: Phone, tablet: Phone) -> None:
+    make(client)
+    ack: dict[str, Any] = {"json": {"data": {"ack_keys": []}}}
+    for path, body in (("start", {}), ("ack", ack)):
+        key = {"idempotency-key": path}
+        assert client.post(f"/v2/sync/{path}", headers=phone.headers | key, **body).status in (201, 202)
+        other = client.post(f"/v2/sync/{path}", headers=tablet.headers | key, **body)
+        assert other.status == 422
+        assert other.json()["errors"][0]["error"]["field"] == "/Idempotency-Key"
+
+
 def test_foreign_and_never_issued_sessions_are_404(
     server: ServerUnderTest, client: Client, phone: Phone, tablet: Phone
 ) -> None:

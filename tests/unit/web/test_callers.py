@@ -143,6 +143,16 @@ def test_a_jwt_stands_for_its_token_for_a_quarter_of_an_hour(server: ServerUnder
 
 
 @pytest.mark.sqlite_only
+def test_a_jwt_made_again_with_its_key_is_the_same_and_is_never_stored(server: ServerUnderTest) -> None:
+    key = {"idempotency-key": "k-1"}
+    first = server.client.post("/api/v1/auth/jwt", headers=key)
+    server.clock.advance(5)
+    assert server.client.post("/api/v1/auth/jwt", headers=key).body == first.body
+    assert server.client.post("/api/v1/auth/jwt").body != first.body
+    (kept,) = server.database.read_now(lambda tx: tx.rows("SELECT answer FROM answers"))
+    assert b"token" not in bytes(kept[0])
+
+
 def test_a_jwt_makes_no_further_jwt(server: ServerUnderTest) -> None:
     short = server.client.as_token(server.client.post("/api/v1/auth/jwt").json()["token"])
     assert short.post("/api/v1/auth/jwt").problem() == (403, "FORBIDDEN")

@@ -64,10 +64,14 @@ class DeviceDoor:
 
     async def heartbeat(self, call: Call) -> Reply:
         """POST /devices/{device_id}/heartbeat: 204; written at most once in ten seconds."""
-        device = await call.read(lambda tx: devices.find(tx, call.principal, call.params["device_id"]))
-        if not devices.was_seen_lately(device, self._services.clock()):
-            await call.write(lambda tx: devices.heartbeat(tx, device))
-        return reply.empty()
+
+        async def deed() -> Reply:
+            device = await call.read(lambda tx: devices.find(tx, call.principal, call.params["device_id"]))
+            if not devices.was_seen_lately(device, self._services.clock()):
+                await call.write(lambda tx: devices.heartbeat(tx, device))
+            return reply.empty()
+
+        return await call.act_after(deed)
 
     async def preferences(self, call: Call) -> Reply:
         """GET /devices/{device_id}/preferences."""

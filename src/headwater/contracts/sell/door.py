@@ -44,10 +44,10 @@ class SellDoor:
 
     async def start(self, call: Call) -> Reply:
         """POST /start: 201 with a new session, or 204 when there is nothing to download."""
-        return await call.act_after(lambda: self._started(call))
-
-    async def _started(self, call: Call) -> Reply:
         device = await self._device(call)
+        return await call.act_after(lambda: self._started(call, device), device=device.device_id)
+
+    async def _started(self, call: Call, device: Device) -> Reply:
         types = self._settings.resource_types
         for _ in range(_TRIES):
             found = await self._prospect(call, device, types)
@@ -85,7 +85,12 @@ class SellDoor:
         keys = rules.keys_of(texts, device)
         if not keys and call.header(b"idempotency-key") is None:
             return reply.empty(202)
-        return await call.act(lambda tx: rules.ack(tx, device, keys), lambda _: reply.empty(202), feed=device.feed)
+        return await call.act(
+            lambda tx: rules.ack(tx, device, keys),
+            lambda _: reply.empty(202),
+            feed=device.feed,
+            device=device.device_id,
+        )
 
     async def _show(self, call: Call, device: Device, positions: list[int]) -> Shown:
         return await call.read(lambda tx: rules.show(tx, device, positions))
