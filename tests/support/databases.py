@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, contextmanager
 from functools import cache
 from pathlib import Path
 
-from headwater.base.clock import Clock
+from headwater.base.clock import Clock, now_us
 from headwater.base.settings_tree import DatabaseSettings
 from headwater.store.database import Database
 from headwater.store.migrate import migrate
@@ -110,11 +110,11 @@ UNMADE: dict[str, Callable[[Path], AbstractContextManager[str]]] = {
 """Addresses of databases without a schema, by the same names."""
 
 
-def open_at(address: str, settings: DatabaseSettings = SMALL) -> Database:
+def open_at(address: str, settings: DatabaseSettings = SMALL, clock: Clock = now_us) -> Database:
     """The database at an address, as another process would open it."""
     if address.startswith("postgresql:"):
-        return PostgresDatabase(address, settings)
-    return SqliteDatabase(Path(address), settings)
+        return PostgresDatabase(address, settings, clock=clock)
+    return SqliteDatabase(Path(address), settings, clock=clock)
 
 
 def address_of(database: Database) -> str:

@@ -137,6 +137,10 @@ class Transaction(ABC):
             self.moved[feed] = value
         return value
 
+    def lock(self, feed: int) -> None:
+        """Let nobody else move a feed until the commit, so that what is read of it from now on stays true."""
+        self._lock_counter(feed, "head")
+
     def _read_counter(self, feed: int, name: str) -> int:
         found = self.value("SELECT value FROM counters WHERE feed = ? AND name = ?", feed, name)
         return int(found or 0)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from headwater.base.errors import QuotaExceeded, TooLarge
 from headwater.base.settings_tree import FileSettings
 from headwater.contracts.files.access import ShareRow
+from headwater.identity import organisations
 from headwater.store import versions
 from headwater.store.database import Transaction
 
@@ -42,6 +43,11 @@ def require_room(tx: Transaction, row: ShareRow, settings: FileSettings, size_by
     Raises: TooLarge, QuotaExceeded (naming the level).
     """
     require_size(settings, size_bytes)
+    require_left(tx, row, settings, size_bytes)
+
+
+def require_left(tx: Transaction, row: ShareRow, settings: FileSettings, size_bytes: int) -> None:
+    """Hold back what is larger than the room that is left, be it one file or many. Raises: QuotaExceeded."""
     for level in _levels(tx, row, settings):
         if size_bytes > level.left_bytes:
             raise QuotaExceeded(
@@ -70,12 +76,17 @@ class _Level:
 
 
 def _levels(tx: Transaction, row: ShareRow, settings: FileSettings) -> list[_Level]:
-    """The quotas that bind a share; nothing is counted where there is none."""
+    """The quotas that bind a share; nothing is counted where there is none.
+
+    Whoever counts keeps others out until its commit: two that compare at once would both find the same room.
+    """
     levels = []
     share_quota = row.quota_bytes if row.quota_bytes is not None else settings.quota_share_bytes
     if share_quota is not None:
+        tx.lock(row.feed)
         levels.append(_Level("the share", share_quota, used_bytes(tx, row.feed)))
     if settings.quota_organisation_bytes is not None:
+        tx.lock(organisations.feed_of(tx, row.organisation))
         used = sum(used_bytes(tx, found[0]) for found in tx.rows(_SHARES, row.organisation))
         levels.append(_Level("the organisation", settings.quota_organisation_bytes, used))
     return levels

@@ -40,13 +40,13 @@ def build(services: Services) -> Contract:
               answer=shapes.NodeAnswer, params=(Param("path", "Its path.", required=True),)),
         Route("GET", _NODE, door.node, _READ, "Fetch a file or folder", answer=shapes.NodeAnswer),
         Route("PATCH", _NODE, door.place, _WRITE, "Rename or move a file or folder", body=shapes.Placement,
-              answer=shapes.NodeAnswer, example=shapes.PLACEMENT_EXAMPLE, errors=(409,)),
+              answer=shapes.NodeAnswer, example=shapes.PLACEMENT_EXAMPLE, errors=(409, 413, 507)),
         Route("DELETE", _NODE, door.remove, _WRITE, "Put a file or folder into the trash", answer=shapes.NodeAnswer),
         Route("POST", _NODE + "/restore", door.restore, _WRITE, "Restore from the trash", body=shapes.Placement,
               answer=shapes.NodeAnswer, example=shapes.PLACEMENT_EXAMPLE, errors=(409,)),
         Route("GET", _NODE + "/versions", door.versions, _READ, "List versions", answer=shapes.VersionPage,
               params=(Param("before", "Only lower numbers.", {"type": "integer", "minimum": 1}), _PAGE[1])),
         Route("POST", _NODE + "/versions/{version_id}/restore", door.restore_version, _WRITE, "Restore a version",
-              answer=shapes.NodeAnswer, errors=(409,)),
+              answer=shapes.NodeAnswer, errors=(409, 507)),
     )  # fmt: skip
     return Contract("files-shares", "Shares", ("/api/v1/shares",), routes, problem, source="readings, section 7")

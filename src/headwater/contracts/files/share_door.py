@@ -42,6 +42,7 @@ class ShareDoor:
 
     def __init__(self, services: Services) -> None:
         self._services = services
+        self._settings = services.settings.files
 
     async def list(self, call: Call) -> Reply:
         """GET: the shares that the caller may read."""
@@ -172,9 +173,8 @@ class ShareDoor:
             _require(call, node)
             if wanted.share_id is not None and wanted.share_id != row.id:
                 other = access.require(tx, call.principal, wanted.share_id, Access.WRITE)
-                return shown(
-                    tx, other, trees.cross(tx, row, _actor(call), node, other, _target(tx, other, node, wanted))
-                )
+                crossing = trees.Crossing(other, _target(tx, other, node, wanted))
+                return shown(tx, other, trees.cross(tx, row, _actor(call), node, crossing, self._settings))
             return shown(tx, row, trees.move(tx, row, _actor(call), node, _target(tx, row, node, wanted)))
 
         return _shown(call, await call.write(work))
@@ -222,7 +222,8 @@ class ShareDoor:
         def work(tx: Transaction) -> NodeAnswer:
             row = _share(tx, call, Access.WRITE)
             node = trees.by_id(tx, row, call.params["node_id"])
-            return shown(tx, row, trees.restore_version(tx, row, _actor(call), node, call.params["version_id"]))
+            version_id = call.params["version_id"]
+            return shown(tx, row, trees.restore_version(tx, row, _actor(call), node, version_id, self._settings))
 
         return await call.act(work, lambda node: reply.json(node, 200, (_etag(node),)))
 

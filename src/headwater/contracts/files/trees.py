@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 from headwater.base.errors import Invalid, NotFound, StateConflict, TooLarge
 from headwater.base.ids import random_id
-from headwater.contracts.files import revive
+from headwater.base.settings_tree import FileSettings
+from headwater.contracts.files import quota, revive
 from headwater.contracts.files.access import ShareRow
 from headwater.contracts.files.names import NamePolicy, name_key, require_length, split_path, stored_name, stored_path
 from headwater.contracts.files.share_shapes import FolderFields
@@ -18,6 +19,7 @@ from headwater.feed.cursor import invalid
 from headwater.store import tree, versions
 from headwater.store.database import Transaction
 from headwater.store.tree import ROOT, Actor, Name, Node
+from headwater.store.versions import Version
 
 MAX_CROSSING = 10_000
 """Most files and folders that one move into another share carries."""
@@ -146,16 +148,19 @@ def restore(tx: Transaction, row: ShareRow, actor: Actor, node: Node, target: Ta
     return revive.restore(tx, row, actor, node, target.parent, target.name, content(tx, row.feed, node))
 
 
-def restore_version(tx: Transaction, row: ShareRow, actor: Actor, node: Node, version_id: str) -> Node:
+def restore_version(
+    tx: Transaction, row: ShareRow, actor: Actor, node: Node, version_id: str, settings: FileSettings
+) -> Node:
     """Put an older content of a file on top again, as a new version; the present one stays in the history.
 
-    Raises: NotFound (no such version of this file).
+    Raises: NotFound (no such version of this file), QuotaExceeded (there is no room for it twice).
     """
     older = versions.find(tx, row.feed, version_id)
     if older is None or older.node != node.id:
         raise NotFound(f"no version {version_id!r} of this file")
     if older.id == node.version:
         return node
+    quota.require_left(tx, row, settings, older.size_bytes)
     staging = versions.Staging(
         row.feed,
         row.organisation,
@@ -184,15 +189,29 @@ def in_trash(tx: Transaction, row: ShareRow, after: str, limit: int) -> list[Nod
     return tree.trashed(tx, row.feed, int(at_text or 0), node_id, limit)
 
 
-def cross(tx: Transaction, row: ShareRow, actor: Actor, node: Node, other: ShareRow, target: Target) -> Node:
+class Crossing(NamedTuple):
+    """Where a node goes that leaves its share: the other share, and the place in it."""
+
+    share: ShareRow
+    target: Target
+
+
+def cross(
+    tx: Transaction, row: ShareRow, actor: Actor, node: Node, crossing: Crossing, settings: FileSettings
+) -> Node:
     """Move a node into another share: deleted there and created here in one transaction, the same content.
 
-    Raises: StateConflict (the name is taken), Invalid (another organisation), TooLarge (over 10,000 nodes).
+    What it leaves in the trash of its old share still counts there, so the content needs room once more.
+    Raises: StateConflict (the name is taken), Invalid (another organisation), TooLarge (over 10,000 nodes),
+    QuotaExceeded.
     """
+    other, target = crossing
     if other.organisation != row.organisation:
         raise Invalid.of("share_id", "incorrect_value", "content does not move to another organisation")
     require_reach(tx, other, target)
     carried = _Carried(tx, row, other, actor)
+    carried.gather(node)
+    quota.require_left(tx, other, settings, carried.size_bytes)
     made = carried.copy(node, target)
     trash(tx, row, actor, node)
     return made
@@ -237,14 +256,35 @@ def _make_folder(tx: Transaction, row: ShareRow, actor: Actor, target: Target) -
 
 
 class _Carried:
-    """Copies nodes into another share, folder by folder."""
+    """Copies nodes into another share, folder by folder, once all of them are known."""
 
     def __init__(self, tx: Transaction, row: ShareRow, other: ShareRow, actor: Actor) -> None:
         self._tx = tx
         self._row = row
         self._other = other
         self._actor = actor
-        self._count = 0
+        self._children: dict[str, list[Node]] = {}
+        self._versions: dict[str, Version] = {}
+
+    @property
+    def size_bytes(self) -> int:
+        """How much the gathered files take."""
+        return sum(version.size_bytes for version in self._versions.values())
+
+    def gather(self, node: Node) -> None:
+        """Find the node's content and all that lives below it, before anything is written. Raises: TooLarge."""
+        waiting, count = [node], 0
+        while waiting:
+            source = waiting.pop()
+            count += 1
+            if count + len(waiting) > MAX_CROSSING:
+                raise TooLarge(f"a move into another share carries at most {MAX_CROSSING} files and folders")
+            version = versions.find(self._tx, self._row.feed, source.version) if source.version else None
+            if version is not None:
+                self._versions[source.id] = version
+            if source.type == "folder":
+                self._children[source.id] = self._children_of(source)
+                waiting += self._children[source.id]
 
     def copy(self, node: Node, target: Target) -> Node:
         """Make the node, and what lives below it, in the other share."""
@@ -254,21 +294,17 @@ class _Carried:
             source, place = waiting.pop()
             made = self._make(source, place)
             first = first or made
-            if source.type == "folder":
-                waiting += [(child, self._below(made, child)) for child in self._children(source)]
+            waiting += [(child, self._below(made, child)) for child in self._children.get(source.id, ())]
         return first or node
 
     def _below(self, made: Node, child: Node) -> Target:
         return Target(made.id, name_in(self._other, child.name))
 
     def _make(self, source: Node, target: Target) -> Node:
-        self._count += 1
-        if self._count > MAX_CROSSING:
-            raise TooLarge(f"a move into another share carries at most {MAX_CROSSING} files and folders")
         tx, other = self._tx, self._other
         # Two names of the one share may be one name in the other.
         require_free(tx, other, target, "")
-        version = versions.find(tx, self._row.feed, source.version) if source.version else None
+        version = self._versions.get(source.id)
         if version is None:
             return tree.create(tx, other.share, self._actor, source.type, target.parent, target.name, None, {})
         pieces = versions.pieces(tx, self._row.feed, version.id)
@@ -290,7 +326,7 @@ class _Carried:
         tx.bump(other.feed, versions.BYTES, version.size_bytes)
         return made
 
-    def _children(self, folder: Node) -> list[Node]:
+    def _children_of(self, folder: Node) -> list[Node]:
         found: list[Node] = []
         after = ""
         while page := tree.children(self._tx, self._row.feed, folder.id, after, 1000):
