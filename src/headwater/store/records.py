@@ -6,6 +6,7 @@ A record's content is stored once, as the body inside its change; the row says w
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 import msgspec
@@ -17,12 +18,12 @@ from headwater.store.database import Database, Row, Transaction
 _COLUMNS = "id, number, revision, position, deleted, parent, created_us, updated_us, fields"
 _INSERT = (
     "INSERT INTO records (feed, kind, id, number, revision, position, deleted, parent, search, created_us,"
-    " updated_us, fields) VALUES (?, ?, ?, ?, ?, ?, 0, ?, ?, ?, ?, NULL)"
+    " updated_us, fields) VALUES (?, ?, ?, ?, ?, ?, 0, ?, ?, ?, ?, ?)"
 )
 _UPSERT = _INSERT + (
     " ON CONFLICT (feed, kind, id) DO UPDATE SET number = excluded.number, revision = excluded.revision,"
     " position = excluded.position, deleted = 0, parent = excluded.parent, search = excluded.search,"
-    " created_us = excluded.created_us, updated_us = excluded.updated_us, fields = NULL"
+    " created_us = excluded.created_us, updated_us = excluded.updated_us, fields = excluded.fields"
 )
 _UPDATE = (
     "UPDATE records SET revision = ?, position = ?, parent = ?, search = ?, updated_us = ?, fields = ?"
@@ -100,6 +101,15 @@ def body(tx: Transaction, feed: int, kind: str, id: str) -> tuple[int, bytes] | 
     return _body(tx.row(_BODY, feed, kind, id))
 
 
+def bodies_of(tx: Transaction, feed: int, kind: str, ids: Sequence[str]) -> dict[str, bytes]:
+    """The JSON of those of these records that live."""
+    sql = (
+        "SELECT r.id, c.wire FROM records r JOIN changes c ON c.feed = r.feed AND c.position = r.position"
+        " WHERE r.feed = ? AND r.kind = ? AND r.deleted = 0 AND r.id"
+    )
+    return {row[0]: changes.body_of(bytes(row[1])) for row in tx.rows_in(sql, ids, feed, kind)}
+
+
 def glance_body(database: Database, feed: int, kind: str, id: str) -> tuple[int, bytes] | None:
     """As ``body``, in one look outside any transaction; only where the database is embedded."""
     return _body(database.glance(_BODY, feed, kind, id))
@@ -133,7 +143,7 @@ def create(tx: Transaction, feed: int, kind: str, draft: Draft, previous: Record
     tx.put(
         _UPSERT if previous else _INSERT,
         feed, kind, draft.id, number, revision, position, draft.parent, draft.search, draft.created_us,
-        draft.updated_us,
+        draft.updated_us, None,
     )  # fmt: skip
     return Record(draft.id, number, revision, position, 0, draft.parent, draft.created_us, draft.updated_us, None)
 
@@ -142,7 +152,7 @@ def replace(tx: Transaction, feed: int, kind: str, current: Record, draft: Draft
     """Write a record's new content and its change in place of the older one; ``changed`` names the fields."""
     position = changes.next_position(tx, feed)
     revision = current.revision + 1
-    fields = encode(field_revisions(current) | dict.fromkeys(changed, revision)).decode()
+    fields = _fields_after(current, changed, revision)
     wire = changes.put_wire(position, kind, draft.id, revision, tx.now_us, draft.body)
     changes.forget(tx, feed, [current.position])
     changes.append(tx, feed, (position, kind, draft.id, current.number, 0, tx.now_us, wire))
@@ -171,10 +181,22 @@ def field_revisions(record: Record) -> dict[str, int]:
     return revisions
 
 
+def _fields_after(record: Record, changed: Collection[str], revision: int) -> str:
+    return encode(field_revisions(record) | dict.fromkeys(changed, revision)).decode()
+
+
 def put_many(
-    tx: Transaction, feed: int, kind: str, drafts: Sequence[Draft], current: Mapping[str, Record]
+    tx: Transaction,
+    feed: int,
+    kind: str,
+    drafts: Sequence[Draft],
+    current: Mapping[str, Record],
+    changed: Mapping[str, Collection[str]] = MappingProxyType({}),
 ) -> tuple[int, int]:
-    """Write many records, each id once; ``current`` holds the rows of those that exist. (inserted, updated)."""
+    """Write many records, each id once; ``current`` holds the rows of those that exist. (inserted, updated).
+
+    ``changed`` names the fields that a record's new content changes; without a name there, all of them.
+    """
     if not drafts:
         return 0, 0
     at_us, count = tx.now_us, len(drafts)
@@ -186,18 +208,20 @@ def put_many(
     stale: list[int] = []
     for draft in drafts:
         position += 1
-        row = current.get(draft.id)
+        row, fields = current.get(draft.id), None
         if row is None or row.deleted:
             number += 1
             mine, revision = number, row.revision + 1 if row else 1
         else:
             stale.append(row.position)
             mine, revision = row.number, row.revision + 1
+            if draft.id in changed:
+                fields = _fields_after(row, changed[draft.id], revision)
         wire = changes.put_wire(position, kind, draft.id, revision, at_us, draft.body)
         log.append((feed, position, kind, draft.id, mine, 0, at_us, wire))
         rows.append(
             (feed, kind, draft.id, mine, revision, position, draft.parent, draft.search, draft.created_us,
-             draft.updated_us)
+             draft.updated_us, fields)
         )  # fmt: skip
     if stale:
         changes.forget(tx, feed, stale)
@@ -219,7 +243,7 @@ def resend(tx: Transaction, feed: int, kind: str, live: Sequence[tuple[Record, b
         revision = record.revision + 1
         wire = changes.put_wire(position, kind, record.id, revision, tx.now_us, content)
         log.append((feed, position, kind, record.id, record.number, 0, tx.now_us, wire))
-        fields = encode(field_revisions(record)).decode()
+        fields = _fields_after(record, (), revision)
         rows.append((revision, position, fields, feed, kind, record.id))
     changes.forget(tx, feed, [record.position for record, _ in live])
     tx.run_many(changes.INSERT, log)

@@ -109,6 +109,30 @@ def test_an_older_row_is_skipped_an_equal_one_accepted(client: Client) -> None:
     assert cached(client)[0]["name"] == "Same"
 
 
+def test_rows_sent_again_as_they_stand_are_accepted_and_are_no_news(client: Client) -> None:
+    bring(client, [contact(), contact("cnt_2")], [note()])
+    cursor = client.get(f"/api/v1/feed?org_id={ORG}").json()["cursor"]
+    again = bring(client, [contact(), contact("cnt_2", name="Other")], [note()]).json()
+    assert (again["contacts_synced"], again["contacts_updated"], again["notes_updated"]) == (2, 2, 1)
+    assert (again["contacts_inserted"], again["status"], again["skipped"]) == (0, "success", [])
+    news = client.get(f"/api/v1/feed?org_id={ORG}&cursor={cursor}").json()["changes"]
+    assert [(change["id"], change["revision"]) for change in news] == [("cnt_2", 2)]
+    later = bring(client, [contact(at="2026-03-25T15:00:00Z")]).json()
+    assert later["contacts_updated"] == 1
+    assert {row["id"]: row["updated_at"] for row in cached(client)}["cnt_1"] == "2026-03-25T15:00:00Z"
+
+
+def test_a_batch_leaves_the_history_of_fields_that_it_does_not_change(client: Client) -> None:
+    bring(client, [contact(email="old@example.no")])
+    bring(client, [contact(at="2026-03-25T15:00:00Z", name="New", email="old@example.no")])
+    edit = {"client_change_id": "e1", "kind": "cached_contact", "id": "cnt_1", "op": "put", "base_revision": 1}
+    pushed = {"device_id": "phone-1", "changes": [{**edit, "fields": {"email": "new@example.no"}}]}
+    (outcome,) = client.post(f"/api/v1/feed/push?org_id={ORG}", json=pushed).json()["results"]
+    assert outcome == {"client_change_id": "e1", "outcome": "merged", "revision": 3}
+    (row,) = cached(client)
+    assert (row["name"], row["email"]) == ("New", "new@example.no")
+
+
 def test_of_two_rows_of_one_id_the_later_in_time_stays(client: Client) -> None:
     rows = [contact("a", "2026-03-25T15:00:00Z", name="Late"), contact("a", "2026-03-25T14:00:00Z", name="Early")]
     assert len(bring(client, rows).json()["skipped"]) == 1

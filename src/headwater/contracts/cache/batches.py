@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -23,6 +23,7 @@ FUTURE_US = 300 * SECOND_US
 """How far ahead of our clock a row's time may be."""
 
 CONTACTS, NOTES = "contacts", "notes"
+_fields = msgspec.json.Decoder(dict[str, Any])
 
 
 class Prepared(NamedTuple):
@@ -40,6 +41,12 @@ def contacts(raw: Sequence[msgspec.Raw], now_us: int) -> Prepared:
 def notes(raw: Sequence[msgspec.Raw], now_us: int) -> Prepared:
     """The notes of a batch as drafts."""
     return _prepare(raw, NOTES, now_us, _note)
+
+
+def changed_fields(before: bytes, after: bytes) -> list[str]:
+    """The fields that differ between two stored rows, their times aside."""
+    old, new = _fields.decode(before), _fields.decode(after)
+    return [name for name in old.keys() | new.keys() if name != "updated_at" and old.get(name) != new.get(name)]
 
 
 def _prepare(

@@ -9,7 +9,7 @@ from headwater.base.errors import Invalid, NotFound, StateConflict
 from headwater.base.ids import sync_id
 from headwater.base.wire import format_seconds
 from headwater.contracts.cache import queries
-from headwater.contracts.cache.batches import CONTACTS, NOTES, Prepared
+from headwater.contracts.cache.batches import CONTACTS, NOTES, Prepared, changed_fields
 from headwater.contracts.cache.queries import Sync
 from headwater.contracts.cache.shapes import Cleared, SkippedRow, SyncResult
 from headwater.store import changes, records
@@ -115,9 +115,17 @@ def _upsert(tx: Transaction, feed: int, kind: str, collection: str, prepared: Pr
         repeated += draft.id in chosen
         latest[draft.id] = draft.updated_us
         chosen[draft.id] = _since(current.get(draft.id), draft)
-    new_ids = [id for id in chosen if (row := current.get(id)) is None or row.deleted]
-    inserted, updated = records.put_many(tx, feed, kind, list(chosen.values()), current)
-    return Taken(inserted, updated + repeated, skipped, new_ids)
+    known = [id for id in chosen if (row := current.get(id)) is not None and not row.deleted]
+    changed: dict[str, list[str]] = {}
+    for id, stored in records.bodies_of(tx, feed, kind, known).items():
+        if chosen[id].body == stored and chosen[id].updated_us == current[id].updated_us:
+            # What is sent again as it stands is accepted, and is no news to any device.
+            del chosen[id]
+        else:
+            changed[id] = changed_fields(stored, chosen[id].body)
+    new_ids = [id for id in chosen if id not in changed]
+    inserted, _ = records.put_many(tx, feed, kind, list(chosen.values()), current, changed)
+    return Taken(inserted, len(known) + repeated, skipped, new_ids)
 
 
 def _since(current: Record | None, draft: Draft) -> Draft:
