@@ -417,4 +417,5 @@ def test_an_open_conflict_can_be_answered_however_late_and_no_bytes_go(
             assert recorded.item.content_hash is not None
             assert share.keeps(decision.client_bytes, recorded.item.content_hash)
         if answer is Strategy.SERVER_WINS:
+            assert decision.outcome is not Outcome.REFUSED, "the server's side can always stay"
             assert not any(isinstance(e, PutCurrent | Place | PlaceAside | Restore) for e in decision.effects)

@@ -417,6 +417,27 @@ class TestSettling:
         assert self.resolve(share, conflict, "SERVER_WINS").status == 200
         assert "/y.txt" in share.tree()
 
+    def test_that_the_servers_side_stays_can_always_be_answered(
+        self, share: FileShare, laptop: Device, phone: Device
+    ) -> None:
+        folder = laptop.folder("/to")
+        laptop.put("/to/x", b"theirs")
+        laptop.folder("/to/y")
+        opened = [
+            conflict_of(phone.apply(created("/to/x", phone.stage(b"mine")), strategy="MANUAL")),
+            conflict_of(phone.apply(created("/to/y", phone.stage(b"mine too")), strategy="MANUAL")),
+            conflict_of(phone.apply(created("/to/x"), strategy="MANUAL")),
+        ]
+        laptop.applied(placed(folder, "/to", "/elsewhere", kind="folder"))
+        before = share.tree()
+        for conflict in opened:
+            for other in ("LAST_WRITER_WINS", "CLIENT_WINS", "KEEP_BOTH"):
+                assert self.resolve(share, conflict, other).json()["reason"] == "parent_missing"
+            assert self.resolve(share, conflict, "SERVER_WINS").status == 200
+        assert share.tree() == before
+        trashed = share.client.get(f"/api/v1/shares/{share.id}/trash").json()["data"]
+        assert {node["version_id"] for node in trashed} == {one["local_version_id"] for one in opened[:2]}
+
     def test_a_resolved_conflicts_changes_are_no_echo_of_the_device_that_had_it(
         self, share: FileShare, open_conflict: dict[str, Any]
     ) -> None:

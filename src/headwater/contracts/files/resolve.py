@@ -173,12 +173,16 @@ def _created(s: Situation) -> Decision:
 
     The id that the device proposes counts only when it names a living resource.
     """
+    # Whatever became of the place: that the server's side stays can always be carried out.
+    stays = s.settling and s.strategy is Strategy.SERVER_WINS
     if s.resource is not None and not s.resource.deleted:
-        told_again = same_path(s, s.resource.path, s.item.new_path) and is_equal(s, s.resource)
-        return _already_there(s, s.resource) if told_again else _halted(s, Reason.RESOURCE_EXISTS)
+        if same_path(s, s.resource.path, s.item.new_path) and is_equal(s, s.resource):
+            return _already_there(s, s.resource)
+        if not stays:
+            return _halted(s, Reason.RESOURCE_EXISTS)
     spot = target_of(s)
     reason = spot_reason(spot)
-    if reason is not None:
+    if reason is not None and not stays:
         return _halted(s, reason)
     other = spot.occupant
     if other is not None and is_equal(s, other):
