@@ -30,6 +30,10 @@ _COLUMNS = (
 )
 
 
+PREFIX = "cfl_"
+"""How a conflict's id begins; no file's does."""
+
+
 class ConflictRow(NamedTuple):
     """A conflict's row; times in microseconds UTC since 1970."""
 
@@ -94,7 +98,7 @@ def record(
     """Keep a conflict; one for which a strategy ran is resolved from the start."""
     ran = conflict.resolution
     row = ConflictRow(
-        feed, random_id("cfl"), tx.bump(feed, "number:conflict"), device_id, change.resource_type,
+        feed, random_id(PREFIX.rstrip("_")), tx.bump(feed, "number:conflict"), device_id, change.resource_type,
         conflict.resource_id, conflict.kind.value, conflict.local_version_id, conflict.server_version_id,
         encode(change), item_hash(device_id, change), copy_id, ran.value if ran else None, tx.now_us,
         tx.now_us if ran else None, None,

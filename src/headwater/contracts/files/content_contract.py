@@ -79,8 +79,8 @@ def build_downloads(services: Services) -> Contract:
         Param("checksum", "`sha256` works out the checksum if nobody gave it."),
     )
     routes = (
-        Route("GET", "/download/{file_id}", door.download, _READ, "Download a file", params=params,
-              also=(206, 304), errors=(416,), media="application/octet-stream"),
+        Route("GET", "/download/{file_id}", door.download, _READ, "Download a file, or a conflict's bytes",
+              params=params, also=(206, 304), errors=(416,), media="application/octet-stream"),
         Route("GET", "/download/{file_id}/chunks", door.manifest, _READ, "List the chunks of a version",
               answer=shapes.Manifest, params=(_VERSION,)),
     )  # fmt: skip

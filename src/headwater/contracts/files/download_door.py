@@ -71,7 +71,7 @@ class DownloadDoor:
             pieces = versions.pieces(tx, found.row.feed, found.version.id)
             listed = [ManifestChunk(piece.chunk.hex(), piece.length_bytes) for piece in pieces]
             version = found.version
-            return Manifest(found.node.id, version.id, version.size_bytes, version.content_hash, listed)
+            return Manifest(found.id, version.id, version.size_bytes, version.content_hash, listed)
 
         return reply.json(await call.read(work, slow=True))
 
@@ -90,7 +90,7 @@ class DownloadDoor:
         headers: list[Header] = [
             (b"content-type", _content_type(version.mime_type)),
             (b"content-length", str(length_bytes).encode()),
-            (b"content-disposition", attachment(found.node.name).encode("ascii")),
+            (b"content-disposition", attachment(found.name).encode("ascii")),
             (b"accept-ranges", b"bytes"),
             (b"cache-control", b"private, no-cache"),
             (b"etag", tag.encode()),

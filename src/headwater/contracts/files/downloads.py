@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from headwater.base.errors import Invalid, NotFound
-from headwater.contracts.files import access
+from headwater.contracts.files import access, conflicts
 from headwater.contracts.files.access import Access, ShareRow
+from headwater.contracts.files.conflicts import ConflictRow
 from headwater.identity.principal import Principal
 from headwater.store import tree, versions
 from headwater.store.database import Transaction
@@ -22,20 +23,24 @@ _MAX_DIGITS = 18
 
 
 class Found(NamedTuple):
-    """A version of a live file in a share that the caller may read."""
+    """A version in a share that the caller may read: of a file, or a side of a conflict (then ``id`` is its)."""
 
     row: ShareRow
-    node: Node
+    id: str
+    name: str
     version: Version
 
 
-def find(tx: Transaction, principal: Principal, file_id: str, version: str | None) -> Found:
-    """The file's version with this number or id; without one the current.
+def find(tx: Transaction, principal: Principal, id: str, version: str | None) -> Found:
+    """The file's version with this number or id, without one the current; of a conflict, the device's side.
 
     Raises: NotFound (unknown, not readable, in the trash, no such version), Invalid (a folder).
     """
-    row, node = find_file(tx, principal, file_id)
-    return Found(row, node, version_of(tx, row, node, version))
+    conflict = conflicts.find(tx, id) if id.startswith(conflicts.PREFIX) else None
+    if conflict is not None:
+        return _find_side(tx, principal, conflict, version)
+    row, node = find_file(tx, principal, id)
+    return Found(row, node.id, node.name, version_of(tx, row, node, version))
 
 
 def find_file(tx: Transaction, principal: Principal, file_id: str) -> tuple[ShareRow, Node]:
@@ -76,6 +81,22 @@ def version_of(tx: Transaction, row: ShareRow, node: Node, wanted: str | None) -
 def note_sha256(tx: Transaction, feed: int, version_id: str, sha256: str) -> None:
     """Keep a SHA-256 that was worked out, for all who ask later."""
     tx.run("UPDATE versions SET sha256 = ? WHERE feed = ? AND id = ? AND sha256 IS NULL", sha256, feed, version_id)
+
+
+def _find_side(tx: Transaction, principal: Principal, conflict: ConflictRow, wanted: str | None) -> Found:
+    """A side of a conflict: its bytes are there before anybody settled it, whatever became of the file."""
+    try:
+        row = access.require_feed(tx, principal, conflict.feed, Access.READ)
+    except NotFound:
+        raise NotFound(f"no file {conflict.id!r}") from None
+    sides = (conflict.local_version_id, conflict.server_version_id)
+    version_id = conflict.local_version_id if wanted is None else wanted
+    version = versions.find(tx, row.feed, version_id) if version_id and version_id in sides else None
+    if version is None:
+        raise NotFound(f"no version {version_id!r} of this conflict")
+    node = tree.find(tx, row.feed, conflict.resource_id) if conflict.resource_id else None
+    name = node.name if node else (conflict.change.new_path or "").rstrip("/").rpartition("/")[2]
+    return Found(row, conflict.id, name, version)
 
 
 def _is_side(tx: Transaction, feed: int, node: Node, version: Version) -> bool:

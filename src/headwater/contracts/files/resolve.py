@@ -368,8 +368,11 @@ def _in_conflict(
 
 
 def _manual(s: Situation, kind: ConflictKind, opponent: Resource | None, content: Aspect = Aspect.DIVERGED) -> Decision:
-    """The decision on a conflict that waits for a person: nothing changes, new bytes are held."""
-    held = s.item.version_id if content in {Aspect.FITS, Aspect.DIVERGED} else None
+    """The decision on a conflict that waits for a person: nothing changes, the bytes are held.
+
+    Also those that the server has in another version: the answer may come when it no longer has.
+    """
+    held = None if content is Aspect.NONE else s.item.version_id
     effects: list[Effect] = [] if held is None else [HoldVersion(held)]
     return Decision(
         Outcome.CONFLICT,

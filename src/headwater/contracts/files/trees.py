@@ -196,9 +196,7 @@ class Crossing(NamedTuple):
     target: Target
 
 
-def cross(
-    tx: Transaction, row: ShareRow, actor: Actor, node: Node, crossing: Crossing, settings: FileSettings
-) -> Node:
+def cross(tx: Transaction, row: ShareRow, actor: Actor, node: Node, crossing: Crossing, settings: FileSettings) -> Node:
     """Move a node into another share: deleted there and created here in one transaction, the same content.
 
     What it leaves in the trash of its old share still counts there, so the content needs room once more.
