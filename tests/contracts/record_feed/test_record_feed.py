@@ -105,6 +105,17 @@ def test_kinds_narrow_and_the_cursor_still_moves_on(client: Client) -> None:
     assert client.get(f"{FEED}?kinds=contact&cursor={page['cursor']}").json()["changes"] == []
 
 
+def test_more_than_twenty_kinds_are_refused_and_not_cut_short(client: Client) -> None:
+    make(client)
+    kinds = ["contact", *(f"k{n}" for n in range(19))]
+    page = client.get(f"{FEED}?kinds={','.join([*kinds, 'contact', ''])}").json()
+    assert len(page["changes"]) == 1
+    for cursor in ("", f"&cursor={page['cursor']}"):
+        refused = client.get(f"{FEED}?kinds={','.join(kinds)},k20{cursor}")
+        assert refused.status == 422
+        assert refused.json()["errors"][0]["field"] == "kinds"
+
+
 @pytest.mark.parametrize("query", ["limit=0", "limit=5001", "limit=x", "wait=61", "wait=-1"])
 def test_a_limit_or_wait_out_of_range_is_422(client: Client, query: str) -> None:
     assert client.get(f"{FEED}?{query}").status == 422

@@ -29,7 +29,7 @@ def build(services: Services, kinds: tuple[RecordKind, ...]) -> Contract:
                   Param("cursor", "Where to go on; leave it out to get the present state first."),
                   Param("limit", "Changes on a page.",
                         {"type": "integer", "minimum": 1, "maximum": limits.page_changes, "default": 1000}),
-                  Param("kinds", "Only these kinds, separated by commas."),
+                  Param("kinds", "Only these kinds, separated by commas; at most 20."),
                   Param("wait", "Seconds to wait for something new.",
                         {"type": "integer", "minimum": 0, "maximum": limits.wait_seconds_max, "default": 0}),
               )),

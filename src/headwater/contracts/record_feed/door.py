@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from headwater.base.clock import SECOND_US, monotonic_seconds
+from headwater.base.errors import Invalid
 from headwater.base.wire import encode, format_seconds
 from headwater.contracts.record_feed import queries, rules, shapes
 from headwater.contracts.record_feed.queries import Conflict
@@ -26,6 +27,7 @@ from headwater.web.tenancy import feed_to_write
 _HEAD = "SELECT value FROM counters WHERE feed = ? AND name = 'head'"
 _INLINE_CHANGES = 500
 _MAX_REMEMBERED = 10_000
+_MAX_KINDS = 20
 
 
 class RecordFeedDoor:
@@ -43,11 +45,11 @@ class RecordFeedDoor:
         limits = self._services.settings.feed
         limit = integer(call.query, "limit", 1000, 1, limits.page_changes)
         wait_seconds = integer(call.query, "wait", 0, 0, limits.wait_seconds_max)
+        kinds = _kinds(call.query.get("kinds", ""))
         text = call.query.get("cursor")
         place = None if text is None else self._open(text, feed)
         if text is not None and place is not None and not wait_seconds and self._at_head(feed, place):
             return reply.json_bytes(b'{"changes":[],"cursor":%b,"has_more":false}' % encode(text))
-        kinds = tuple(kind for kind in call.query.get("kinds", "").split(",") if kind)[:20]
         with self._services.wake.waiter((feed,)) as waiter:
             ends_seconds = monotonic_seconds() + wait_seconds
             page = await self._page(call, feed, place, limit, kinds)
@@ -157,6 +159,14 @@ class RecordFeedDoor:
             from_store = await self._services.database.read(lambda tx: rules.feed_of(tx, organisation))
             feed = self._feeds[organisation] = from_store
         return feed
+
+
+def _kinds(text: str) -> tuple[str, ...]:
+    """The kinds that a query names, each once. Raises: Invalid (too many)."""
+    kinds = tuple(dict.fromkeys(kind for kind in text.split(",") if kind))
+    if len(kinds) > _MAX_KINDS:
+        raise Invalid.of("kinds", "too_long", f"at most {_MAX_KINDS} kinds")
+    return kinds
 
 
 class _TypeOnly(msgspec.Struct):
