@@ -129,7 +129,7 @@ class Sets(Feed):
 
     def preset(self, device: int, numbers: list[int]) -> None:
         """Make a device that acked these resources at their first position."""
-        state = AckState().add_positions(numbers).raise_marks({TYPE: self.resources})
+        state = AckState().add_positions(numbers).add_offered(TYPE, range(1, self.resources + 1))
         self._write(device, state.add_numbers(TYPE, numbers))
 
     def ack(self, device: int, keys: list[AckKey]) -> None:
@@ -151,7 +151,7 @@ class Sets(Feed):
             if len(gaps) > MANY_GAPS:
                 gaps = [(gaps[0][0], gaps[-1][1])]
             rows = (row for gap in gaps for row in self._rows(*gap))
-            positions, after = offer(before, rows, self.head, {TYPE: self.resources})
+            positions, after = offer(before, rows, self.head, [TYPE])
             if after is not before:
                 self._write(device, after)
         return len(positions)

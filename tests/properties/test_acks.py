@@ -1,7 +1,7 @@
 """A sell device's ack state against the plain table that it replaces, and against a plain set of integers.
 
 The oracle keeps, for each device and resource, the highest revision acked, and which resources a session ever
-offered. It knows no intervals, bitmaps or marks.
+offered. It knows no intervals and no bitmaps.
 """
 
 from __future__ import annotations
@@ -113,8 +113,7 @@ class Acks(RuleBasedStateMachine):
         device, feed = self.devices[which], self.feed
         rows = [feed.rows[position] for position in in_gaps(device.state, feed.head) if position in feed.rows]
         owed = {r.position for r in feed.rows.values() if device.owes(r) and r.sell_type in sent}
-        highest_numbers = {sell_type: feed.minted[sell_type] for sell_type in sent}
-        positions, after = offer(device.state, rows, feed.head, highest_numbers)
+        positions, after = offer(device.state, rows, feed.head, sent)
         assert set(positions) == owed
         device.state, device.queue = after, list(positions)
         device.offered.update(feed.rows[position].resource for position in owed)

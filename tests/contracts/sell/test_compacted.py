@@ -52,6 +52,22 @@ def test_a_device_long_away_gets_the_deletions_whose_tombstones_are_gone(
     assert findings(server) == []
 
 
+def test_what_was_delivered_and_never_acked_is_told_deleted_after_its_tombstone_is_gone_too(
+    server: ServerUnderTest, client: Client, ids: list[str], phone: Phone, tablet: Phone
+) -> None:
+    assert len(phone.drain()) == 4
+    client.delete(f"{CONTACTS}/{ids[0]}")
+    compact(server)
+    assert sorted(events(phone.sync()), key=str) == [
+        ("created", ids[1]), ("created", ids[2]), ("created", ids[3]), ("deleted", 1),
+    ]  # fmt: skip
+    assert phone.start().status == 204
+    client.delete(f"{CONTACTS}/{ids[1]}")
+    compact(server)
+    assert events(phone.sync()) == [("deleted", 2)]
+    assert [event for event, _ in events(tablet.sync())] == ["created"] * 2
+
+
 def test_a_deletion_that_the_device_acked_is_not_told_again(
     server: ServerUnderTest, client: Client, ids: list[str], phone: Phone
 ) -> None:

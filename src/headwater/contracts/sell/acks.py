@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import struct
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple, TypeVar
 from zlib import crc32
@@ -38,15 +38,17 @@ class Seen(NamedTuple):
     """What a device knows of one sell type."""
 
     acked: BitMap64
-    """The numbers that it ever acked."""
-    offered_mark: int
-    """The highest number that existed when a session with data was last started."""
+    """The numbers that it ever acked, and whose deletion it has not acked."""
+    offered: BitMap64
+    """The numbers that a session offered: it may hold them, but acked neither them nor their deletion."""
 
 
 _ENVELOPE = struct.Struct("<BI")  # format version, CRC of the rest
 _HEADER = struct.Struct("<QIH")  # high water, length of the set beyond it, number of sell types
-_TYPE_HEADER = struct.Struct("<BQI")  # length of the name, offered mark, length of the set
-_FORMAT_VERSION = 1
+_TYPE_HEADER = struct.Struct("<BII")  # length of the name, of the set of acked and of that of offered numbers
+_FORMAT_VERSION = 2
+_MARKED_TYPE_HEADER = struct.Struct("<BQI")  # version 1: length of the name, highest number offered, length of the set
+_MARKED_VERSION = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +58,8 @@ class AckState:
     A position is done when it was acked, died, or held a tombstone that the device never needs. A change that
     adds nothing returns the same object, so that ``is`` tells whether there is something to write.
     Units: stored, it takes at most 8 KiB for each 65,536 positions between the high-water mark and the head,
-    begun or full, and the same for numbers; at most two bytes for each of them that is scattered; a run of
-    any length takes next to nothing.
+    begun or full, and twice the same for numbers; at most two bytes for each of them that is scattered; a run
+    of any length takes next to nothing.
     """
 
     high_water: int = 0
@@ -88,14 +90,10 @@ class AckState:
         seen = self._seen.get(sell_type)
         return seen is not None and number in seen.acked
 
-    def offered_mark(self, sell_type: str) -> int:
-        """The highest number that a session may have delivered; 0 before the first."""
-        seen = self._seen.get(sell_type)
-        return 0 if seen is None else seen.offered_mark
-
     def wants_tombstone(self, sell_type: str, number: int) -> bool:
         """True when the device may hold the resource: acked once, or possibly delivered and not acked."""
-        return number <= self.offered_mark(sell_type) or self.ever_acked(sell_type, number)
+        seen = self._seen.get(sell_type)
+        return seen is not None and (number in seen.acked or number in seen.offered)
 
     def add_positions(self, positions: Iterable[int]) -> AckState:
         """With these positions done."""
@@ -110,36 +108,39 @@ class AckState:
 
     def add_numbers(self, sell_type: str, numbers: Iterable[int]) -> AckState:
         """With these numbers acked once."""
-        seen = self._seen.get(sell_type, Seen(BitMap64(), 0))
+        seen = self._seen.get(sell_type, _NOTHING)
         more = BitMap64(numbers)
         if more.issubset(seen.acked):
             return self
-        acked = seen.acked | more
+        acked, offered = seen.acked | more, seen.offered - more
         acked.run_optimize()
-        return replace(self, _seen={**self._seen, sell_type: seen._replace(acked=acked)})
+        offered.run_optimize()
+        return replace(self, _seen={**self._seen, sell_type: Seen(acked, offered)})
+
+    def add_offered(self, sell_type: str, numbers: Iterable[int]) -> AckState:
+        """With these numbers offered, as far as they were not acked before."""
+        seen = self._seen.get(sell_type, _NOTHING)
+        more = BitMap64(numbers) - seen.acked
+        if more.issubset(seen.offered):
+            return self
+        offered = seen.offered | more
+        offered.run_optimize()
+        return replace(self, _seen={**self._seen, sell_type: seen._replace(offered=offered)})
 
     def drop_numbers(self, sell_type: str, numbers: Iterable[int]) -> AckState:
         """With these numbers no longer held: the device acked their deletion, and numbers never return."""
         seen = self._seen.get(sell_type)
-        if seen is None or not (held := seen.acked & BitMap64(numbers)):
+        if seen is None:
             return self
-        return replace(self, _seen={**self._seen, sell_type: seen._replace(acked=seen.acked - held)})
+        gone = BitMap64(numbers) & (seen.acked | seen.offered)
+        if not gone:
+            return self
+        return replace(self, _seen={**self._seen, sell_type: Seen(seen.acked - gone, seen.offered - gone)})
 
     def held(self, sell_type: str) -> BitMap64:
-        """The numbers that the device acked and whose deletion it has not acked."""
+        """The numbers that the device acked or was offered, and whose deletion it has not acked."""
         seen = self._seen.get(sell_type)
-        return BitMap64() if seen is None else seen.acked
-
-    def raise_marks(self, highest_numbers: Mapping[str, int]) -> AckState:
-        """With each type's offered mark at least at its highest number so far."""
-        raised = {
-            sell_type: Seen(BitMap64(), number)
-            if (seen := self._seen.get(sell_type)) is None
-            else seen._replace(offered_mark=number)
-            for sell_type, number in highest_numbers.items()
-            if number > self.offered_mark(sell_type)
-        }
-        return replace(self, _seen={**self._seen, **raised}) if raised else self
+        return BitMap64() if seen is None else seen.acked | seen.offered
 
     def _grown(self, more: BitMap64) -> AckState:
         """With more positions done; takes the set over."""
@@ -158,13 +159,13 @@ class AckState:
         """The state for storage; ``from_bytes`` reads it back.
 
         Shape: version (1 byte), CRC-32 (4), high water (8), then the set beyond it and for each sell type its
-        name, offered mark and set; sets in the portable roaring format, integers little-endian.
+        name and its two sets; sets in the portable roaring format, integers little-endian.
         """
         beyond = self._beyond.serialize()
         parts = [_HEADER.pack(self.high_water, len(beyond), len(self._seen)), beyond]
         for sell_type, seen in self._seen.items():
-            name, acked = sell_type.encode(), seen.acked.serialize()
-            parts += (_TYPE_HEADER.pack(len(name), seen.offered_mark, len(acked)), name, acked)
+            name, acked, offered = sell_type.encode(), seen.acked.serialize(), seen.offered.serialize()
+            parts += (_TYPE_HEADER.pack(len(name), len(acked), len(offered)), name, acked, offered)
         body = b"".join(parts)
         return _ENVELOPE.pack(_FORMAT_VERSION, crc32(body)) + body
 
@@ -177,7 +178,7 @@ class AckState:
         if len(stored) < _ENVELOPE.size + _HEADER.size:
             raise ValueError("ack state: too short")
         version, checksum = _ENVELOPE.unpack_from(stored)
-        if version != _FORMAT_VERSION:
+        if version not in (_FORMAT_VERSION, _MARKED_VERSION):
             raise ValueError(f"ack state: unknown version {version}")
         # The checksum comes first: the bitmap reader trusts what it is given.
         body = stored[_ENVELOPE.size :]
@@ -186,14 +187,37 @@ class AckState:
         high_water, length, types = _HEADER.unpack_from(body)
         at = _HEADER.size + length
         beyond = BitMap64.deserialize(body[_HEADER.size : at])
+        read = _seen_of if version == _FORMAT_VERSION else _seen_of_marked
         seen: dict[str, Seen] = {}
         for _ in range(types):
-            name_length, offered_mark, length = _TYPE_HEADER.unpack_from(body, at)
-            name_at = at + _TYPE_HEADER.size
-            set_at = name_at + name_length
-            at = set_at + length
-            seen[body[name_at:set_at].decode()] = Seen(BitMap64.deserialize(body[set_at:at]), offered_mark)
+            sell_type, seen_of_type, at = read(body, at)
+            seen[sell_type] = seen_of_type
         return cls(high_water, beyond, seen)
+
+
+_NOTHING = Seen(BitMap64(), BitMap64())
+
+
+def _seen_of(body: bytes, at: int) -> tuple[str, Seen, int]:
+    """A stored sell type, what was seen of it, and where the next one begins."""
+    name_length, acked_length, offered_length = _TYPE_HEADER.unpack_from(body, at)
+    name_at = at + _TYPE_HEADER.size
+    acked_at = name_at + name_length
+    offered_at = acked_at + acked_length
+    end = offered_at + offered_length
+    acked, offered = BitMap64.deserialize(body[acked_at:offered_at]), BitMap64.deserialize(body[offered_at:end])
+    return body[name_at:acked_at].decode(), Seen(acked, offered), end
+
+
+def _seen_of_marked(body: bytes, at: int) -> tuple[str, Seen, int]:
+    """As ``_seen_of`` for version 1, which kept of the offers only the highest number: all up to it may be held."""
+    name_length, mark, length = _MARKED_TYPE_HEADER.unpack_from(body, at)
+    name_at = at + _MARKED_TYPE_HEADER.size
+    set_at = name_at + name_length
+    end = set_at + length
+    acked, offered = BitMap64.deserialize(body[set_at:end]), BitMap64()
+    offered.add_range(1, mark + 1)
+    return body[name_at:set_at].decode(), Seen(acked, offered - acked), end
 
 
 def event_type(state: AckState, sell_type: str, number: int, is_deletion: bool) -> EventType:
@@ -226,35 +250,38 @@ class Offer(NamedTuple):
     state: AckState
 
 
-def offer(state: AckState, rows: Iterable[LiveRow], head: int, highest_numbers: Mapping[str, int]) -> Offer:
-    """Decide a new session: every row that is owed now, up to ``head``.
+def offer(state: AckState, rows: Iterable[LiveRow], head: int, types: Collection[str]) -> Offer:
+    """Decide a new session of these ``types``: every row that is owed now, up to ``head``.
 
     ``rows`` must hold **every** live row of a sell type in ``state.gaps(head)`` (others do no harm), read in
-    one snapshot with ``head`` and with ``highest_numbers``, the last number minted of each type that is sent
-    now. All other positions up to ``head`` are dead, or a tombstone that is declined once and for all, and
-    become done. Rows of types that are not sent now are withheld: neither offered nor done. The session may
-    deliver no resource that was minted later. Nothing to deliver = empty ``positions``; the state may have
-    changed all the same.
+    one snapshot with ``head``. All other positions up to ``head`` are dead, or a tombstone that is declined
+    once and for all (made and deleted between two sessions, a resource is never spoken of), and become done.
+    Rows of other types are withheld: neither offered nor done. The session may deliver nothing above ``head``.
+    Nothing to deliver = empty ``positions``; the state may have changed all the same.
     """
     wanted, withheld = array("Q"), array("Q")
+    offered = {sell_type: array("Q") for sell_type in types}
     for position, sell_type, number, is_deletion in rows:
-        if sell_type not in highest_numbers:
+        if sell_type not in offered:
             withheld.append(position)
-        elif not is_deletion or state.wants_tombstone(sell_type, number):
+        elif not is_deletion:
+            wanted.append(position)
+            offered[sell_type].append(number)
+        elif state.wants_tombstone(sell_type, number):
             wanted.append(position)
     owed = state.undone(wanted)
-    # Tombstones are declined by the old marks, and done before the marks rise: made and deleted between two
-    # sessions, a resource is never spoken of.
-    settled = state.fill(1, head, live=owed | BitMap64(withheld))
-    return Offer(owed, settled.raise_marks(highest_numbers) if owed else settled)
+    state = state.fill(1, head, live=owed | BitMap64(withheld))
+    for sell_type, numbers in offered.items():
+        state = state.add_offered(sell_type, numbers)
+    return Offer(owed, state)
 
 
 def acknowledge(state: AckState, keys: Iterable[AckKey], head: int, live_at: LiveAt) -> AckState:
     """The state after a device's ack; keys that do not fit the feed are ignored.
 
     An ack marks only its own position, so an ack of N never hides N+1. A key of a dead position is late: the
-    device holds an older state, so its next one is an update; its number counts only up to the offered mark,
-    beyond which nothing was delivered. ``head`` and ``live_at`` are of one snapshot.
+    device holds an older state, so its next one is an update; its number counts only where it was offered.
+    ``head`` and ``live_at`` are of one snapshot.
     Source: sell contract, "Acknowledge received data".
     """
     positions: list[int] = []
@@ -269,7 +296,7 @@ def acknowledge(state: AckState, keys: Iterable[AckKey], head: int, live_at: Liv
         positions.append(key.position)
         if key.is_deletion and live is not None:
             gone.setdefault(key.sell_type, []).append(live[1])
-        if key.number is not None and (live is not None or key.number <= state.offered_mark(key.sell_type)):
+        if key.number is not None and (live is not None or state.wants_tombstone(key.sell_type, key.number)):
             numbers.setdefault(key.sell_type, []).append(key.number)
     state = state.add_positions(positions)
     for sell_type, acked in numbers.items():

@@ -56,8 +56,7 @@ def prospect(tx: Transaction, device: Device, types: Sequence[str]) -> Prospect:
     head = feeds.head(tx, device.feed)
     if state.high_water >= head:
         return Prospect(stored, state, BitMap64(), head, stored is None)
-    highest = {sell_type: tx.counter(device.feed, "number:" + sell_type) for sell_type in types}
-    found = offer(state, queries.live_in(tx, device.feed, state.gaps(head)), head, highest)
+    found = offer(state, queries.live_in(tx, device.feed, state.gaps(head)), head, types)
     news = stored is None or found.state is not state
     floor = feeds.floor(tx, device.feed)
     return Prospect(stored, found.state, found.positions, head, news, floor if state.high_water < floor else 0)
