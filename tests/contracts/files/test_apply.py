@@ -112,6 +112,27 @@ def test_an_atomic_request_that_waits_for_a_person_applies_nothing_but_records_t
     assert share.read(lambda tx: tx.value("SELECT state FROM versions WHERE id = ?", mine)) == "held"
 
 
+def test_an_atomic_request_that_waits_for_a_person_is_told_the_same_again_and_recorded_once(
+    share: FileShare, laptop: Device, phone: Device
+) -> None:
+    file = laptop.put("/a.txt", b"one")
+    laptop.edit(file, b"two")
+    edit = updated(file, phone.stage(b"mine"), client_change_id="c-2")
+    items = (created("/made", client_change_id="c-1"), edit, edit)
+    first = phone.apply(*items, strategy="MANUAL", atomic=True)
+    assert first.problem() == (409, "SYNC_CONFLICT")
+    for _ in range(2):
+        again = phone.apply(*items, strategy="MANUAL", atomic=True)
+        assert [again.json()[name] for name in ("applied", "conflicts", "errors")] == [
+            first.json()[name] for name in ("applied", "conflicts", "errors")
+        ]
+        assert again.status == 409
+    listed = phone.client.get(f"/api/v1/sync/conflicts?share_id={share.id}").json()
+    assert {entry["id"] for entry in listed} == {entry["id"] for entry in first.json()["conflicts"]}
+    assert len(listed) == 1
+    assert set(share.tree()) == {"/a.txt"}
+
+
 def test_a_single_item_on_an_unknown_base_is_stale_with_409_and_leaves_no_record(
     share: FileShare, laptop: Device
 ) -> None:

@@ -159,9 +159,11 @@ def _undone(tx: Transaction, applier: Applier, change: ChangeItem, result: Resul
     if isinstance(result, ErrorItem):
         return result
     if isinstance(result, ConflictItem) and result.resolution is None:
-        found = conflicts.find(tx, result.id)
-        if found is not None:
+        if conflicts.find(tx, result.id) is not None:
             return result
+        told = _remembered(tx, applier, result.index, change)
+        if isinstance(told, ConflictItem):
+            return told
         opponent = result.resource_id
         known = opponent is None or tree.find(tx, applier.row.feed, opponent) is not None
         if known and decision is not None and decision.conflict is not None:
@@ -169,7 +171,9 @@ def _undone(tx: Transaction, applier: Applier, change: ChangeItem, result: Resul
                 if isinstance(effect, HoldVersion):
                     versions.hold(tx, applier.row.feed, effect.version_id)
             kept = conflicts.record(tx, applier.row.feed, applier.device.device_id, change, decision.conflict, None)
-            return _conflict_item(tx, applier, result.index, kept, None, result.kept_as)
+            told = _conflict_item(tx, applier, result.index, kept, None, result.kept_as)
+            _remember(tx, applier, change, told)
+            return told
     return ErrorItem(
         index=result.index, code="NOT_APPLIED", detail="undone, because another item of the atomic request failed"
     )
@@ -177,28 +181,49 @@ def _undone(tx: Transaction, applier: Applier, change: ChangeItem, result: Resul
 
 def _once(tx: Transaction, applier: Applier, index: int, change: ChangeItem) -> tuple[Result, Decision | None]:
     """The result of an item; one that was acknowledged before under its ``client_change_id`` gets that again."""
+    known = _remembered(tx, applier, index, change)
+    if known is not None:
+        return known, None
+    result, decision = _tried(tx, applier, index, change)
+    _remember(tx, applier, change, result)
+    return result, decision
+
+
+def _remembered(tx: Transaction, applier: Applier, index: int, change: ChangeItem) -> Result | None:
+    """What an item was told before under its ``client_change_id``; None when it comes for the first time."""
+    key = _key(applier, change)
+    kept = None if key is None else answers.find(tx, key[0], applier.oldest_us)
+    if key is None or kept is None:
+        return None
+    if kept.request_hash != key[1]:
+        detail = "this client_change_id came before with another change"
+        return ErrorItem(index=index, code="CHANGE_ID_REUSED", detail=detail)
+    first = _read_kept.decode(kept.answer)
+    known = first.applied or first.conflict
+    if known is not None:
+        known.index = index
+    return known
+
+
+def _remember(tx: Transaction, applier: Applier, change: ChangeItem, result: Result) -> None:
+    """Keep what an item was told for its repeat.
+
+    What failed was not acknowledged: the same item may well succeed later, once its folder or version is there.
+    """
+    key = _key(applier, change)
+    if key is not None and isinstance(result, Applied):
+        answers.keep(tx, *key, encode(_Kept(applied=result)))
+    elif key is not None and isinstance(result, ConflictItem):
+        answers.keep(tx, *key, encode(_Kept(conflict=result)))
+
+
+def _key(applier: Applier, change: ChangeItem) -> tuple[answers.Scope, bytes] | None:
+    """Under what an item's result is kept, and the hash of the item; None when it has no id of its own."""
     change_id = change.metadata.client_change_id
     if change_id is None:
-        return _tried(tx, applier, index, change)
+        return None
     scope = answers.Scope(applier.row.organisation, "apply:" + applier.device.id, change_id)
-    request = answers.request_hash(applier.row.id.encode(), encode(change))
-    kept = answers.find(tx, scope, applier.oldest_us)
-    if kept is not None:
-        if kept.request_hash != request:
-            detail = "this client_change_id came before with another change"
-            return ErrorItem(index=index, code="CHANGE_ID_REUSED", detail=detail), None
-        first = _read_kept.decode(kept.answer)
-        known = first.applied or first.conflict
-        if known is not None:
-            known.index = index
-            return known, None
-    result, decision = _tried(tx, applier, index, change)
-    # What failed was not acknowledged: the same item may well succeed later, once its folder or version is there.
-    if isinstance(result, Applied):
-        answers.keep(tx, scope, request, encode(_Kept(applied=result)))
-    elif isinstance(result, ConflictItem):
-        answers.keep(tx, scope, request, encode(_Kept(conflict=result)))
-    return result, decision
+    return scope, answers.request_hash(applier.row.id.encode(), encode(change))
 
 
 def _tried(tx: Transaction, applier: Applier, index: int, change: ChangeItem) -> tuple[Result, Decision | None]:
