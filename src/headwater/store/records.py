@@ -129,6 +129,11 @@ def live_count(tx: Transaction, feed: int, kind: str) -> int:
     return tx.counter(feed, "live:" + kind)
 
 
+def live_everywhere(tx: Transaction, kind: str) -> int:
+    """How many records of a kind live in all feeds together."""
+    return int(tx.value("SELECT coalesce(sum(value), 0) FROM counters WHERE name = ?", "live:" + kind))
+
+
 def create(tx: Transaction, feed: int, kind: str, draft: Draft, previous: Record | None = None) -> Record:
     """Write a new record and its change. ``previous`` is the row of a deleted one with the same id.
 

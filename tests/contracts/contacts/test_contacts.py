@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from headwater.base.settings_tree import Settings
+from headwater.store.database import Transaction
 from tests.support.asgi import Client
 from tests.support.serving import ServerUnderTest
 
@@ -231,6 +232,37 @@ def test_etag_and_if_match_hold_a_late_change_back(client: Client) -> None:
         assert client.request(method, path, json={"last_name": "B"}, headers={"if-match": tag}).status == 412
     assert client.get(path).json()["last_name"] == "A"
     assert client.delete(path, headers={"if-match": done.headers["etag"]}).status == 200
+
+
+def test_a_global_admin_asks_the_database_as_often_among_many_organisations_as_among_few(
+    server: ServerUnderTest, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    class Counting:
+        """A transaction that counts what is asked of it."""
+
+        def __init__(self, tx: Transaction) -> None:
+            self._tx = tx
+
+        def __getattr__(self, name: str) -> Any:
+            asked.append(name)
+            return getattr(self._tx, name)
+
+    read = server.database.read
+
+    async def counted(work: Any, **options: Any) -> Any:
+        return await read(lambda tx: work(Counting(tx)), **options)
+
+    monkeypatch.setattr(server.database, "read", counted)
+    asks: list[int] = []
+    for count in (3, 30):
+        for n in range(count):
+            server.caller(f"org_{n}").post(CONTACTS, json={"first_name": "Kari"})
+        asked.clear()
+        assert [client.get(path).status for path in (f"{CONTACTS}/nobody", CONTACTS)] == [404, 200]
+        asks.append(len(asked))
+    assert asks[0] == asks[1]
 
 
 def test_a_repeated_create_with_its_key_is_made_once(client: Client) -> None:

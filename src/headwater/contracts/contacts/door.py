@@ -16,7 +16,7 @@ from headwater.web.call import Call
 from headwater.web.paging import link, pagination, paging
 from headwater.web.reply import Header, Reply
 from headwater.web.services import Services
-from headwater.web.tenancy import feed_to_write, feeds_in_sight, home_feed
+from headwater.web.tenancy import feed_to_write, home_feed, sees_every_feed
 
 
 class ContactsDoor:
@@ -30,7 +30,7 @@ class ContactsDoor:
         asked = paging(call.query)
         since = call.query.get("updated_since")
         wanted = Wanted(
-            (),
+            None,
             text=call.query.get("q", ""),
             chapter_id=call.query.get("chapter_id"),
             updated_since_us=None if since is None else parse_time(since, "updated_since"),
@@ -39,7 +39,8 @@ class ContactsDoor:
         )
 
         def work(tx: Transaction) -> tuple[bytes, int]:
-            return queries.page(tx, wanted._replace(feeds=feeds_in_sight(tx, call)))
+            narrowed = None if sees_every_feed(call) else feed_to_write(tx, call)
+            return queries.page(tx, wanted._replace(feed=narrowed))
 
         data, total = await call.read(work, slow=True)
         body = b'{"data":[%b],"pagination":%b}' % (data, pagination(asked, total))

@@ -9,11 +9,13 @@ from headwater.contracts.contacts.rules import KIND
 from headwater.store import records
 from headwater.store.database import Row, Transaction
 
+_EVERY_FEED = "r.feed IN (SELECT feed FROM feeds WHERE history = 0)"
+
 
 class Wanted(NamedTuple):
-    """Which contacts a list shows, out of these feeds."""
+    """Which contacts a list shows, of one feed or of every organisation's."""
 
-    feeds: tuple[int, ...]
+    feed: int | None
     text: str = ""
     chapter_id: str | None = None
     updated_since_us: int | None = None
@@ -26,7 +28,7 @@ def page(tx: Transaction, wanted: Wanted) -> tuple[bytes, int]:
     where, params = _where(wanted)
     plain = not wanted.text.strip() and wanted.chapter_id is None and wanted.updated_since_us is None
     if plain:
-        total = sum(records.live_count(tx, feed, KIND) for feed in wanted.feeds)
+        total = records.live_count(tx, wanted.feed, KIND) if wanted.feed else records.live_everywhere(tx, KIND)
     else:
         total = tx.value(f"SELECT count(*) FROM records r WHERE {where}", *params)
     rows: list[Row] = tx.rows(
@@ -38,19 +40,24 @@ def page(tx: Transaction, wanted: Wanted) -> tuple[bytes, int]:
     return records.bodies(rows), total
 
 
-def feed_of_contact(tx: Transaction, id: str, feeds: tuple[int, ...]) -> int | None:
-    """The first of these feeds that holds a live contact with this id, or None."""
-    for feed in feeds:
-        if tx.value("SELECT 1 FROM records WHERE feed = ? AND kind = ? AND id = ? AND deleted = 0", feed, KIND, id):
-            return feed
-    return None
+def holds(tx: Transaction, feed: int, id: str) -> bool:
+    """True when a feed holds a live contact with this id."""
+    found = tx.value("SELECT 1 FROM records WHERE feed = ? AND kind = ? AND id = ? AND deleted = 0", feed, KIND, id)
+    return found is not None
+
+
+def feed_of_contact(tx: Transaction, id: str) -> int | None:
+    """The first feed of all that holds a live contact with this id, or None."""
+    found: int | None = tx.value(
+        f"SELECT min(r.feed) FROM records r WHERE {_EVERY_FEED} AND r.kind = ? AND r.id = ? AND r.deleted = 0", KIND, id
+    )
+    return found
 
 
 def _where(wanted: Wanted) -> tuple[str, list[object]]:
     # With one feed the key's own order is the list's order, and no sort is needed.
-    feeds = "r.feed = ?" if len(wanted.feeds) == 1 else f"r.feed IN ({','.join('?' * len(wanted.feeds))})"
-    parts = [feeds, "r.kind = ?", "r.deleted = 0"]
-    values: list[object] = [*wanted.feeds, KIND]
+    parts = ["r.feed = ?" if wanted.feed else _EVERY_FEED, "r.kind = ?", "r.deleted = 0"]
+    values: list[object] = [wanted.feed, KIND] if wanted.feed else [KIND]
     forms = search_prefixes(wanted.text)
     if forms:
         parts.append("(" + " OR ".join(["instr(r.search, ?) > 0"] * len(forms)) + ")")

@@ -8,12 +8,15 @@ from headwater.store.database import Transaction
 from headwater.web import etags
 from headwater.web.call import Call
 from headwater.web.reply import Header
-from headwater.web.tenancy import feeds_in_sight
+from headwater.web.tenancy import feed_to_write, sees_every_feed
 
 
 def feed_of_contact(tx: Transaction, call: Call, id: str) -> int:
     """The feed of a contact that the caller may see. Raises: NotFound."""
-    feed = queries.feed_of_contact(tx, id, feeds_in_sight(tx, call))
+    own = feed_to_write(tx, call)
+    feed = own if queries.holds(tx, own, id) else None
+    if feed is None and sees_every_feed(call):
+        feed = queries.feed_of_contact(tx, id)
     if feed is None:
         raise NotFound(f"no contact {id!r}")
     return feed

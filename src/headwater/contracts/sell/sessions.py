@@ -46,7 +46,10 @@ class Live:
 
 
 class Sessions:
-    """All live sessions: one a device, at most so many an account (an organisation)."""
+    """All live sessions: one a device, at most so many an account (an organisation).
+
+    One that nobody drains to its end stays in memory until its device comes again or its account needs the place.
+    """
 
     def __init__(self, key: bytes, per_account: int, idle_seconds: int) -> None:
         self._mac = hmac.new(key, b"sell session", digestmod="sha256")
