@@ -43,7 +43,7 @@ class Wire:
         """End the connection."""
         self._connection.close()
 
-    def send(self, method: str, path: str, body: bytes | None = None, **headers: str) -> Reply:
+    def send(self, method: str, path: str, body: bytes | None = None, /, **headers: str) -> Reply:
         """The answer to one request; ``_`` in a header's name stands for ``-``."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         try:
@@ -54,7 +54,7 @@ class Wire:
             self._connection.close()
             raise
 
-    def call(self, method: str, path: str, body: Any = None, **headers: str) -> Reply:
+    def call(self, method: str, path: str, body: Any = None, /, **headers: str) -> Reply:
         """The answer to a request with JSON."""
         content = None if body is None else json.dumps(body).encode()
         return self.send(method, path, content, **{"content_type": "application/json", **headers})
