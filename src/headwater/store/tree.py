@@ -7,7 +7,7 @@ the name is free and that nothing moves into itself.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from headwater.base.ids import random_id
@@ -19,7 +19,9 @@ _COLUMNS = (
     "id, number, type, parent, name, name_key, version, position, trashed_us, trashed_by, created_us, updated_us,"
     " placed_us"
 )
-_INSERT = f"INSERT INTO nodes (feed, {_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+INSERT = f"INSERT INTO nodes (feed, {_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+"""Writes one node: its feed, then the fields of ``Node``."""
+
 ROOT = ""
 """The parent of what stands at the top of a share."""
 
@@ -191,43 +193,8 @@ def create(
         path = path_of(tx, share.feed, node)
         position = write_change(tx, share, actor, node, "created", Paths(None, path), details)
         node = node._replace(position=position)
-    tx.run(_INSERT, share.feed, *node)
+    tx.run(INSERT, share.feed, *node)
     return node
-
-
-class NewFile(NamedTuple):
-    """A file to make among many: its id, its folder, the folder's path (empty: the root), name, version, metadata."""
-
-    id: str
-    parent: str
-    folder_path: str
-    name: Name
-    version: str
-    details: Mapping[str, Any]
-
-
-def create_files(tx: Transaction, share: Share, actor: Actor, files: Sequence[NewFile]) -> None:
-    """Make many files at once, each with its change ``created``, in their order."""
-    if not files:
-        return
-    first = changes.next_position(tx, share.feed, len(files))
-    number = tx.bump(share.feed, "number:node", len(files)) - len(files) + 1
-    at = format_seconds(tx.now_us)
-    nodes, rows = [], []
-    for index, file in enumerate(files):
-        position = first + index
-        node = Node(
-            file.id, number + index, "file", file.parent, file.name.text, file.name.key, file.version, position, None,
-            None, tx.now_us, tx.now_us, tx.now_us,
-        )  # fmt: skip
-        content = change(share, actor, node, "created", Paths(None, f"{file.folder_path}/{node.name}"), file.details)
-        content["id"] = f"chg_{share.feed}_{position}"
-        content["changed_at"] = at
-        content["position"] = position
-        nodes.append((share.feed, *node))
-        rows.append((share.feed, position, "file", file.id, 0, 0, tx.now_us, encode(content)))
-    tx.run_many(changes.INSERT, rows)
-    tx.run_many(_INSERT, nodes)
 
 
 def put_version(

@@ -71,6 +71,11 @@ def content_hash(pieces: Sequence[Piece]) -> str:
     return "m3:" + digest.hexdigest()
 
 
+def only_chunk(content_hash: str) -> bytes | None:
+    """The id of the one chunk that a content of this name is; None when it has none or several."""
+    return bytes.fromhex(content_hash[3:]) if content_hash.startswith("b3:") else None
+
+
 def stage(tx: Transaction, staging: Staging, pieces: Sequence[Piece]) -> Version:
     """Make a staged version of chunks that are registered; it goes at ``expires_us`` unless it is kept."""
     version = Version(
@@ -147,10 +152,17 @@ def hold(tx: Transaction, feed: int, id: str) -> None:
         tx.bump(feed, BYTES, size_bytes)
 
 
-def pieces(tx: Transaction, feed: int, id: str) -> list[Piece]:
-    """A version's chunks in order."""
+def pieces(tx: Transaction, feed: int, id: str, first: int = 0, limit: int | None = None) -> list[Piece]:
+    """A version's chunks in order; all of them, or so many from the place ``first`` on."""
+    stop = -1 if limit is None else first + limit
     rows = tx.rows(
-        "SELECT chunk, length_bytes FROM version_chunks WHERE feed = ? AND version = ? ORDER BY place", feed, id
+        "SELECT chunk, length_bytes FROM version_chunks WHERE feed = ? AND version = ? AND place >= ?"
+        " AND (? < 0 OR place < ?) ORDER BY place",
+        feed,
+        id,
+        first,
+        stop,
+        stop,
     )
     return [Piece(bytes(row[0]), row[1]) for row in rows]
 

@@ -14,6 +14,7 @@ from blake3 import blake3
 
 from headwater.base.errors import Unavailable
 from headwater.base.settings_tree import FileSettings, Settings
+from headwater.contracts.files import batch as batches
 from tests.contracts.files_content.support import KIB, MIB, content_of, make_file, make_share
 from tests.support.asgi import Client
 from tests.support.serving import ServerUnderTest
@@ -35,6 +36,10 @@ def pack(client: Client, share: str, files: Files, query: str = "", **options: A
     assert answer.status == 200, answer.text
     found: list[dict[str, Any]] = answer.json()["results"]
     return found
+
+
+def enumerated(contents: Iterable[bytes]) -> Files:
+    return [({"path": f"/{number}.bin"}, content) for number, content in enumerate(contents)]
 
 
 def unframed(stream: bytes) -> list[tuple[dict[str, Any], bytes]]:
@@ -162,6 +167,16 @@ def test_a_large_file_among_small_ones_is_cut_into_chunks(client: Client, share:
     assert [body for _, body in found] == [body for _, body in files]
     listed = client.get(f"/api/v1/sync/download/{results[1]['resource_id']}/chunks").json()["chunks"]
     assert len(listed) > 1
+
+
+def test_a_batch_looks_the_chunks_of_a_large_file_up_a_few_at_a_time(
+    client: Client, share: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batches, "REFS_AT_ONCE", 2)
+    contents = [content_of(5 * MIB, 7), content_of(3, 8), b"", content_of(4 * MIB, 9)]
+    ids = [result["resource_id"] for result in pack(client, share, enumerated(contents))]
+    found = batch(client, share, file_ids=ids)
+    assert [content for _, content in found] == contents
 
 
 def test_files_that_exist_are_updated_unchanged_or_named_twice(client: Client, share: str) -> None:

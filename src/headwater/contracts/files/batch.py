@@ -1,7 +1,7 @@
 """Finds many files or chunks for one download, and gives them as one stream of lines and bytes.
 
-Shape: a line of JSON and then its bytes for each, as in a packed upload. They come in the order in which they are
-stored, so that neighbours are read together; the line says which of the request's it is.
+Shape: a line of JSON and then its bytes for each, as in a packed upload. What is one chunk comes first, in the order
+in which it is stored, so that neighbours are read together; the line says which of the request's it is.
 """
 
 from __future__ import annotations
@@ -17,37 +17,58 @@ from headwater.contracts.files.access import Access, ShareRow
 from headwater.contracts.files.content_shapes import BatchFields, BatchHead
 from headwater.contracts.files.packed import failure_of
 from headwater.identity.principal import Principal
-from headwater.store import chunks, tree
-from headwater.store.database import Transaction
+from headwater.store import chunks, tree, versions
+from headwater.store.database import Database, Transaction
 from headwater.store.pack_format import ChunkRef
 from headwater.store.pack_place import PackPlace
-from headwater.store.packs import read_each
+from headwater.store.packs import read_each, read_range
 from headwater.store.tree import ROOT
 
 GATHER_BYTES = 256 * 1024
+REFS_AT_ONCE = 1_000
+"""So many chunks of a large file are looked up at once: memory stays bounded however large it is."""
 
-_NODES = "SELECT id, parent, version, type, trashed_us FROM nodes WHERE feed = ? AND id"
-_VERSIONS = (
-    "SELECT id, number, size_bytes, content_hash, sha256, mime_type, modified_us FROM versions WHERE feed = ? AND id"
+_FILES = (
+    "SELECT n.id, n.parent, v.id, v.number, v.size_bytes, v.content_hash, v.sha256, v.mime_type, v.modified_us"
+    " FROM nodes n JOIN versions v ON v.feed = n.feed AND v.id = n.version"
+    " WHERE n.feed = ? AND n.type = 'file' AND n.trashed_us IS NULL AND n.id"
 )
-_CHUNKS = "SELECT version, place, chunk, length_bytes FROM version_chunks WHERE feed = ? AND version"
+
+
+_LAST = 1 << 63
 
 
 class Item(NamedTuple):
-    """What the stream gives for one thing that was asked for: its line, and where its bytes stand."""
+    """What the stream gives for one thing that was asked for: its line, and then its bytes.
+
+    They are the one chunk ``ref``, or all chunks of the ``version``; without either there are none.
+    """
 
     line: bytes
-    size_bytes: int
-    refs: Sequence[ChunkRef]
+    size_bytes: int = 0
+    ref: ChunkRef | None = None
+    version: str = ""
 
     @property
     def place(self) -> tuple[int, int]:
-        """Where its bytes begin."""
-        return (self.refs[0].pack, self.refs[0].start_bytes) if self.refs else (-1, 0)
+        """Where it comes in the stream."""
+        return (_LAST, 0) if self.ref is None else (self.ref.pack, self.ref.start_bytes)
 
 
-def find(tx: Transaction, principal: Principal, fields: BatchFields, settings: FileSettings) -> list[Item]:
-    """Everything that was asked for, in the order of the stream; what cannot be given has its reason.
+class Contents(NamedTuple):
+    """Everything that one download gives, in the order of the stream."""
+
+    row: ShareRow
+    items: Sequence[Item]
+
+    @property
+    def size_bytes(self) -> int:
+        """The length of the whole stream."""
+        return sum(len(item.line) + item.size_bytes for item in self.items)
+
+
+def find(tx: Transaction, principal: Principal, fields: BatchFields, settings: FileSettings) -> Contents:
+    """Everything that was asked for; what cannot be given has its reason.
 
     Raises: NotFound (the share), Invalid (nothing asked for, or more than one kind), TooLarge (too many).
     """
@@ -64,30 +85,44 @@ def find(tx: Transaction, principal: Principal, fields: BatchFields, settings: F
     else:
         ids: list[str | None] = list(fields.file_ids or ())
         items = _files(tx, row, ids, {}, None)
-    return sorted(items, key=lambda item: item.place)
+    return Contents(row, sorted(items, key=lambda item: item.place))
 
 
-def size_of(items: Sequence[Item]) -> int:
-    """The length of the whole stream in bytes."""
-    return sum(len(item.line) + item.size_bytes for item in items)
-
-
-def frames(place: PackPlace, items: Sequence[Item]) -> Iterator[bytes]:
+def frames(place: PackPlace, contents: Contents, database: Database) -> Iterator[bytes]:
     """The stream in pieces. Raises: Damaged."""
-    contents = read_each(place, [ref for item in items for ref in item.refs])
+    refs = [item.ref for item in contents.items if item.ref is not None]
+    chunked = read_each(place, refs)
     gathered: list[bytes | memoryview] = []
     size_bytes = 0
-    for item in items:
+    for item in contents.items:
         gathered.append(item.line)
         size_bytes += len(item.line)
-        for ref in item.refs:
-            gathered.append(next(contents))
-            size_bytes += ref.length_bytes
-            if size_bytes >= GATHER_BYTES:
-                yield b"".join(gathered)
-                gathered, size_bytes = [], 0
+        if item.ref is not None:
+            gathered.append(next(chunked))
+            size_bytes += item.size_bytes
+        if size_bytes >= GATHER_BYTES or item.version:
+            yield b"".join(gathered)
+            gathered, size_bytes = [], 0
+        if item.version:
+            yield from read_range(place, _refs_of(database, contents.row, item.version))
     if gathered:
         yield b"".join(gathered)
+
+
+def _refs_of(database: Database, row: ShareRow, version: str) -> Iterator[ChunkRef]:
+    """Where the chunks of a version stand, in their order. Raises: Damaged (one is gone)."""
+    first = 0
+    while True:
+
+        def page(tx: Transaction, first: int = first) -> list[ChunkRef]:
+            found = versions.pieces(tx, row.feed, version, first, REFS_AT_ONCE)
+            return content.refs_of(tx, row.organisation, found)
+
+        refs = database.read_now(page)
+        yield from refs
+        if len(refs) < REFS_AT_ONCE:
+            return
+        first += len(refs)
 
 
 def _chunks(tx: Transaction, principal: Principal, row: ShareRow, hashes: Sequence[str]) -> list[Item]:
@@ -100,7 +135,7 @@ def _chunks(tx: Transaction, principal: Principal, row: ShareRow, hashes: Sequen
         if ref is None:
             items.append(_missing(BatchHead(index, 0, chunk=text), NotFound("no such chunk")))
         else:
-            items.append(_item(BatchHead(index, ref.length_bytes, chunk=text), [ref]))
+            items.append(_item(BatchHead(index, ref.length_bytes, chunk=text), ref))
     return items
 
 
@@ -129,38 +164,25 @@ def _files(
     """The current contents of files."""
     alive = _Alive(tx, row.feed)
     wanted = list(dict.fromkeys(node_id for node_id in ids if node_id is not None))
-    current = {
-        node_id: version
-        for node_id, parent, version, kind, trashed_us in tx.rows_in(_NODES, wanted, row.feed)
-        if kind == "file" and trashed_us is None and alive.is_live(parent)
-    }
-    version_ids = list(current.values())
-    heads = {found[0]: found for found in tx.rows_in(_VERSIONS, version_ids, row.feed)}
-    refs = _refs(tx, row, version_ids)
+    found = {each[0]: each for each in tx.rows_in(_FILES, wanted, row.feed) if alive.is_live(each[1])}
+    single = {each[0]: chunk for each in found.values() if (chunk := versions.only_chunk(each[5])) is not None}
+    located = chunks.locate(tx, row.organisation, single.values())
     items = []
     for index, node_id in enumerate(ids):
         path = None if paths is None else paths[index]
-        version = heads.get(current.get(node_id or "", ""))
-        if version is None:
+        file = found.get(node_id or "")
+        if file is None:
             failure = failures.get(index) or NotFound(f"no file {node_id!r}")
             items.append(_missing(BatchHead(index, 0, node_id, path), failure))
             continue
+        _, _, version, number, size_bytes, content_hash, sha256, mime_type, modified_us = file
         head = BatchHead(
-            index, version[2], node_id, path, version[0], version[1], version[5], format_seconds(version[6]),
-            version[3], version[4],
+            index, size_bytes, node_id, path, version, number, mime_type, format_seconds(modified_us), content_hash,
+            sha256,
         )  # fmt: skip
-        items.append(_item(head, refs.get(version[0], [])))
+        ref = located.get(single.get(file[0], b""))
+        items.append(_item(head, ref, version if ref is None and size_bytes else ""))
     return items
-
-
-def _refs(tx: Transaction, row: ShareRow, version_ids: Sequence[str]) -> dict[str, list[ChunkRef]]:
-    """Where the chunks of versions stand, in their order."""
-    rows = sorted((found[0], found[1], bytes(found[2])) for found in tx.rows_in(_CHUNKS, version_ids, row.feed))
-    located = chunks.locate(tx, row.organisation, (chunk for _, _, chunk in rows))
-    refs: dict[str, list[ChunkRef]] = {}
-    for version, _, chunk in rows:
-        refs.setdefault(version, []).append(located[chunk])
-    return refs
 
 
 class _Alive:
@@ -180,10 +202,10 @@ class _Alive:
         return found
 
 
-def _item(head: BatchHead, refs: Sequence[ChunkRef]) -> Item:
-    return Item(encode(head) + b"\n", head.size, refs)
+def _item(head: BatchHead, ref: ChunkRef | None = None, version: str = "") -> Item:
+    return Item(encode(head) + b"\n", head.size, ref, version)
 
 
 def _missing(head: BatchHead, failure: HeadwaterError) -> Item:
     head.error = failure_of(failure)
-    return _item(head, ())
+    return _item(head)

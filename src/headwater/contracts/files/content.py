@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import threading
 from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
 from itertools import islice
 
@@ -54,16 +55,42 @@ def sha256_of(place: PackPlace, refs: Sequence[ChunkRef]) -> str:
 
 
 async def stream(pieces: Iterator[bytes]) -> AsyncGenerator[bytes, None]:
-    """The pieces of a reading, a few at a time from a thread, so that a slow disk holds nobody up."""
+    """The pieces of a reading, a few at a time from a thread, so that a slow disk holds nobody up.
+
+    The next ones are read while these are sent.
+    """
+    reading = _Reading(pieces)
+    coming = asyncio.ensure_future(asyncio.to_thread(reading.take))
     try:
-        while some := await asyncio.to_thread(_take, pieces):
+        while some := await coming:
+            coming = asyncio.ensure_future(asyncio.to_thread(reading.take))
             for piece in some:
                 yield piece
     finally:
-        close = getattr(pieces, "close", None)
-        if close is not None:
-            await asyncio.to_thread(close)
+        await asyncio.to_thread(reading.close)
+        coming.add_done_callback(_let_go)
+        coming.cancel()
 
 
-def _take(pieces: Iterator[bytes]) -> list[bytes]:
-    return list(islice(pieces, PIECES_AT_ONCE))
+def _let_go(coming: asyncio.Future[list[bytes]]) -> None:
+    """Look at how a reading ended that nobody waits for, so that it is not reported as lost."""
+    if not coming.cancelled():
+        coming.exception()
+
+
+class _Reading:
+    """Pieces that are taken by one thread at a time; a reading that was given up may still be at it."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
+        self._turn = threading.Lock()
+
+    def take(self) -> list[bytes]:
+        with self._turn:
+            return list(islice(self._pieces, PIECES_AT_ONCE))
+
+    def close(self) -> None:
+        with self._turn:
+            close = getattr(self._pieces, "close", None)
+            if close is not None:
+                close()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 from blake3 import blake3
@@ -32,7 +32,7 @@ MAX_LINE_BYTES = 1024 * 1024
 _NO_FIELDS = PackedFields(size=0)
 
 
-class Arrived(NamedTuple):
+class Arrived(msgspec.Struct, gc=False):
     """A file of the stream: where it wants to go and its chunks; or why it is not taken.
 
     ``folder`` is the stored path of its folder, empty for the root; ``name`` is null when it names a resource.
@@ -40,11 +40,17 @@ class Arrived(NamedTuple):
 
     number: int
     fields: PackedFields
-    folder: str
-    name: Name | None
-    modified_us: int | None
-    pieces: tuple[Piece, ...]
-    failure: FailureAnswer | None
+    folder: str = ""
+    name: Name | None = None
+    modified_us: int | None = None
+    pieces: tuple[Piece, ...] = ()
+    failure: FailureAnswer | None = None
+
+    @property
+    def size_bytes(self) -> int:
+        """How large its content is, whether it was sent or known."""
+        fields = self.fields
+        return fields.size if fields.chunks is None else sum(piece.length_bytes for piece in self.pieces)
 
 
 class Unpacker:
@@ -79,16 +85,19 @@ class Unpacker:
                 end = held.find(b"\n", at)
                 if end < 0:
                     break
-                self._file = self._open(held[at:end])
+                opened = self._open(held[at:end])
                 at = end + 1
-                if type(self._file) is _Whole and self._file.is_plain:
-                    # Most files are small, whole and without a checksum: the short way for them.
-                    stop = at + self._file.size_bytes
+                if isinstance(opened, Arrived):
+                    stop = at + opened.fields.size
                     if stop <= len(held):
-                        self._arrived.append(self._file.taken_whole(view[at:stop]))
-                        self._file = None
+                        # Most files are small, whole and without a checksum: the short way for them.
+                        opened.pieces = (Piece(self._writer.append(view[at:stop]).chunk, stop - at),)
+                        self._arrived.append(opened)
                         at = stop
                         continue
+                    self._file = _Whole(opened, self._writer)
+                else:
+                    self._file = opened
             taken = self._file.take(view[at:])
             at += taken
             if not self._file.is_complete:
@@ -114,8 +123,8 @@ class Unpacker:
         """Remove what was written."""
         self._writer.abort()
 
-    def _open(self, line: bytes) -> _Whole | _Cut | _Listed | _Skipped:
-        """What takes the next file's bytes."""
+    def _open(self, line: bytes) -> Arrived | _Whole | _Cut | _Listed | _Skipped:
+        """What takes the next file's bytes; the file itself, if they are one chunk that nothing is compared with."""
         index = len(self._arrived)
         if index >= self._settings.packed_files:
             raise TooLarge(f"a packed upload has at most {self._settings.packed_files} files")
@@ -131,13 +140,15 @@ class Unpacker:
             _require_sizes(fields, self._settings)
         except HeadwaterError as failure:
             return _Skipped(index, fields.size, fields, failure)
-        arrived = Arrived(index, fields, folder, name, modified_us, (), None)
+        arrived = Arrived(index, fields, folder, name, modified_us)
         if fields.chunks is not None:
             return _Listed(arrived, self._writer)
-        if fields.size <= self._sizes.average_bytes:
-            return _Whole(arrived, self._writer)
-        self._cutter = self._cutter or Chunker(self._sizes)
-        return _Cut(arrived, self._writer, self._cutter)
+        if fields.size > self._sizes.average_bytes:
+            self._cutter = self._cutter or Chunker(self._sizes)
+            return _Cut(arrived, self._writer, self._cutter)
+        if fields.size and fields.blake3 is None and fields.checksum_sha256 is None:
+            return arrived
+        return _Whole(arrived, self._writer)
 
     def _size_in(self, line: bytes) -> int:
         """The size that a wrong line gives all the same. Raises: Malformed."""
@@ -208,7 +219,9 @@ class _Taking:
                 self._failure = Invalid(
                     "the content does not have the SHA-256 that was given", code="CHECKSUM_MISMATCH"
                 )
-        return self._file._replace(pieces=tuple(self._pieces), failure=failure_of(self._failure))
+        self._file.pieces = tuple(self._pieces)
+        self._file.failure = failure_of(self._failure)
+        return self._file
 
     def _hash(self, content: memoryview) -> None:
         if self._blake3 is not None:
@@ -223,22 +236,6 @@ class _Whole(_Taking):
     def __init__(self, arrived: Arrived, writer: PackWriter) -> None:
         super().__init__(arrived)
         self._writer = writer
-
-    @property
-    def is_plain(self) -> bool:
-        """True when there are bytes and no checksum to compare."""
-        return self._left_bytes > 0 and self._blake3 is None and self._sha256 is None
-
-    @property
-    def size_bytes(self) -> int:
-        """How many bytes are still to come."""
-        return self._left_bytes
-
-    def taken_whole(self, content: memoryview) -> Arrived:
-        """The file with all of its content."""
-        ref = self._writer.append(content)
-        number, fields, folder, name, modified_us, _, _ = self._file
-        return Arrived(number, fields, folder, name, modified_us, (Piece(ref.chunk, ref.length_bytes),), None)
 
     def take(self, content: memoryview) -> int:
         """Take the file once it is there; how many bytes were taken."""
@@ -308,7 +305,7 @@ class _Skipped:
 
     def __init__(self, index: int, size: int, fields: PackedFields, failure: HeadwaterError) -> None:
         self._left_bytes = size
-        self._arrived = Arrived(index, fields, "", None, None, (), failure_of(failure))
+        self._arrived = Arrived(index, fields, failure=failure_of(failure))
 
     @property
     def is_complete(self) -> bool:

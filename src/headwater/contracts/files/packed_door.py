@@ -7,7 +7,7 @@ import asyncio
 from headwater.base.errors import Fatal, HeadwaterError, Invalid, TooLarge, Unavailable
 from headwater.contracts.files import access, batch, content, content_shapes, packing
 from headwater.contracts.files.access import Access, ShareRow
-from headwater.contracts.files.batch import Item
+from headwater.contracts.files.batch import Contents
 from headwater.contracts.files.content_shapes import PackedAnswer
 from headwater.contracts.files.intake import pour
 from headwater.contracts.files.packed import Arrived, Unpacker
@@ -66,12 +66,13 @@ class PackedDoor:
         """POST /batch: many files, or chunks, in one stream."""
         fields = call.decoded(content_shapes.read_batch)
 
-        def work(tx: Transaction) -> list[Item]:
+        def work(tx: Transaction) -> Contents:
             return batch.find(tx, call.principal, fields, self._settings)
 
-        items = await call.read(work, slow=True)
-        headers = ((b"content-type", MEDIA), (b"content-length", str(batch.size_of(items)).encode()))
-        return Reply(200, headers, stream=content.stream(batch.frames(self._services.packs, items)))
+        contents = await call.read(work, slow=True)
+        headers = ((b"content-type", MEDIA), (b"content-length", str(contents.size_bytes).encode()))
+        pieces = batch.frames(self._services.packs, contents, self._services.database)
+        return Reply(200, headers, stream=content.stream(pieces))
 
     async def _receive(self, call: Call, row: ShareRow) -> tuple[Unpacker, list[Arrived], Written]:
         """Take the stream into a pack. Raises: Malformed, TooLarge."""

@@ -19,10 +19,11 @@ from headwater.contracts.files.names import name_key, parent_path
 from headwater.contracts.files.packed import Arrived, failure_of, unknown_chunks
 from headwater.contracts.files.uploads import DEFAULT_TYPE
 from headwater.identity.principal import Principal
-from headwater.store import chunks, tree, versions
+from headwater.store import chunks, tree, tree_bulk, versions
 from headwater.store.database import Transaction
 from headwater.store.packs import Written
-from headwater.store.tree import ROOT, Actor, Name, NewFile
+from headwater.store.tree import ROOT, Actor, Name
+from headwater.store.tree_bulk import NewFile
 from headwater.store.versions import Piece, Version
 
 _FileWork = Callable[[Arrived], None]
@@ -105,7 +106,7 @@ class _Storing:
             return files
         good = []
         for file in files:
-            size_bytes = _size(file.pieces)
+            size_bytes = file.size_bytes
             if size_bytes > left_bytes:
                 self._refuse(file, QuotaExceeded(f"{max(0, left_bytes)} bytes are left, and this needs {size_bytes}"))
             else:
@@ -140,10 +141,10 @@ class _Storing:
             node_id = next(node_ids)
             version = self._version(file, node_id, next(version_ids))
             made.append((version, file.pieces))
-            nodes.append(NewFile(node_id, parent, file.folder, name, version.id, versions.details(version)))
+            nodes.append(NewFile(node_id, parent, file.folder, name, version))
             self._done(file, "created", node_id, version.id)
         versions.insert_many(self._tx, self._row.feed, self._row.organisation, made)
-        tree.create_files(self._tx, self._row.share, self._packing.actor, nodes)
+        tree_bulk.create_files(self._tx, self._row.share, self._packing.actor, nodes)
         if made:
             self._tx.bump(self._row.feed, versions.BYTES, sum(version.size_bytes for version, _ in made))
         return later
@@ -206,7 +207,7 @@ class _Storing:
         modified_us = tx.now_us if file.modified_us is None else min(file.modified_us, tx.now_us)
         sha256 = None if fields.checksum_sha256 is None or fields.chunks is not None else fields.checksum_sha256.lower()
         return Version(
-            version_id, node_id, 1 if kept else 0, "kept" if kept else "staged", _size(file.pieces),
+            version_id, node_id, 1 if kept else 0, "kept" if kept else "staged", file.size_bytes,
             versions.content_hash(file.pieces), sha256, fields.mime_type or DEFAULT_TYPE, modified_us, tx.now_us,
             self._packing.actor.user_id, self._packing.actor.device_id,
             None if kept else tx.now_us + self._settings.upload_idle_seconds * SECOND_US,
@@ -240,6 +241,9 @@ class _Folders:
 
     def id_of(self, path: str) -> str:
         """The folder's id; ``path`` is empty for the root. Raises: StateConflict (a file has the name)."""
+        known = self._ids.get(path)
+        if known is not None:
+            return known
         lacking: list[str] = []
         while path not in self._ids:
             lacking.append(path)
@@ -264,7 +268,3 @@ class _Folders:
         if node.type != "folder":
             raise StateConflict(f"the name {node.name!r} is taken in that folder", code="NAME_TAKEN")
         return node.id
-
-
-def _size(pieces: Sequence[Piece]) -> int:
-    return sum(piece.length_bytes for piece in pieces)
