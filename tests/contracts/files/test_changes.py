@@ -9,6 +9,7 @@ import pytest
 
 from headwater.contracts.files import revive
 from headwater.store import feeds
+from tests.properties.test_files_machine import Follower
 from tests.support.asgi import Answer
 from tests.support.file_share import Device, FileShare, created, deleted, placed
 from tests.support.serving import ServerUnderTest
@@ -169,6 +170,23 @@ def test_what_changes_during_a_snapshot_reaches_the_device_by_its_end(share: Fil
     assert paths[folders[0]] in {"/f5/f0", "/new/f0"}
     assert folders[1] not in paths
     assert len(paths) == 6
+
+
+def test_what_moved_into_a_folder_that_went_and_came_back_during_a_snapshot_is_not_lost(
+    share: FileShare, laptop: Device
+) -> None:
+    top, other = laptop.folder("/top"), laptop.folder("/other")
+    laptop.put("/other/x.txt", b"one")
+    page = share.page(0, limit=1)
+    laptop.applied({"resource_type": "folder", "change_type": "deleted", "resource_id": top, "old_path": "/top"})
+    assert share.client.post(f"/api/v1/shares/{share.id}/nodes/{top}/restore", json={}).status == 200
+    laptop.applied(placed(other, "/other", "/top/other", kind="folder"))
+    follower = Follower("0")
+    follower.take(page)
+    while not follower.complete:
+        follower.take(share.page(follower.cursor, limit=1))
+    assert set(follower.tree()) == {"/top", "/top/other", "/top/other/x.txt"}
+    assert share.page(follower.cursor)["changes"] == []
 
 
 def test_a_snapshot_passes_over_any_amount_of_trash(share: FileShare, laptop: Device) -> None:

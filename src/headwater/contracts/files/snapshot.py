@@ -1,8 +1,12 @@
 """The whole tree of a share as changes, page by page: folders before what is in them, then live from one position.
 
 Nodes are read in the order of their creation. A folder may be younger than what was moved into it, or may have
-changed since the snapshot began; such a folder is sent (again) right before the first node that needs it. Whatever
-changes during the snapshot comes once more as a live change after it, and sets the same.
+changed since the snapshot began; such a folder is sent (again) right before the first node that needs it.
+
+Pages are read at different times, so the tree that they give is that of no moment. What changed since the snapshot
+began therefore comes once more, not as it happened but as it is now: who took in a page what was moved into a
+folder later must not hear that the folder was deleted and restored before. Once a page reaches the head of the log,
+the reader's tree is the share's, and the log itself follows.
 
 Source: files contract, "Change tracking"; reading "Cursors".
 """
@@ -21,6 +25,7 @@ from headwater.store.database import Row, Transaction
 from headwater.store.tree import ROOT, Actor, Node, Paths
 
 _NODE = ", ".join("n." + name for name in Node._fields)
+_WIDTH = len(Node._fields)
 _VERSION = ", ".join("v." + name for name in versions.Version._fields)
 _SELECT = (
     f"SELECT {_NODE}, c.wire, {_VERSION} FROM nodes n"
@@ -28,7 +33,15 @@ _SELECT = (
     " LEFT JOIN changes c ON c.feed = n.feed AND c.position = n.position"
     " WHERE n.feed = ? AND n.number > ? ORDER BY n.number LIMIT ?"
 )
+_CHANGED = (
+    f"SELECT c.position, c.wire, {_NODE}, {_VERSION} FROM changes c"
+    " LEFT JOIN nodes n ON n.feed = c.feed AND n.id = c.id"
+    " LEFT JOIN versions v ON v.feed = n.feed AND v.id = n.version"
+    " WHERE c.feed = ? AND c.position > ? ORDER BY c.position LIMIT ?"
+)
 _LEAST_ROWS = 500
+_LISTED = 1 << 62
+"""The position of a place behind every node: what is left is what changed after its ``snapshot_head``."""
 
 
 class SharePage(NamedTuple):
@@ -59,48 +72,95 @@ def read(tx: Transaction, row: ShareRow, place: Place, limit: int) -> SharePage:
     A node is not cut off from the folders that must come before it, so a page whose first node lies deep in
     younger folders may be longer. Nodes in the trash are passed over; a page may be empty and yet not the last.
     """
+    if place.position == _LISTED:
+        return _catch_up(tx, row, place.snapshot_head, limit)
     rows = tx.rows(_SELECT, row.feed, place.position, max(limit, _LEAST_ROWS))
     walk = _Walk(tx, row, place.snapshot_head)
     number = place.position
     for found in rows:
-        group = walk.group(found)
+        group = walk.listed(found)
         if walk.sent and len(walk.sent) + len(group) > limit:
             return walk.page(Place(number, place.snapshot_head), has_more=True)
         walk.send(group)
         number = found[1]
     if len(rows) == max(limit, _LEAST_ROWS):
         return walk.page(Place(number, place.snapshot_head), has_more=True)
-    return walk.page(Place(place.snapshot_head), has_more=feeds.head(tx, row.feed) > place.snapshot_head)
+    if feeds.head(tx, row.feed) == place.snapshot_head:
+        return walk.page(Place(place.snapshot_head), has_more=False)
+    return walk.page(Place(_LISTED, place.snapshot_head), has_more=True)
+
+
+def _catch_up(tx: Transaction, row: ShareRow, after: int, limit: int) -> SharePage:
+    """What changed after a position, each as it is now; when that reaches the head, the snapshot is over."""
+    rows = tx.rows(_CHANGED, row.feed, after, max(limit, _LEAST_ROWS))
+    walk = _Walk(tx, row, after, catching_up=True)
+    for found in rows:
+        group = walk.changed(found)
+        if walk.sent and len(walk.sent) + len(group) > limit:
+            return walk.page(Place(_LISTED, walk.upto), has_more=True)
+        walk.send(group)
+        walk.upto = found[0]
+    if len(rows) == max(limit, _LEAST_ROWS):
+        return walk.page(Place(_LISTED, walk.upto), has_more=True)
+    return walk.page(Place(walk.upto), has_more=False)
 
 
 class _Walk:
-    """One page in the making."""
+    """One page in the making; the reader has every folder whose newest change is not after ``upto``."""
 
-    def __init__(self, tx: Transaction, row: ShareRow, snapshot_head: int) -> None:
+    def __init__(self, tx: Transaction, row: ShareRow, upto: int, *, catching_up: bool = False) -> None:
         self._tx = tx
         self._row = row
-        self._head = snapshot_head
+        self._catching_up = catching_up
+        self.upto = upto
         self._folders: dict[str, _Folder] = {ROOT: _Folder((), "", True)}
         self._known: set[str] = set()
         self.sent: list[bytes] = []
 
-    def group(self, found: Row) -> list[tuple[str, bytes]]:
+    def listed(self, found: Row) -> list[tuple[str, bytes]]:
         """What must be sent for a node: folders that are missing or changed, then the node; nothing when dead."""
-        node = Node(*found[:13])
+        node = Node(*found[:_WIDTH])
         above = self._folder(node.parent)
         if node.trashed_us is not None or not above.live or node.id in self._known:
             return []
+        wire, version = found[_WIDTH], found[_WIDTH + 1 :]
+        return self._group(node, above, wire, _details(version), self.upto, older_than=node.number)
+
+    def changed(self, found: Row) -> list[tuple[str, bytes]]:
+        """What must be sent for a change: the node as it is now, deleted when it is dead; nothing a second time."""
+        position, wire = found[:2]
+        if found[2] is None:
+            # The share itself changed.
+            return [("", bytes(wire))]
+        node = Node(*found[2 : 2 + _WIDTH])
+        if node.id in self._known:
+            return []
+        above = self._folder(node.parent)
+        details = _details(found[2 + _WIDTH :])
+        if node.position != position:
+            wire = changes.wire_at(self._tx, self._row.feed, node.position)
+        if node.trashed_us is not None or not above.live:
+            gone = Paths(f"{above.path}/{node.name}", None)
+            return [(node.id, self._change(node, "deleted", gone, wire, details, position))]
+        return self._group(node, above, wire, details, position)
+
+    def _group(
+        self, node: Node, above: _Folder, wire: bytes | None, details: dict[str, Any], position: int,
+        older_than: int | None = None,
+    ) -> list[tuple[str, bytes]]:  # fmt: skip
+        """A live node behind the folders that the reader lacks: those that changed, and those yet to be listed."""
         group: list[tuple[str, bytes]] = []
         changed = False
         for folder in above.chain:
             # What is below a folder that came back may have been passed over while it was gone.
-            changed = changed or folder.position > self._head
-            if (changed or folder.number > node.number) and folder.id not in self._known:
-                wire = changes.wire_at(self._tx, self._row.feed, folder.position)
-                group.append((folder.id, self._change(folder, self._folder(folder.id).path, wire, {})))
-        version = None if found[14] is None else versions.Version(*found[14:])
-        details = versions.details(version) if version else {}
-        group.append((node.id, self._change(node, f"{above.path}/{node.name}", found[13], details)))
+            changed = changed or folder.position > self.upto
+            unlisted = older_than is not None and folder.number > older_than
+            if (changed or unlisted) and folder.id not in self._known:
+                its_wire = changes.wire_at(self._tx, self._row.feed, folder.position)
+                at = Paths(None, self._folder(folder.id).path)
+                group.append((folder.id, self._change(folder, "created", at, its_wire, {}, position)))
+        at = Paths(None, f"{above.path}/{node.name}")
+        group.append((node.id, self._change(node, "created", at, wire, details, position)))
         return group
 
     def send(self, group: list[tuple[str, bytes]]) -> None:
@@ -112,16 +172,20 @@ class _Walk:
         """The page as it is."""
         return SharePage(b",".join(self.sent), len(self.sent), place, has_more)
 
-    def _change(self, node: Node, path: str, wire: bytes | None, details: dict[str, Any]) -> bytes:
+    def _change(
+        self, node: Node, kind: str, paths: Paths, wire: bytes | None, details: dict[str, Any], position: int
+    ) -> bytes:
         origin = _read_origin.decode(bytes(wire)) if wire is not None else _Origin()
         actor = Actor(origin.changed_by, origin.metadata.device_id or "")
-        content = tree.change(self._row.share, actor, node, "created", Paths(None, path), details)
+        if self._catching_up and origin.metadata.relist:
+            details = {**details, "relist": True}
+        content = tree.change(self._row.share, actor, node, kind, paths, details)
         return encode(
             content
             | {
                 "id": f"chg_{self._row.feed}_{node.position}",
                 "changed_at": format_seconds(node.updated_us),
-                "position": self._head,
+                "position": position,
             }
         )
 
@@ -142,8 +206,14 @@ class _Walk:
         return found
 
 
+def _details(columns: Row) -> dict[str, Any]:
+    """What a change says of the version in these columns; of a folder, nothing."""
+    return {} if columns[0] is None else versions.details(versions.Version(*columns))
+
+
 class _OriginDetails(msgspec.Struct):
     device_id: str | None = None
+    relist: bool = False
 
 
 class _Origin(msgspec.Struct):
