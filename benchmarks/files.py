@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import mmap
 import os
 import random
 import socket
@@ -11,20 +12,22 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.servers import Floor, Product, Served
+from benchmarks.servers import Floor, Product, Served, unpin
 from benchmarks.table import Line
 
 KIB = 1024
 MIB = 1024 * KIB
 _PIECE_BYTES = 256 * KIB
 _ROUNDS = 3
+_WARM_BYTES = 2 * 1024 * MIB
 
 
 def run(*, quick: bool) -> list[Line]:
     """Every row of content; ``quick`` uses a tenth of the bytes."""
     files = 1_000 if quick else 10_000
     large_bytes = (64 if quick else 512) * MIB
-    with Floor() as floor, Product(files__packed_bytes=512 * MIB) as product:
+    unpin()
+    with Floor(pinned=False) as floor, Product(pinned=False, files__packed_bytes=512 * MIB) as product:
         share = _json(product, "POST", "/api/v1/shares", {"name": "Benchmark"})["id"]
         lines = [*_small(product, share, files), *_large(product, floor, share, large_bytes)]
         lines.append(Line("peak memory of the server", f"{product.peak_mib():.0f} MiB", "", None, "", "through it all"))
@@ -38,6 +41,7 @@ def _small(product: Product, share: str, count: int) -> list[Line]:
     size = 0
     for number in range(_ROUNDS):
         stream, size = _stream(count, number)
+        _warm()
         floor_seconds = _write_once(product.folder / "floor", stream)
         began = time.perf_counter()
         answer = json.loads(_exchange(product, "POST", f"/api/v1/uploads/packed?share_id={share}", [stream]))
@@ -57,10 +61,8 @@ def _small(product: Product, share: str, count: int) -> list[Line]:
 
 def _large(product: Product, floor: Floor, share: str, size: int) -> list[Line]:
     """One large file by a session of one stream and by tus; the floor only takes, or only sends, the bytes."""
-    block = random.Random(1).randbytes(16 * MIB)
-    pieces = [memoryview(block)[at : at + _PIECE_BYTES] for at in range(0, len(block), _PIECE_BYTES)] * (
-        size // len(block)
-    )
+    pieces = _pieces(size, 0)
+    _warm()
     sink = _best(lambda: _exchange(floor, "POST", "/sink", pieces))
     number = 0
 
@@ -71,10 +73,8 @@ def _large(product: Product, floor: Floor, share: str, size: int) -> list[Line]:
         made = _exchange_head(product, "POST", f"/api/v1/uploads?share_id={share}", [], head)
         location = made.split("location: ")[1].split("\r\n")[0]
         more = {"tus-resumable": "1.0.0", "upload-offset": "0", "content-type": "application/offset+octet-stream"}
-        fresh = random.Random(number).randbytes(len(block))
-        # A block of its own at each place, so that no chunk is known before.
-        own = [bytes([number, place % 256, place // 256]) + bytes(piece)[3:] for place, piece in enumerate(pieces)]
-        own[: len(fresh) // _PIECE_BYTES] = [fresh[at : at + _PIECE_BYTES] for at in range(0, len(fresh), _PIECE_BYTES)]
+        own = _pieces(size, number)
+        _warm()
         began = time.perf_counter()
         assert " 204 " in _exchange_head(product, "PATCH", location, own, more)
         took.append(time.perf_counter() - began)
@@ -92,12 +92,24 @@ def _large(product: Product, floor: Floor, share: str, size: int) -> list[Line]:
         {"share_id": share, "path": "/large", "file_size": size, "chunk_size": 16 * MIB, "commit": True},
     )
     for place in range(session["total_chunks"]):
-        part = bytes([place]) + block[1:]
+        part = random.Random(-place - 1).randbytes(16 * MIB)
         _exchange(product, "PUT", f"/api/v1/uploads/{session['session_id']}/chunks/{place}", [part])
     file_id = _json(product, "POST", f"/api/v1/uploads/{session['session_id']}/complete", {})["resource_id"]
     ours = _best(lambda: _drain(product, f"/api/v1/sync/download/{file_id}", size))
     bare = _best(lambda: _drain(floor, f"/bytes/{size}", size))
     return [*lines, _line(f"{size // MIB} MiB down", size, ours, bare, ">= 0.5", "floor: sends from memory")]
+
+
+def _pieces(size: int, seed: int) -> list[bytes]:
+    """Fresh bytes in pieces: no chunk of them is known, and none of them is in a processor's cache."""
+    chance = random.Random(seed)
+    return [chance.randbytes(_PIECE_BYTES) for _ in range(size // _PIECE_BYTES)]
+
+
+def _warm() -> None:
+    """Touch memory and give it back: what was idle for long is slow at its first use, whoever uses it."""
+    with mmap.mmap(-1, _WARM_BYTES) as room:
+        room[:: mmap.PAGESIZE] = bytes(_WARM_BYTES // mmap.PAGESIZE)
 
 
 def _line(name: str, size: int, seconds: float, floor_seconds: float, aim: str, note: str) -> Line:

@@ -26,13 +26,18 @@ def pin_client() -> None:
         os.sched_setaffinity(0, {CLIENT_CORE})
 
 
-class Served:
-    """A server process on loopback."""
+def unpin() -> None:
+    """Let this process, and what it starts, run on every core: where threads are measured, one core would be a lie."""
+    os.sched_setaffinity(0, range(os.cpu_count() or 1))
 
-    def __init__(self, arguments: list[str], port: int) -> None:
+
+class Served:
+    """A server process on loopback; ``pinned`` to one core, unless its threads are what is measured."""
+
+    def __init__(self, arguments: list[str], port: int, *, pinned: bool = True) -> None:
         self.port = port
         self._process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-        if len(os.sched_getaffinity(0)) >= 1 and (os.cpu_count() or 1) >= 2:
+        if pinned and len(os.sched_getaffinity(0)) >= 1 and (os.cpu_count() or 1) >= 2:
             os.sched_setaffinity(self._process.pid, {SERVER_CORE})
 
     @property
@@ -87,9 +92,9 @@ class Served:
 class Floor(Served):
     """The bare ASGI app."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, pinned: bool = True) -> None:
         port = _free_port()
-        super().__init__([sys.executable, "-m", "benchmarks.floor_app", str(port)], port)
+        super().__init__([sys.executable, "-m", "benchmarks.floor_app", str(port)], port, pinned=pinned)
         ends = time.monotonic() + _WAIT_SECONDS
         while time.monotonic() < ends:
             try:
@@ -104,7 +109,7 @@ class Floor(Served):
 class Product(Served):
     """Headwater as a person starts it, in a fresh folder, with rates that a load test does not meet."""
 
-    def __init__(self, **settings: object) -> None:
+    def __init__(self, *, pinned: bool = True, **settings: object) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="headwater-bench-"))
         ready = self.folder / "ready.json"
         wanted = {
@@ -114,7 +119,7 @@ class Product(Served):
         }
         sets = [part for name, value in wanted.items() for part in ("--set", f"{name}={value}")]
         port_and_files = ["--port", "0", "--ready-file", str(ready), "--data", str(self.folder / "state")]
-        super().__init__([sys.executable, "-m", "headwater", "serve", *port_and_files, *sets], 0)
+        super().__init__([sys.executable, "-m", "headwater", "serve", *port_and_files, *sets], 0, pinned=pinned)
         ends = time.monotonic() + _WAIT_SECONDS
         while not ready.exists():
             if self.failed() is not None or time.monotonic() > ends:
