@@ -194,6 +194,12 @@ def _environment(environ: Mapping[str, str], problems: list[str]) -> Iterator[tu
             problems.append(_unknown("environment variable", variable, [*names, *OTHER_VARIABLES]))
 
 
+_OWN_FLAGS = {
+    "database.data_folder": "--data", "database.url": "--database", "server.host": "--host", "server.port": "--port",
+}  # fmt: skip
+"""The settings that have a flag of their own; ``--set NAME=VALUE`` gives every other one."""
+
+
 def _flags(flags: Mapping[str, str], problems: list[str]) -> Iterator[tuple[str, _Given]]:
     specs = {spec.name: spec for spec in table()}
     for name, text in flags.items():
@@ -205,7 +211,7 @@ def _flags(flags: Mapping[str, str], problems: list[str]) -> Iterator[tuple[str,
                 f"{name} on the command line holds a password: give it in {specs[name].environment} or in a file"
             )
         else:
-            yield name, _Given(text, f"flag --{name}", is_text=True)
+            yield name, _Given(text, f"flag {_OWN_FLAGS.get(name, '--set ' + name)}", is_text=True)
 
 
 def _file(config: Path | None, outer: Mapping[str, _Given], problems: list[str]) -> Iterator[tuple[str, _Given]]:

@@ -31,7 +31,7 @@ COMMANDS = {
     "gc": ("gc", "Free the content that nothing refers to any more."),
     "doctor": ("doctor", "Look the installation over, and say what to do about what is not well."),
     "openapi": ("openapi", "Print the OpenAPI document."),
-    "terminology": ("terminology", "Name where an organisation's labels come from."),
+    "terminology": ("terminology", "Show or choose where an organisation's labels come from."),
     "import": ("import_command", "Bring contacts in from a file."),
     "export": ("export_command", "Write contacts to a file."),
     "config": ("config", "Show each setting and where its value came from."),

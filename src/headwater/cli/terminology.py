@@ -24,7 +24,7 @@ app = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_help=T
 
 @app.callback()
 def terminology() -> None:
-    """Name where an organisation's labels come from."""
+    """Show or choose where an organisation's labels come from: the words that its apps show."""
 
 
 @app.command(
@@ -43,15 +43,18 @@ def source(
         typer.Option(
             metavar="URL",
             show_default=False,
-            help="Fetch them over HTTPS; the host stands in terminology.allowed_hosts.",
+            help="Fetch them from this https:// address; name its host in terminology.allowed_hosts first.",
         ),
     ] = None,
     file: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", show_default=False, help="Read them from a JSON file of this machine."),
+        typer.Option(metavar="FILE", show_default=False, help="Read them from this file on the server's machine."),
     ] = None,
     own: Annotated[
-        bool, typer.Option("--own", help="Take those that are kept here, and edited through the API.")
+        bool,
+        typer.Option(
+            "--own", help="Take those kept in Headwater and edited through /api/v1/terminology (the default)."
+        ),
     ] = False,
     data: options.DataFolder = None,
     database: options.DatabaseUrl = None,
@@ -59,7 +62,12 @@ def source(
     sets: options.Set = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Show or name the source of an organisation's labels. A named source is tried at once, but kept either way."""
+    """Show or choose where an organisation's labels come from.
+
+    Labels are the words that an organisation's apps show, a JSON object such as {"member": "Volunteer"}. Without
+    --url, --file or --own this shows the present place. With one of them it stores the choice and fetches once, to
+    tell whether that works; the choice stands even if not. Apps get the new labels with the next sync.
+    """
     named = _named(url, file, own=own)
     with installation.opened(data, database, config, sets) as here:
         settings = here.settings.terminology

@@ -32,6 +32,16 @@ class DatabaseUnusable(HeadwaterError):
     hint = "Look at it with 'headwater doctor'; a backup is put back with 'headwater restore'."
 
 
+class DatabaseOutOfReach(DatabaseUnusable):
+    """The PostgreSQL server that the settings name cannot be reached, or does not let this server in."""
+
+    code = "DATABASE_OUT_OF_REACH"
+    title = "Database out of reach"
+    hint = (
+        "See that PostgreSQL runs there, and that host, port, database, user and password in `database.url` are right."
+    )
+
+
 class SchemaOutdated(HeadwaterError):
     """The database's schema is older than this program."""
 
@@ -123,7 +133,7 @@ def _open_postgres(url: str, settings: Settings, on_fatal: OnFatal) -> Database:
     try:
         return PostgresDatabase(url, settings.database, on_fatal=on_fatal)
     except psycopg.Error as failure:
-        raise DatabaseUnusable(_without_password(str(failure).partition("\n")[0], url)) from None
+        raise DatabaseOutOfReach(_without_password(str(failure).partition("\n")[0], url)) from None
 
 
 def _without_password(text: str, url: str) -> str:

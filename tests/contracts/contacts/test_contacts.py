@@ -234,6 +234,23 @@ def test_etag_and_if_match_hold_a_late_change_back(client: Client) -> None:
     assert client.delete(path, headers={"if-match": done.headers["etag"]}).status == 200
 
 
+def test_a_body_that_names_another_organisation_than_the_requests_is_refused(
+    server: ServerUnderTest, client: Client
+) -> None:
+    server.caller("org_b")
+    path = make(client, org_id="default")
+    for refused in (
+        client.post(CONTACTS, json={"first_name": "Kari", "org_id": "org_b"}),
+        client.post(CONTACTS, json={"first_name": "Kari", "org_id": "nobody"}),
+        client.put(path, json={"first_name": "Kari", "org_id": "org_b"}),
+    ):
+        assert refused.status == 422
+        assert refused.json()["errors"][0]["field"] == "org_id"
+    assert client.post(f"{CONTACTS}?org_id=org_b", json={"first_name": "Kari", "org_id": "org_b"}).status == 201
+    assert client.put(path, json={"last_name": "Dahl", "org_id": None}).status == 200
+    assert client.get(f"{CONTACTS}?org_id=default").json()["pagination"]["total"] == 1
+
+
 def test_a_global_admin_asks_the_database_as_often_among_many_organisations_as_among_few(
     server: ServerUnderTest, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:

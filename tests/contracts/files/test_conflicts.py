@@ -312,6 +312,14 @@ class TestSettling:
         found: list[dict[str, Any]] = answer.json()
         return found
 
+    def test_a_wrong_resolution_is_answered_with_those_that_there_are(
+        self, share: FileShare, open_conflict: dict[str, Any]
+    ) -> None:
+        refused = self.resolve(share, open_conflict, "NONSENSE")
+        assert refused.status == 422
+        assert "KEEP_BOTH" in refused.json()["errors"][0]["detail"]
+        assert "MANUAL" not in refused.json()["errors"][0]["detail"]
+
     def test_a_conflict_has_every_key_of_the_contract(
         self, share: FileShare, open_conflict: dict[str, Any], file: dict[str, Any]
     ) -> None:

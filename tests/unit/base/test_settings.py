@@ -56,7 +56,7 @@ def test_explain_tells_where_each_value_came_from(tmp_path: Path) -> None:
         "environment HEADWATER_SERVER_PORT",
     )
     assert rows["server.keep_alive_seconds"].origin == f"file {file}"
-    assert rows["sell.page_items"].origin == "flag --sell.page_items"
+    assert rows["sell.page_items"].origin == "flag --set sell.page_items"
     assert rows["server.host"].origin == "default"
     assert rows["files.quota_share_bytes"].value == "unset"
     assert list(rows) == [spec.name for spec in table()]
@@ -102,7 +102,7 @@ def test_an_unknown_flag_stops_the_start() -> None:
 def test_all_problems_are_told_at_once() -> None:
     problems = problems_of({"server.port": "99999", "log.level": "loud"}, environ={**HOME, "HEADWATER_X": "1"})
     assert len(problems) == 3
-    assert "server.port (flag --server.port): '99999' is not allowed; give 0 to 65535" in problems
+    assert "server.port (flag --port): '99999' is not allowed; give 0 to 65535" in problems
     assert isinstance(SettingsInvalid(*problems), HeadwaterError)
 
 

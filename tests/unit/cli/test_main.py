@@ -81,6 +81,14 @@ def test_every_failure_is_a_message_and_a_code(
     assert says in done.err
 
 
+def test_a_postgresql_that_is_not_there_is_told_apart_from_a_damaged_database(command: Command, tmp_path: Path) -> None:
+    url = "postgresql://nobody@127.0.0.1:1/none"
+    done = command("org", "list", "--data", str(tmp_path), "--database", url, "--json")
+    assert (done.code, done.problem["code"]) == (1, "DATABASE_OUT_OF_REACH")
+    assert "database.url" in done.problem["hint"]
+    assert "restore" not in done.problem["hint"]
+
+
 def test_usage_errors_are_json_when_json_is_asked_for(command: Command) -> None:
     wrong = command("token", "create", "--json")
     assert (wrong.code, wrong.problem["code"]) == (2, "USAGE")
@@ -106,7 +114,7 @@ def test_settings_are_shown_with_where_they_came_from(
     shown = command("config", "show", "--data", tmp_path, "--set", "log.level=debug", "--json")
     origins = {row["name"]: (row["value"], row["origin"]) for row in shown.json}
     assert origins["server.port"] == ("9001", f"file {tmp_path / 'headwater.toml'}")
-    assert origins["log.level"] == ("debug", "flag --log.level")
+    assert origins["log.level"] == ("debug", "flag --set log.level")
     assert origins["database.url"] == ("***", "environment HEADWATER_DATABASE_URL")
     assert origins["server.host"] == ("127.0.0.1", "default")
     assert "hidden" not in shown.out + command("config", "show", "--data", tmp_path).out

@@ -70,7 +70,9 @@ class ContactsDoor:
         fields = call.decoded(shapes.read_fields)
 
         def work(tx: Transaction) -> rules.Stored:
-            return rules.create(tx, feed_to_write(tx, call), fields)
+            feed = feed_to_write(tx, call)
+            rules.require_organisation(tx, feed, fields.org_id)
+            return rules.create(tx, feed, fields)
 
         return await call.act(work, lambda stored: _shown(stored, 201))
 
@@ -80,6 +82,7 @@ class ContactsDoor:
 
         def work(tx: Transaction) -> rules.Stored:
             feed = feed_of_contact(tx, call, id)
+            rules.require_organisation(tx, feed, fields.org_id)
             return rules.update(tx, feed, id, fields, _expected(tx, feed, call, id))
 
         return _shown(await call.write(work), 200)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Any, NamedTuple
 
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
 from headwater.base.errors import Invalid, NotFound, PreconditionFailed
 from headwater.base.ids import contact_id
@@ -17,7 +17,7 @@ from headwater.base.shape import FieldError
 from headwater.base.textkeys import check_email, fold, phone_digits
 from headwater.base.wire import encode, format_seconds
 from headwater.contracts.contacts.shapes import FIELDS, Contact, ContactFields, read_contact
-from headwater.store import records
+from headwater.store import feeds, records
 from headwater.store.database import Transaction
 from headwater.store.records import Draft, Record
 
@@ -30,6 +30,15 @@ class Stored(NamedTuple):
 
     revision: int
     body: bytes
+
+
+def require_organisation(tx: Transaction, feed: int, named: str | UnsetType | None) -> None:
+    """Hold the organisation that a body names against the one that its request acts in. Raises: Invalid."""
+    if not named:
+        return
+    found = feeds.read(tx, feed)
+    if found is None or found.organisation != named:
+        raise Invalid.of("org_id", "incorrect_value", "this request acts in another organisation; see ?org_id=")
 
 
 def create(tx: Transaction, feed: int, fields: ContactFields) -> Stored:

@@ -31,6 +31,12 @@ class ContactFields(msgspec.Struct, gc=False, kw_only=True):
     date_of_birth: DateText | UnsetType | None = UNSET
 
 
+class ContactBody(ContactFields, gc=False, kw_only=True):
+    """What a request writes of a contact; an organisation that it names must be the one that it acts in."""
+
+    org_id: Id | UnsetType | None = UNSET
+
+
 class Contact(msgspec.Struct, gc=False, kw_only=True):
     """A contact as every door of ours stores and shows it."""
 
@@ -135,7 +141,7 @@ FIELDS = ContactFields.__struct_fields__
 """The names of the fields that a caller may write."""
 
 _read_id = msgspec.json.Decoder(_OnlyId)
-read_fields = msgspec.json.Decoder(ContactFields)
+read_fields = msgspec.json.Decoder(ContactBody)
 read_contact = msgspec.json.Decoder(Contact)
 read_affiliations = msgspec.json.Decoder(AffiliationFields)
 read_chapter = msgspec.json.Decoder(ChapterFields)

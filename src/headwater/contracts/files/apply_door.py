@@ -92,7 +92,7 @@ def _strategy(call: Call) -> Strategy:
     try:
         return Strategy(text)
     except ValueError:
-        choices = ", ".join(strategy.value for strategy in Strategy)
+        choices = ", ".join(strategy.value for strategy in Strategy if strategy is not Strategy.MANUAL)
         raise Invalid.of("resolution", "incorrect_value", f"expected one of {choices}") from None
 
 
