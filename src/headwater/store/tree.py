@@ -175,12 +175,13 @@ def is_live(tx: Transaction, feed: int, node: Node) -> bool:
 
 def create(
     tx: Transaction, share: Share, actor: Actor, type: str, parent: str, name: Name, version: str | None,
-    details: Mapping[str, Any], *, id: str | None = None, trashed: bool = False,
+    details: Mapping[str, Any], *, id: str | None = None, trashed: bool = False, folder_path: str | None = None,
 ) -> Node:  # fmt: skip
     """Make a file (with its version) or a folder, and its change ``created``.
 
-    ``details`` is the change's metadata. A node made ``trashed`` keeps bytes for a later restore and changes
-    nobody's tree: it gets no change of its own.
+    ``details`` is the change's metadata; ``folder_path`` the path of the parent (empty for the root) where the
+    caller knows it. A node made ``trashed`` keeps bytes for a later restore and changes nobody's tree: it gets no
+    change of its own.
     """
     node_id = id or random_id("fld" if type == "folder" else "fil")
     number = tx.bump(share.feed, "number:node")
@@ -190,7 +191,7 @@ def create(
         actor.user_id if trashed else None, tx.now_us, tx.now_us, tx.now_us,
     )  # fmt: skip
     if not trashed:
-        path = path_of(tx, share.feed, node)
+        path = path_of(tx, share.feed, node) if folder_path is None else f"{folder_path}/{name.text}"
         position = write_change(tx, share, actor, node, "created", Paths(None, path), details)
         node = node._replace(position=position)
     tx.run(INSERT, share.feed, *node)
@@ -239,9 +240,8 @@ def restore(
     return _keep(tx, share.feed, back._replace(position=position))
 
 
-def announce(tx: Transaction, share: Share, actor: Actor, node: Node, details: Mapping[str, Any]) -> Node:
-    """Tell of a live node as ``created``: it is there again because its folder was restored."""
-    path = path_of(tx, share.feed, node)
+def announce(tx: Transaction, share: Share, actor: Actor, node: Node, path: str, details: Mapping[str, Any]) -> Node:
+    """Tell of a live node at its path as ``created``: it is there again because its folder was restored."""
     position = write_change(tx, share, actor, node, "created", Paths(None, path), details)
     return _keep(tx, share.feed, node._replace(position=position))
 

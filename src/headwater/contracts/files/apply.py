@@ -20,7 +20,7 @@ from headwater.contracts.files.devices import DeviceRow
 from headwater.contracts.files.effects import Done, Hand
 from headwater.contracts.files.resolve import decide
 from headwater.contracts.files.situation import Strategy
-from headwater.contracts.files.situations import Question
+from headwater.contracts.files.situations import Question, Trails
 from headwater.contracts.files.sync_shapes import (
     Applied,
     Apply,
@@ -85,6 +85,7 @@ class Applier(NamedTuple):
     device: DeviceRow
     strategy: Strategy
     oldest_us: int
+    trails: Trails
 
 
 @dataclass
@@ -119,7 +120,7 @@ def apply(tx: Transaction, principal: Principal, asked: Apply, oldest_us: int) -
     """
     row = access.require(tx, principal, asked.share_id, Access.WRITE)
     device = devices.find(tx, principal, asked.device_id)
-    applier = Applier(principal, row, device, Strategy(asked.conflict_resolution), oldest_us)
+    applier = Applier(principal, row, device, Strategy(asked.conflict_resolution), oldest_us, Trails(tx, row))
     if asked.atomic:
         return _atomic(tx, applier, asked.changes)
     verdict = Verdict()
@@ -144,6 +145,7 @@ def _atomic(tx: Transaction, applier: Applier, items: list[ChangeItem]) -> Verdi
     try:
         tx.attempt(every)
     except _UndoneError as undone:
+        applier.trails.forget()
         for result, decision in undone.results:
             verdict.add(_undone(tx, applier, items[result.index], result, decision))
         first = next(code for result, _ in undone.results if (code := _code_of(result)) is not None)
@@ -230,6 +232,7 @@ def _tried(tx: Transaction, applier: Applier, index: int, change: ChangeItem) ->
     try:
         return tx.attempt(lambda: _apply_item(tx, applier, index, change))
     except HeadwaterError as failure:
+        applier.trails.forget()
         reason = failure.fields[0].code if failure.fields else None
         return (
             ErrorItem(
@@ -251,7 +254,7 @@ def _apply_item(tx: Transaction, applier: Applier, index: int, change: ChangeIte
     question = Question(
         change, applier.strategy, tx.now_us, applier.principal.user_id, before.recorded if before else None
     )
-    situation = situations.look(tx, row, question)
+    situation = situations.look(applier.trails, question)
     decision = decide(situation)
     if decision.outcome in {Outcome.STALE, Outcome.REFUSED}:
         current = situation.resource.version_id if situation.resource else None
@@ -259,7 +262,7 @@ def _apply_item(tx: Transaction, applier: Applier, index: int, change: ChangeIte
     if decision.repeat and before is not None:
         return _conflict_item(tx, applier, index, before, None, None), decision
     hand = Hand(Actor(applier.principal.user_id, device.device_id), device.device_name)
-    done = effects.carry_out(tx, row, hand, situation.item, decision)
+    done = effects.carry_out(applier.trails, hand, situation.item, decision)
     if decision.conflict is not None:
         kept = conflicts.record(tx, row.feed, device.device_id, change, decision.conflict, done.copy_id)
         kept_as = _kept_as(tx, applier, change, decision, done)
@@ -271,14 +274,17 @@ def _applied_item(
     tx: Transaction, row: ShareRow, index: int, change: ChangeItem, decision: Decision, done: Done
 ) -> Applied:
     resource_id = decision.resource_id or (done.made.id if done.made else change.resource_id or "")
-    node = tree.find(tx, row.feed, resource_id)
-    live = node is not None and tree.is_live(tx, row.feed, node)
+    node, path = done.made, done.made_path
+    if node is None or node.id != resource_id or path is None:
+        node = tree.find(tx, row.feed, resource_id)
+        live = node is not None and tree.is_live(tx, row.feed, node)
+        path = tree.path_of(tx, row.feed, node) if node and live else None
     return Applied(
         index=index,
         change_id=_change_id(row, decision, done),
         resource_id=resource_id,
         version_id=node.version if node else None,
-        path=tree.path_of(tx, row.feed, node) if node and live else None,
+        path=path,
         outcome=decision.outcome.value,
     )
 

@@ -16,7 +16,7 @@ from headwater.contracts.files.decision import Conflict, Decision, Outcome
 from headwater.contracts.files.effects import Done, Hand
 from headwater.contracts.files.resolve import resolve_later
 from headwater.contracts.files.situation import RecordedConflict, Strategy
-from headwater.contracts.files.situations import Question
+from headwater.contracts.files.situations import Question, Trails
 from headwater.contracts.files.sync_shapes import ChangeItem, read_item
 from headwater.contracts.files.sync_shapes import Conflict as ConflictShown
 from headwater.identity.principal import Principal
@@ -154,7 +154,8 @@ def resolve(tx: Transaction, principal: Principal, id: str, resolution: Strategy
     if row is None or share is None:
         raise NotFound(f"no conflict {id!r}")
     question = Question(row.change, resolution, row.created_us, None)
-    situation = situations.look(tx, share, question)
+    trails = Trails(tx, share)
+    situation = situations.look(trails, question)
     decision = resolve_later(row.recorded, resolution, situation)
     if row.resolution is not None:
         return shown(tx, share, row)
@@ -165,7 +166,7 @@ def resolve(tx: Transaction, principal: Principal, id: str, resolution: Strategy
             extra={"reason": reason},
         )
     hand = Hand(Actor(principal.user_id, device_id), _device_name(tx, share, row.device_id))
-    done = effects.carry_out(tx, share, hand, situation.item, decision)
+    done = effects.carry_out(trails, hand, situation.item, decision)
     _release(tx, share, row, decision, done)
     settled = row._replace(
         resolution=resolution.value, resolved_us=tx.now_us, resolved_by=principal.user_id,

@@ -10,8 +10,7 @@ from typing import NamedTuple, assert_never
 
 from headwater.base.errors import NotFound, StateConflict
 from headwater.base.ids import random_id
-from headwater.contracts.files import revive, situations, trees
-from headwater.contracts.files.access import ShareRow
+from headwater.contracts.files import revive, trees
 from headwater.contracts.files.decision import (
     CopyBeside,
     Create,
@@ -28,9 +27,9 @@ from headwater.contracts.files.decision import (
 )
 from headwater.contracts.files.names import copy_name, name_key, parent_path, split_path
 from headwater.contracts.files.situation import Folder, Item
+from headwater.contracts.files.situations import Trails
 from headwater.contracts.files.trees import policy
 from headwater.store import tree, versions
-from headwater.store.database import Transaction
 from headwater.store.tree import ROOT, Actor, Name, Node
 from headwater.store.versions import Version
 
@@ -44,27 +43,37 @@ class Hand(NamedTuple):
 
 @dataclass
 class Done:
-    """What came of a decision: positions of the changes by resource, what was made, and the conflict copy."""
+    """What came of a decision: positions of the changes by resource, what was made and where, the conflict copy."""
 
     positions: dict[str, int] = field(default_factory=dict)
     made: Node | None = None
+    made_path: str | None = None
     copy_id: str | None = None
 
 
-def carry_out(tx: Transaction, row: ShareRow, hand: Hand, item: Item, decision: Decision) -> Done:
+def carry_out(trails: Trails, hand: Hand, item: Item, decision: Decision) -> Done:
     """Do all that a decision asks for. Raises: NotFound, StateConflict (then the caller undoes the part)."""
-    work = _Work(tx, row, hand, item, decision)
+    work = _Work(trails, hand, item, decision)
     for effect in decision.effects:
         work.do(effect)
     return work.done
 
 
+class _Target(NamedTuple):
+    """A place to take: the folder's id, the name, and the folder's path where it is known."""
+
+    parent: str
+    name: Name
+    folder_path: str | None = None
+
+
 class _Work:
     """The effects of one decision under way."""
 
-    def __init__(self, tx: Transaction, row: ShareRow, hand: Hand, item: Item, decision: Decision) -> None:
-        self._tx = tx
-        self._row = row
+    def __init__(self, trails: Trails, hand: Hand, item: Item, decision: Decision) -> None:
+        self._tx = trails.tx
+        self._row = trails.row
+        self._trails = trails
         self._hand = hand
         self._item = item
         self._modified_us = decision.modified_at_us
@@ -83,14 +92,14 @@ class _Work:
                 self._create(version_id, in_trash=in_trash, as_copy=as_copy)
             case CopyBeside(resource_id, version_id):
                 node = self._node(resource_id)
-                self._make("file", node.parent, self._copy_name(node.parent, node.name, "file"), version_id)
+                self._make("file", _Target(node.parent, self._copy_name(node.parent, node.name, "file")), version_id)
                 self._note_copy()
             case Place(resource_id, path, as_copy):
                 node = self._node(resource_id)
-                self._place(node, *self._target(path, node.type, as_copy=as_copy))
+                self._place(node, self._target(path, node.type, as_copy=as_copy))
             case PlaceAside(resource_id):
                 node = self._node(resource_id)
-                self._place(node, node.parent, self._copy_name(node.parent, node.name, node.type))
+                self._place(node, _Target(node.parent, self._copy_name(node.parent, node.name, node.type)))
             case Restore(resource_id, path, as_copy):
                 self._restore(self._node(resource_id), path, as_copy=as_copy)
             case RestoreFolders(path):
@@ -98,6 +107,7 @@ class _Work:
             case Trash(resource_id):
                 node = self._node(resource_id)
                 self._note(tree.trash(self._tx, self._row.share, self._hand.actor, node, self._details(node)))
+                self._trails.forget()
             case _:
                 assert_never(effect)
 
@@ -109,47 +119,50 @@ class _Work:
     def _create(self, version_id: str | None, *, in_trash: bool, as_copy: bool) -> None:
         path = self._item.new_path or "/"
         if in_trash:
-            trail = situations.trail_to(self._tx, self._row, parent_path(path))
+            trail = self._trails.to(parent_path(path))
             # A folder in the trash keeps what was meant for it: restored, both are there again.
-            parent = trail.node.id if trail.node else ROOT
-            self._make("file", parent, self._name(split_path(path)[-1]), version_id, trashed=True)
+            spot = _Target(trail.node.id if trail.node else ROOT, self._name(split_path(path)[-1]))
+            self._make("file", spot, version_id, trashed=True)
             return
         kind = self._item.resource_type.value
-        parent, name = self._target(path, kind, as_copy=as_copy)
-        self._make(kind, parent, name, version_id)
+        self._make(kind, self._target(path, kind, as_copy=as_copy), version_id)
         if as_copy:
             self._note_copy()
 
-    def _make(self, kind: str, parent: str, name: Name, version_id: str | None, *, trashed: bool = False) -> None:
+    def _make(self, kind: str, spot: _Target, version_id: str | None, *, trashed: bool = False) -> None:
         node_id = random_id("fil" if kind == "file" else "fld")
         details = versions.details(self._keep(version_id, node_id)) if version_id else {}
         self.done.made = tree.create(
-            self._tx, self._row.share, self._hand.actor, kind, parent, name, version_id, details, id=node_id,
-            trashed=trashed,
+            self._tx, self._row.share, self._hand.actor, kind, spot.parent, spot.name, version_id, details,
+            id=node_id, trashed=trashed, folder_path=spot.folder_path,
         )  # fmt: skip
         if not trashed:
             self._note(self.done.made)
+            if spot.folder_path is not None:
+                self.done.made_path = f"{spot.folder_path}/{spot.name.text}"
 
     def _make_folders(self, path: str) -> None:
         """Folders anew where a path has none: the old ones stay in the trash with all that is in them."""
-        parent = ROOT
-        names = split_path(path)
-        for name in names:
+        parent, above = ROOT, ""
+        for name in split_path(path):
             text = self._name(name)
             found = tree.child(self._tx, self._row.feed, parent, text.key)
             if found is None:
-                found = tree.create(self._tx, self._row.share, self._hand.actor, "folder", parent, text, None, {})
+                found = tree.create(
+                    self._tx, self._row.share, self._hand.actor, "folder", parent, text, None, {}, folder_path=above
+                )
                 self._note(found)
-            parent = found.id
+            parent, above = found.id, f"{above}/{found.name}"
 
-    def _place(self, node: Node, parent: str, name: Name) -> None:
+    def _place(self, node: Node, spot: _Target) -> None:
         details = self._details(node)
-        self._note(tree.place(self._tx, self._row.share, self._hand.actor, node, parent, name, details))
+        self._note(tree.place(self._tx, self._row.share, self._hand.actor, node, spot.parent, spot.name, details))
+        self._trails.forget()
 
     def _restore(self, node: Node, path: str, *, as_copy: bool) -> None:
-        parent, name = self._target(path, node.type, as_copy=as_copy)
+        spot = self._target(path, node.type, as_copy=as_copy)
         details = self._details(node)
-        self._note(revive.restore(self._tx, self._row, self._hand.actor, node, parent, name, details))
+        self._note(revive.restore(self._tx, self._row, self._hand.actor, node, spot.parent, spot.name, details))
 
     def _hold(self, version_id: str) -> None:
         version = self._version(version_id)
@@ -174,14 +187,14 @@ class _Work:
             raise NotFound(f"no version {version_id!r}")
         return version
 
-    def _target(self, path: str, kind: str, *, as_copy: bool) -> tuple[str, Name]:
+    def _target(self, path: str, kind: str, *, as_copy: bool) -> _Target:
         """The living folder of a path, and the name to take there."""
-        trail = situations.trail_to(self._tx, self._row, parent_path(path))
+        trail = self._trails.to(parent_path(path))
         if trail.folder is not Folder.LIVE:
             raise NotFound(f"no folder {parent_path(path)!r}")
         parent = trail.node.id if trail.node else ROOT
         name = split_path(path)[-1]
-        return parent, self._copy_name(parent, name, kind) if as_copy else self._name(name)
+        return _Target(parent, self._copy_name(parent, name, kind) if as_copy else self._name(name), trail.path)
 
     def _copy_name(self, parent: str, name: str, kind: str) -> Name:
         text = copy_name(

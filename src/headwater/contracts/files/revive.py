@@ -29,9 +29,13 @@ def restore(
     if len(below) > MAX_ANNOUNCED:
         return tree.restore(tx, row.share, actor, node, parent, name, {**details, "relist": True})
     back = tree.restore(tx, row.share, actor, node, parent, name, details)
+    paths = {node.id: tree.path_of(tx, row.feed, back)}
     for each in below:
+        path = f"{paths[each.parent]}/{each.name}"
+        if each.type == "folder":
+            paths[each.id] = path
         version = versions.find(tx, row.feed, each.version) if each.version else None
-        tree.announce(tx, row.share, actor, each, versions.details(version) if version else {})
+        tree.announce(tx, row.share, actor, each, path, versions.details(version) if version else {})
     return back
 
 

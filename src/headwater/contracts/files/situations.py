@@ -5,6 +5,7 @@ Source: files contract, "POST /api/v1/sync/apply"; reading "apply".
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from headwater.base.errors import Invalid
@@ -32,6 +33,8 @@ from headwater.store.tree import ROOT, Node
 
 _MAX_NAMESAKES = 20
 _MAX_LOOKUPS = 500
+_MAX_TRAILS = 4096
+"""So many folders are remembered; a path is at most as many bytes long."""
 
 
 class Question(NamedTuple):
@@ -48,15 +51,71 @@ class Question(NamedTuple):
 
 
 class Trail(NamedTuple):
-    """How a folder's path was found: how it stands, its node (None for the root), and who is on the way."""
+    """How a folder's path was found: how it stands, its node (None for the root), and the folder above it."""
 
     folder: Folder
     node: Node | None
-    passed: frozenset[str]
+    above: Trail | None = None
+
+    @property
+    def path(self) -> str:
+        """The path of a living folder as it is spelled there; empty for the root."""
+        names = [trail.node.name for trail in self._upwards() if trail.node]
+        return "".join(f"/{name}" for name in reversed(names))
+
+    def passes(self, folder_id: str) -> bool:
+        """True when this living folder is on the way."""
+        on_the_way = (trail.node for trail in self._upwards() if trail.folder is Folder.LIVE)
+        return any(node is not None and node.id == folder_id for node in on_the_way)
+
+    def _upwards(self) -> Iterator[Trail]:
+        trail: Trail | None = self
+        while trail is not None:
+            yield trail
+            trail = trail.above
 
 
-def look(tx: Transaction, row: ShareRow, question: Question) -> Situation:
+_TOP = Trail(Folder.LIVE, None)
+
+
+class Trails:
+    """Finds the folders of a share by their paths for items that come together; what lives is looked up once."""
+
+    def __init__(self, tx: Transaction, row: ShareRow) -> None:
+        self.tx = tx
+        self.row = row
+        self._living: dict[str, Trail] = {}
+
+    def forget(self) -> None:
+        """Look everything up again: a folder went elsewhere, or what was made was undone."""
+        self._living.clear()
+
+    def to(self, path: str) -> Trail:
+        """The folder at a path, the living first; DELETED only where no live one has taken the path since."""
+        names = split_path(path)
+        known = path
+        while known != "/" and known not in self._living:
+            known = parent_path(known)
+        trail = self._living.get(known, _TOP)
+        for name in names[len(split_path(known)) :]:
+            key = name_key(name, policy(self.row))
+            found = tree.child(self.tx, self.row.feed, trail.node.id if trail.node else ROOT, key)
+            if found is None:
+                gone = _gone(self.tx, self.row, names)
+                return Trail(Folder.MISSING if gone is None else Folder.DELETED, gone, trail)
+            if found.type != "folder":
+                return Trail(Folder.NOT_A_FOLDER, None, trail)
+            trail = Trail(Folder.LIVE, found, trail)
+            known = f"{known}/{name}" if known != "/" else f"/{name}"
+            if len(self._living) == _MAX_TRAILS:
+                self.forget()
+            self._living[known] = trail
+        return trail
+
+
+def look(trails: Trails, question: Question) -> Situation:
     """The situation of an item. Raises: Invalid (a path that no share could hold, a time that is none)."""
+    tx, row = trails.tx, trails.row
     item = item_of(tx, row, question)
     change = question.change
     node = tree.find(tx, row.feed, change.resource_id) if change.resource_id else None
@@ -67,8 +126,8 @@ def look(tx: Transaction, row: ShareRow, question: Question) -> Situation:
         question.received_at_us,
         resource=resource,
         base=None if node is None else _base(tx, row.feed, node, change.base_version_id),
-        target=spot_of(tx, row, item.new_path, resource) if _places(item) and item.new_path else None,
-        home=spot_of(tx, row, resource.path, resource) if resource and resource.deleted else None,
+        target=spot_of(trails, item.new_path, resource) if _places(item) and item.new_path else None,
+        home=spot_of(trails, resource.path, resource) if resource and resource.deleted else None,
         policy=policy(row),
         earlier=question.earlier,
     )
@@ -115,33 +174,17 @@ def resource_of(tx: Transaction, row: ShareRow, node: Node) -> Resource:
     )
 
 
-def spot_of(tx: Transaction, row: ShareRow, path: str, resource: Resource | None) -> Spot:
+def spot_of(trails: Trails, path: str, resource: Resource | None) -> Spot:
     """A path to be taken: its folder, who lives there, whether it lies inside the resource."""
-    trail = trail_to(tx, row, parent_path(path))
-    inside = resource is not None and resource.resource_id in trail.passed
+    tx, row = trails.tx, trails.row
+    trail = trails.to(parent_path(path))
+    inside = resource is not None and trail.passes(resource.resource_id)
     if trail.folder is not Folder.LIVE:
         return Spot(trail.folder, inside_itself=inside)
     names = split_path(path)
     key = name_key(names[-1], policy(row)) if names else ""
     occupant = tree.child(tx, row.feed, trail.node.id if trail.node else ROOT, key) if names else None
     return Spot(Folder.LIVE, resource_of(tx, row, occupant) if occupant else None, inside)
-
-
-def trail_to(tx: Transaction, row: ShareRow, path: str) -> Trail:
-    """The folder at a path, the living first; DELETED only where no live one has taken the path since."""
-    node: Node | None = None
-    passed: set[str] = set()
-    names = split_path(path)
-    for name in names:
-        found = tree.child(tx, row.feed, node.id if node else ROOT, name_key(name, policy(row)))
-        if found is None:
-            gone = _gone(tx, row, names)
-            return Trail(Folder.MISSING if gone is None else Folder.DELETED, gone, frozenset(passed))
-        if found.type != "folder":
-            return Trail(Folder.NOT_A_FOLDER, None, frozenset(passed))
-        node = found
-        passed.add(found.id)
-    return Trail(Folder.LIVE, node, frozenset(passed))
 
 
 def _gone(tx: Transaction, row: ShareRow, names: tuple[str, ...]) -> Node | None:

@@ -101,11 +101,7 @@ def create_folder(tx: Transaction, row: ShareRow, actor: Actor, fields: FolderFi
     """
     if fields.path is not None:
         if fields.parents:
-            parts = split_path(stored_path(fields.path, policy(row)))
-            for depth in range(1, len(parts)):
-                above = "/" + "/".join(parts[:depth])
-                if walk(tx, row, above) is None:
-                    _make_folder(tx, row, actor, target_of_path(tx, row, above))
+            return _make_folders(tx, row, actor, fields.path)
         return _make_folder(tx, row, actor, target_of_path(tx, row, fields.path))
     if fields.name is None:
         raise Invalid.of("path", "missing", "give a path, or a name and the parent's id")
@@ -253,6 +249,30 @@ def _make_folder(tx: Transaction, row: ShareRow, actor: Actor, target: Target) -
     return tree.create(tx, row.share, actor, "folder", target.parent, target.name, None, {})
 
 
+def _make_folders(tx: Transaction, row: ShareRow, actor: Actor, raw: str) -> Node:
+    """Make the folder at a path, and those above it that are missing; each level is looked at once."""
+    parts = split_path(stored_path(raw, policy(row)))
+    if not parts:
+        raise Invalid.of("path", "incorrect_value", "the root has no name to give")
+    parent, path = ROOT, ""
+    node: Node | None = None
+    is_new = False
+    for part in parts:
+        name = Name(part, name_key(part, policy(row)))
+        # What was made just now has nothing in it.
+        node = None if is_new else tree.child(tx, row.feed, parent, name.key)
+        if node is None:
+            require_length(f"{path}/{part}")
+            node = tree.create(tx, row.share, actor, "folder", parent, name, None, {}, folder_path=path)
+            is_new = True
+        elif node.type != "folder":
+            raise StateConflict(f"the name {node.name!r} is taken in that folder", code="NAME_TAKEN")
+        parent, path = node.id, f"{path}/{node.name}"
+    if node is None or not is_new:
+        raise StateConflict(f"the name {parts[-1]!r} is taken in that folder", code="NAME_TAKEN")
+    return node
+
+
 class _Carried:
     """Copies nodes into another share, folder by folder, once all of them are known."""
 
@@ -286,39 +306,33 @@ class _Carried:
 
     def copy(self, node: Node, target: Target) -> Node:
         """Make the node, and what lives below it, in the other share."""
-        waiting = [(node, target)]
+        above = tree.find(self._tx, self._other.feed, target.parent) if target.parent else None
+        folder_path = tree.path_of(self._tx, self._other.feed, above) if above else ""
+        waiting = [(node, target, folder_path)]
         first: Node | None = None
         while waiting:
-            source, place = waiting.pop()
-            made = self._make(source, place)
+            source, place, folder_path = waiting.pop()
+            made = self._make(source, place, folder_path)
             first = first or made
-            waiting += [(child, self._below(made, child)) for child in self._children.get(source.id, ())]
+            path = f"{folder_path}/{made.name}"
+            waiting += [(child, self._below(made, child), path) for child in self._children.get(source.id, ())]
         return first or node
 
     def _below(self, made: Node, child: Node) -> Target:
         return Target(made.id, name_in(self._other, child.name))
 
-    def _make(self, source: Node, target: Target) -> Node:
-        tx, other = self._tx, self._other
+    def _make(self, source: Node, target: Target, folder_path: str) -> Node:
+        tx, other, place = self._tx, self._other, (target.parent, target.name)
         # Two names of the one share may be one name in the other.
         require_free(tx, other, target, "")
         version = self._versions.get(source.id)
         if version is None:
-            return tree.create(tx, other.share, self._actor, source.type, target.parent, target.name, None, {})
+            return tree.create(tx, other.share, self._actor, source.type, *place, None, {}, folder_path=folder_path)
         pieces = versions.pieces(tx, self._row.feed, version.id)
-        details = versions.details(version)
+        details = versions.details(version) | {"version_number": 1}
         # An id of its own: a file that goes back to where it came from meets its old version there.
         carried_id = random_id("ver")
-        made = tree.create(
-            tx,
-            other.share,
-            self._actor,
-            "file",
-            target.parent,
-            target.name,
-            carried_id,
-            details | {"version_number": 1},
-        )
+        made = tree.create(tx, other.share, self._actor, "file", *place, carried_id, details, folder_path=folder_path)
         carried = version._replace(id=carried_id, node=made.id, number=1, state="kept", created_us=tx.now_us)
         versions.insert_many(tx, other.feed, other.organisation, [(carried, pieces)])
         tx.bump(other.feed, versions.BYTES, version.size_bytes)
