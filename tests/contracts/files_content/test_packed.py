@@ -248,12 +248,20 @@ def test_a_file_may_be_given_by_chunks_of_which_only_the_new_ones_are_sent(clien
     assert pack(client, share, [({"path": "/no", "chunks": lied}, b"lies")])[0]["error"]["code"] == "CHUNK_MISMATCH"
 
 
-@pytest.mark.sqlite_only  # each level asks the database once more, which takes PostgreSQL minutes under load
 def test_a_file_may_lie_deeper_than_python_calls_itself(client: Client, share: str) -> None:
     path = "/d" * 520 + "/f"
     results = pack(client, share, [({"path": path}, b"deep")])
     assert results[0]["status"] == "created"
     assert batch(client, share, file_ids=[results[0]["resource_id"]])[0][1] == b"deep"
+
+
+def test_changes_of_a_packed_upload_spell_folders_as_they_are_there(client: Client, share: str) -> None:
+    pack(client, share, [({"path": "/Docs/a"}, b"a")])
+    pack(client, share, [({"path": "/docs/b"}, b"b"), ({"path": "/DOCS/New/c"}, b"c")])
+    cursor = client.get(f"/api/v1/sync/changes?share_id={share}").json()["cursor"]
+    pack(client, share, [({"path": "/docs/NEW/d"}, b"d")])
+    told = client.get(f"/api/v1/sync/changes?share_id={share}&cursor={cursor}").json()["changes"]
+    assert [change["new_path"] for change in told] == ["/Docs/New/d"]
 
 
 def test_a_pack_stays_when_nobody_knows_whether_it_was_committed(

@@ -141,7 +141,7 @@ class _Storing:
             node_id = next(node_ids)
             version = self._version(file, node_id, next(version_ids))
             made.append((version, file.pieces))
-            nodes.append(NewFile(node_id, parent, file.folder, name, version))
+            nodes.append(NewFile(node_id, parent, self._folders.path_of(parent), name, version))
             self._done(file, "created", node_id, version.id)
         versions.insert_many(self._tx, self._row.feed, self._row.organisation, made)
         tree_bulk.create_files(self._tx, self._row.share, self._packing.actor, nodes)
@@ -237,6 +237,7 @@ class _Folders:
         self._row = row
         self._actor = actor
         self._ids: dict[str, str] = {"": ROOT}
+        self._paths: dict[str, str] = {ROOT: ""}
         self._new: set[str] = set()
 
     def id_of(self, path: str) -> str:
@@ -254,6 +255,10 @@ class _Folders:
             found = self._ids[below] = self._find(found, below)
         return found
 
+    def path_of(self, folder_id: str) -> str:
+        """The path of a folder that ``id_of`` gave, as it is spelled there; empty for the root."""
+        return self._paths[folder_id]
+
     def is_new(self, folder_id: str) -> bool:
         """True when the folder was made here, so that nothing is in it but what this upload puts there."""
         return folder_id in self._new
@@ -263,8 +268,12 @@ class _Folders:
         name = Name(text, name_key(text, trees.policy(self._row)))
         node = tree.child(self._tx, self._row.feed, parent, name.key)
         if node is None:
-            node = tree.create(self._tx, self._row.share, self._actor, "folder", parent, name, None, {})
+            above = self._paths[parent]
+            node = tree.create(
+                self._tx, self._row.share, self._actor, "folder", parent, name, None, {}, folder_path=above
+            )
             self._new.add(node.id)
         if node.type != "folder":
             raise StateConflict(f"the name {node.name!r} is taken in that folder", code="NAME_TAKEN")
+        self._paths[node.id] = f"{self._paths[parent]}/{node.name}"
         return node.id
