@@ -1,10 +1,11 @@
-"""The devices of every door: where each stands in its feed, and taking one out of the count."""
+"""The devices of every door: noting one, where each stands in its feed, and taking one out of the count."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 from headwater.base.errors import NotFound
+from headwater.base.ids import random_id
 from headwater.store.database import Transaction
 
 _SELECT = (
@@ -38,6 +39,17 @@ class Standing(NamedTuple):
     def lag(self) -> int | None:
         """How many positions the feed's head is ahead of what the device holds; None when that is unknown."""
         return None if self.position is None else (self.head or 0) - self.position
+
+
+def note(tx: Transaction, organisation: str, door: str, device_id: str, user_id: str) -> None:
+    """Register a device at its first call of a door that takes it as it comes, and note later that it was seen."""
+    tx.run(
+        "INSERT INTO devices (organisation, door, device_id, id, user_id, device_name, platform, client_version,"
+        " is_active, last_seen_us, created_us) VALUES (?, ?, ?, ?, ?, ?, '', '', 1, ?, ?)"
+        " ON CONFLICT (organisation, door, device_id)"
+        " DO UPDATE SET last_seen_us = excluded.last_seen_us, is_active = 1",
+        organisation, door, device_id, random_id("dev", 16), user_id, device_id, tx.now_us, tx.now_us,
+    )  # fmt: skip
 
 
 def read_all(tx: Transaction, organisation: str | None = None, *, inactive: bool = True) -> list[Standing]:

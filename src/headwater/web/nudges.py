@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
+import msgspec
+
 from headwater.base.wire import encode
 from headwater.feed.wake import Wake
 from headwater.web.sockets import Closed, Socket
@@ -62,6 +64,21 @@ class Nudges:
     def _note(self, feed: int, head: int) -> None:
         self._slots[feed] = max(head, self._slots.get(feed, 0))
         self._news.set()
+
+
+class _TypeOnly(msgspec.Struct):
+    type: str = ""
+
+
+_read_type = msgspec.json.Decoder(_TypeOnly)
+
+
+def type_of(text: str) -> str:
+    """What a client's frame says that it is; empty when it says nothing that can be read."""
+    try:
+        return _read_type.decode(text).type
+    except msgspec.MsgspecError:
+        return ""
 
 
 async def serve(socket: Socket, nudges: Nudges, frame: Frame, received: Callable[[str], Awaitable[None]]) -> None:

@@ -8,8 +8,6 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-import msgspec
-
 from headwater.base.errors import HeadwaterError, NotFound
 from headwater.contracts.files import access, device_shapes, devices
 from headwater.contracts.files.access import Access
@@ -18,7 +16,7 @@ from headwater.contracts.files.devices import DeviceRow
 from headwater.store.database import Transaction
 from headwater.web import reply
 from headwater.web.call import Call
-from headwater.web.nudges import Nudges, serve
+from headwater.web.nudges import Nudges, serve, type_of
 from headwater.web.reply import Reply
 from headwater.web.services import Services
 from headwater.web.sockets import CLOSE_UNKNOWN, Closed, Socket
@@ -148,7 +146,7 @@ class _Line:
 
     async def received(self, text: str) -> None:
         """A client's frame: ``ping`` or ``subscribe``; anything else is ignored."""
-        kind = _type_of(text)
+        kind = type_of(text)
         if kind == "ping":
             await self.socket.send(_frame("pong"))
         elif kind == "subscribe":
@@ -184,20 +182,6 @@ class _Line:
         except HeadwaterError:
             return None
         return row.id
-
-
-class _TypeOnly(msgspec.Struct):
-    type: str = ""
-
-
-_read_type = msgspec.json.Decoder(_TypeOnly)
-
-
-def _type_of(text: str) -> str:
-    try:
-        return _read_type.decode(text).type
-    except msgspec.MsgspecError:
-        return ""
 
 
 def _frame(kind: str, **content: Any) -> dict[str, Any]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import msgspec
-
 from headwater.base.clock import SECOND_US, monotonic_seconds
 from headwater.base.errors import Invalid
 from headwater.base.wire import encode, format_seconds
@@ -17,7 +15,7 @@ from headwater.feed.reader import FeedPage
 from headwater.store.database import Transaction
 from headwater.web import reply
 from headwater.web.call import Call
-from headwater.web.nudges import Nudges, serve
+from headwater.web.nudges import Nudges, serve, type_of
 from headwater.web.paging import boolean, integer, link, pagination, paging
 from headwater.web.reply import Reply
 from headwater.web.services import Services
@@ -109,7 +107,7 @@ class RecordFeedDoor:
             await socket.send({"type": "moved", "feed": "org:" + organisation, "head": known})
 
         async def received(text: str) -> None:
-            if _type_of(text) == "ping":
+            if type_of(text) == "ping":
                 await socket.send({"type": "pong"})
 
         await nudge(feed, 0)
@@ -167,20 +165,6 @@ def _kinds(text: str) -> tuple[str, ...]:
     if len(kinds) > _MAX_KINDS:
         raise Invalid.of("kinds", "too_long", f"at most {_MAX_KINDS} kinds")
     return kinds
-
-
-class _TypeOnly(msgspec.Struct):
-    type: str = ""
-
-
-_read_type = msgspec.json.Decoder(_TypeOnly)
-
-
-def _type_of(text: str) -> str:
-    try:
-        return _read_type.decode(text).type
-    except msgspec.MsgspecError:
-        return ""
 
 
 def _shown(conflict: Conflict) -> ConflictRecord:

@@ -57,20 +57,3 @@ def resolve(tx: Transaction, feed: int, id: str, winner: str) -> None:
     tx.run(
         "UPDATE record_conflicts SET winner = ?, resolved_us = ? WHERE feed = ? AND id = ?", winner, tx.now_us, feed, id
     )
-
-
-def note_device(tx: Transaction, organisation: str, device_id: str, user_id: str, dev_id: str) -> None:
-    """Register a device at its first push, and note later that it was seen."""
-    tx.run(
-        "INSERT INTO devices (organisation, door, device_id, id, user_id, device_name, platform, client_version,"
-        " is_active, last_seen_us, created_us) VALUES (?, 'feed', ?, ?, ?, ?, '', '', 1, ?, ?)"
-        " ON CONFLICT (organisation, door, device_id)"
-        " DO UPDATE SET last_seen_us = excluded.last_seen_us, is_active = 1",
-        organisation,
-        device_id,
-        dev_id,
-        user_id,
-        device_id,
-        tx.now_us,
-        tx.now_us,
-    )

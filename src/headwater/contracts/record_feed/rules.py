@@ -16,6 +16,7 @@ from headwater.base.wire import encode
 from headwater.contracts.record_feed import queries, shapes
 from headwater.contracts.record_feed.queries import Conflict
 from headwater.contracts.record_feed.shapes import Outcome, PushedChange, Sides
+from headwater.feed import devices
 from headwater.feed.kinds import RecordKind
 from headwater.identity import organisations
 from headwater.identity.principal import Principal
@@ -47,8 +48,8 @@ class _Meeting(NamedTuple):
 
 def push(tx: Transaction, pusher: Pusher, pushed: list[PushedChange], kinds: Kinds) -> list[Outcome]:
     """Take edits in their order, each by itself: one that is refused leaves nothing and stops no other."""
-    organisation = pusher.principal.organisation
-    queries.note_device(tx, organisation, pusher.device_id, pusher.principal.user_id, random_id("dev", 16))
+    principal = pusher.principal
+    devices.note(tx, principal.organisation, "feed", pusher.device_id, principal.user_id)
     return [_once(tx, pusher, change, kinds) for change in pushed]
 
 

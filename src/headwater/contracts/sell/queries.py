@@ -112,23 +112,6 @@ def changes_at(tx: Transaction, feed: int, positions: Sequence[int]) -> list[Ful
     return [FullChange(row[0], row[1], row[2], bool(row[3]), bytes(row[4])) for row in rows]
 
 
-def note_device(tx: Transaction, organisation: str, device_id: str, user_id: str, dev_id: str) -> None:
-    """Register a device at its first start, and note later that it was seen."""
-    tx.run(
-        "INSERT INTO devices (organisation, door, device_id, id, user_id, device_name, platform, client_version,"
-        " is_active, last_seen_us, created_us) VALUES (?, 'sell', ?, ?, ?, ?, '', '', 1, ?, ?)"
-        " ON CONFLICT (organisation, door, device_id)"
-        " DO UPDATE SET last_seen_us = excluded.last_seen_us, is_active = 1",
-        organisation,
-        device_id,
-        dev_id,
-        user_id,
-        device_id,
-        tx.now_us,
-        tx.now_us,
-    )
-
-
 def note_position(tx: Transaction, organisation: str, feed: int, device_id: str, position: int) -> None:
     """Note up to where a device has everything, for its lag and for what may be compacted."""
     tx.run(

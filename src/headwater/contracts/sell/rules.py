@@ -8,11 +8,11 @@ from typing import NamedTuple
 import msgspec
 from pyroaring import BitMap64
 
-from headwater.base.ids import random_id
 from headwater.contracts.sell import queries, shapes
 from headwater.contracts.sell.ack_keys import AckKey, parse_key, render_key
 from headwater.contracts.sell.acks import AckState, acknowledge, event_type, offer
 from headwater.contracts.sell.queries import SELL_TYPES, FullChange
+from headwater.feed import devices
 from headwater.store import changes, feeds, records
 from headwater.store.database import Transaction
 
@@ -107,7 +107,7 @@ def commit_prospect(tx: Transaction, device: Device, found: Prospect) -> bool:
     """Store a session's state before anything is delivered; False when the device's state changed meanwhile."""
     if queries.state_bytes(tx, device.feed, device.device_id) != found.stored:
         return False
-    queries.note_device(tx, device.organisation, device.device_id, device.user_id, random_id("dev", 16))
+    devices.note(tx, device.organisation, "sell", device.device_id, device.user_id)
     queries.keep_state(tx, device.feed, device.device_id, found.state)
     queries.note_position(tx, device.organisation, device.feed, device.device_id, found.state.high_water)
     return True
