@@ -19,7 +19,7 @@ Send = Callable[[Message], Awaitable[None]]
 _KEPT: dict[str, bytes] = {}
 _SOCKETS: set[Send] = set()
 _FRAME = '{"type":"change","event_type":"change","share_id":"shr_0000000000000000","data":{}}'
-_PIECE = bytes(256 * 1024)
+_PIECE = bytes(1024 * 1024)
 _SMALL = b'{"ok":true}'
 
 

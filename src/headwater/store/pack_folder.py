@@ -20,7 +20,7 @@ from headwater.store.pack_place import Content, PackSource, StoredPack
 WRITEBACK_BYTES = 4 * 1024 * 1024
 """The disk is set to work each time so much was written, so that the final sync is short."""
 
-READ_BYTES = 256 * 1024
+READ_BYTES = 1024 * 1024
 """Larger reads leave the processor's cache and are slower."""
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}

@@ -149,6 +149,7 @@ def test_discard_removes_a_request_that_could_not_be_committed(folder: CountingF
 
 
 def test_neighbours_are_read_as_one_run_in_pieces(folder: CountingFolder) -> None:
+    folder.piece_bytes = 256 * KIB
     refs, _ = write(folder, pieces(100, 10 * KIB))
     assert [len(piece) for piece in read_range(folder, refs)] == [256 * KIB] * 3 + [232 * KIB]
     assert len(folder.reads) == 4
@@ -170,6 +171,7 @@ def test_a_range_reads_its_own_bytes_only(folder: CountingFolder) -> None:
 
 
 def test_many_small_chunks_come_with_few_reads(folder: CountingFolder) -> None:
+    folder.piece_bytes = 256 * KIB
     contents = pieces(1000, 3 * KIB)
     refs, _ = write(folder, contents)
     assert [bytes(view) for view in read_each(folder, refs)] == contents

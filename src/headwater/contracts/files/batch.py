@@ -24,7 +24,7 @@ from headwater.store.pack_place import PackPlace
 from headwater.store.packs import read_each, read_range
 from headwater.store.tree import ROOT
 
-GATHER_BYTES = 256 * 1024
+GATHER_BYTES = 1024 * 1024
 REFS_AT_ONCE = 1_000
 """So many chunks of a large file are looked up at once: memory stays bounded however large it is."""
 

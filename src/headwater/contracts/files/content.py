@@ -6,7 +6,6 @@ import asyncio
 import hashlib
 import threading
 from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
-from itertools import islice
 
 from headwater.base.errors import Damaged
 from headwater.contracts.files import access
@@ -17,9 +16,6 @@ from headwater.store.pack_format import ChunkRef
 from headwater.store.pack_place import PackPlace
 from headwater.store.packs import read_range
 from headwater.store.versions import Piece
-
-PIECES_AT_ONCE = 4
-"""How many pieces of a quarter of a mebibyte one hand-over to a thread reads."""
 
 _REACHED = chunks.batched(
     "SELECT DISTINCT c.chunk, c.feed FROM version_chunks c JOIN versions v ON v.feed = c.feed AND v.id = c.version"
@@ -55,24 +51,20 @@ def sha256_of(place: PackPlace, refs: Sequence[ChunkRef]) -> str:
 
 
 async def stream(pieces: Iterator[bytes]) -> AsyncGenerator[bytes, None]:
-    """The pieces of a reading, a few at a time from a thread, so that a slow disk holds nobody up.
-
-    The next ones are read while these are sent.
-    """
+    """The pieces of a reading, each from a thread, so that a slow disk holds nobody up; one is read ahead."""
     reading = _Reading(pieces)
     coming = asyncio.ensure_future(asyncio.to_thread(reading.take))
     try:
-        while some := await coming:
+        while (piece := await coming) is not None:
             coming = asyncio.ensure_future(asyncio.to_thread(reading.take))
-            for piece in some:
-                yield piece
+            yield piece
     finally:
         await asyncio.to_thread(reading.close)
         coming.add_done_callback(_let_go)
         coming.cancel()
 
 
-def _let_go(coming: asyncio.Future[list[bytes]]) -> None:
+def _let_go(coming: asyncio.Future[bytes | None]) -> None:
     """Look at how a reading ended that nobody waits for, so that it is not reported as lost."""
     if not coming.cancelled():
         coming.exception()
@@ -85,9 +77,9 @@ class _Reading:
         self._pieces = pieces
         self._turn = threading.Lock()
 
-    def take(self) -> list[bytes]:
+    def take(self) -> bytes | None:
         with self._turn:
-            return list(islice(self._pieces, PIECES_AT_ONCE))
+            return next(self._pieces, None)
 
     def close(self) -> None:
         with self._turn:
