@@ -123,7 +123,7 @@ class Editor:
     hot: list[str]
     """What every device likes to edit, so that they meet."""
     acknowledged: dict[str, set[tuple[str | None, str]]] = field(default_factory=dict)
-    """SHA-256 to every file and version that is said to hold these bytes."""
+    """SHA-256 to every file and version that is said to hold these bytes; None where the answer names none."""
     touched: set[str] = field(default_factory=set)
     """What it ever wanted to change."""
     outcomes: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -195,7 +195,9 @@ class Editor:
 
     def _applied(self, item: dict[str, Any], one: dict[str, Any], wish: str | None, named: dict[str, str]) -> None:
         if "version_id" in item:
-            self._note(item["version_id"], one["resource_id"], one["version_id"])
+            # With another version the file had these bytes already, as its current content or as the base's.
+            own = item["version_id"] == one["version_id"]
+            self._note(item["version_id"], one["resource_id"] if own else None, item["version_id"])
         if wish is not None and wish in self.view:
             self.view[one["resource_id"]] = self.view.pop(wish)._replace(version=one["version_id"])
             named[wish] = one["resource_id"]
@@ -215,7 +217,7 @@ class Editor:
         if "version_id" in item:
             kept = one["kept_as"]
             known = kept is not None and kept["keeper"] != "held"
-            self._note(item["version_id"], kept["resource_id"] if known else None, item["version_id"])
+            self._note(item["version_id"], *((kept["resource_id"], kept["version_id"]) if known else (None, "")))
 
     def _note(self, staged: str, file: str | None, version: str) -> None:
         self.acknowledged.setdefault(self._digests[staged], set()).add((file, version))

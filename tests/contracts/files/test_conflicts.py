@@ -26,6 +26,22 @@ def versions(share: FileShare, file_id: str) -> set[str]:
     return {row["id"] for row in share.client.get(f"/api/v1/shares/{share.id}/nodes/{file_id}/versions").json()["data"]}
 
 
+@pytest.mark.parametrize(("content", "keeper"), [(b"server", "current"), (b"base", "history")])
+def test_a_conflict_names_the_version_that_had_the_same_bytes_before(
+    share: FileShare, laptop: Device, phone: Device, content: bytes, keeper: str
+) -> None:
+    file = laptop.put("/a.txt", b"base")
+    server_version = laptop.edit(file, b"server")["version_id"]
+    laptop.applied(placed(file["resource_id"], "/a.txt", "/b.txt"))
+    more = {"version_id": phone.stage(content), "base_version_id": file["version_id"]}
+    crossed = placed(file["resource_id"], "/a.txt", "/c.txt", **more)
+    conflict = conflict_of(phone.apply(crossed, strategy="SERVER_WINS"))
+    assert conflict["conflict_type"] == "crossed_move"
+    held_by = {"current": server_version, "history": file["version_id"]}[keeper]
+    assert (conflict["kept_as"]["keeper"], conflict["kept_as"]["version_id"]) == (keeper, held_by)
+    assert versions(share, file["resource_id"]) == {file["version_id"], server_version}
+
+
 class TestBothEdited:
     """Laptop put ``server`` on top of ``base``; phone comes with ``mine`` on the same base."""
 

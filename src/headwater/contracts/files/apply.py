@@ -15,7 +15,7 @@ from headwater.base.wire import encode
 from headwater.contracts.files import access, conflicts, devices, effects, situations
 from headwater.contracts.files.access import Access, ShareRow
 from headwater.contracts.files.conflicts import ConflictRow
-from headwater.contracts.files.decision import Decision, HoldVersion, Outcome, Reason
+from headwater.contracts.files.decision import Decision, HoldVersion, Keeper, Outcome, Reason
 from headwater.contracts.files.devices import DeviceRow
 from headwater.contracts.files.effects import Done, Hand
 from headwater.contracts.files.resolve import decide
@@ -33,7 +33,7 @@ from headwater.contracts.files.sync_shapes import (
 from headwater.identity.principal import Principal
 from headwater.store import answers, tree, versions
 from headwater.store.database import Transaction
-from headwater.store.tree import Actor
+from headwater.store.tree import Actor, Node
 
 CONFLICT = "SYNC_CONFLICT"
 STALE = "SYNC_VERSION_STALE"
@@ -308,9 +308,17 @@ def _kept_as(tx: Transaction, applier: Applier, change: ChangeItem, decision: De
     return KeptAs(
         keeper=decision.client_bytes.value,
         resource_id=resource_id,
-        version_id=change.version_id,
+        version_id=_kept_version(tx, applier.row.feed, change, node, decision.client_bytes),
         path=tree.path_of(tx, applier.row.feed, node) if node else None,
     )
+
+
+def _kept_version(tx: Transaction, feed: int, change: ChangeItem, node: Node | None, keeper: Keeper) -> str | None:
+    """The version with the item's content: its own, unless the file had these bytes already."""
+    version = versions.find(tx, feed, change.version_id) if change.version_id else None
+    if version is None or version.state != "staged":
+        return change.version_id
+    return change.base_version_id if keeper is Keeper.HISTORY else node.version if node else None
 
 
 def _error_item(index: int, change: ChangeItem, decision: Decision, current: str | None) -> ErrorItem:
