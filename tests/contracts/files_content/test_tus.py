@@ -259,18 +259,56 @@ def _settled_offset(client: Client, location: str) -> int:
     raise AssertionError("nothing arrived")
 
 
-def test_asking_for_the_offset_completes_an_upload_whose_last_request_ended_before_it_did(
+def test_the_last_bytes_are_known_only_together_with_the_completion(
     client: Client, share: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    complete = uploads.complete
+    """A client that sees the full offset believes that it is done, so nobody may see it before the upload is."""
 
     def busy(*_: Any) -> Any:
         raise Unavailable("too busy to complete")
 
-    monkeypatch.setattr(uploads, "complete", busy)
-    location = create(client, 4, share_id=share, path="t.bin").headers["location"]
-    assert patch(client, location, 0, b"tail").status == 503
-    monkeypatch.setattr(uploads, "complete", complete)
+    locations = [create(client, size, share_id=share, path=f"{size}.bin").headers["location"] for size in (6, None)]
+    with monkeypatch.context() as patched:
+        patched.setattr(uploads, "complete", busy)
+        assert patch(client, locations[0], 0, b"no ").status == 204
+        assert patch(client, locations[0], 3, b"end").status == 503
+        assert patch(client, locations[1], 0, b"no").status == 204
+        assert patch(client, locations[1], 2, b"", upload_length="2").status == 503
+        assert [offset_of(client, location) for location in locations] == [3, 2]
+        assert client.request("HEAD", locations[1], headers=TUS).headers["upload-defer-length"] == "1"
+    assert patch(client, locations[0], 3, b"end").headers["x-version-id"].startswith("ver_")
+    assert patch(client, locations[1], 2, b"", upload_length="2").headers["x-version-id"].startswith("ver_")
+    for name, size in (("6", 6), ("None", 2)):
+        assert client.get(f"/api/v1/shares/{share}/node?path=/{name}.bin").json()["size"] == size
+
+
+def test_asking_for_the_offset_writes_nothing_and_an_empty_patch_at_the_end_completes(
+    server: ServerUnderTest, share: str
+) -> None:
+    """So that a token that may only read can ask."""
+    client = server.client
+    location = create(client, None, share_id=share, path="t.bin").headers["location"]
+    patch(client, location, 0, b"tail")
+    server.database.write_now(lambda tx: tx.run("UPDATE uploads SET size_bytes = offset_bytes"))
     assert offset_of(client, location) == 4
-    found = client.get(f"/api/v1/shares/{share}/node?path=/t.bin")
-    assert (found.status, found.json()["size"]) == (200, 4)
+    assert server.database.read_now(lambda tx: tx.value("SELECT version FROM uploads")) is None
+    assert client.get(f"/api/v1/shares/{share}/node?path=/t.bin").status == 404
+    done = patch(client, location, 4, b"")
+    assert (done.status, done.headers["upload-offset"]) == (204, "4")
+    found = client.get(f"/api/v1/shares/{share}/node?path=/t.bin").json()
+    assert (found["size"], found["id"]) == (4, done.headers["x-resource-id"])
+    assert client.request("HEAD", location, headers=TUS).headers["x-version-id"] == done.headers["x-version-id"]
+
+
+def test_a_sha256_is_compared_over_all_requests_before_the_last_bytes_are_known(client: Client, share: str) -> None:
+    whole = content_of(300 * KIB)
+    for given in (hashlib.sha256(whole).hexdigest(), "0" * 64):
+        location = create(client, len(whole), share_id=share, path="/x", checksum_sha256=given).headers["location"]
+        assert patch(client, location, 0, whole[: 200 * KIB]).status == 204
+        last = patch(client, location, 200 * KIB, whole[200 * KIB :])
+        if given == "0" * 64:
+            assert last.problem() == (422, "CHECKSUM_MISMATCH")
+            assert client.get(location).status == 404
+        else:
+            file = last.headers["x-resource-id"]
+            assert client.get(f"/api/v1/sync/download/{file}").body == whole

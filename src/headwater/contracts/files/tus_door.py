@@ -33,6 +33,7 @@ from headwater.contracts.files.intake import Batch, Intake, note, pour, sizes_of
 from headwater.contracts.files.uploads import TUS, Beginning, Completed, Request, Upload
 from headwater.store.database import Transaction
 from headwater.store.pack_format import ChunkRef
+from headwater.store.packs import Written, discard
 from headwater.store.versions import Piece
 from headwater.web import reply
 from headwater.web.call import Call
@@ -104,9 +105,9 @@ class TusDoor:
         completed = None
         if with_body:
             async with self._turns.of(upload.id) as turn:
-                upload = await self._take(call, upload, turn)
-        if upload.offset_bytes == upload.size_bytes:
-            completed = await self._complete(call, upload.id)
+                upload, completed = await self._take(call, upload, turn)
+        if completed is None and upload.offset_bytes == upload.size_bytes:
+            completed = await self._complete(call, upload)
         headers = ((b"location", f"/api/v1/uploads/{upload.id}".encode()), *_state(upload, completed))
         return reply.empty(201, headers)
 
@@ -119,26 +120,21 @@ class TusDoor:
         await call.read(look)
         async with self._turns.of(upload_id):
             upload = await call.read(look)
-            completed = None
-            if upload.protocol == TUS and upload.version is None and upload.offset_bytes == upload.size_bytes:
-                # The last bytes came and their request ended before this: a client that sees the full offset is done.
-                completed = await self._complete(call, upload_id)
-                upload = completed.upload
-        headers = [*_state(upload, completed), (b"cache-control", b"no-store")]
+        headers = [*_state(upload, None), (b"cache-control", b"no-store")]
         if upload.size_bytes is None:
             headers.append((b"upload-defer-length", b"1"))
         else:
             headers.append((b"upload-length", str(upload.size_bytes).encode()))
         if upload.request.metadata:
             headers.append((b"upload-metadata", upload.request.metadata.encode("latin-1")))
-        if upload.version is not None and completed is None:
+        if upload.version is not None:
             headers.append((b"x-version-id", upload.version.encode()))
         return reply.empty(200, tuple(headers))
 
     async def _patch(self, call: Call) -> Reply:
         _require_type(call)
         offset_bytes = _integer(call, b"upload-offset")
-        upload_id = call.params["upload_id"]
+        upload_id, settings = call.params["upload_id"], self._settings
 
         def look(tx: Transaction) -> Upload:
             return uploads.find(tx, call.principal, upload_id)[0]
@@ -149,19 +145,19 @@ class TusDoor:
             uploads.require_offset(upload, offset_bytes)
             if upload.protocol != TUS:
                 raise StateConflict("this upload takes numbered chunks: PUT them", code="UPLOAD_HAS_CHUNKS")
-            if b"upload-length" in call.headers:
-                size_bytes = _integer(call, b"upload-length")
-                await call.write(
-                    lambda tx: uploads.declare_size(tx, call.principal, upload_id, size_bytes, self._settings)
-                )
+            size_bytes = _integer(call, b"upload-length") if b"upload-length" in call.headers else None
+            ends = size_bytes == offset_bytes and not _has_bytes(call)
+            if size_bytes is not None and not ends:
+                await call.write(lambda tx: uploads.declare_size(tx, call.principal, upload_id, size_bytes, settings))
                 upload = upload._replace(size_bytes=size_bytes)
-            if upload.version is None:
-                upload = await self._take(call, upload, turn)
+            completed = None
+            if upload.version is None and not ends:
+                upload, completed = await self._take(call, upload, turn)
             elif _has_bytes(call):
                 raise TooLarge("the upload has all its bytes")
-        completed = None
-        if upload.version is None and upload.offset_bytes == upload.size_bytes:
-            completed = await self._complete(call, upload_id)
+            if upload.version is None and (ends or upload.offset_bytes == upload.size_bytes):
+                completed = await self._complete(call, upload, size_bytes)
+                upload = completed.upload
         return reply.empty(204, _state(upload, completed))
 
     async def _remove(self, call: Call) -> Reply:
@@ -171,8 +167,12 @@ class TusDoor:
             await call.write(lambda tx: uploads.drop(tx, call.principal, upload_id))
         return reply.empty()
 
-    async def _take(self, call: Call, upload: Upload, turn: _Turn) -> Upload:
-        """Take the body behind what is there. A body that breaks off is kept as far as it came, then told."""
+    async def _take(self, call: Call, upload: Upload, turn: _Turn) -> tuple[Upload, Completed | None]:
+        """Take the body behind what is there, and complete the upload with its last byte.
+
+        A body that breaks off is kept as far as it came, then told.
+        """
+        completed = None
         room_bytes = (
             self._settings.file_bytes if upload.size_bytes is None else upload.size_bytes
         ) - upload.offset_bytes
@@ -191,42 +191,78 @@ class TusDoor:
                         source.require_whole()
                         checksum.require_equal()
                     batch = await asyncio.to_thread(intake.settle if source.goes_on() else intake.finish)
-                    upload = await self._note(call, upload, batch)
+                    upload, completed = await self._note(call, upload, batch)
         except BaseException:
-            intake.abort()
+            await asyncio.to_thread(intake.abort)
             raise
         source.require_whole()
-        return upload
+        return upload, completed
 
-    async def _note(self, call: Call, upload: Upload, batch: Batch) -> Upload:
+    async def _note(self, call: Call, upload: Upload, batch: Batch) -> tuple[Upload, Completed | None]:
+        """Make bytes known. The last ones complete the upload in the same transaction, so that no upload can be
+        found with all its bytes and yet incomplete: a client that sees the full offset asks for nothing more.
+        """
         if not batch.pieces:
-            return upload
-        return await note(
+            return upload, None
+        database, packs, principal, settings = (
             self._services.database,
             self._services.packs,
-            batch,
-            lambda tx: uploads.append(tx, call.principal, upload.id, upload.offset_bytes, batch, self._settings),
-            feed=upload.feed,
+            call.principal,
+            self._settings,
         )
 
-    async def _complete(self, call: Call, upload_id: str) -> Completed:
-        """Stage the whole content, after a comparison with the SHA-256 that the metadata gave."""
+        def append(tx: Transaction) -> Upload:
+            return uploads.append(tx, principal, upload.id, upload.offset_bytes, batch, settings)
 
-        def look(tx: Transaction) -> tuple[str | None, list[Piece], list[ChunkRef]]:
-            upload, _ = uploads.find_open(tx, call.principal, upload_id)
-            if upload.sha256 is None:
-                return None, [], []
-            pieces = uploads.require_whole(tx, upload)
-            return upload.sha256, pieces, content.refs_of(tx, upload.organisation, pieces)
+        if upload.offset_bytes + batch.size_bytes != upload.size_bytes:
+            return await note(database, packs, batch, append, feed=upload.feed), None
+        checked = await self._compare(call, upload, batch)
 
-        expected, pieces, refs = await call.read(look, slow=True)
-        if expected is not None and await asyncio.to_thread(content.sha256_of, self._services.packs, refs) != expected:
-            await call.write(lambda tx: uploads.drop(tx, call.principal, upload_id))
-            raise Invalid(
-                "the content does not have the SHA-256 that was given; the upload is dropped", code="CHECKSUM_MISMATCH"
-            )
-        checked = pieces if expected is not None else None
-        return await call.write(lambda tx: uploads.complete(tx, call.principal, upload_id, checked, self._settings))
+        def complete(tx: Transaction) -> Completed:
+            append(tx)
+            return uploads.complete(tx, principal, upload.id, checked, settings)
+
+        completed = await note(database, packs, batch, complete, feed=upload.feed)
+        return completed.upload, completed
+
+    async def _complete(self, call: Call, upload: Upload, size_bytes: int | None = None) -> Completed:
+        """Stage the whole content when nothing more comes; ``size_bytes`` is the length if it is told only now."""
+        checked = await self._compare(call, upload, Batch((), Written(upload.organisation, (), ()), 0))
+
+        def complete(tx: Transaction) -> Completed:
+            if size_bytes is not None:
+                uploads.declare_size(tx, call.principal, upload.id, size_bytes, self._settings)
+            return uploads.complete(tx, call.principal, upload.id, checked, self._settings)
+
+        return await call.write(complete)
+
+    async def _compare(self, call: Call, upload: Upload, last: Batch) -> list[Piece] | None:
+        """Compare all bytes, the durable last ones included, with the SHA-256 that the metadata gave, if it did.
+
+        Raises: Invalid (another content; the upload is dropped).
+        """
+        if upload.sha256 is None:
+            return None
+
+        def look(tx: Transaction) -> tuple[list[Piece], list[ChunkRef]]:
+            pieces = uploads.content(tx, uploads.find_open(tx, call.principal, upload.id)[0])
+            return pieces, content.refs_of(tx, upload.organisation, pieces)
+
+        try:
+            pieces, refs = await call.read(look, slow=True)
+            new = {ref.chunk: ref for ref in last.written.refs}
+            refs += [new[piece.chunk] for piece in last.pieces]
+            found = await asyncio.to_thread(content.sha256_of, self._services.packs, refs)
+            if found != upload.sha256:
+                await call.write(lambda tx: uploads.drop(tx, call.principal, upload.id))
+                raise Invalid(
+                    "the content does not have the SHA-256 that was given; the upload is dropped",
+                    code="CHECKSUM_MISMATCH",
+                )
+        except BaseException:
+            await asyncio.to_thread(discard, self._services.packs, last.written)
+            raise
+        return [*pieces, *last.pieces]
 
 
 class _Turn:
