@@ -88,6 +88,6 @@ class PackedDoor:
                 await pour(call.stream(), unpacker.take)
                 arrived, written = await asyncio.to_thread(unpacker.finish)
         except BaseException:
-            unpacker.abort()
+            await asyncio.to_thread(unpacker.abort)
             raise
         return unpacker, arrived, written

@@ -159,7 +159,7 @@ class _PartTaking:
                 raise Invalid("the chunk does not have the BLAKE3 that was given", code="CHECKSUM_MISMATCH")
             return await asyncio.to_thread(self._intake.finish)
         except BaseException:
-            self._intake.abort()
+            await asyncio.to_thread(self._intake.abort)
             raise
 
     def _take(self, piece: bytes) -> None:

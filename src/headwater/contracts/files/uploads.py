@@ -208,6 +208,7 @@ def declare_size(
 ) -> None:
     """Set the size that tus had deferred; a size that is known stays. Raises: Invalid, TooLarge, QuotaExceeded."""
     upload, share = find_open(tx, principal, upload_id)
+    tx.lock(upload.feed)
     if upload.size_bytes is None:
         if size_bytes < upload.offset_bytes:
             raise Invalid.of("Upload-Length", "incorrect_value", f"{upload.offset_bytes} bytes have come already")
@@ -255,10 +256,12 @@ def complete(
     """Stage the version of a whole upload, and commit it when its beginning asked for that.
 
     ``checked`` are the chunks whose SHA-256 was compared with the one given; None when none was. A commit that
-    is refused leaves the version staged. Asked again, the answer is the same.
+    is refused leaves the version staged. Asked again, or twice at once, the answer is the same.
     Raises: StateConflict (bytes are missing, or came in after the comparison).
     """
     upload, share = find(tx, principal, upload_id)
+    # A work that does not hold the feed yet is run again holding it, so the upload is looked at under the lock.
+    tx.lock(upload.feed)
     if upload.version is not None:
         return _completed_before(tx, upload)
     pieces = require_whole(tx, upload)
@@ -288,6 +291,7 @@ def complete(
 def drop(tx: Transaction, principal: Principal, upload_id: str) -> None:
     """Forget an upload; a version that it staged or committed stays. Raises: NotFound, Gone."""
     upload, _ = find(tx, principal, upload_id)
+    tx.lock(upload.feed)
     tx.run("DELETE FROM upload_chunks WHERE upload = ?", upload.id)
     tx.run("DELETE FROM uploads WHERE id = ?", upload.id)
 
@@ -295,8 +299,12 @@ def drop(tx: Transaction, principal: Principal, upload_id: str) -> None:
 def drop_expired(tx: Transaction, limit: int = 500) -> int:
     """Forget uploads that stood idle too long; their chunks fall to the next sweep. How many went."""
     rows = tx.rows("SELECT id FROM uploads WHERE expires_us <= ? LIMIT ?", tx.now_us, limit)
-    tx.run_many("DELETE FROM upload_chunks WHERE upload = ?", rows)
-    tx.run_many("DELETE FROM uploads WHERE id = ?", rows)
+    # Asked again in the DELETE itself: another transaction may have taken bytes since, and let the upload live on.
+    tx.run_many("DELETE FROM uploads WHERE id = ? AND expires_us <= ?", [(*row, tx.now_us) for row in rows])
+    tx.run_many(
+        "DELETE FROM upload_chunks WHERE upload = ? AND NOT EXISTS (SELECT 1 FROM uploads WHERE id = ?)",
+        [(*row, *row) for row in rows],
+    )
     return len(rows)
 
 
@@ -320,7 +328,9 @@ def _note(tx: Transaction, upload: Upload, part: int, pieces: Sequence[Piece]) -
 
 
 def _renew(tx: Transaction, upload: Upload, settings: FileSettings, offset_bytes: int) -> Upload:
-    """Write how far an upload is, and let it live on."""
+    """Write how far an upload is, and let it live on. Raises: Gone (it was forgotten since it was looked at)."""
     expires_us = tx.now_us + settings.upload_idle_seconds * SECOND_US
-    tx.run("UPDATE uploads SET offset_bytes = ?, expires_us = ? WHERE id = ?", offset_bytes, expires_us, upload.id)
+    sql = "UPDATE uploads SET offset_bytes = ?, expires_us = ? WHERE id = ?"
+    if not tx.run(sql, offset_bytes, expires_us, upload.id):
+        raise Gone("the upload expired; begin a new one", code="UPLOAD_EXPIRED")
     return upload._replace(offset_bytes=offset_bytes, expires_us=expires_us)
