@@ -322,6 +322,14 @@ class FileSettings(Section, frozen=True, kw_only=True):
     gc_grace_seconds: Annotated[
         int, _seconds("Age that an unused pack must reach before it is removed.", 60, 365 * DAY_SECONDS)
     ] = DAY_SECONDS
+    gc_every_seconds: Annotated[
+        int,
+        _seconds(
+            "Time between two sweeps of unused content by the server; 0 leaves them to 'headwater gc'.",
+            0,
+            365 * DAY_SECONDS,
+        ),
+    ] = DAY_SECONDS
 
 
 class SocketSettings(Section, frozen=True, kw_only=True):

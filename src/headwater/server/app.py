@@ -14,6 +14,7 @@ from headwater.identity import meta, organisations, tokens
 from headwater.identity.principal import DEFAULT_ORGANISATION
 from headwater.identity.roles import SCOPES, Role
 from headwater.server.registry import contracts
+from headwater.server.sweeper import Sweeper
 from headwater.store.database import Database, Transaction
 from headwater.store.pack_place import PackPlace
 from headwater.web.auth import Authenticator
@@ -38,6 +39,7 @@ class Server:
     edge: Edge
     services: Services
     contracts: tuple[Contract, ...]
+    sweeper: Sweeper
 
 
 def first_start(database: Database, folder: Path) -> str | None:
@@ -81,7 +83,7 @@ def assemble(database: Database, settings: Settings, packs: PackPlace, *, clock:
     services = Services(database, settings, clock, wake, cursors, authenticator, keys[2], packs, homes)
     metrics = Metrics()
     doors = contracts(services, metrics)
-    return Server(Edge(services, doors, metrics), services, doors)
+    return Server(Edge(services, doors, metrics), services, doors, Sweeper(services, metrics))
 
 
 def attach(server: Server) -> None:

@@ -14,6 +14,7 @@ from headwater.base.log import get_log
 from headwater.contracts.files import sweeping
 from headwater.feed.compact import Retention, compact
 from headwater.feed.wake import EVERYTHING, Wake
+from headwater.server.sweeper import Sweeper
 from headwater.store import answers
 from headwater.store.database import Database, Transaction
 from headwater.web.services import Services
@@ -106,13 +107,17 @@ class ForeignCommits:
         return foreign
 
 
-def jobs_of(services: Services) -> list[Job]:
+def jobs_of(services: Services, sweeper: Sweeper) -> list[Job]:
     """The jobs of one server."""
     jobs = [
         Job("sweep_answers", HOUR_SECONDS, lambda: sweep_answers(services)),
         Job("drop_uploads", HOUR_SECONDS, lambda: drop_uploads(services)),
         Job("compact", services.settings.feed.compact_every_seconds, lambda: compact_feeds(services)),
     ]
+    every_seconds = services.settings.files.gc_every_seconds
+    if every_seconds:
+        # It asks more often than it sweeps: the turn may be another process's, or one that was not finished.
+        jobs.append(Job("sweep_content", min(every_seconds, HOUR_SECONDS), sweeper.run))
     if services.database.embedded:
         foreign = ForeignCommits(services.database, services.wake)
         jobs.append(Job("notice_commits", TICK_SECONDS, foreign.look))
@@ -131,7 +136,7 @@ async def sweep_answers(services: Services) -> int:
 
 
 async def drop_uploads(services: Services) -> int:
-    """Forget the uploads and staged versions whose time is over; how many went. ``headwater gc`` frees their bytes."""
+    """Forget the uploads and staged versions whose time is over; how many went. The sweep frees their bytes."""
     total = 0
     while gone := await services.database.write(sweeping.drop_expired):
         total += gone

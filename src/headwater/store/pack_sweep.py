@@ -38,6 +38,7 @@ REWRITE_BYTES = 256 * 1024 * 1024
 """How much is copied before rows move, so that a sweep that is cut off has achieved something."""
 
 _PAGE = 2_000
+_FILES_AT_ONCE = 100
 _SUSPECTS = "SELECT chunk, touched_us FROM chunks WHERE organisation = ? AND chunk > ? ORDER BY chunk LIMIT ?"
 _OLD = batched("SELECT chunk, length_bytes FROM chunks WHERE organisation = ? AND touched_us < ? AND chunk IN (BATCH)")
 _DROP = "DELETE FROM chunks WHERE organisation = ? AND chunk = ? AND touched_us < ?"
@@ -129,15 +130,28 @@ def stand_in(tx: Transaction, organisation: str, pack: int, live_chunks: int, ta
     return sorted(refs, key=lambda ref: ref.start_bytes)
 
 
-def sweep(database: Database, place: PackPlace, marks: Marks, *, grace_us: int, linger_us: int = LINGER_US) -> Swept:
+def _go_on() -> None:
+    """Take no breath between two steps."""
+
+
+def sweep(
+    database: Database,
+    place: PackPlace,
+    marks: Marks,
+    *,
+    grace_us: int,
+    linger_us: int = LINGER_US,
+    breathe: Callable[[], None] = _go_on,
+) -> Swept:
     """Free what nothing refers to; what it did.
 
-    Units: ``grace_us`` must be longer than any upload takes from its first byte to its commit.
+    ``breathe`` is called between two steps: it may wait, so that others come to their turn, and by raising it ends
+    the sweep. Units: ``grace_us`` must be longer than any upload takes from its first byte to its commit.
     """
     if grace_us <= RENEW_US:
         raise ValueError(f"a grace must be longer than {RENEW_US} microseconds")
     now_us = database.read_now(lambda tx: tx.now_us)
-    running = _Sweep(database, place, marks, now_us - grace_us)
+    running = _Sweep(database, place, marks, now_us - grace_us, breathe)
     everyone = database.read_now(organisations)
     for organisation in everyone:
         running.drop_dead(organisation)
@@ -154,17 +168,21 @@ def sweep(database: Database, place: PackPlace, marks: Marks, *, grace_us: int, 
 class _Sweep:
     """One sweep under way; everything younger than ``before_us`` is left alone."""
 
-    def __init__(self, database: Database, place: PackPlace, marks: Marks, before_us: int) -> None:
+    def __init__(
+        self, database: Database, place: PackPlace, marks: Marks, before_us: int, breathe: Callable[[], None]
+    ) -> None:
         self._database = database
         self._place = place
         self._marks = marks
         self._before_us = before_us
+        self._breathe = breathe
         self.swept = Swept()
 
     def drop_dead(self, organisation: str) -> None:
         """Look at every chunk a page at a time; only pages with something to drop take a write."""
         after: bytes | None = b""
         while after is not None:
+            self._breathe()
             after, dead = self._database.read_now(partial(self._suspects, organisation=organisation, after=after))
             if dead:
                 chunks, freed_bytes = self._database.write_now(
@@ -175,6 +193,7 @@ class _Sweep:
 
     def rewrite(self, organisation: str) -> None:
         """Copy what lives in sparse packs, and in a crowd of small ones, to new packs."""
+        self._breathe()
         packs = self._database.read_now(partial(packs_in_use, organisation=organisation, before_us=self._before_us))
         crowded = sum(pack.is_small for pack in packs) >= CROWD_PACKS
         victims = [
@@ -187,28 +206,31 @@ class _Sweep:
 
     def retire(self, organisation: str) -> None:
         """Mark the packs in which nothing stands; no chunk can come to stand in them again."""
+        self._breathe()
         packs = self._database.read_now(partial(packs_in_use, organisation=organisation, before_us=self._before_us))
         empty = [pack.pack for pack in packs if not pack.live_chunks]
-        if empty:
-            self._database.write_now(
-                lambda tx: tx.run_many(_RETIRE, [(tx.now_us, organisation, pack) for pack in empty])
-            )
-            self.swept.retired_packs += len(empty)
+        for at in range(0, len(empty), _PAGE):
+            page = empty[at : at + _PAGE]
+            self._database.write_now(partial(_retire, organisation=organisation, packs=page))
+            self.swept.retired_packs += len(page)
 
     def delete_retired(self, before_us: int) -> None:
         """Remove the files of packs that were retired before; rows go last, so that a crash repeats it."""
         rows = self._database.read_now(lambda tx: tx.rows(_RETIRED, before_us))
-        for _, pack, size_bytes in rows:
-            self._place.delete(pack)
-            self.swept.deleted_packs += 1
-            self.swept.freed_bytes += size_bytes
-        if rows:
-            self._database.write_now(lambda tx: tx.run_many(_FORGET, [row[:2] for row in rows]))
+        for at in range(0, len(rows), _FILES_AT_ONCE):
+            self._breathe()
+            page = rows[at : at + _FILES_AT_ONCE]
+            for _, pack, size_bytes in page:
+                self._place.delete(pack)
+                self.swept.deleted_packs += 1
+                self.swept.freed_bytes += size_bytes
+            self._database.write_now(partial(_forget, packs=[row[:2] for row in page]))
 
     def delete_orphans(self) -> None:
         """Remove old files that no row names."""
         old = (stored for stored in self._place.listing() if stored.modified_us < self._before_us)
         while page := list(islice(old, _PAGE)):
+            self._breathe()
             for stored in self._database.read_now(partial(_unnamed, page=page)):
                 self._place.delete(stored.pack)
                 self.swept.deleted_orphans += 1
@@ -237,6 +259,7 @@ class _Sweep:
         moves: list[tuple[ChunkRef, ChunkRef]] = []
         with PackWriter(self._place, organisation) as writer:
             for victim in victims:
+                self._breathe()
                 try:
                     moves += self._copy(writer, organisation, victim)
                 except (Damaged, Invalid) as failure:
@@ -247,6 +270,7 @@ class _Sweep:
         self._database.write_now(partial(add_packs, organisation=organisation, packs=written.packs))
         moves.sort()
         for at in range(0, len(moves), _PAGE):
+            self._breathe()
             self._database.write_now(partial(_move, organisation=organisation, moves=moves[at : at + _PAGE]))
         self.swept.moved_bytes += sum(old.length_bytes for old, _ in moves)
 
@@ -286,6 +310,14 @@ def _by_size(victims: Sequence[PackUse]) -> Iterator[list[PackUse]]:
 def _move(tx: Transaction, organisation: str, moves: Sequence[tuple[ChunkRef, ChunkRef]]) -> None:
     """Let chunks stand in their new places; one that was dropped or moved meanwhile is left."""
     tx.run_many(_MOVE, [(new.pack, new.start_bytes, organisation, old.chunk, old.pack) for old, new in moves])
+
+
+def _retire(tx: Transaction, organisation: str, packs: Sequence[int]) -> None:
+    tx.run_many(_RETIRE, [(tx.now_us, organisation, pack) for pack in packs])
+
+
+def _forget(tx: Transaction, packs: Sequence[Sequence[object]]) -> None:
+    tx.run_many(_FORGET, packs)
 
 
 def _unnamed(tx: Transaction, page: Sequence[StoredPack]) -> list[StoredPack]:

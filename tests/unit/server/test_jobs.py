@@ -140,5 +140,5 @@ def test_the_log_is_compacted_after_the_retention_that_is_set(server: ServerUnde
     assert server.loop.run(compact_feeds(server.services)) == 0
     clock.advance(1)
     assert server.loop.run(compact_feeds(server.services)) == 1
-    turns = {job.name: job.every_seconds for job in jobs_of(server.services)}
+    turns = {job.name: job.every_seconds for job in jobs_of(server.services, server.server.sweeper)}
     assert turns["compact"] == server.settings.feed.compact_every_seconds

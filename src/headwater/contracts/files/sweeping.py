@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from headwater.base.clock import SECOND_US
 from headwater.base.settings_tree import FileSettings
 from headwater.contracts.files import uploads
@@ -25,8 +27,13 @@ def drop_expired(tx: Transaction) -> int:
     return uploads.drop_expired(tx, ROWS_AT_ONCE) + versions.drop_expired(tx, ROWS_AT_ONCE)
 
 
-def free(database: Database, packs: PackPlace, settings: FileSettings) -> Swept:
-    """Forget all that has expired, then free what nothing refers to any more; a server may run meanwhile."""
+def free(
+    database: Database, packs: PackPlace, settings: FileSettings, breathe: Callable[[], None] = lambda: None
+) -> Swept:
+    """Forget all that has expired, then free what nothing refers to any more; a server may run meanwhile.
+
+    ``breathe`` as for ``sweep``.
+    """
     while database.write_now(drop_expired):
-        pass
-    return sweep(database, packs, MARKS, grace_us=settings.gc_grace_seconds * SECOND_US)
+        breathe()
+    return sweep(database, packs, MARKS, grace_us=settings.gc_grace_seconds * SECOND_US, breathe=breathe)

@@ -1,0 +1,129 @@
+"""The server's own sweep of unused content: gently, once a period over all processes, ended within a breath.
+
+Whose turn it is stands in one counter of the database: the instant at which the next sweep is due. Whoever finds it
+past sets it a little ahead, moves it on while sweeping, and at the end sets it to the next period. A process that
+dies in the middle is followed by another soon after.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+from headwater.base.clock import SECOND_US, monotonic_seconds
+from headwater.base.log import get_log
+from headwater.contracts.files import sweeping
+from headwater.store.database import Transaction
+from headwater.store.pack_sweep import Swept
+from headwater.web.metrics import Metrics
+from headwater.web.services import Services
+
+BREATH_SECONDS = 0.02
+"""The pause between two steps of a sweep, in which requests have the disk and the writer for themselves."""
+
+CLAIM_US = 900 * SECOND_US
+"""How far ahead of itself a sweep claims the turn."""
+
+_COUNTER = "gc_due_us"
+log = get_log(__name__)
+
+
+class _EndedError(Exception):
+    """A sweep ends early: the server stops, or another process took the turn."""
+
+
+class Sweeper:
+    """Sweeps when it is due, and shows in the metrics what the last sweep of this process did."""
+
+    def __init__(self, services: Services, metrics: Metrics) -> None:
+        self._services = services
+        self._every_us = services.settings.files.gc_every_seconds * SECOND_US
+        self._swept = Swept()
+        self._finished_us = 0
+        self._seconds = 0.0
+        self._runs = 0
+        metrics.gauge("headwater_gc_runs", "Sweeps of unused content that this process finished.", lambda: self._runs)
+        metrics.gauge(
+            "headwater_gc_finished_timestamp_seconds",
+            "When this process last finished a sweep, seconds since 1970; 0 for never.",
+            lambda: self._finished_us / SECOND_US,
+        )
+        metrics.gauge("headwater_gc_seconds", "How long that sweep took.", lambda: self._seconds)
+        metrics.gauge("headwater_gc_freed_bytes", "Bytes of files that it removed.", lambda: self._swept.freed_bytes)
+        metrics.gauge(
+            "headwater_gc_damaged_packs",
+            "Packs that it could not read and so left alone.",
+            lambda: len(self._swept.damaged),
+        )
+
+    async def run(self) -> Swept | None:
+        """Sweep if it is due and nobody else does; what it did, None when there was nothing to do or it was ended."""
+        claimed_us = await self._services.database.write(self.claim)
+        if claimed_us is None:
+            return None
+        stopped = threading.Event()
+        try:
+            return await asyncio.to_thread(self._sweep, claimed_us, stopped)
+        except asyncio.CancelledError:
+            stopped.set()
+            raise
+
+    def claim(self, tx: Transaction) -> int | None:
+        """Take the turn, if it is due: until when; None when it is not, or is somebody else's."""
+        due_us = tx.counter(0, _COUNTER)
+        # Further ahead than anybody sets it: the clock or the setting has changed since.
+        if tx.now_us < due_us <= tx.now_us + max(self._every_us, CLAIM_US):
+            return None
+        return tx.bump(0, _COUNTER, tx.now_us + CLAIM_US - due_us)
+
+    def _sweep(self, claimed_us: int, stopped: threading.Event) -> Swept | None:
+        services, began = self._services, monotonic_seconds()
+        turn = _Turn(services, claimed_us, stopped)
+        try:
+            swept = sweeping.free(services.database, services.packs, services.settings.files, turn.breathe)
+            turn.move(self._every_us)
+        except _EndedError:
+            return None
+        self._swept, self._seconds, self._finished_us = swept, monotonic_seconds() - began, services.clock()
+        self._runs += 1
+        write = log.warning if swept.damaged else log.info
+        write(
+            "content_swept",
+            seconds=round(self._seconds, 3),
+            freed_bytes=swept.freed_bytes,
+            dropped_chunks=swept.dropped_chunks,
+            dropped_bytes=swept.dropped_bytes,
+            rewritten_packs=swept.rewritten_packs,
+            deleted_packs=swept.deleted_packs + swept.deleted_orphans,
+            damaged=swept.damaged,
+        )
+        return swept
+
+
+class _Turn:
+    """The turn of a sweep under way."""
+
+    def __init__(self, services: Services, claimed_us: int, stopped: threading.Event) -> None:
+        self._services = services
+        self._claimed_us = claimed_us
+        self._stopped = stopped
+
+    def breathe(self) -> None:
+        """Let others work for a moment, and keep the turn. Raises: _EndedError."""
+        if self._stopped.wait(BREATH_SECONDS):
+            raise _EndedError
+        if self._claimed_us - self._services.clock() < CLAIM_US // 2:
+            self.move(CLAIM_US)
+
+    def move(self, ahead_us: int) -> None:
+        """Set the next due instant so far ahead. Raises: _EndedError (the turn was lost meanwhile)."""
+
+        def work(tx: Transaction) -> int | None:
+            if tx.counter(0, _COUNTER) != self._claimed_us:
+                return None
+            return tx.bump(0, _COUNTER, tx.now_us + ahead_us - self._claimed_us)
+
+        moved_us = self._services.database.write_now(work)
+        if moved_us is None:
+            raise _EndedError
+        self._claimed_us = moved_us

@@ -1,0 +1,165 @@
+"""The server's own sweep: what it frees, when it is due, whose turn it is, and that it ends with the server."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from headwater.base.clock import SECOND_US
+from headwater.base.errors import Unavailable
+from headwater.contracts.files import sweeping
+from headwater.server.jobs import HOUR_SECONDS, jobs_of
+from headwater.server.sweeper import CLAIM_US, Sweeper
+from headwater.store.pack_sweep import Swept
+from headwater.web.metrics import Metrics
+from tests.contracts.files_content.support import begin, content_of, make_file, make_share, send
+from tests.support.clock import MovableClock
+from tests.support.databases import address_of, open_at
+from tests.support.serving import ServerUnderTest
+
+DAY_SECONDS = 86_400
+
+
+@pytest.fixture
+def sweeper(server: ServerUnderTest) -> Sweeper:
+    return Sweeper(server.services, Metrics())
+
+
+def leave_garbage(server: ServerUnderTest) -> str:
+    """An unfinished upload beside a file; the file's id."""
+    share = make_share(server.client)
+    send(server.client, begin(server.client, share, 5000), content_of(5000, 2))
+    return str(make_file(server.client, share, "/a", content_of(9000))["resource_id"])
+
+
+def chunks_of(server: ServerUnderTest) -> int:
+    found: int = server.database.read_now(lambda tx: tx.value("SELECT count(*) FROM chunks"))
+    return found
+
+
+def test_the_job_frees_what_nothing_refers_to_and_shows_what_it_did(
+    server: ServerUnderTest, clock: MovableClock, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sweeper = server.server.sweeper
+    file = leave_garbage(server)
+    assert server.loop.run(sweeper.run()) == Swept()
+    before, packs = chunks_of(server), {path for path in (tmp_path / "packs").rglob("*") if path.is_file()}
+    for _ in range(2):
+        clock.advance(DAY_SECONDS + 3601)
+        assert server.loop.run(sweeper.run()) is not None
+    assert chunks_of(server) < before
+    assert len(packs - {path for path in (tmp_path / "packs").rglob("*") if path.is_file()}) == 1
+    assert server.client.get(f"/api/v1/sync/download/{file}").body == content_of(9000)
+    lines = [line.split() for line in server.client.get("/metrics").text.splitlines()]
+    shown = {line[0]: float(line[1]) for line in lines if line[0].startswith("headwater_gc")}
+    assert shown["headwater_gc_runs"] == 3
+    assert shown["headwater_gc_finished_timestamp_seconds"] == clock() / SECOND_US
+    assert shown["headwater_gc_damaged_packs"] == 0
+    assert shown["headwater_gc_freed_bytes"] > 5000
+    logged = capsys.readouterr()
+    assert (logged.out + logged.err).count("content_swept") == 3
+
+
+def test_a_sweep_is_due_once_a_period_over_all_processes(
+    server: ServerUnderTest, sweeper: Sweeper, clock: MovableClock
+) -> None:
+    other_database = open_at(address_of(server.database), clock=clock)
+    other = Sweeper(replace(server.services, database=other_database), Metrics())
+
+    async def both() -> list[Swept | None]:
+        return list(await asyncio.gather(sweeper.run(), other.run()))
+
+    for _ in range(2):
+        swept = server.loop.run(both())
+        assert sorted(one is None for one in swept) == [False, True]
+        clock.advance(DAY_SECONDS - 1)
+        assert server.loop.run(both()) == [None, None]
+        clock.advance(1)
+    other_database.close()
+
+
+def test_a_sweep_that_failed_is_tried_again_soon(
+    server: ServerUnderTest, sweeper: Sweeper, clock: MovableClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> Swept:
+        raise Unavailable("no disk")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(sweeping, "free", fail)
+        with pytest.raises(Unavailable):
+            server.loop.run(sweeper.run())
+    assert server.loop.run(sweeper.run()) is None
+    clock.advance(CLAIM_US // SECOND_US)
+    assert server.loop.run(sweeper.run()) is not None
+
+
+def test_a_long_sweep_keeps_its_turn_and_one_that_lost_it_ends(
+    server: ServerUnderTest, sweeper: Sweeper, clock: MovableClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = Sweeper(server.services, Metrics())
+    looked: list[int | None] = []
+
+    def long(_database: object, _packs: object, _settings: object, breathe: Callable[[], None]) -> Swept:
+        for _ in range(3):
+            clock.advance(CLAIM_US // SECOND_US - 60)
+            breathe()
+            looked.append(server.database.write_now(other.claim))
+        clock.advance(CLAIM_US // SECOND_US)
+        looked.append(server.database.write_now(other.claim))
+        breathe()
+        raise AssertionError("somebody else sweeps by now")
+
+    monkeypatch.setattr(sweeping, "free", long)
+    assert server.loop.run(sweeper.run()) is None
+    assert looked[:3] == [None, None, None]
+    assert looked[3] is not None
+
+
+def test_a_clock_or_setting_that_went_back_does_not_put_the_sweep_off(
+    server: ServerUnderTest, sweeper: Sweeper, clock: MovableClock
+) -> None:
+    clock.advance(10 * DAY_SECONDS)
+    assert server.loop.run(sweeper.run()) is not None
+    clock.advance(-9 * DAY_SECONDS)
+    assert server.loop.run(sweeper.run()) is not None
+
+
+def test_a_sweep_ends_with_the_server(
+    server: ServerUnderTest, sweeper: Sweeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began, ended = threading.Event(), threading.Event()
+
+    def endless(_database: object, _packs: object, _settings: object, breathe: Callable[[], None]) -> Swept:
+        began.set()
+        try:
+            while True:
+                breathe()
+        finally:
+            ended.set()
+
+    monkeypatch.setattr(sweeping, "free", endless)
+
+    async def stop() -> None:
+        task = asyncio.create_task(sweeper.run())
+        assert await asyncio.to_thread(began.wait, 30)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    server.loop.run(stop())
+    assert ended.wait(30)
+
+
+@pytest.mark.sqlite_only
+def test_the_setting_says_how_often_and_zero_turns_it_off(server: ServerUnderTest) -> None:
+    def period(every_seconds: int) -> float | None:
+        files = msgspec.structs.replace(server.settings.files, gc_every_seconds=every_seconds)
+        services = replace(server.services, settings=msgspec.structs.replace(server.settings, files=files))
+        return {job.name: job.every_seconds for job in jobs_of(services, server.server.sweeper)}.get("sweep_content")
+
+    assert [period(seconds) for seconds in (0, 60, DAY_SECONDS)] == [None, 60, HOUR_SECONDS]
