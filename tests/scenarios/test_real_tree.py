@@ -20,7 +20,7 @@ import pytest
 
 from tests.support.command import headwater, running
 from tests.support.databases import UNMADE
-from tests.support.replica import Editor, Follower, Tree
+from tests.support.replica import Editor, Follower, Tree, shared_taste
 from tests.support.wire import Wire, packed, unpacked
 
 SEED: int | None = None
@@ -183,10 +183,7 @@ def require_bytes(there: dict[tuple[str, str], str], devices: list[Editor]) -> N
 
 def edit(wire: Wire, share: str, rng: random.Random, edits: int) -> list[Editor]:
     """Two devices edit in turn, each upon what it sees; they meet on forty files and ten folders."""
-    known = Follower(wire, share).pull_all().nodes
-    hot = []
-    for kind, count in (("file", 40), ("folder", 10)):
-        hot += rng.sample(sorted(i for i, node in known.items() if node.type == kind), count)
+    hot = shared_taste(Follower(wire, share).pull_all().nodes, rng)
     devices = []
     for name in ("laptop", "phone"):
         assert wire.call("POST", "/api/v1/sync/devices", {"device_id": name, "platform": "linux"}).status == 201

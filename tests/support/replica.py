@@ -312,3 +312,12 @@ class Editor:
         """With or without a time, which may be far off."""
         year = self.rng.choice([None, 2001, 2026, 2100])
         return {} if year is None else {"modified_at": f"{year}-11-22T05:{self.rng.randint(10, 59)}:00Z"}
+
+
+def shared_taste(nodes: Nodes, rng: random.Random) -> list[str]:
+    """Forty files and ten folders that every device likes to edit."""
+    return [
+        found
+        for kind, count in (("file", 40), ("folder", 10))
+        for found in rng.sample(sorted(i for i, node in nodes.items() if node.type == kind), count)
+    ]
