@@ -270,6 +270,10 @@ class FeedSettings(Section, frozen=True, kw_only=True):
     """Reading the change log, and forgetting its old part."""
 
     page_changes: Annotated[int, _count("Most changes in one page.", "changes", 1, 5000)] = 5000
+    runs_bytes: Annotated[
+        int,
+        _bytes("Memory for parts of the present state that devices which begin share; 0 keeps none.", 0, 4 * GIB),
+    ] = 32 * MIB
     wait_seconds_max: Annotated[int, _seconds("Longest wait of a long poll; 0 turns long polls off.", 0, 60)] = 60
     retention_seconds: Annotated[
         int, _seconds("How long changes and tombstones are kept before compaction.", 3600, 3650 * DAY_SECONDS)

@@ -6,14 +6,20 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from headwater.feed.cursor import Place, invalid
+from headwater.feed.runs import Run, Runs, size_of
 from headwater.store import changes, feeds
 from headwater.store.database import Transaction
 
+Parts = tuple[bytes | memoryview, ...]
+
 
 class FeedPage(NamedTuple):
-    """Changes as wire bytes joined with commas, where the reader then stands, and whether more stand ready."""
+    """Changes as wire bytes joined with commas, where the reader then stands, and whether more stand ready.
 
-    wires: bytes
+    The bytes are in parts, to be put one after the other.
+    """
+
+    parts: Parts
     size: int
     place: Place
     has_more: bool
@@ -33,11 +39,14 @@ def check(tx: Transaction, feed: int, place: Place, head: int) -> str | None:
     return "expired" if complete_upto < feeds.floor(tx, feed) else None
 
 
-def read(tx: Transaction, feed: int, place: Place | None, limit: int, kinds: Sequence[str] = ()) -> FeedPage:
+def read(
+    tx: Transaction, feed: int, place: Place | None, limit: int, kinds: Sequence[str] = (), runs: Runs | None = None
+) -> FeedPage:
     """At most ``limit`` changes after a place (None: from the beginning).
 
     The present state leaves tombstones out; what changes while it is read comes after it, tombstones included.
-    Raises: CursorInvalid (ahead, expired).
+    ``runs`` keeps joined parts of the present state for others; with it, a page of that may hold some fewer changes
+    than there are and ``limit`` lets in. Raises: CursorInvalid (ahead, expired).
     """
     head = feeds.head(tx, feed)
     if place is None:
@@ -46,6 +55,10 @@ def read(tx: Transaction, feed: int, place: Place | None, limit: int, kinds: Seq
         raise invalid(reason, _REASONS[reason])
     pages: list[changes.Page] = []
     left = limit
+    if place.position < place.snapshot_head and runs is not None and not kinds and limit >= runs.changes:
+        page = _read_runs(tx, feed, place, limit, runs)
+        if page is not None:
+            return page
     if place.position < place.snapshot_head:
         state = changes.page(tx, feed, place.position, place.snapshot_head, left, live_only=True, kinds=kinds)
         pages.append(state)
@@ -55,13 +68,56 @@ def read(tx: Transaction, feed: int, place: Place | None, limit: int, kinds: Seq
         pages.append(changes.page(tx, feed, after, head, left, kinds=kinds))
         left -= pages[-1].size
     full = [page for page in pages if page.size]
-    wires = b",".join([page.wires for page in full])
+    parts = (b",".join([page.wires for page in full]),) if len(full) > 1 else tuple(page.wires for page in full)
     if left:
         # Everything up to the head was looked at, in one snapshot.
-        return FeedPage(wires, limit - left, Place(head), has_more=False)
+        return FeedPage(parts, limit - left, Place(head), has_more=False)
     last = full[-1].last
     following = Place(last, place.snapshot_head if last < place.snapshot_head else 0)
-    return FeedPage(wires, limit, following, _more(tx, feed, following, head, kinds))
+    return FeedPage(parts, limit, following, _more(tx, feed, following, head, kinds))
+
+
+def _read_runs(tx: Transaction, feed: int, place: Place, limit: int, runs: Runs) -> FeedPage | None:
+    """A page of the present state out of whole runs; None where less than one is left of it."""
+    found = _standing(tx, feed, place, limit, runs)
+    size = size_of(found)
+    last = found[-1].last if found else place.position
+    while size + runs.changes <= limit and last < place.snapshot_head:
+        page = changes.page(tx, feed, last, place.snapshot_head, runs.changes, live_only=True)
+        if page.size < runs.changes:
+            break
+        run = Run(page.last, page.size, b"," + page.wires)
+        runs.keep(feed, last, run)
+        found.append(run)
+        size, last = size + run.size, run.last
+    if not size:
+        return None
+    following = Place(last, place.snapshot_head if last < place.snapshot_head else 0)
+    parts: Parts = (memoryview(found[0].wires)[1:], *(run.wires for run in found[1:]))
+    return FeedPage(parts, size, following, _more(tx, feed, following, feeds.head(tx, feed), ()))
+
+
+def _standing(tx: Transaction, feed: int, place: Place, limit: int, runs: Runs) -> list[Run]:
+    """The kept runs after a place, as the feed has them now."""
+    chain = runs.chain(feed, place.position, place.snapshot_head, limit)
+    if not chain or changes.live_between(tx, feed, place.position, chain[-1].last) == size_of(chain):
+        return chain
+    fresh: list[Run] = []
+    after = place.position
+    for run in chain:
+        if changes.live_between(tx, feed, after, run.last) != run.size:
+            page = changes.page(tx, feed, after, run.last, runs.changes, live_only=True)
+            if page.size < max(1, runs.changes // 2):
+                # It has lost too much to be worth a look of its own: the next reader makes one of full length.
+                runs.drop(feed, after)
+                break
+            run = Run(run.last, page.size, b"," + page.wires)  # noqa: PLW2901 - the same run, read again
+            runs.keep(feed, after, run)
+        if size_of(fresh) + run.size > limit:
+            break
+        fresh.append(run)
+        after = run.last
+    return fresh
 
 
 def _more(tx: Transaction, feed: int, place: Place, head: int, kinds: Sequence[str]) -> bool:

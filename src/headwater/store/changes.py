@@ -82,6 +82,15 @@ def page(
     return Page(*tx.joined(_PAGE.format(where), feed, after, upto, *kinds, limit))
 
 
+def live_between(tx: Transaction, feed: int, after: int, upto: int) -> int:
+    """How many changes that are no tombstones stand at ``after`` < position <= ``upto``."""
+    count: int = tx.value(
+        "SELECT count(*) FROM changes WHERE feed = ? AND position > ? AND position <= ? AND deleted = 0",
+        feed, after, upto,
+    )  # fmt: skip
+    return count
+
+
 def wire_at(tx: Transaction, feed: int, position: int) -> bytes | None:
     """The wire bytes of the change at a position, or None when it is gone."""
     wire: bytes | None = tx.value("SELECT wire FROM changes WHERE feed = ? AND position = ?", feed, position)

@@ -31,16 +31,17 @@ _local = threading.local()
 
 async def compressed(reply: Reply, accepted: bytes | None) -> Reply:
     """The reply, made smaller when it is worth it and the Accept-Encoding header allows it."""
-    if len(reply.body) < LEAST_BYTES or not _may_shrink(reply):
+    if reply.size < LEAST_BYTES or not _may_shrink(reply):
         return reply
     coding = chosen(accepted) if accepted is not None else None
     if coding is None:
         return reply._replace(headers=(*reply.headers, VARY))
-    if len(reply.body) < OFF_LOOP_BYTES:
-        body = shrink(reply.body, coding)
+    whole = reply.whole()
+    if len(whole) < OFF_LOOP_BYTES:
+        body = shrink(whole, coding)
     else:
-        body = await asyncio.to_thread(shrink, reply.body, coding)
-    return reply._replace(headers=(*reply.headers, VARY, (b"content-encoding", coding)), body=body)
+        body = await asyncio.to_thread(shrink, whole, coding)
+    return reply._replace(headers=(*reply.headers, VARY, (b"content-encoding", coding)), body=body, parts=())
 
 
 @lru_cache(maxsize=256)

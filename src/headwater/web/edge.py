@@ -19,7 +19,7 @@ from headwater.web.contract import Contract
 from headwater.web.hosts import AllowedHosts
 from headwater.web.limits import InFlight, Rate
 from headwater.web.metrics import Metrics
-from headwater.web.reply import Header, Reply
+from headwater.web.reply import Header, Part, Reply
 from headwater.web.router import Match, Router
 from headwater.web.services import Services
 from headwater.web.sockets import SocketEdge
@@ -29,7 +29,8 @@ Send = Callable[[Message], Awaitable[None]]
 _MAX_REQUEST_ID = 128
 _NO_BODY = frozenset(("GET", "HEAD", "OPTIONS", "TRACE"))
 _ONCE = frozenset((b"authorization", b"content-length", b"content-type", b"content-encoding", b"idempotency-key"))
-_PIECE_BYTES = 256 * 1024
+_AT_ONCE_BYTES = 256 * 1024
+_PIECE_BYTES = 512 * 1024
 _YEAR_SECONDS = 31_536_000
 log = get_log(__name__)
 
@@ -76,7 +77,7 @@ class Edge:
             return
         try:
             reply = await self._answer(visit, receive)
-            if len(reply.body) >= LEAST_BYTES:
+            if reply.size >= LEAST_BYTES:
                 reply = await compressed(reply, visit.headers.get(b"accept-encoding"))
             await self._send(visit, reply, receive, send)
         finally:
@@ -171,18 +172,18 @@ class Edge:
         else:
             headers += self._always
         if reply.stream is None and reply.status not in (204, 304):
-            headers.append((b"content-length", str(len(reply.body)).encode()))
+            headers.append((b"content-length", str(reply.size).encode()))
         await send({"type": "http.response.start", "status": reply.status, "headers": headers})
-        if head or (reply.stream is None and len(reply.body) <= _PIECE_BYTES):
-            await send({"type": "http.response.body", "body": b"" if head else reply.body})
+        if head or (reply.stream is None and reply.size <= _AT_ONCE_BYTES):
+            await send({"type": "http.response.body", "body": b"" if head else reply.whole()})
         else:
-            await self._send_pieces(visit, reply.stream or _sliced(reply.body), receive, send)
+            await self._send_pieces(visit, reply.stream or _sliced(reply), receive, send)
         took_seconds = monotonic_seconds() - visit.started
         self._metrics.count(visit.name, visit.method, reply.status, took_seconds)
         if self._log_every or reply.status in (401, 403, 429) or reply.status >= 500:
             self._log(visit, reply.status, took_seconds)
 
-    async def _send_pieces(self, visit: _Visit, pieces: AsyncIterator[bytes], receive: Receive, send: Send) -> None:
+    async def _send_pieces(self, visit: _Visit, pieces: AsyncIterator[Part], receive: Receive, send: Send) -> None:
         """Send a body as it comes. An answer that cannot be finished is left unfinished, so that all can tell."""
         limits = self._services.settings.limits
         gone = asyncio.ensure_future(_until_gone(receive))
@@ -259,7 +260,8 @@ async def _until_gone(receive: Receive) -> None:
         pass
 
 
-async def _sliced(body: bytes) -> AsyncIterator[bytes]:
+async def _sliced(reply: Reply) -> AsyncIterator[Part]:
     """A large body in pieces, so that a slow reader is noticed before all of it stands in the connection."""
-    for start in range(0, len(body), _PIECE_BYTES):
-        yield body[start : start + _PIECE_BYTES]
+    for part in (reply.body, *reply.parts):
+        for start in range(0, len(part), _PIECE_BYTES):
+            yield part if len(part) <= _PIECE_BYTES else memoryview(part)[start : start + _PIECE_BYTES]

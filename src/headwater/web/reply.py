@@ -2,27 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any, NamedTuple
 
 from headwater.base.wire import encode
 
 Header = tuple[bytes, bytes]
+Part = bytes | memoryview
 _JSON = (b"content-type", b"application/json")
 
 
 class Reply(NamedTuple):
-    """Status, headers and body; with ``stream`` the body comes in pieces (then give content-length if known)."""
+    """Status, headers and body.
+
+    With ``parts`` those are the body, one after the other: they are sent as they are, where joining them would copy
+    megabytes. With ``stream`` the body comes in pieces (then give content-length if known).
+    """
 
     status: int
     headers: tuple[Header, ...] = ()
     body: bytes = b""
     stream: AsyncIterator[bytes] | None = None
+    parts: Sequence[Part] = ()
+
+    @property
+    def size(self) -> int:
+        """The length of the body in bytes, unless it is a stream."""
+        return len(self.body) + sum(map(len, self.parts))
+
+    def whole(self) -> bytes:
+        """The body in one, unless it is a stream."""
+        return b"".join((self.body, *self.parts))
 
 
 def json_bytes(body: bytes, status: int = 200, headers: tuple[Header, ...] = ()) -> Reply:
     """An answer of JSON that is encoded already."""
     return Reply(status, (_JSON, *headers), body)
+
+
+def json_parts(parts: Sequence[Part]) -> Reply:
+    """An answer of JSON that is encoded already, in parts."""
+    return Reply(200, (_JSON,), parts=parts)
 
 
 def json(value: Any, status: int = 200, headers: tuple[Header, ...] = ()) -> Reply:

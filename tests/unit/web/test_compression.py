@@ -41,6 +41,21 @@ def test_the_coded_answer_holds_the_same(server: ServerUnderTest, value: object)
     assert plain.headers["vary"] == "accept-encoding"
 
 
+def test_an_answer_in_parts_is_sent_and_coded_as_one_body(server: ServerUnderTest) -> None:
+    parts = (b'{"text":"', memoryview(b"abc " * OFF_LOOP_BYTES)[4:], b'"}')
+
+    async def handler(_call: Call) -> Reply:
+        return reply.json_parts(parts)
+
+    served = specimen(server, route("GET", "/x", handler))
+    plain = served.get("/specimen/x")
+    assert plain.body == b"".join(parts)
+    assert plain.headers["content-length"] == str(len(plain.body))
+    assert served.request("HEAD", "/specimen/x").headers["content-length"] == str(len(plain.body))
+    coded = served.get("/specimen/x", headers={"accept-encoding": "gzip"})
+    assert gzip.decompress(coded.body) == plain.body
+
+
 def test_a_small_answer_goes_out_as_it_is(server: ServerUnderTest) -> None:
     answer = specimen(server, answering({})).get("/specimen/x", headers={"accept-encoding": "gzip"})
     assert "content-encoding" not in answer.headers

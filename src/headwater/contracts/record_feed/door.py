@@ -12,6 +12,7 @@ from headwater.contracts.record_feed.shapes import ConflictRecord, Outcome
 from headwater.feed import reader
 from headwater.feed.cursor import Place
 from headwater.feed.reader import FeedPage
+from headwater.feed.runs import Runs, size_of
 from headwater.store.database import Transaction
 from headwater.web import reply
 from headwater.web.call import Call
@@ -36,6 +37,7 @@ class RecordFeedDoor:
         self._kinds = kinds
         self._feeds: dict[str, int] = {}
         self._opened: dict[str, tuple[int, Place]] = {}
+        self._runs = Runs(services.settings.feed.runs_bytes)
 
     async def changes(self, call: Call) -> Reply:
         """GET: changes after a cursor; without one the present state first; ``wait`` long-polls."""
@@ -60,7 +62,8 @@ class RecordFeedDoor:
                 page = await self._page(call, feed, page.place, limit, kinds)
         cursor = self._services.cursors.encode(feed, page.place)
         more = b"true" if page.has_more else b"false"
-        return reply.json_bytes(b'{"changes":[%b],"cursor":"%b","has_more":%b}' % (page.wires, cursor.encode(), more))
+        tail = b'],"cursor":"%b","has_more":%b}' % (cursor.encode(), more)
+        return reply.json_parts((b'{"changes":[', *page.parts, tail))
 
     async def push(self, call: Call) -> Reply:
         """POST /push: edits made offline; one outcome each."""
@@ -134,17 +137,21 @@ class RecordFeedDoor:
 
     async def _page(self, call: Call, feed: int, place: Place | None, limit: int, kinds: tuple[str, ...]) -> FeedPage:
         def work(tx: Transaction) -> FeedPage:
-            return reader.read(tx, feed, place, limit, kinds)
+            return reader.read(tx, feed, place, limit, kinds, self._runs)
 
-        return await call.read(work, slow=limit > _INLINE_CHANGES and await self._is_long(feed, place))
+        slow = limit > _INLINE_CHANGES and self._is_long(feed, place, limit, kinds)
+        return await call.read(work, slow=slow)
 
-    async def _is_long(self, feed: int, place: Place | None) -> bool:
-        """Whether so much stands ready that reading it would hold up others."""
+    def _is_long(self, feed: int, place: Place | None, limit: int, kinds: tuple[str, ...]) -> bool:
+        """Whether so much must be read that it would hold up others."""
         database = self._services.database
         if not database.embedded:
             return False
         row = database.glance(_HEAD, feed)
-        return (row[0] if row else 0) - (place.position if place else 0) > _INLINE_CHANGES
+        head = row[0] if row else 0
+        after, upto = place or (0, head)
+        known = 0 if kinds else size_of(self._runs.chain(feed, after, upto, limit))
+        return min(limit, head - after) - known > _INLINE_CHANGES
 
     async def _feed(self, call: Call) -> int:
         if "org_id" in call.query:
