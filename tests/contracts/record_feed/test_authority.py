@@ -56,3 +56,57 @@ def test_resolving_for_the_device_that_deleted_deletes_the_record(server: Server
     assert resolved.status == 200
     assert resolved.json()["winner"] == "client"
     assert server.client.get("/api/v1/contacts/ada").status == 404
+
+
+def test_resolving_for_the_server_that_deleted_deletes_the_revived_record_again(server: ServerUnderTest) -> None:
+    client = server.client
+    push(client, edit("1", {"first_name": "Ada"}))
+    client.delete("/api/v1/contacts/ada")
+    outcome = push(client, edit("2", {"first_name": "Ada", "phone": "2"}, 1))[0]
+    assert (outcome["outcome"], phone_of(client)) == ("conflict", "2")
+    (kept,) = client.get("/api/v1/feed/conflicts").json()["data"]
+    assert (kept["id"], kept["winner"], kept["deleted"]) == (outcome["conflict_id"], "client", "server")
+    path = f"/api/v1/feed/conflicts/{kept['id']}/resolve"
+    resolved = client.post(path, json={"take": "server"})
+    assert (resolved.status, resolved.json()["winner"]) == (200, "server")
+    assert client.get("/api/v1/contacts/ada").status == 404
+    changes = client.get("/api/v1/feed").json()["changes"]
+    assert [change["id"] for change in changes] == []
+
+
+def test_resolving_for_the_device_that_revived_a_record_leaves_it(server: ServerUnderTest) -> None:
+    client = server.client
+    push(client, edit("1", {"first_name": "Ada"}))
+    client.delete("/api/v1/contacts/ada")
+    conflict = push(client, edit("2", {"first_name": "Ada", "phone": "2"}, 1))[0]["conflict_id"]
+    client.put("/api/v1/contacts/ada", json={"phone": "later"})
+    assert client.post(f"/api/v1/feed/conflicts/{conflict}/resolve", json={"take": "client"}).status == 200
+    assert phone_of(client) == "later"
+
+
+@pytest.mark.parametrize(("take", "phone"), [("client", "later"), ("server", "2")])
+def test_resolving_for_the_side_in_force_leaves_what_was_edited_later(
+    server: ServerUnderTest, take: str, phone: str
+) -> None:
+    client = server.client
+    conflict = conflict_over_the_phone(client)
+    client.put("/api/v1/contacts/ada", json={"phone": "later"})
+    head = client.get("/api/v1/feed").json()["cursor"]
+    resolved = client.post(f"/api/v1/feed/conflicts/{conflict}/resolve", json={"take": take})
+    assert (resolved.status, resolved.json()["winner"]) == (200, take)
+    assert resolved.json()["resolved_at"] is not None
+    assert phone_of(client) == phone
+    assert bool(client.get(f"/api/v1/feed?cursor={head}").json()["changes"]) is (take == "server")
+
+
+def test_resolving_for_the_server_that_kept_a_record_leaves_what_was_edited_later(server: ServerUnderTest) -> None:
+    client = server.client
+    push(client, edit("1", {"first_name": "Ada"}))
+    push(client, edit("2", {"phone": "2"}, 1), device="tablet")
+    outcome = push(client, edit("3", {}, 1, op="delete"))[0]
+    (kept,) = client.get("/api/v1/feed/conflicts").json()["data"]
+    assert (kept["winner"], kept["deleted"]) == ("server", "client")
+    client.put("/api/v1/contacts/ada", json={"phone": "later"})
+    path = f"/api/v1/feed/conflicts/{outcome['conflict_id']}/resolve"
+    assert client.post(path, json={"take": "server"}).status == 200
+    assert phone_of(client) == "later"

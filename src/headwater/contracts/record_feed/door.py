@@ -187,4 +187,5 @@ def _shown(conflict: Conflict) -> ConflictRecord:
         conflict.winner,
         format_seconds(conflict.created_us),
         None if resolved_us is None else format_seconds(resolved_us),
+        conflict.deleted,
     )

@@ -7,12 +7,13 @@ from typing import NamedTuple
 from headwater.store.database import Transaction
 
 _COLUMNS = (
-    "id, feed, number, kind, record_id, device_id, base_revision, revision, fields, winner, created_us, resolved_us"
+    "id, feed, number, kind, record_id, device_id, base_revision, revision, fields, winner, created_us, resolved_us,"
+    " deleted"
 )
 
 
 class Conflict(NamedTuple):
-    """A conflict's row; times in microseconds UTC since 1970."""
+    """A conflict's row; times in microseconds UTC since 1970. ``deleted`` names the side that deleted the record."""
 
     id: str
     feed: int
@@ -26,11 +27,12 @@ class Conflict(NamedTuple):
     winner: str
     created_us: int
     resolved_us: int | None
+    deleted: str | None
 
 
 def insert(tx: Transaction, conflict: Conflict) -> None:
     """Keep a conflict."""
-    tx.run(f"INSERT INTO record_conflicts ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", *conflict)
+    tx.run(f"INSERT INTO record_conflicts ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", *conflict)
 
 
 def find(tx: Transaction, feed: int, id: str) -> Conflict | None:

@@ -61,7 +61,8 @@ def feed_of(tx: Transaction, organisation: str) -> int:
 def resolve(tx: Transaction, principal: Principal, feed: int, id: str, take: str, kinds: Kinds) -> Conflict:
     """Put the chosen side's values in force and close the conflict; the same choice again changes nothing.
 
-    A conflict without values is about a deletion that the server declined: the device's side deletes the record.
+    The side that is in force since the conflict is left as it is now, with all that was edited later. Taking a side
+    that deleted the record deletes it.
     Raises: NotFound, Forbidden (the token may not write such records), StateConflict (decided otherwise before, or
     the record is gone).
     """
@@ -78,15 +79,21 @@ def resolve(tx: Transaction, principal: Principal, feed: int, id: str, take: str
     meeting = _meet(tx, feed, PushedChange(id, conflict.kind, conflict.record_id, "put", 0, chosen), kinds)
     if meeting.current is None or meeting.body is None:
         raise StateConflict("the record was deleted; there is nothing left to put the values into")
-    if not sides and take == "client":
+    if take == _deleted_by(conflict, sides):
         # The record's conflicts go with it, this one among them.
         _bury(tx, feed, meeting, meeting.current)
         return conflict._replace(winner=take, resolved_us=tx.now_us)
-    present = meeting.kind.values(meeting.body)
-    if any(present.get(name) != value for name, value in chosen.items()):
-        _replace(tx, feed, meeting, {**present, **chosen}, list(chosen))
+    if take != conflict.winner:
+        present = meeting.kind.values(meeting.body)
+        if any(present.get(name) != value for name, value in chosen.items()):
+            _replace(tx, feed, meeting, {**present, **chosen}, list(chosen))
     queries.resolve(tx, feed, id, take)
     return queries.find(tx, feed, id) or conflict
+
+
+def _deleted_by(conflict: Conflict, sides: Mapping[str, Sides]) -> str | None:
+    """The side that deleted the record; conflicts of before this was noted have no values when it was the device."""
+    return conflict.deleted or (None if sides else "client")
 
 
 def _once(tx: Transaction, pusher: Pusher, change: PushedChange, kinds: Kinds) -> Outcome:
@@ -154,7 +161,7 @@ def _create(tx: Transaction, pusher: Pusher, meeting: _Meeting) -> Outcome:
     if current is None or change.base_revision == 0:
         return Outcome(change.client_change_id, "applied", record.revision)
     sides = {name: Sides(None, value) for name, value in change.fields.items()}
-    return _conflict(tx, pusher, change, record.revision, sides, "client")
+    return _conflict(tx, pusher, change, record.revision, sides, "client", deleted="server")
 
 
 def _merge(tx: Transaction, pusher: Pusher, meeting: _Meeting, current: Record, body: bytes) -> Outcome:
@@ -187,7 +194,7 @@ def _delete(tx: Transaction, pusher: Pusher, meeting: _Meeting) -> Outcome:
     if current.deleted:
         return Outcome(change.client_change_id, "applied", current.revision)
     if change.base_revision < current.revision:
-        return _conflict(tx, pusher, change, current.revision, {}, "server")
+        return _conflict(tx, pusher, change, current.revision, {}, "server", deleted="client")
     buried = _bury(tx, pusher.feed, meeting, current)
     return Outcome(change.client_change_id, "applied", buried.revision)
 
@@ -208,15 +215,16 @@ def _replace(tx: Transaction, feed: int, meeting: _Meeting, values: Mapping[str,
 
 
 def _conflict(
-    tx: Transaction, pusher: Pusher, change: PushedChange, revision: int, sides: dict[str, Sides], winner: str
-) -> Outcome:
+    tx: Transaction, pusher: Pusher, change: PushedChange, revision: int, sides: dict[str, Sides], winner: str,
+    *, deleted: str | None = None,
+) -> Outcome:  # fmt: skip
     conflict_id = random_id("cfl", 16)
     number = tx.bump(pusher.feed, "conflicts")
     queries.insert(
         tx,
         Conflict(
             conflict_id, pusher.feed, number, change.kind, change.id, pusher.device_id, change.base_revision,
-            revision, encode(sides), winner, tx.now_us, None,
+            revision, encode(sides), winner, tx.now_us, None, deleted,
         ),
     )  # fmt: skip
     return Outcome(change.client_change_id, "conflict", revision, conflict_id, sides)

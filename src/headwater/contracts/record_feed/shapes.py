@@ -75,7 +75,7 @@ class PushAnswer(msgspec.Struct, gc=False):
 
 
 class ConflictRecord(msgspec.Struct, gc=False):
-    """A conflict between two edits of one record; both sides' values are kept."""
+    """A conflict between two edits of one record; both sides' values are kept. ``deleted``: which side deleted it."""
 
     id: str
     kind: str
@@ -87,6 +87,7 @@ class ConflictRecord(msgspec.Struct, gc=False):
     winner: str
     created_at: str
     resolved_at: str | None
+    deleted: str | None
 
 
 class Pagination(msgspec.Struct, gc=False):
