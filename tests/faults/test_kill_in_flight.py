@@ -311,7 +311,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Path
 @pytest.mark.slow
 def test_a_kill_at_any_moment_of_a_request_leaves_it_whole_or_absent(place: tuple[Path, tuple[str, ...]]) -> None:
     data, more = place
-    rounds = 2 if more else 5
+    rounds = 1 if more else 4
     dice = random.Random()
     with ExitStack() as stack:
         server = stack.enter_context(running(data, *more))

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from hashlib import sha256
 from pathlib import Path
+from unicodedata import normalize
 from urllib.parse import quote
 
 import pytest
@@ -205,6 +206,7 @@ def require_agreement(wire: Wire, share: str, devices: list[Editor]) -> Tree:
     assert trees[0] == fresh
     assert trees[1] == fresh
     assert listed(wire, share) == fresh
+    assert len({normalize("NFC", path).casefold() for path in fresh}) == len(fresh), "two names are one to the share"
     return fresh
 
 

@@ -21,7 +21,18 @@ Tree = dict[str, tuple[str, str, str | None]]
 MINE = "mine:"
 """How the ids of things begin that the server has not named yet."""
 
-NAMES = ("notes.txt", "NOTES.txt", "plan", "Ærlig.md", "a b.c", "x")
+NAMES = (
+    "notes.txt",
+    "NOTES.txt",
+    "a b.c",
+    "straße",
+    "STRASSE",
+    "\u00e9t\u00e9",
+    "e\u0301te\u0301",
+    "long " * 50 + ".txt",
+)
+"""Names that meet: some are one name to a share, though spelt in other letters, and one leaves no room for more."""
+
 LARGEST_SUBTREE = 40
 """Folders with more below them are not deleted, so that there is something left."""
 
