@@ -340,6 +340,7 @@ class SocketSettings(Section, frozen=True, kw_only=True):
     """WebSockets that nudge devices."""
 
     limit: Annotated[int, _count("Most open sockets.", "sockets", 0, 1_000_000)] = 1000
+    token_limit: Annotated[int, _count("Most open sockets of one token.", "sockets", 0, 1_000_000)] = 100
     send_seconds: Annotated[int, _seconds("How long a slow reader may block before its socket is closed.", 1, 300)] = 5
     frame_bytes: Annotated[int, _bytes("Largest frame that a client may send.", 128, MIB)] = 4096
     nudges_per_second: Annotated[

@@ -6,6 +6,7 @@ Source: RFC 6455; close codes 4401 (bad token) and 4404 (unknown) from the files
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -128,6 +129,7 @@ class SocketEdge:
         self._address_rate = address_rate
         self._watch: asyncio.Task[None] | None = None
         self.open: dict[Socket, Access] = {}
+        self._of_token: Counter[str] = Counter()
 
     async def serve(self, scope: Message, receive: Receive, send: Send) -> None:
         """Serve one WebSocket from its handshake to its end."""
@@ -140,6 +142,7 @@ class SocketEdge:
             return
         socket = Socket(self._services, principal, match.params, query, receive, send)
         self.open[socket] = match.route.access
+        self._of_token[principal.token_id] += 1
         if self._watch is None or self._watch.done():
             self._watch = asyncio.create_task(self._watch_tokens())
         try:
@@ -155,6 +158,9 @@ class SocketEdge:
             await socket.close(CLOSE_FAILED)
         finally:
             self.open.pop(socket, None)
+            self._of_token[principal.token_id] -= 1
+            if not self._of_token[principal.token_id]:
+                del self._of_token[principal.token_id]
             await socket.close(CLOSE_GOING)
 
     async def _admit(self, scope: Message) -> tuple[SocketMatch, Principal, dict[str, str]]:
@@ -171,8 +177,11 @@ class SocketEdge:
             raise
         self._token_rate.spend(principal.token_id, monotonic_seconds())
         permit(principal, match.route.access)
-        if len(self.open) >= self._services.settings.sockets.limit:
+        limits = self._services.settings.sockets
+        if len(self.open) >= limits.limit:
             raise TooManyRequests("the server holds as many sockets as it may", retry_after_seconds=30)
+        if self._of_token[principal.token_id] >= limits.token_limit:
+            raise TooManyRequests("the token holds as many sockets as it may", retry_after_seconds=30)
         return match, principal, query
 
     async def _principal(self, headers: dict[bytes, bytes], query: dict[str, str], match: SocketMatch) -> Principal:

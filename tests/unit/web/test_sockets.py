@@ -219,6 +219,20 @@ def test_more_sockets_than_may_be_open_close_with_4429(server: ServerUnderTest) 
         assert not third.closed
 
 
+def test_one_token_opens_no_more_sockets_than_its_share_and_others_still_do(server: ServerUnderTest) -> None:
+    limited = msgspec.structs.replace(server.settings, sockets=SocketSettings(token_limit=2))
+    object.__setattr__(server.services, "settings", limited)
+    served, other = serving(server), server.token()
+    for _ in range(2):
+        with served.socket(PATH) as first, served.socket(PATH) as second:
+            with served.socket(PATH) as third:
+                assert third.wait_closed() == 4429
+            with served.socket(PATH, token=other) as others:
+                for socket in (first, second, others):
+                    socket.send_text("x")
+                    assert socket.receive()["got"] == "x"
+
+
 def test_a_reader_that_does_not_read_is_closed(server: ServerUnderTest) -> None:
     sent: list[MutableMapping[str, Any]] = []
     stuck = asyncio.Event()
