@@ -53,48 +53,69 @@ def read(
         place = Place(0, head)
     elif (reason := check(tx, feed, place, head)) is not None:
         raise invalid(reason, _REASONS[reason])
-    pages: list[changes.Page] = []
-    left = limit
-    if place.position < place.snapshot_head and runs is not None and not kinds and limit >= runs.changes:
-        page = _read_runs(tx, feed, place, limit, runs)
-        if page is not None:
-            return page
+    state = _Stretch((), 0, place.position, ended=True)
     if place.position < place.snapshot_head:
-        state = changes.page(tx, feed, place.position, place.snapshot_head, left, live_only=True, kinds=kinds)
-        pages.append(state)
-        left -= state.size
-    if left:
-        after = max(place.position, place.snapshot_head)
-        pages.append(changes.page(tx, feed, after, head, left, kinds=kinds))
-        left -= pages[-1].size
-    full = [page for page in pages if page.size]
-    parts = (b",".join([page.wires for page in full]),) if len(full) > 1 else tuple(page.wires for page in full)
-    if left:
+        if runs is None or kinds or limit < runs.changes:
+            state = _at_once(tx, feed, place, limit, kinds)
+        else:
+            state = _in_runs(tx, feed, place, limit, runs)
+    if not state.ended or state.size == limit:
+        following = _place(state.last, place)
+        return FeedPage(state.parts, state.size, following, _more(tx, feed, following, head, kinds))
+    left = limit - state.size
+    news = changes.page(tx, feed, max(place.position, place.snapshot_head), head, left, kinds=kinds)
+    parts = _spliced(state.parts, news.wires)
+    if news.size < left:
         # Everything up to the head was looked at, in one snapshot.
-        return FeedPage(parts, limit - left, Place(head), has_more=False)
-    last = full[-1].last
-    following = Place(last, place.snapshot_head if last < place.snapshot_head else 0)
+        return FeedPage(parts, state.size + news.size, Place(head), has_more=False)
+    following = _place(news.last, place)
     return FeedPage(parts, limit, following, _more(tx, feed, following, head, kinds))
 
 
-def _read_runs(tx: Transaction, feed: int, place: Place, limit: int, runs: Runs) -> FeedPage | None:
-    """A page of the present state out of whole runs; None where less than one is left of it."""
+class _Stretch(NamedTuple):
+    """What a page holds of the present state, where that ends, and whether the state does."""
+
+    parts: Parts
+    size: int
+    last: int
+    ended: bool
+
+
+def _place(last: int, place: Place) -> Place:
+    return Place(last, place.snapshot_head if last < place.snapshot_head else 0)
+
+
+def _spliced(parts: Parts, wires: bytes) -> Parts:
+    if not wires:
+        return parts
+    return (*parts, b",", wires) if parts else (wires,)
+
+
+def _at_once(tx: Transaction, feed: int, place: Place, limit: int, kinds: Sequence[str]) -> _Stretch:
+    page = changes.page(tx, feed, place.position, place.snapshot_head, limit, live_only=True, kinds=kinds)
+    return _Stretch(_spliced((), page.wires), page.size, page.last, ended=page.size < limit)
+
+
+def _in_runs(tx: Transaction, feed: int, place: Place, limit: int, runs: Runs) -> _Stretch:
+    """The present state after a place in whole runs, and in what is left of it at its end."""
     found = _standing(tx, feed, place, limit, runs)
     size = size_of(found)
     last = found[-1].last if found else place.position
-    while size + runs.changes <= limit and last < place.snapshot_head:
+    rest = b""
+    ended = last == place.snapshot_head
+    while not ended and size + runs.changes <= limit:
         page = changes.page(tx, feed, last, place.snapshot_head, runs.changes, live_only=True)
+        size += page.size
         if page.size < runs.changes:
+            rest, ended = page.wires, True
             break
         run = Run(page.last, page.size, b"," + page.wires)
         runs.keep(feed, last, run)
         found.append(run)
-        size, last = size + run.size, run.last
-    if not size:
-        return None
-    following = Place(last, place.snapshot_head if last < place.snapshot_head else 0)
-    parts: Parts = (memoryview(found[0].wires)[1:], *(run.wires for run in found[1:]))
-    return FeedPage(parts, size, following, _more(tx, feed, following, feeds.head(tx, feed), ()))
+        last = run.last
+        ended = last == place.snapshot_head
+    parts: Parts = tuple(run.wires if number else memoryview(run.wires)[1:] for number, run in enumerate(found))
+    return _Stretch(_spliced(parts, rest), size, last, ended)
 
 
 def _standing(tx: Transaction, feed: int, place: Place, limit: int, runs: Runs) -> list[Run]:

@@ -45,9 +45,14 @@ class Runs:
         return found
 
     def keep(self, feed: int, after: int, run: Run) -> None:
-        """Keep what stands after a position, in place of what was kept of it; the longest unused runs go."""
+        """Keep what stands after a position, in place of what was kept of it; the longest unused runs go.
+
+        One that is larger than all the memory for them takes no other's place.
+        """
         with self._lock:
             self._forget((feed, after))
+            if len(run.wires) > self._limit_bytes:
+                return
             self._kept[feed, after] = run
             self._bytes += len(run.wires)
             while self._bytes > self._limit_bytes:

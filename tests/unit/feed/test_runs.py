@@ -99,6 +99,33 @@ def test_a_second_device_is_given_what_the_first_ones_page_joined(database: Data
     assert b'"c1"' not in b"".join(third.parts)
 
 
+def test_a_page_that_the_present_state_just_fills_goes_on_with_the_news(database: Database) -> None:
+    feed, runs = make_feed(database), Runs(1 << 20, changes=3)
+    for n in range(6):
+        database.write_now(put(feed, f"c{n}"), feed=feed)
+    for _ in range(2):
+        full = database.read_now(lambda tx: reader.read(tx, feed, None, 6, (), runs))
+        assert (full.size, full.place, full.has_more) == (6, Place(6), False)
+    begun = Place(0, 6)
+    database.write_now(put(feed, "new"), feed=feed)
+    found = [
+        database.read_now(lambda tx, most=most: reader.read(tx, feed, begun, most, (), runs)) for most in (6, 7, 8)
+    ]
+    assert [(page.size, page.place, page.has_more) for page in found] == [
+        (6, Place(6), True), (7, Place(7), False), (7, Place(7), False),
+    ]  # fmt: skip
+    assert [change["position"] for change in json.loads(b"[" + b"".join(found[2].parts) + b"]")] == [*range(1, 8)]
+
+
+def test_what_is_left_of_the_present_state_after_its_runs_is_in_their_page(database: Database) -> None:
+    feed, runs = make_feed(database), Runs(1 << 20, changes=3)
+    for n in range(8):
+        database.write_now(put(feed, f"c{n}"), feed=feed)
+    for _ in range(2):
+        page = database.read_now(lambda tx: reader.read(tx, feed, None, 9, (), runs))
+        assert (page.size, page.place, page.has_more) == (8, Place(8), False)
+
+
 def test_a_run_that_lost_most_of_its_changes_is_made_anew(database: Database) -> None:
     feed, runs = make_feed(database), Runs(1 << 20, changes=4)
     for n in range(12):
@@ -121,7 +148,15 @@ def test_the_longest_unused_runs_go_when_the_memory_is_used_up() -> None:
     runs.keep(1, 20, Run(30, 1, b"1"))
     runs.drop(1, 0)
     assert runs.chain(1, 0, 99, 9) == []
-    assert Runs(0).chain(1, 0, 99, 9) == []
+
+
+def test_a_run_that_is_too_large_to_keep_takes_no_others_place() -> None:
+    runs = Runs(20)
+    runs.keep(1, 0, Run(10, 1, b"1"))
+    runs.keep(1, 10, Run(20, 1, bytes(21)))
+    assert [run.last for run in runs.chain(1, 0, 99, 9)] == [10]
+    runs.keep(1, 0, Run(10, 1, bytes(21)))
+    assert runs.chain(1, 0, 99, 9) == []
 
 
 def test_a_chain_ends_before_what_a_reader_may_not_see_or_has_no_room_for() -> None:
