@@ -69,6 +69,7 @@ class Stubborn(Wire):
 def edit(device: Editor) -> None:
     for _ in range(EDITS // ITEMS):
         device.send(device.batch(ITEMS), device.rng.choice(STRATEGIES))
+        device.send(device.batch(2), device.rng.choice(STRATEGIES), atomic=True)
         if device.rng.random() < 0.6:
             device.catch_up()
         else:

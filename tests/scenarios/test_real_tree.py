@@ -194,6 +194,7 @@ def edit(wire: Wire, share: str, rng: random.Random, edits: int) -> list[Editor]
         both = [(device, device.batch(ITEMS)) for device in devices]
         for device, items in both:
             device.send(items, STRATEGIES[(turn + devices.index(device)) % len(STRATEGIES)])
+            device.send(device.batch(2), rng.choice(STRATEGIES), atomic=True)
         for device in devices:
             device.catch_up() if rng.random() < 0.7 else device.lag()
     return devices

@@ -166,16 +166,24 @@ class Editor:
                 items.append(item)
         return items
 
-    def send(self, items: list[dict[str, Any]], strategy: str) -> dict[str, Any]:
+    def send(self, items: list[dict[str, Any]], strategy: str, *, atomic: bool = False) -> dict[str, Any]:
         """Apply a batch, take its answer into the view, and note which bytes are acknowledged."""
         wished = [item.pop("wish", None) for item in items]
         self.touched |= {item["resource_id"] for item in items if "resource_id" in item}
-        body = {"device_id": self.device, "share_id": self.follower.share, "changes": items}
-        reply = self.follower.wire.call("POST", "/api/v1/sync/apply", body | {"conflict_resolution": strategy})
-        assert reply.status == 200, reply.body
+        body = {
+            "device_id": self.device, "share_id": self.follower.share, "changes": items,
+            "conflict_resolution": strategy, "atomic": atomic,
+        }  # fmt: skip
+        reply = self.follower.wire.call("POST", "/api/v1/sync/apply", body)
+        assert reply.status == 200 or (atomic and reply.status == 409), reply.body
         answer: dict[str, Any] = reply.json()
-        if self.rng.random() < 0.2:
-            self._again(answer, body | {"conflict_resolution": strategy})
+        if reply.status == 409:
+            assert answer["applied"] == []
+            assert all(one["resolution"] is None for one in answer["conflicts"])
+        elif atomic:
+            assert answer["errors"] == []
+        elif self.rng.random() < 0.2:
+            self._again(answer, body)
         indexes = [one["index"] for name in ("applied", "conflicts", "errors") for one in answer[name]]
         assert sorted(indexes) == list(range(len(items)))
         named: dict[str, str] = {}
