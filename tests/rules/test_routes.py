@@ -16,6 +16,7 @@ WITHOUT_A_TOKEN = {
     "GET /healthz",
     "GET /readyz",
     "GET /openapi.json",
+    "GET /",
     "GET /docs",
     "GET /docs/errors",
     "GET /docs/style.css",

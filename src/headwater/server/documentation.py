@@ -8,10 +8,12 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
+import msgspec
+
 from headwater import __version__
 from headwater.base.settings_tree import Settings
 from headwater.base.wire import encode
-from headwater.web import catalogue, docs_pages
+from headwater.web import catalogue, docs_pages, reply
 from headwater.web.call import Call
 from headwater.web.contract import Access, Contract, Route
 from headwater.web.errors import problem
@@ -24,6 +26,17 @@ _POLICY: Header = (
 )
 _KEEP: Header = (b"cache-control", b"public, max-age=300")
 _OPEN = Access(open=True)
+
+
+class Start(msgspec.Struct, gc=False):
+    """What answers at a server's bare address, and where to look."""
+
+    name: str
+    version: str
+    documentation: str
+    openapi: str
+    health: str
+    readiness: str
 
 
 class Documentation:
@@ -49,6 +62,11 @@ class Documentation:
         return docs_pages.api_page(self.document)
 
     @cached_property
+    def start_page(self) -> bytes:
+        """The page of the bare address."""
+        return docs_pages.start_page(__version__)
+
+    @cached_property
     def errors_page(self) -> bytes:
         """The page of all error codes."""
         return docs_pages.errors_page(catalogue.entries(), __version__)
@@ -57,6 +75,15 @@ class Documentation:
     def style(self) -> bytes:
         """The pages' style sheet."""
         return docs_pages.style()
+
+    async def show_start(self, call: Call) -> Reply:
+        """GET /: a page for a browser, JSON for everybody else."""
+        vary: Header = (b"vary", b"accept")
+        if "text/html" in (call.header(b"accept") or ""):
+            page = await _page(lambda: self.start_page, b"text/html; charset=utf-8")
+            return page._replace(headers=(*page.headers, vary))
+        start = Start("Headwater", __version__, "/docs", "/openapi.json", "/healthz", "/readyz")
+        return reply.json(start, headers=(_KEEP, vary))
 
     async def show_document(self, _call: Call) -> Reply:
         """GET /openapi.json."""
@@ -80,6 +107,7 @@ class Documentation:
 def build(pages: Documentation) -> Contract:
     """The documentation's door."""
     routes = (
+        Route("GET", "/", pages.show_start, _OPEN, "What answers here, and where to look", answer=Start),
         Route("GET", "/openapi.json", pages.show_document, _OPEN, "The API's description (OpenAPI 3.1)",
               answer=dict[str, Any]),
         Route("GET", "/docs", pages.show_api, _OPEN, "The API as a page", media="text/html"),

@@ -84,6 +84,11 @@ def api_page(document: Json) -> bytes:
     )
 
 
+def start_page(version: str) -> bytes:
+    """The page of the server's bare address: what answers here, and where to look."""
+    return _render("start.html", version=version)
+
+
 def errors_page(entries: tuple[Entry, ...], version: str) -> bytes:
     """The page of all error codes; each is an anchor, to which a problem's ``type`` leads."""
     parts = [

@@ -85,8 +85,8 @@ def test_security_follows_who_may_come_in_without_a_token() -> None:
 
 
 def test_the_pages_ask_for_nothing_outside_and_run_nothing(client: Client) -> None:
-    for path in ("/docs", "/docs/errors"):
-        page = client.as_token(None).get(path)
+    for path in ("/", "/docs", "/docs/errors"):
+        page = client.as_token(None).get(path, headers={"Accept": "text/html,*/*;q=0.8"})
         assert page.status == 200
         assert page.headers["content-security-policy"].startswith("default-src 'none'; style-src 'self';")
         assert not re.search(r"<script|<style|\sstyle=|\son\w+=|src=|@import", page.text)
@@ -96,6 +96,19 @@ def test_the_pages_ask_for_nothing_outside_and_run_nothing(client: Client) -> No
             if link.startswith("/"):
                 assert client.as_token(None).get(link.partition("#")[0]).status == 200
         assert well_formed(page.text)
+
+
+def test_the_bare_address_says_what_answers_and_where_to_look(client: Client) -> None:
+    caller = client.as_token(None)
+    found = caller.get("/")
+    assert (found.status, found.json()["name"]) == (200, "Headwater")
+    for name in ("documentation", "openapi", "health", "readiness"):
+        assert caller.get(found.json()[name]).status == 200
+    page = caller.get("/", headers={"Accept": "text/html"})
+    assert page.headers["content-type"].startswith("text/html")
+    assert found.headers["vary"] == page.headers["vary"] == "accept"
+    assert caller.request("HEAD", "/").status == 200
+    assert caller.post("/").problem() == (405, "METHOD_NOT_ALLOWED")
 
 
 def test_the_api_page_shows_every_operation_with_a_command(client: Client) -> None:
