@@ -108,9 +108,11 @@ def test_a_page_that_the_present_state_just_fills_goes_on_with_the_news(database
         assert (full.size, full.place, full.has_more) == (6, Place(6), False)
     begun = Place(0, 6)
     database.write_now(put(feed, "new"), feed=feed)
-    found = [
-        database.read_now(lambda tx, most=most: reader.read(tx, feed, begun, most, (), runs)) for most in (6, 7, 8)
-    ]
+
+    def pages(tx: Transaction) -> list[reader.FeedPage]:
+        return [reader.read(tx, feed, begun, most, (), runs) for most in (6, 7, 8)]
+
+    found = database.read_now(pages)
     assert [(page.size, page.place, page.has_more) for page in found] == [
         (6, Place(6), True), (7, Place(7), False), (7, Place(7), False),
     ]  # fmt: skip
