@@ -230,6 +230,8 @@ class Round:
         def again(wire: Wire, reply: Reply | None) -> None:
             repeated = apply(wire).json()
             assert [one["index"] for one in repeated["applied"]] == list(range(SMALL_FILES))
+            # Not "unchanged": what was done before is told as it was told, or would have been, the first time.
+            assert {one["outcome"] for one in repeated["applied"]} == {"applied"}
             assert reply is None or repeated == reply.json()
             self._require_versions(wire, f"{folder}/0", 2)
 
