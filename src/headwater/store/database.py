@@ -137,6 +137,10 @@ class Transaction(ABC):
             self.moved[feed] = value
         return value
 
+    def tell(self, feed: int) -> None:
+        """Let whoever listens to a feed look again after the commit, though nothing is appended to it."""
+        self.moved.setdefault(feed, 0)
+
     def lock(self, feed: int) -> None:
         """Let nobody else move a feed until the commit, so that what is read of it from now on stays true."""
         self._lock_counter(feed, "head")

@@ -6,6 +6,11 @@ from typing import NamedTuple
 
 from headwater.store.database import Transaction
 
+ACCESS = 0
+"""The feed of nobody. Who listens to it hears that somebody may read other shares than before; whoever changes members
+of shares, or the chapters of users, tells it.
+"""
+
 
 class Feed(NamedTuple):
     """A feed's number, which never changes, with what is fixed about it."""

@@ -10,9 +10,9 @@ from typing import Any
 
 from headwater.base.errors import HeadwaterError, NotFound
 from headwater.contracts.files import access, device_shapes, devices
-from headwater.contracts.files.access import Access
 from headwater.contracts.files.device_shapes import Preference
 from headwater.contracts.files.devices import DeviceRow
+from headwater.contracts.files.readership import Readership
 from headwater.store.database import Transaction
 from headwater.web import reply
 from headwater.web.call import Call
@@ -33,6 +33,7 @@ class DeviceDoor:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._open: dict[str, set[_Line]] = {}
+        self._readership = Readership(services)
 
     async def list(self, call: Call) -> Reply:
         """GET /devices: the caller's devices."""
@@ -108,13 +109,15 @@ class DeviceDoor:
         """WebSocket /ws/{device_id}: nudges for every share that the user may read, once it subscribed."""
         principal, wanted = socket.principal, socket.params["device_id"]
         device = await self._services.database.read(lambda tx: devices.find(tx, principal, wanted))
-        line = _Line(self._services, socket, device)
+        line = _Line(self._services, socket, device, self._readership)
+        self._readership.begin()
         self._open.setdefault(device.id, set()).add(line)
         refreshing = asyncio.create_task(line.refresh())
         try:
             await serve(socket, line.nudges, line.nudge, line.received)
         finally:
             refreshing.cancel()
+            self._readership.end()
             self._open[device.id].discard(line)
             if not self._open[device.id]:
                 del self._open[device.id]
@@ -130,17 +133,21 @@ class DeviceDoor:
 class _Line:
     """One open socket of a device: what it subscribed to, and what it is sent."""
 
-    def __init__(self, services: Services, socket: Socket, device: DeviceRow) -> None:
+    def __init__(self, services: Services, socket: Socket, device: DeviceRow, readership: Readership) -> None:
         self.socket = socket
         self.nudges = Nudges(services.wake, services.settings.sockets.nudges_per_second)
         self._services = services
         self._device = device
+        self._readership = readership
         self._subscribed = False
         self._shares: dict[int, str] = {}
 
     async def nudge(self, feed: int, _head: int) -> None:
         """One share moved; who may not read it any more hears nothing."""
-        share = await self._share(feed)
+        try:
+            share = await self._readership.share(self.socket.principal, feed)
+        except HeadwaterError:
+            return
         if share is not None:
             await self.socket.send(_frame("change", share_id=share, data={}))
 
@@ -174,14 +181,6 @@ class _Line:
         rows = await self._services.database.read(lambda tx: access.readable(tx, principal), slow=True)
         self._shares = {row.feed: row.id for row in rows}
         self.nudges.watch(self._shares)
-
-    async def _share(self, feed: int) -> str | None:
-        principal = self.socket.principal
-        try:
-            row = await self._services.database.read(lambda tx: access.require_feed(tx, principal, feed, Access.READ))
-        except HeadwaterError:
-            return None
-        return row.id
 
 
 def _frame(kind: str, **content: Any) -> dict[str, Any]:

@@ -55,6 +55,7 @@ def delete(tx: Transaction, principal: Principal, share_id: str) -> ShareRow:
     row = access.require(tx, principal, share_id, Access.MANAGE)
     _note(tx, row, principal, "deleted", Paths("/", None), row.name)
     tx.run("UPDATE shares SET deleted_us = ? WHERE feed = ?", tx.now_us, row.feed)
+    tx.tell(feeds.ACCESS)
     return row
 
 
@@ -74,6 +75,7 @@ def set_members(tx: Transaction, row: ShareRow, wanted: list[Member]) -> list[Me
     if wrong:
         raise Invalid("; ".join(error.detail for error in wrong), fields=wrong)
     chosen = {(member.kind, member.id): Access[member.access] for member in wanted}
+    tx.tell(feeds.ACCESS)
     tx.run("DELETE FROM share_members WHERE feed = ?", row.feed)
     tx.run_many(
         "INSERT INTO share_members (feed, kind, member, access, at_us) VALUES (?, ?, ?, ?, ?)",

@@ -1,0 +1,66 @@
+"""Who may read which share, remembered for nudges: a busy share asks once for each caller, not once for each nudge."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from headwater.base.errors import NotFound
+from headwater.contracts.files import access
+from headwater.contracts.files.access import Access
+from headwater.identity.principal import Principal
+from headwater.store import feeds
+from headwater.web.services import Services
+
+_MAX_KNOWN = 100_000
+
+
+class Readership:
+    """Answers from memory until anybody's access to any share changes, in whichever process; used on the loop.
+
+    A caller whose role changed is another principal, and asked for anew.
+    """
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._known: dict[tuple[int, Principal], str | None] = {}
+        self._changes = 0
+        self._users = 0
+        self._stop: Callable[[], None] | None = None
+
+    def begin(self) -> None:
+        """Somebody wants to ask: listen for changes from now on."""
+        self._users += 1
+        if self._stop is None:
+            self._stop = self._services.wake.listen(feeds.ACCESS, self._forget)
+
+    def end(self) -> None:
+        """Somebody asks no more; after the last one nothing is remembered."""
+        self._users -= 1
+        if not self._users and self._stop is not None:
+            self._stop()
+            self._stop = None
+            self._forget()
+
+    async def share(self, principal: Principal, feed: int) -> str | None:
+        """The id of the share with this feed, None for who may not read it. Raises: Unavailable."""
+        key = (feed, principal)
+        if key in self._known:
+            return self._known[key]
+        before = self._changes
+        share: str | None
+        try:
+            share = (
+                await self._services.database.read(lambda tx: access.require_feed(tx, principal, feed, Access.READ))
+            ).id
+        except NotFound:
+            share = None
+        # What was read before somebody's access changed is told once, and not kept.
+        if before == self._changes and self._stop is not None:
+            if len(self._known) >= _MAX_KNOWN:
+                self._known.clear()
+            self._known[key] = share
+        return share
+
+    def _forget(self, _feed: int = 0, _head: int = 0) -> None:
+        self._changes += 1
+        self._known.clear()
