@@ -1,4 +1,4 @@
-"""Lengths of time and instants as a person types them: ``90d``, ``12h``, ``never``, ``2027-01-31T00:00:00Z``."""
+"""Lengths of time, instants and sizes as a person types them: ``90d``, ``never``, ``2027-01-31``..., ``10GiB``."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from headwater.base.wire import parse_time
 _LENGTH = re.compile(r"(\d{1,6})\s*([smhdw])", re.ASCII)
 _UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _FORM = "write 90d, 12h, 30m, 'never' or a time like 2027-01-31T00:00:00Z"
+_SIZE = re.compile(r"(\d{1,19})\s*(b|kib|mib|gib|tib)?", re.ASCII)
+_UNIT_BYTES = {"b": 1, "kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40}
+_MOST_BYTES = 2**62
 _LAST_US = 253_402_300_800 * SECOND_US  # the year 10000: no time is written beyond it
 
 
@@ -33,3 +36,15 @@ def parse_end(text: str, now_us: int) -> int | None:
     if not now_us < ends_us < _LAST_US:
         raise Invalid(f"{text!r} is not in the future, or too far in it: {_FORM}")
     return ends_us
+
+
+def parse_size(text: str) -> int | None:
+    """The bytes that a text means; None for ``none``. Raises: Invalid (no size, or beyond 2^62 bytes)."""
+    bare = text.strip().lower()
+    if bare == "none":
+        return None
+    size = _SIZE.fullmatch(bare)
+    size_bytes = -1 if size is None else int(size[1]) * _UNIT_BYTES[size[2] or "b"]
+    if not 0 <= size_bytes <= _MOST_BYTES:
+        raise Invalid(f"{text!r} is no size: write 10GiB, 500MiB, a number of bytes, or 'none'")
+    return size_bytes

@@ -25,6 +25,7 @@ COMMANDS = {
     "org": ("organisations", "Make and list organisations."),
     "chapter": ("chapters", "Make, list and rename an organisation's chapters."),
     "device": ("devices", "List devices with their lag, and stop waiting for one."),
+    "share": ("shares", "Make shares, say who may use them, and bring files in and out."),
     "backup": ("backup", "Write everything into one file, while the server runs."),
     "restore": ("restore", "Put a backup into an empty data folder."),
     "verify": ("verify", "Read everything and say what does not agree."),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import typer
 
@@ -33,6 +33,15 @@ Set = Annotated[
                  help="Any setting, like --set limits.body_bytes=4194304; may be repeated."),
 ]  # fmt: skip
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON, errors too.")]
+
+
+class Place(NamedTuple):
+    """Where a command line says that the installation is."""
+
+    data: Path | None
+    database: str | None
+    config: Path | None
+    sets: Sequence[str] | None = None
 
 
 def keep_files_private() -> None:

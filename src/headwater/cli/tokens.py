@@ -123,6 +123,7 @@ def _row(token: Token, now_us: int) -> Row:
         "id": token.id,
         "org": token.organisation,
         "user": token.user_name,
+        "user_id": token.user_id,
         "role": token.role,
         "scopes": token.scopes.split(),
         "label": token.label,

@@ -8,7 +8,9 @@ import pytest
 
 from headwater.identity import chapters
 from headwater.identity.roles import SCOPES
+from headwater.store import tree
 from tests.support.asgi import Client
+from tests.support.file_share import Device, FileShare
 from tests.support.serving import ServerUnderTest
 
 SHARES = "/api/v1/shares"
@@ -211,3 +213,15 @@ def test_a_folder_that_crosses_into_another_share_is_deleted_there_and_created_h
     assert (crossed.status, crossed.json()["share_id"], crossed.json()["path"]) == (200, other, "/Old")
     assert paths(client, share_id) == []
     assert paths(client, other, "/Old") == ["/Old/b"]
+
+
+def test_files_are_counted_without_what_is_in_the_trash_or_below_it(share: FileShare, laptop: Device) -> None:
+    outer = folder(share.client, share.id, "/outer")
+    folder(share.client, share.id, "/outer/inner")
+    for path in ("/outer/inner/a.txt", "/outer/b.txt", "/c.txt"):
+        laptop.put(path, path.encode())
+    gone = laptop.put("/d.txt", b"d")["resource_id"]
+    assert share.read(lambda tx: tree.count_files(tx, share.feed)) == 4
+    for node in (gone, outer["id"]):
+        assert share.client.delete(f"{SHARES}/{share.id}/nodes/{node}").status == 200
+    assert share.read(lambda tx: tree.count_files(tx, share.feed)) == 1

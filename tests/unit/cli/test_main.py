@@ -42,7 +42,11 @@ def test_the_help_loads_no_command() -> None:
 
 
 def test_a_shell_completes_commands_and_roles() -> None:
-    for words, expected in (("headwater tok", "token"), ("headwater token create --role co", "coordinator")):
+    for words, expected in (
+        ("headwater tok", "token"),
+        ("headwater share co", "conflicts"),
+        ("headwater token create --role co", "coordinator"),
+    ):
         done = subprocess.run(
             [sys.executable, "-m", "headwater"],
             env=environment() | {
