@@ -29,6 +29,9 @@ SEED: int | None = None
 
 MIB = 1024 * 1024
 LARGEST_BYTES = 3 * MIB
+LEAST_FILES = 300
+"""Some systems leave the library's own tests out, which are more than half of it."""
+
 PACKED_BYTES = 512 * 1024
 """Larger files go up in a session of chunks."""
 
@@ -46,11 +49,11 @@ def standard_library(most: int) -> Files:
     root = Path(sysconfig.get_path("stdlib"))
     found: Files = {}
     for folder, folders, names in os.walk(root):
-        folders[:] = [name for name in folders if name not in {"__pycache__", "site-packages"}]
+        folders[:] = [name for name in folders if name not in {"__pycache__", "site-packages", "dist-packages"}]
         for path in (Path(folder, name) for name in names):
             if not path.is_symlink() and path.stat().st_size <= LARGEST_BYTES:
                 found[f"/{path.relative_to(root)}"] = path
-    assert len(found) >= most, "this Python came without much of its library"
+    assert len(found) >= LEAST_FILES, "this Python came without its library"
     order = sorted(found, key=lambda path: (found[path].stat().st_size < MIB, sha256(path.encode()).digest()))
     return {path: found[path] for path in sorted(order[:most])}
 
@@ -223,7 +226,7 @@ def telling(rng_seed: int) -> Iterator[random.Random]:
 
 @pytest.mark.parametrize(
     ("kind", "most", "edits"),
-    [("sqlite", 1500, 1000), pytest.param("postgres", 300, 400, marks=pytest.mark.postgres)],
+    [("sqlite", 1500, 1000), pytest.param("postgres", 200, 300, marks=pytest.mark.postgres)],
 )
 @pytest.mark.slow
 def test_a_foreign_tree_travels_whole_and_two_devices_edit_it_to_one_tree_without_losing_a_byte(
