@@ -86,17 +86,18 @@ class Sweeper:
             return None
         self._swept, self._seconds, self._finished_us = swept, monotonic_seconds() - began, services.clock()
         self._runs += 1
-        write = log.warning if swept.damaged else log.info
-        write(
+        log.info(
             "content_swept",
-            seconds=round(self._seconds, 3),
+            sweep_seconds=round(self._seconds, 3),
             freed_bytes=swept.freed_bytes,
-            dropped_chunks=swept.dropped_chunks,
             dropped_bytes=swept.dropped_bytes,
-            rewritten_packs=swept.rewritten_packs,
-            deleted_packs=swept.deleted_packs + swept.deleted_orphans,
-            damaged=swept.damaged,
+            dropped_chunks_count=swept.dropped_chunks,
+            rewritten_packs_count=swept.rewritten_packs,
+            deleted_packs_count=swept.deleted_packs + swept.deleted_orphans,
         )
+        for damage in swept.damaged:
+            pack, _, reason = damage.partition(": ")
+            log.warning("pack_damaged", pack_id=pack, reason=reason)
         return swept
 
 

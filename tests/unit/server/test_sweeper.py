@@ -7,13 +7,16 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
 from headwater.base.clock import SECOND_US
 from headwater.base.errors import Unavailable
+from headwater.base.log import keep_safe
 from headwater.contracts.files import sweeping
+from headwater.server import sweeper as sweeper_module
 from headwater.server.jobs import HOUR_SECONDS, jobs_of
 from headwater.server.sweeper import CLAIM_US, Sweeper
 from headwater.store.pack_sweep import Swept
@@ -64,6 +67,35 @@ def test_the_job_frees_what_nothing_refers_to_and_shows_what_it_did(
     assert shown["headwater_gc_freed_bytes"] > 5000
     logged = capsys.readouterr()
     assert (logged.out + logged.err).count("content_swept") == 3
+
+
+@pytest.mark.sqlite_only
+def test_all_that_the_log_says_of_a_sweep_passes_its_filter(
+    server: ServerUnderTest, sweeper: Sweeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A key that the log does not know is left out of the line."""
+    swept = Swept(1, 2, 3, 4, 5, 6, 7, 8, ["pack-1: its tail is gone"])
+    lines: list[dict[str, Any]] = []
+    monkeypatch.setattr(sweeping, "free", lambda *_: swept)
+    monkeypatch.setattr(sweeper_module, "log", _Recorder(lines))
+    server.loop.run(sweeper.run())
+    done, damaged = (keep_safe(None, "info", line) for line in lines)
+    assert "dropped" not in done | damaged
+    assert (done["event"], done["freed_bytes"], done["dropped_chunks_count"]) == ("content_swept", 8, 1)
+    assert done["deleted_packs_count"] == 13
+    assert damaged == {"event": "pack_damaged", "pack_id": "pack-1", "reason": "its tail is gone"}
+
+
+class _Recorder:
+    """Takes lines in place of the log."""
+
+    def __init__(self, lines: list[dict[str, Any]]) -> None:
+        self._lines = lines
+
+    def info(self, event: str, **fields: Any) -> None:
+        self._lines.append({"event": event, **fields})
+
+    warning = info
 
 
 def test_a_sweep_is_due_once_a_period_over_all_processes(
