@@ -10,6 +10,8 @@ RUN_STAMP := $(VENV)/.run-installed
 TEST_STAMP := $(VENV)/.test-installed
 LOCK_VENV := .venv-lock
 ARGS ?=
+# The whole suite runs on every core, but on four at most: each worker has a PostgreSQL of its own.
+WORKERS ?= --numprocesses=auto --maxprocesses=4
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -29,7 +31,7 @@ env: $(RUN_STAMP) ## Make .venv to run Headwater, exactly as locked
 env-test: $(TEST_STAMP) ## Make .venv to run, test and check Headwater, exactly as locked
 
 test: $(TEST_STAMP) ## Run every test, on SQLite and on PostgreSQL (ARGS go to pytest)
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(if $(ARGS),$(ARGS),$(WORKERS))
 
 check: $(TEST_STAMP) ## Check style, formatting, types and the rules of the house
 	$(BIN)/ruff check .
