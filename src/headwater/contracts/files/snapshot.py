@@ -13,7 +13,7 @@ Source: files contract, "Change tracking"; reading "Cursors".
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
@@ -26,6 +26,8 @@ from headwater.store.tree import ROOT, Actor, Node, Paths
 
 _NODE = ", ".join("n." + name for name in Node._fields)
 _WIDTH = len(Node._fields)
+_SHA256 = versions.Version._fields.index("sha256")
+_NO_VERSION: Row = (None,)
 _VERSION = ", ".join("v." + name for name in versions.Version._fields)
 _SELECT = (
     f"SELECT {_NODE}, c.wire, {_VERSION} FROM nodes n"
@@ -124,7 +126,7 @@ class _Walk:
         if node.trashed_us is not None or not above.live or node.id in self._known:
             return []
         wire, version = found[_WIDTH], found[_WIDTH + 1 :]
-        return self._group(node, above, wire, _details(version), self.upto, older_than=node.number)
+        return self._group(node, above, wire, version, self.upto, older_than=node.number)
 
     def changed(self, found: Row) -> list[tuple[str, bytes]]:
         """What must be sent for a change: the node as it is now, deleted when it is dead; nothing a second time."""
@@ -136,16 +138,16 @@ class _Walk:
         if node.id in self._known:
             return []
         above = self._folder(node.parent)
-        details = _details(found[2 + _WIDTH :])
+        version = found[2 + _WIDTH :]
         if node.position != position:
             wire = changes.wire_at(self._tx, self._row.feed, node.position)
         if node.trashed_us is not None or not above.live:
             gone = Paths(f"{above.path}/{node.name}", None)
-            return [(node.id, self._change(node, "deleted", gone, wire, details, position))]
-        return self._group(node, above, wire, details, position)
+            return [(node.id, self._change(node, "deleted", gone, wire, version, position))]
+        return self._group(node, above, wire, version, position)
 
     def _group(
-        self, node: Node, above: _Folder, wire: bytes | None, details: dict[str, Any], position: int,
+        self, node: Node, above: _Folder, wire: bytes | None, version: Row, position: int,
         older_than: int | None = None,
     ) -> list[tuple[str, bytes]]:  # fmt: skip
         """A live node behind the folders that the reader lacks: those that changed, and those yet to be listed."""
@@ -158,9 +160,9 @@ class _Walk:
             if (changed or unlisted) and folder.id not in self._known:
                 its_wire = changes.wire_at(self._tx, self._row.feed, folder.position)
                 at = Paths(None, self._folder(folder.id).path)
-                group.append((folder.id, self._change(folder, "created", at, its_wire, {}, position)))
+                group.append((folder.id, self._change(folder, "created", at, its_wire, _NO_VERSION, position)))
         at = Paths(None, f"{above.path}/{node.name}")
-        group.append((node.id, self._change(node, "created", at, wire, details, position)))
+        group.append((node.id, self._change(node, "created", at, wire, version, position)))
         return group
 
     def send(self, group: list[tuple[str, bytes]]) -> None:
@@ -172,13 +174,16 @@ class _Walk:
         """The page as it is."""
         return SharePage(b",".join(self.sent), len(self.sent), place, has_more)
 
-    def _change(
-        self, node: Node, kind: str, paths: Paths, wire: bytes | None, details: dict[str, Any], position: int
-    ) -> bytes:
-        origin = _read_origin.decode(bytes(wire)) if wire is not None else _Origin()
-        actor = Actor(origin.changed_by, origin.metadata.device_id or "")
-        if self._catching_up and origin.metadata.relist:
-            details = {**details, "relist": True}
+    def _change(self, node: Node, kind: str, paths: Paths, wire: bytes | None, version: Row, position: int) -> bytes:
+        told = _read_told.decode(wire) if wire is not None else _Told()
+        if wire is not None and told.says(kind, paths, version):
+            # Most of a tree stands as it was made: then what was told of it needs only its position anew.
+            told_bytes = bytes(wire)
+            return b"%b%d}" % (told_bytes[: told_bytes.rindex(b":") + 1], position)
+        actor = Actor(told.changed_by, told.metadata.device_id or "")
+        details = {} if version[0] is None else versions.details(versions.Version(*version))
+        if self._catching_up and told.metadata.relist:
+            details["relist"] = True
         content = tree.change(self._row.share, actor, node, kind, paths, details)
         return encode(
             content
@@ -206,21 +211,31 @@ class _Walk:
         return found
 
 
-def _details(columns: Row) -> dict[str, Any]:
-    """What a change says of the version in these columns; of a folder, nothing."""
-    return {} if columns[0] is None else versions.details(versions.Version(*columns))
-
-
-class _OriginDetails(msgspec.Struct):
+class _ToldDetails(msgspec.Struct, frozen=True, gc=False):
     device_id: str | None = None
+    checksum_sha256: str | None = None
     relist: bool = False
 
 
-class _Origin(msgspec.Struct):
-    """Who made a node's newest change."""
+_NO_DETAILS = _ToldDetails()
+
+
+class _Told(msgspec.Struct, gc=False):
+    """What a node's newest change said."""
 
     changed_by: str = ""
-    metadata: _OriginDetails = msgspec.field(default_factory=_OriginDetails)
+    change_type: str = ""
+    old_path: str | None = None
+    new_path: str | None = None
+    version_id: str | None = None
+    metadata: _ToldDetails = _NO_DETAILS
+
+    def says(self, kind: str, paths: Paths, version: Row) -> bool:
+        """True when it says the same; a checksum may have been worked out since."""
+        same = self.change_type == kind and self.new_path == paths.new and self.old_path == paths.old
+        if not same or self.version_id != version[0] or self.metadata.relist:
+            return False
+        return version[0] is None or self.metadata.checksum_sha256 == version[_SHA256]
 
 
-_read_origin = msgspec.json.Decoder(_Origin)
+_read_told = msgspec.json.Decoder(_Told)
