@@ -77,7 +77,7 @@ def type_of(text: str) -> str:
     """What a client's frame says that it is; empty when it says nothing that can be read."""
     try:
         return _read_type.decode(text).type
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, RecursionError):
         return ""
 
 

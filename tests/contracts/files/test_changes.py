@@ -238,6 +238,23 @@ def test_a_folder_with_more_than_can_be_told_asks_to_be_listed(
     assert len(share.tree()) == 5
 
 
+@pytest.mark.parametrize("limit", [1, 100])
+def test_a_folder_that_asks_to_be_listed_during_a_snapshot_still_does_when_it_was_renamed_since(
+    share: FileShare, laptop: Device, monkeypatch: pytest.MonkeyPatch, limit: int
+) -> None:
+    monkeypatch.setattr(revive, "MAX_ANNOUNCED", 3)
+    folder = laptop.folder("/a")
+    laptop.applied(*[created(f"/a/f{n}") for n in range(4)])
+    laptop.folder("/other")
+    laptop.applied({"resource_type": "folder", "change_type": "deleted", "resource_id": folder, "old_path": "/a"})
+    page = share.page(0, limit=1)
+    assert share.client.post(f"/api/v1/shares/{share.id}/nodes/{folder}/restore", json={}).status == 200
+    laptop.folder("/a/new")
+    laptop.applied(placed(folder, "/a", "/b", kind="folder"))
+    changes, _ = share.drain(page["cursor"], limit=limit)
+    assert True in {change["metadata"].get("relist") for change in changes if change["resource_id"] == folder}
+
+
 def test_a_long_poll_answers_as_soon_as_something_comes(share: FileShare, laptop: Device) -> None:
     cursor = share.page()["cursor"]
     waiting = share.client.start("GET", f"/api/v1/sync/changes?share_id={share.id}&cursor={cursor}&wait=60")

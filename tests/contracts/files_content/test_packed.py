@@ -126,6 +126,15 @@ def test_wrong_files_fail_alone(client: Client, share: str) -> None:
     assert names == ["file", "good1", "good2", "stale"]
 
 
+def test_a_file_and_a_folder_of_one_name_in_a_new_folder_leave_their_neighbours_alone(
+    client: Client, share: str
+) -> None:
+    paths = ["/F/a", "/F/a/b", "/G/x/y", "/G/X", "/z"]
+    results = pack(client, share, [({"path": path}, b"x") for path in paths])
+    assert [result["status"] for result in results] == ["failed", "created", "created", "failed", "created"]
+    assert {result["error"]["code"] for result in results if "error" in result} == {"NAME_TAKEN"}
+
+
 @pytest.mark.parametrize(
     "stream",
     [

@@ -163,12 +163,12 @@ class _Storing:
         return placed, later
 
     def _taken(self, placed: Sequence[tuple[Arrived, str, Name]]) -> set[tuple[str, str]]:
-        """The names among these that exist; a folder made just now has none."""
+        """The names that exist in the folders of these; in a folder made just now those of others made in it."""
         wanted: dict[str, list[str]] = {}
         for _, parent, name in placed:
             if not self._folders.is_new(parent):
                 wanted.setdefault(parent, []).append(name.key)
-        return {
+        return self._folders.made | {
             (parent, found[0])
             for parent, keys in wanted.items()
             for found in self._tx.rows_in(_TAKEN, keys, self._row.feed, parent)
@@ -239,6 +239,8 @@ class _Folders:
         self._ids: dict[str, str] = {"": ROOT}
         self._paths: dict[str, str] = {ROOT: ""}
         self._new: set[str] = set()
+        self.made: set[tuple[str, str]] = set()
+        """The folders made here: each by the folder that it stands in and the key of its name."""
 
     def id_of(self, path: str) -> str:
         """The folder's id; ``path`` is empty for the root. Raises: StateConflict (a file has the name)."""
@@ -260,7 +262,7 @@ class _Folders:
         return self._paths[folder_id]
 
     def is_new(self, folder_id: str) -> bool:
-        """True when the folder was made here, so that nothing is in it but what this upload puts there."""
+        """True when the folder was made here, so that nothing is in it but what this upload makes there."""
         return folder_id in self._new
 
     def _find(self, parent: str, path: str) -> str:
@@ -273,6 +275,7 @@ class _Folders:
                 self._tx, self._row.share, self._actor, "folder", parent, name, None, {}, folder_path=above
             )
             self._new.add(node.id)
+            self.made.add((parent, name.key))
         if node.type != "folder":
             raise StateConflict(f"the name {node.name!r} is taken in that folder", code="NAME_TAKEN")
         self._paths[node.id] = f"{self._paths[parent]}/{node.name}"

@@ -135,7 +135,8 @@ class _Walk:
             # The share itself changed.
             return [("", bytes(wire))]
         node = Node(*found[2 : 2 + _WIDTH])
-        if node.id in self._known:
+        relist = _read_told.decode(wire).metadata.relist
+        if node.id in self._known and not relist:
             return []
         above = self._folder(node.parent)
         version = found[2 + _WIDTH :]
@@ -144,11 +145,11 @@ class _Walk:
         if node.trashed_us is not None or not above.live:
             gone = Paths(f"{above.path}/{node.name}", None)
             return [(node.id, self._change(node, "deleted", gone, wire, version, position))]
-        return self._group(node, above, wire, version, position)
+        return self._group(node, above, wire, version, position, relist=relist)
 
     def _group(
         self, node: Node, above: _Folder, wire: bytes | None, version: Row, position: int,
-        older_than: int | None = None,
+        older_than: int | None = None, *, relist: bool = False,
     ) -> list[tuple[str, bytes]]:  # fmt: skip
         """A live node behind the folders that the reader lacks: those that changed, and those yet to be listed."""
         group: list[tuple[str, bytes]] = []
@@ -162,7 +163,7 @@ class _Walk:
                 at = Paths(None, self._folder(folder.id).path)
                 group.append((folder.id, self._change(folder, "created", at, its_wire, _NO_VERSION, position)))
         at = Paths(None, f"{above.path}/{node.name}")
-        group.append((node.id, self._change(node, "created", at, wire, version, position)))
+        group.append((node.id, self._change(node, "created", at, wire, version, position, relist=relist)))
         return group
 
     def send(self, group: list[tuple[str, bytes]]) -> None:
@@ -174,15 +175,18 @@ class _Walk:
         """The page as it is."""
         return SharePage(b",".join(self.sent), len(self.sent), place, has_more)
 
-    def _change(self, node: Node, kind: str, paths: Paths, wire: bytes | None, version: Row, position: int) -> bytes:
+    def _change(
+        self, node: Node, kind: str, paths: Paths, wire: bytes | None, version: Row, position: int, *,
+        relist: bool = False,
+    ) -> bytes:  # fmt: skip
         told = _read_told.decode(wire) if wire is not None else _Told()
-        if wire is not None and told.says(kind, paths, version):
+        if wire is not None and not relist and told.says(kind, paths, version):
             # Most of a tree stands as it was made: then what was told of it needs only its position anew.
             told_bytes = bytes(wire)
             return b"%b%d}" % (told_bytes[: told_bytes.rindex(b":") + 1], position)
         actor = Actor(told.changed_by, told.metadata.device_id or "")
         details = {} if version[0] is None else versions.details(versions.Version(*version))
-        if self._catching_up and told.metadata.relist:
+        if relist or (self._catching_up and told.metadata.relist):
             details["relist"] = True
         content = tree.change(self._row.share, actor, node, kind, paths, details)
         return encode(
