@@ -45,14 +45,16 @@ class Sweeper:
         metrics.gauge("headwater_gc_runs", "Sweeps of unused content that this process finished.", lambda: self._runs)
         metrics.gauge(
             "headwater_gc_finished_timestamp_seconds",
-            "When this process last finished a sweep, seconds since 1970; 0 for never.",
+            "When a sweep was last finished, by whichever process, seconds since 1970; 0 while unknown.",
             lambda: self._finished_us / SECOND_US,
         )
-        metrics.gauge("headwater_gc_seconds", "How long that sweep took.", lambda: self._seconds)
-        metrics.gauge("headwater_gc_freed_bytes", "Bytes of files that it removed.", lambda: self._swept.freed_bytes)
+        metrics.gauge("headwater_gc_seconds", "How long the last sweep of this process took.", lambda: self._seconds)
+        metrics.gauge(
+            "headwater_gc_freed_bytes", "Bytes of files that this sweep removed.", lambda: self._swept.freed_bytes
+        )
         metrics.gauge(
             "headwater_gc_damaged_packs",
-            "Packs that it could not read and so left alone.",
+            "Packs that this sweep could not read and so left alone.",
             lambda: len(self._swept.damaged),
         )
 
@@ -60,6 +62,8 @@ class Sweeper:
         """Sweep if it is due and nobody else does; what it did, None when there was nothing to do or it was ended."""
         claimed_us = await self._services.database.write(self.claim)
         if claimed_us is None:
+            due_us = await self._services.database.read(lambda tx: tx.counter(0, _COUNTER))
+            self._finished_us = max(self._finished_us, min(due_us - self._every_us, self._services.clock()))
             return None
         stopped = threading.Event()
         try:

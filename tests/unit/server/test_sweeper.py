@@ -116,6 +116,20 @@ def test_a_sweep_is_due_once_a_period_over_all_processes(
     other_database.close()
 
 
+def test_a_process_that_starts_anew_knows_when_the_last_sweep_was_finished(
+    server: ServerUnderTest, sweeper: Sweeper, clock: MovableClock
+) -> None:
+    server.loop.run(sweeper.run())
+    finished_us = clock()
+    metrics = Metrics()
+    anew = Sweeper(server.services, metrics)
+    clock.advance(3600)
+    assert server.loop.run(anew.run()) is None
+    lines = [line.split() for line in metrics.render().decode().splitlines()]
+    [shown] = [float(line[1]) for line in lines if line[0] == "headwater_gc_finished_timestamp_seconds"]
+    assert shown == finished_us / SECOND_US
+
+
 def test_a_sweep_that_failed_is_tried_again_soon(
     server: ServerUnderTest, sweeper: Sweeper, clock: MovableClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
