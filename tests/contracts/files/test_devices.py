@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 
+from headwater.base.clock import SECOND_US
+from headwater.contracts.files import device_door, revive
 from headwater.contracts.files.device_shapes import DEVICE_EXAMPLE, PREFERENCES_EXAMPLE, REGISTER_EXAMPLE
+from headwater.feed.compact import Retention, compact
 from tests.support.asgi import Client
 from tests.support.clock import MovableClock
+from tests.support.file_share import Device, FileShare
 from tests.support.serving import ServerUnderTest
 
 DEVICES = "/api/v1/sync/devices"
@@ -172,3 +177,92 @@ def test_who_may_not_read_a_share_is_not_nudged_for_it(server: ServerUnderTest, 
         client.post(f"/api/v1/shares/{share_id}/folders", json={"path": "/a"})
         socket.send({"type": "ping"})
         assert socket.receive()["type"] == "pong"
+
+
+@pytest.fixture
+def often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device_door, "_REFRESH_SECONDS", 0.02)
+
+
+def stand_at(share: FileShare, device: str, position: int) -> None:
+    at = f"share_id={share.id}&device_id={device}&position={position}"
+    assert share.client.post(f"/api/v1/sync/cursor?{at}").status == 200
+
+
+def compact_all(server: ServerUnderTest) -> None:
+    server.clock.advance(100)
+    assert compact(server.database, Retention(longest_us=SECOND_US, shortest_us=SECOND_US)) > 0
+
+
+def forced(socket: Any) -> list[str]:
+    """The shares that the device is told to list, until its ping is answered."""
+    socket.send({"type": "ping"})
+    told = []
+    while (frame := socket.receive())["type"] != "pong":
+        if frame["type"] == "force_sync":
+            assert frame["event_type"] == "force_sync"
+            told.append(frame["share_id"])
+    return told
+
+
+@pytest.mark.usefixtures("often")
+def test_a_device_below_the_floor_is_told_to_list_once_whenever_it_listens(
+    server: ServerUnderTest, share: FileShare, laptop: Device, phone: Device
+) -> None:
+    laptop.folder("/a")
+    stand_at(share, "laptop", 1)
+    with laptop.client.socket("/api/v1/sync/ws/laptop") as socket:
+        socket.send({"type": "subscribe"})
+        assert socket.receive()["type"] == "subscribed"
+        file = phone.put("/b.txt", b"one")
+        phone.edit(file, b"two")
+        compact_all(server)
+        while (frame := socket.receive())["type"] == "change":
+            pass
+        assert frame == {"type": "force_sync", "event_type": "force_sync", "share_id": share.id}
+        server.loop.run(asyncio.sleep(0.3))
+        assert forced(socket) == []
+    with laptop.client.socket("/api/v1/sync/ws/laptop") as socket:
+        socket.send({"type": "subscribe"})
+        assert [socket.receive()["type"] for _ in range(2)] == ["subscribed", "force_sync"]
+    stand_at(share, "laptop", 3)
+    with laptop.client.socket("/api/v1/sync/ws/laptop") as socket:
+        socket.send({"type": "subscribe"})
+        assert socket.receive()["type"] == "subscribed"
+        server.loop.run(asyncio.sleep(0.1))
+        assert forced(socket) == []
+
+
+@pytest.mark.usefixtures("often")
+def test_devices_on_a_socket_are_told_to_list_a_folder_with_more_than_can_be_told(
+    share: FileShare, laptop: Device, phone: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(revive, "MAX_ANNOUNCED", 1)
+    folder = laptop.folder("/a")
+    laptop.folder("/a/b")
+    phone.folder("/a/c")
+    node = f"/api/v1/shares/{share.id}/nodes/{folder}"
+    for device in ("laptop", "phone"):
+        with share.client.socket(f"/api/v1/sync/ws/{device}") as socket:
+            if device == "laptop":
+                stand_at(share, device, 3)
+            socket.send({"type": "subscribe"})
+            assert socket.receive()["type"] == "subscribed"
+            assert share.client.delete(node).status == 200
+            assert share.client.post(f"{node}/restore", json={}).status == 200
+            while (frame := socket.receive())["type"] == "change":
+                pass
+            assert frame == {"type": "force_sync", "event_type": "force_sync", "share_id": share.id}
+
+
+def test_a_device_that_reads_the_tree_just_now_is_not_told_to_list(
+    server: ServerUnderTest, share: FileShare, laptop: Device
+) -> None:
+    laptop.edit(laptop.put("/b.txt", b"one"), b"two")
+    compact_all(server)
+    stand_at(share, "laptop", 0)
+    with laptop.client.socket("/api/v1/sync/ws/laptop") as socket:
+        socket.send({"type": "subscribe"})
+        assert socket.receive()["type"] == "subscribed"
+        server.loop.run(asyncio.sleep(0.1))
+        assert forced(socket) == []

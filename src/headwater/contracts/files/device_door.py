@@ -9,9 +9,10 @@ import asyncio
 from typing import Any
 
 from headwater.base.errors import HeadwaterError, NotFound
-from headwater.contracts.files import access, device_shapes, devices
+from headwater.contracts.files import access, device_shapes, devices, positions
 from headwater.contracts.files.device_shapes import Preference
 from headwater.contracts.files.devices import DeviceRow
+from headwater.contracts.files.positions import Behind
 from headwater.contracts.files.readership import Readership
 from headwater.store.database import Transaction
 from headwater.web import reply
@@ -25,6 +26,7 @@ Changed = list[Preference]
 """Preferences as they now are."""
 
 _REFRESH_SECONDS = 5.0
+_FORCED_AT_ONCE = 32
 
 
 class DeviceDoor:
@@ -141,6 +143,7 @@ class _Line:
         self._readership = readership
         self._subscribed = False
         self._shares: dict[int, str] = {}
+        self._listed: dict[str, int] = {}
 
     async def nudge(self, feed: int, _head: int) -> None:
         """One share moved; who may not read it any more hears nothing."""
@@ -158,29 +161,46 @@ class _Line:
             await self.socket.send(_frame("pong"))
         elif kind == "subscribe":
             self._subscribed = True
-            await self._watch_shares()
+            behind = await self._watch_shares()
             await self.socket.send(_frame("subscribed"))
+            self._force(behind)
 
     async def refresh(self) -> None:
-        """Follow shares that come and go, and end the socket of a device that another process removed."""
+        """Follow shares that come and go, say what must be listed, and end the socket of a removed device."""
         principal = self.socket.principal
         while not self.socket.closed:
             await asyncio.sleep(_REFRESH_SECONDS)
             try:
                 await self._services.database.read(lambda tx: devices.find(tx, principal, self._device.device_id))
                 if self._subscribed:
-                    await self._watch_shares()
+                    self._force(await self._watch_shares())
             except NotFound:
                 await self.socket.close(CLOSE_UNKNOWN, "the device was removed")
             except (HeadwaterError, Closed):
                 continue
 
-    async def _watch_shares(self) -> None:
+    async def _watch_shares(self) -> list[Behind]:
+        """Be nudged for what the user may read now; of that, what the device must list and was not told yet."""
         principal = self.socket.principal
+
+        def work(tx: Transaction) -> tuple[dict[int, str], list[Behind]]:
+            shares = {row.feed: row.id for row in access.readable(tx, principal)}
+            return shares, positions.behind(tx, self._device, list(shares.values()))
+
         # Not on the loop: every socket asks for all of its shares every few seconds.
-        rows = await self._services.database.read(lambda tx: access.readable(tx, principal), slow=True)
-        self._shares = {row.feed: row.id for row in rows}
-        self.nudges.watch(self._shares)
+        shares, behind = await self._services.database.read(work, slow=True)
+        watched = set(self._shares.values())
+        self._shares = shares
+        self.nudges.watch(shares)
+        news = [share for share in behind if self._listed.get(share.share, -1) < share.upto][:_FORCED_AT_ONCE]
+        self._listed |= {share.share: share.upto for share in news}
+        # Of a device that never told where it stands, we know only that it missed what came while it listened.
+        return [share for share in news if share.known or share.share in watched]
+
+    def _force(self, behind: list[Behind]) -> None:
+        """Tell the device to list these shares: following their log does not give it all."""
+        for share in behind:
+            self.nudges.post(_frame("force_sync", share_id=share.share))
 
 
 def _frame(kind: str, **content: Any) -> dict[str, Any]:

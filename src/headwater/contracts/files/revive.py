@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from headwater.contracts.files import positions
 from headwater.contracts.files.access import ShareRow
 from headwater.store import tree, versions
 from headwater.store.database import Transaction
@@ -23,11 +24,13 @@ def restore(
 
     A device that saw a folder go has forgotten what was below, so each file and folder that returns with it
     gets a change ``created`` of its own, parents first. Beyond 10,000 the folder's own change carries
-    ``relist: true`` in its metadata, and devices list the folder.
+    ``relist: true`` in its metadata, devices list the folder, and those on a socket are told to.
     """
     below = _below(tx, row.feed, node) if node.type == "folder" else []
     if len(below) > MAX_ANNOUNCED:
-        return tree.restore(tx, row.share, actor, node, parent, name, {**details, "relist": True})
+        back = tree.restore(tx, row.share, actor, node, parent, name, {**details, "relist": True})
+        positions.ask_for_listing(tx, row.feed, back.position)
+        return back
     back = tree.restore(tx, row.share, actor, node, parent, name, details)
     paths = {node.id: tree.path_of(tx, row.feed, back)}
     for each in below:
