@@ -245,7 +245,7 @@ def test_a_folder_that_asks_to_be_listed_during_a_snapshot_still_does_when_it_wa
     monkeypatch.setattr(revive, "MAX_ANNOUNCED", 3)
     folder = laptop.folder("/a")
     laptop.applied(*[created(f"/a/f{n}") for n in range(4)])
-    laptop.folder("/other")
+    laptop.applied(created("/one"), created("/two"))
     laptop.applied({"resource_type": "folder", "change_type": "deleted", "resource_id": folder, "old_path": "/a"})
     page = share.page(0, limit=1)
     assert share.client.post(f"/api/v1/shares/{share.id}/nodes/{folder}/restore", json={}).status == 200
