@@ -23,9 +23,14 @@ MAX_NAME_BYTES = 255
 MAX_PATH_BYTES = 4096
 """Longest path that a caller may send, in bytes of UTF-8 in NFC, slashes included."""
 
+RAW_PER_BYTE = 2
+"""More code points than this, a byte of the limit, never become a name in NFC that fits (no character needs more than
+1.5); such text is refused as it comes, because normalizing a long row of combining marks takes its length squared."""
+
 MAX_DEVICE_NAME_BYTES = 64
 """How much of a device's name goes into the name of a copy, in bytes of UTF-8."""
 
+_TOO_LONG = ("too_long", f"a name has at most {MAX_NAME_BYTES} bytes in UTF-8")
 _MAX_COPIES = 9_999
 _WINDOWS_CHARACTERS = frozenset('<>:"\\|?*')
 _WINDOWS_DEVICES = frozenset(
@@ -60,6 +65,8 @@ def stored_name(raw: str, policy: NamePolicy = DEFAULT_POLICY, *, field: str = "
     """
     if _PLAIN.fullmatch(raw):
         return raw
+    if len(raw) > RAW_PER_BYTE * MAX_NAME_BYTES:
+        raise _refused(field, *_TOO_LONG)
     name = unicodedata.normalize("NFC", raw)
     refusal = _refusal(name) or (_portable_refusal(name) if policy.portable else None)
     if refusal is not None:
@@ -68,7 +75,7 @@ def stored_name(raw: str, policy: NamePolicy = DEFAULT_POLICY, *, field: str = "
 
 
 def name_key(name: str, policy: NamePolicy = DEFAULT_POLICY) -> str:
-    """The form in which two names of one folder are compared; works on stored and on raw names alike."""
+    """The form in which two names of one folder are compared; of a name that ``stored_name`` accepts, raw or stored."""
     if name.isascii():
         return name if policy.case_sensitive else name.lower()
     if policy.case_sensitive:
@@ -101,6 +108,8 @@ def stored_path(raw: str, policy: NamePolicy = DEFAULT_POLICY, *, field: str = "
     """
     if not raw.startswith("/"):
         raise _refused(field, "not_absolute", "a path begins with '/'")
+    if len(raw) > RAW_PER_BYTE * MAX_PATH_BYTES:
+        raise _path_too_long(field)
     path = join_path(tuple(stored_name(part, policy, field=field) for part in split_path(raw)))
     require_length(path, field=field)
     return path
@@ -109,7 +118,7 @@ def stored_path(raw: str, policy: NamePolicy = DEFAULT_POLICY, *, field: str = "
 def require_length(path: str, *, field: str = "path") -> None:
     """Hold back a path that is longer than any caller may send. Raises: Invalid (``path_too_long``)."""
     if len(path.encode()) > MAX_PATH_BYTES:
-        raise _refused(field, "path_too_long", f"a path has at most {MAX_PATH_BYTES} bytes in UTF-8")
+        raise _path_too_long(field)
 
 
 def path_key(path: str, policy: NamePolicy = DEFAULT_POLICY) -> str:
@@ -177,7 +186,7 @@ def _refusal(name: str) -> tuple[str, str] | None:
     if "Cc" in categories:
         return "control", "a name holds no control character"
     if len(name.encode()) > MAX_NAME_BYTES:
-        return "too_long", f"a name has at most {MAX_NAME_BYTES} bytes in UTF-8"
+        return _TOO_LONG
     return None
 
 
@@ -195,6 +204,10 @@ def _portable_refusal(name: str) -> tuple[str, str] | None:
 
 def _refused(field: str, reason: str, detail: str) -> Invalid:
     return Invalid(f"{field}: {detail}", fields=(FieldError(field, reason, detail),))
+
+
+def _path_too_long(field: str) -> Invalid:
+    return _refused(field, "path_too_long", f"a path has at most {MAX_PATH_BYTES} bytes in UTF-8")
 
 
 def _is_unsafe(character: str) -> bool:

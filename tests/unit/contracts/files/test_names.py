@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import sys
 import unicodedata
+from typing import Literal
 
 import pytest
 from hypothesis import given
@@ -74,6 +75,35 @@ class TestAcceptedNames:
     )
     def test_no_share_accepts_a_name_that_no_file_system_holds(self, raw: str, reason: str) -> None:
         assert reason_of(raw) == reason
+
+    def test_a_long_row_of_combining_marks_is_refused_before_it_is_sorted(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        normalize = unicodedata.normalize
+        lengths: list[int] = []
+
+        def noted(form: Literal["NFC", "NFD", "NFKC", "NFKD"], text: str) -> str:
+            lengths.append(len(text))
+            return normalize(form, text)
+
+        monkeypatch.setattr(unicodedata, "normalize", noted)
+        marks = "\u0315" * 4_000 + "\u0300" * 4_000
+        assert reason_of("a" + marks) == "too_long"
+        for path in ("/a" + marks, "/a" + marks + "/b" * 2_000, "/a\u0300" * 5_000):
+            with pytest.raises(Invalid, match="has at most"):
+                stored_path(path)
+        assert max(lengths, default=0) <= 2 * MAX_NAME_BYTES
+        assert stored_name("e\u0301" + "a") == "éa"
+        assert lengths, "the spy saw the normalizing of a name"
+
+    def test_what_fits_in_nfc_is_accepted_however_it_is_decomposed(self) -> None:
+        longest = "\u03b9\u0308\u0301"  # three code points, two bytes in NFC
+        assert stored_name(longest * 127 + "a") == "\u0390" * 127 + "a"
+        assert stored_path(f"/{longest * 127}a" * 16) == ("/" + "\u0390" * 127 + "a") * 16
+        expanding = (
+            c for c in map(chr, range(0x30000)) if unicodedata.decomposition(c) and not "\ud800" <= c < "\ue000"
+        )
+        assert all(len(unicodedata.normalize("NFD", c)) <= 2 * len(c.encode()) for c in expanding)
 
     @pytest.mark.parametrize("raw", ["a" * 255, "å" * 127, "...", " a", "a\u200db", "a\u2028b", "😀", ".bashrc"])
     def test_a_name_is_accepted_up_to_the_limit(self, raw: str) -> None:
