@@ -59,14 +59,16 @@ def test_no_organisation_detects_what_another_has(database: Database, folder: Pa
     assert set(database.read_now(lambda tx: locate(tx, "org_b", ids)).values()) == set(theirs.refs)
 
 
-def test_a_chunk_that_is_uploaded_twice_stays_where_it_stood(database: Database, folder: PackFolder) -> None:
+def test_a_chunk_that_is_uploaded_twice_stands_where_it_was_written_last(
+    database: Database, folder: PackFolder
+) -> None:
     first = write(folder, "org_a", [b"shared", b"only first"])
     second = write(folder, "org_a", [b"shared", b"only second"])
     database.write_now(lambda tx: register(tx, first))
     database.write_now(lambda tx: register(tx, second))
     ids = [chunk_id(content) for content in (b"shared", b"only first", b"only second")]
     places = database.read_now(lambda tx: locate(tx, "org_a", ids))
-    assert [places[chunk].pack for chunk in ids] == [first.refs[0].pack, first.refs[0].pack, second.refs[0].pack]
+    assert [places[chunk].pack for chunk in ids] == [second.refs[0].pack, first.refs[0].pack, second.refs[0].pack]
 
 
 def test_a_failed_transaction_registers_nothing(database: Database, folder: PackFolder) -> None:

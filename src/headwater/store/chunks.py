@@ -38,7 +38,8 @@ _ADD_PACK = (
 _ADD_CHUNK = (
     "INSERT INTO chunks (organisation, chunk, pack, start_bytes, length_bytes, touched_us)"
     " VALUES (?, ?, ?, ?, ?, ?)"
-    " ON CONFLICT (organisation, chunk) DO UPDATE SET touched_us = excluded.touched_us"
+    " ON CONFLICT (organisation, chunk) DO UPDATE SET pack = excluded.pack, start_bytes = excluded.start_bytes,"
+    " length_bytes = excluded.length_bytes, touched_us = excluded.touched_us"
 )
 
 
@@ -63,9 +64,11 @@ def claim(tx: Transaction, organisation: str, ids: Iterable[bytes]) -> dict[byte
 
 
 def register(tx: Transaction, written: Written) -> None:
-    """Make a request's packs and chunks known; a chunk that stood elsewhere already stays there.
+    """Make a request's packs and chunks known; a chunk that stood elsewhere stands in the new pack from now on.
 
-    Rows go in by id, so that two transactions lock them in one order and neighbours share pages.
+    So what was sent again is whole again, should the copy from before be damaged or gone: the new one is known to be
+    good. Sweep frees the old one. Rows go in by id, so that two transactions lock them in one order and neighbours
+    share pages.
     """
     organisation = written.organisation
     add_packs(tx, organisation, written.packs)

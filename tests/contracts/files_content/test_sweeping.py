@@ -50,6 +50,21 @@ def test_unfinished_uploads_and_staged_versions_go_after_their_time_with_their_b
     assert client.get(f"/api/v1/sync/download/{kept['resource_id']}").body == content_of(10 * KIB, 1)
 
 
+def test_content_that_is_sent_again_is_whole_again_for_every_file_that_has_it(
+    server: ServerUnderTest, share: str
+) -> None:
+    client, packs = server.client, server.services.packs
+    lost = make_file(client, share, "/lost", b"the same bytes")
+    for stored in list(packs.listing()):
+        packs.delete(stored.pack)
+    again = make_file(client, share, "/again", b"the same bytes")
+    for _ in range(2):
+        server.clock.advance(2 * DAY_SECONDS)
+        free(server)
+    for file in (lost, again):
+        assert client.get(f"/api/v1/sync/download/{file['resource_id']}").body == b"the same bytes"
+
+
 def test_old_versions_and_the_trash_keep_their_content(server: ServerUnderTest, share: str) -> None:
     client = server.client
     made = make_file(client, share, "/a", b"first")
