@@ -325,7 +325,7 @@ class FileSettings(Section, frozen=True, kw_only=True):
     ) = None
     gc_grace_seconds: Annotated[
         int, _seconds("Age that an unused pack must reach before it is removed.", 60, 365 * DAY_SECONDS)
-    ] = DAY_SECONDS
+    ] = 2 * DAY_SECONDS
     gc_every_seconds: Annotated[
         int,
         _seconds(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -12,13 +13,15 @@ import pytest
 from headwater.base.clock import SECOND_US
 from headwater.base.errors import Gone
 from headwater.base.settings_tree import FileSettings
-from headwater.contracts.files import uploads
+from headwater.contracts.files import sweeping, uploads
 from headwater.contracts.files.uploads import Completed
 from headwater.identity import organisations
 from headwater.identity.principal import ANONYMOUS, Principal
 from headwater.identity.roles import Role
+from headwater.store import versions
 from headwater.store.database import Database, Transaction
 from headwater.store.packs import PackWriter
+from headwater.store.versions import Version
 from tests.contracts.files_content.support import begin, chunk_path, complete, make_share, send
 from tests.support.clock import MovableClock
 from tests.support.databases import address_of, open_at
@@ -107,6 +110,33 @@ def test_bytes_for_an_upload_that_was_forgotten_meanwhile_are_not_acknowledged(s
 
     with pytest.raises(Gone):
         server.database.write_now(work)
+
+
+def test_an_upload_that_expires_while_it_is_completed_keeps_its_bytes(
+    server: ServerUnderTest, clock: MovableClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On PostgreSQL another process sweeps in the middle; on SQLite it has to wait for its turn."""
+    client = server.client
+    session = begin(client, make_share(client), 5, path="/a", commit=True)
+    send(client, session, b"bytes")
+    idle_seconds = server.settings.files.upload_idle_seconds
+    clock.advance(idle_seconds - 1)
+    stage = versions.stage
+    settings = FileSettings(gc_grace_seconds=60)
+    sweep = threading.Thread(target=partial(sweeping.free, server.database, server.services.packs, settings))
+
+    def overtaken(*args: Any) -> Version:
+        if not sweep.ident:
+            clock.advance(idle_seconds)
+            sweep.start()
+            sweep.join(0.5)
+        return stage(*args)
+
+    monkeypatch.setattr(versions, "stage", overtaken)
+    done = complete(client, session)
+    sweep.join()
+    assert done.status == 200, done.text
+    assert client.get(f"/api/v1/sync/download/{done.json()['resource_id']}").body == b"bytes"
 
 
 @pytest.mark.sqlite_only

@@ -264,12 +264,13 @@ def complete(
     tx.lock(upload.feed)
     if upload.version is not None:
         return _completed_before(tx, upload)
+    # Taken before its bytes are looked at: whoever drops what has expired then waits, and finds that it lives on.
+    expires_us = _renew(tx, upload, settings, upload.offset_bytes).expires_us
     pieces = require_whole(tx, upload)
     if checked is not None and pieces != list(checked):
         raise StateConflict("the upload was changed while it was being checked; complete it again")
     request = upload.request
     modified_us = tx.now_us if request.modified_us is None else min(request.modified_us, tx.now_us)
-    expires_us = tx.now_us + settings.upload_idle_seconds * SECOND_US
     staging = Staging(
         upload.feed, upload.organisation, upload.user_id, request.device_id, upload.mime_type, modified_us,
         upload.sha256, expires_us,
@@ -284,7 +285,7 @@ def complete(
         except HeadwaterError as refused:
             failure = refused
     final = version if landed is None else landed.version
-    tx.run("UPDATE uploads SET version = ?, expires_us = ? WHERE id = ?", final.id, expires_us, upload.id)
+    tx.run("UPDATE uploads SET version = ? WHERE id = ?", final.id, upload.id)
     return Completed(upload._replace(version=final.id, expires_us=expires_us), final, landed, failure)
 
 
