@@ -71,6 +71,11 @@ def format_millis(at_us: int) -> str:
     return f"{_second_text(at_us // 1_000_000)[:-1]}.{at_us // 1000 % 1000:03d}Z"
 
 
+def format_micros(at_us: int) -> str:
+    """An instant as ``2026-03-26T11:25:00.000000Z``: nothing of it is lost."""
+    return f"{_second_text(at_us // 1_000_000)[:-1]}.{at_us % 1_000_000:06d}Z"
+
+
 def parse_time(text: str, field: str = "") -> int:
     """An RFC 3339 instant with any offset, in microseconds UTC since 1970.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -9,13 +10,25 @@ from headwater.server.reporting import Report
 
 
 @contextmanager
-def bars(*, quiet: bool = False) -> Iterator[Report]:
-    """What work reports to: one bar for each kind of thing that is counted; ``quiet`` shows none."""
+def bars(*, quiet: bool = False, sizes: bool = False) -> Iterator[Report]:
+    """What work reports to: one bar for each kind of thing that is counted; ``quiet`` shows none.
+
+    With ``sizes`` the numbers are bytes, and are shown as sizes.
+    """
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        MofNCompleteColumn,
+        Progress,
+        TaskID,
+        TextColumn,
+        TimeRemainingColumn,
+    )
 
     console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    counted = DownloadColumn(binary_units=True) if sizes else MofNCompleteColumn()
+    columns = (TextColumn("{task.description}"), BarColumn(), counted, TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as progress:
         tasks: dict[str, TaskID] = {}
 
@@ -25,3 +38,8 @@ def bars(*, quiet: bool = False) -> Iterator[Report]:
             progress.update(tasks[what], completed=done, total=total)
 
         yield report
+
+
+def watched() -> bool:
+    """True when a person can see a bar."""
+    return sys.stderr.isatty()

@@ -11,7 +11,7 @@ import typer
 
 from headwater.base.errors import NotFound
 from headwater.base.wire import decode, encode
-from headwater.cli import acting, installation, options
+from headwater.cli import acting, installation, options, share_get, share_put
 from headwater.cli.lengths import parse_size
 from headwater.cli.screen import Row, say_note, show_one, show_rows
 from headwater.contracts.files import access, conflicts, shares
@@ -219,6 +219,21 @@ def delete(
                 raise typer.Exit(1)
         here.database.write_now(lambda tx: shares.delete(tx, acting.operator(tx), id))
     show_one({**row, "deleted": True}, as_json=as_json)
+
+
+app.command(
+    epilog=options.examples(
+        "headwater share put ./handbook shr_7d1fd2kcxj8rw0mq --dry-run",
+        "headwater share put ./handbook shr_7d1fd2kcxj8rw0mq --to /Handbook",
+        "headwater share put minutes.pdf shr_7d1fd2kcxj8rw0mq --to /Minutes/2026",
+    )
+)(share_put.put)
+app.command(
+    epilog=options.examples(
+        "headwater share get shr_7d1fd2kcxj8rw0mq ./copy",
+        "headwater share get shr_7d1fd2kcxj8rw0mq ./minutes --from /Minutes/2026",
+    )
+)(share_get.get)
 
 
 @app.command("conflicts", epilog=options.examples("headwater share conflicts shr_7d1fd2kcxj8rw0mq --json"))

@@ -38,14 +38,16 @@ _ANCESTORS = (
     f" SELECT depth, {_COLUMNS} FROM above ORDER BY depth"
 )
 
-# What lies below a folder in the trash is not looked at, whatever it says of itself.
-_COUNT_FILES = (
-    "WITH RECURSIVE live (id) AS (SELECT id FROM nodes WHERE feed = ? AND parent = '' AND type = 'folder'"
-    " AND trashed_us IS NULL UNION ALL SELECT n.id FROM live JOIN nodes n ON n.feed = ? AND n.parent = live.id"
-    " AND n.type = 'folder' AND n.trashed_us IS NULL)"
+# That every name_key is >= '' is said, and CROSS JOIN, so that SQLite looks below each folder in nodes_by_name, and
+# does not go through all nodes for each.
+COUNT_FILES = (
+    "WITH RECURSIVE live (id) AS (SELECT id FROM nodes WHERE feed = ? AND parent = '' AND name_key >= ''"
+    " AND trashed_us IS NULL AND type = 'folder' UNION ALL SELECT n.id FROM live CROSS JOIN nodes n WHERE n.feed = ?"
+    " AND n.parent = live.id AND n.name_key >= '' AND n.trashed_us IS NULL AND n.type = 'folder')"
     " SELECT count(*) FROM nodes n WHERE n.feed = ? AND n.type = 'file' AND n.trashed_us IS NULL"
     " AND (n.parent = '' OR n.parent IN (SELECT id FROM live))"
 )
+"""Counts live files; what lies below a folder in the trash is not looked at. Parameters: the feed, three times."""
 
 
 class Node(NamedTuple):
@@ -166,7 +168,7 @@ def trashed(tx: Transaction, feed: int, after_us: int, after_id: str, limit: int
 
 def count_files(tx: Transaction, feed: int) -> int:
     """How many live files a share has; takes time in proportion to its tree."""
-    return int(tx.value(_COUNT_FILES, feed, feed, feed) or 0)
+    return int(tx.value(COUNT_FILES, feed, feed, feed) or 0)
 
 
 def ancestors(tx: Transaction, feed: int, node: Node) -> list[Node]:

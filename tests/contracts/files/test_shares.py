@@ -225,3 +225,11 @@ def test_files_are_counted_without_what_is_in_the_trash_or_below_it(share: FileS
     for node in (gone, outer["id"]):
         assert share.client.delete(f"{SHARES}/{share.id}/nodes/{node}").status == 200
     assert share.read(lambda tx: tree.count_files(tx, share.feed)) == 1
+
+
+@pytest.mark.sqlite_only
+def test_counting_files_goes_from_folder_to_folder_by_their_names(share: FileShare) -> None:
+    plan = share.read(lambda tx: tx.rows("EXPLAIN QUERY PLAN " + tree.COUNT_FILES, *[share.feed] * 3))
+    steps = [row[3] for row in plan]
+    below = steps[steps.index("RECURSIVE STEP") + 1 :][:2]
+    assert (below[0], "nodes_by_name (feed=? AND parent=?" in below[1]) == ("SCAN live", True)

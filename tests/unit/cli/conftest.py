@@ -97,3 +97,43 @@ def installed(tmp_path: Path) -> Installed:
     opened.close()
     assert token is not None
     return Installed(folder, settings, token)
+
+
+class Shares:
+    """The command line on one installation."""
+
+    def __init__(self, command: Command, installed: Installed) -> None:
+        self._command = command
+        self.installed = installed
+
+    def __call__(self, *arguments: Any) -> Done:
+        """Run ``headwater share ...``."""
+        return self._command("share", *arguments, "--data", self.installed.folder)
+
+    def create(self, *options: str, name: str = "Team documents") -> dict[str, Any]:
+        """A new share of the organisation ``default``."""
+        made: dict[str, Any] = self("create", name, "--org", "default", *options, "--json").json
+        return made
+
+    def members(self, share: str) -> list[tuple[str, str, str]]:
+        """Who is in a share, in the order of their names."""
+        found = self("show", share, "--json").json["members"]
+        return sorted((each["kind"], each["id"], each["access"]) for each in found)
+
+    def user(self, org: str = "default") -> str:
+        """The id of a new user."""
+        made = self._command(
+            "token", "create", "--org", org, "--role", "coordinator", "--scope", "files", "--json",
+            "--data", self.installed.folder,
+        )  # fmt: skip
+        user_id: str = made.json["user_id"]
+        return user_id
+
+    def run(self, *arguments: Any) -> Done:
+        """Run another command."""
+        return self._command(*arguments, "--data", self.installed.folder)
+
+
+@pytest.fixture
+def share(command: Command, installed: Installed) -> Shares:
+    return Shares(command, installed)

@@ -2,55 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from headwater.contracts.files import conflicts
 from headwater.contracts.files.decision import Conflict, ConflictKind
 from headwater.contracts.files.sync_shapes import ChangeItem
 from headwater.store.database import Transaction
-from tests.unit.cli.conftest import Command, Done, Installed
-
-
-class Shares:
-    """The command line on one installation."""
-
-    def __init__(self, command: Command, installed: Installed) -> None:
-        self._command = command
-        self.installed = installed
-
-    def __call__(self, *arguments: Any) -> Done:
-        """Run ``headwater share ...``."""
-        return self._command("share", *arguments, "--data", self.installed.folder)
-
-    def create(self, *options: str, name: str = "Team documents") -> dict[str, Any]:
-        """A new share of the organisation ``default``."""
-        made: dict[str, Any] = self("create", name, "--org", "default", *options, "--json").json
-        return made
-
-    def members(self, share: str) -> list[tuple[str, str, str]]:
-        """Who is in a share, in the order of their names."""
-        found = self("show", share, "--json").json["members"]
-        return sorted((each["kind"], each["id"], each["access"]) for each in found)
-
-    def user(self, org: str = "default") -> str:
-        """The id of a new user."""
-        made = self._command(
-            "token", "create", "--org", org, "--role", "coordinator", "--scope", "files", "--json",
-            "--data", self.installed.folder,
-        )  # fmt: skip
-        user_id: str = made.json["user_id"]
-        return user_id
-
-    def run(self, *arguments: Any) -> Done:
-        """Run another command."""
-        return self._command(*arguments, "--data", self.installed.folder)
-
-
-@pytest.fixture
-def share(command: Command, installed: Installed) -> Shares:
-    return Shares(command, installed)
+from tests.unit.cli.conftest import Shares
 
 
 def test_a_made_share_is_listed_and_belongs_to_the_first_starts_admin(share: Shares) -> None:

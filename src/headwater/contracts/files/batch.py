@@ -104,12 +104,12 @@ def frames(place: PackPlace, contents: Contents, database: Database) -> Iterator
             yield b"".join(gathered)
             gathered, size_bytes = [], 0
         if item.version:
-            yield from read_range(place, _refs_of(database, contents.row, item.version))
+            yield from read_range(place, refs_of(database, contents.row, item.version))
     if gathered:
         yield b"".join(gathered)
 
 
-def _refs_of(database: Database, row: ShareRow, version: str) -> Iterator[ChunkRef]:
+def refs_of(database: Database, row: ShareRow, version: str) -> Iterator[ChunkRef]:
     """Where the chunks of a version stand, in their order. Raises: Damaged (one is gone)."""
     first = 0
     while True:
