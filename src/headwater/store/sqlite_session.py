@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Any
@@ -22,6 +23,7 @@ BUSY_MS = 10_000
 TRUNCATE_BUSY_MS = 20
 """How long the writer waits for readers to leave the WAL before it puts the truncation off."""
 
+_RETRY_SECONDS = 0.005
 _WRITER_CACHE_BYTES = 64 * KIB * KIB
 # A reader's cache is emptied by each commit of somebody else, so a large one is of no use.
 _READER_CACHE_BYTES = 16 * KIB * KIB
@@ -47,8 +49,22 @@ def connect(path: str, *, synchronous: str, cache_bytes: int = _READER_CACHE_BYT
         f"cache_size = -{cache_bytes // KIB}",
         "temp_store = MEMORY",
     ):
-        connection.execute("PRAGMA " + pragma)
+        _set(connection, pragma)
     return connection
+
+
+def _set(connection: apsw.Connection, pragma: str) -> None:
+    """Carry a pragma out, waiting as long as a statement would: SQLite itself does not wait for the first WAL."""
+    ends = monotonic_seconds() + BUSY_MS / 1000
+    while True:
+        try:
+            connection.execute("PRAGMA " + pragma)
+        except apsw.BusyError:
+            if monotonic_seconds() > ends:
+                raise
+            threading.Event().wait(_RETRY_SECONDS)
+        else:
+            return
 
 
 class SqliteTransaction(Transaction):

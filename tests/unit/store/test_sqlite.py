@@ -201,3 +201,18 @@ def test_an_unsafe_library_is_refused(path: Path, monkeypatch: pytest.MonkeyPatc
     with pytest.raises(HeadwaterError, match=r"3\.51\.3"):
         SqliteDatabase(path, SMALL)
     assert sqlite.FIXED_VERSION == (3, 51, 3)
+
+
+def test_a_connection_that_makes_the_first_wal_waits_for_whoever_writes(tmp_path: Path) -> None:
+    path = str(tmp_path / "new.sqlite")
+    other = apsw.Connection(path)
+    other.execute("CREATE TABLE a (b); BEGIN IMMEDIATE; CREATE TABLE c (d)")
+    ending = threading.Timer(0.1, other.execute, ("COMMIT",))
+    ending.start()
+    try:
+        connection = connect(path, synchronous="normal")
+    finally:
+        ending.join()
+        other.close()
+    assert connection.execute("PRAGMA journal_mode").fetchall() == [("wal",)]
+    connection.close()
