@@ -1,12 +1,17 @@
-"""A token that ends while its request waits gets nothing of what came afterwards."""
+"""A token that ends while its request waits gets nothing of what came afterwards, and what it sends is not taken."""
 
 from __future__ import annotations
 
 import asyncio
+import base64
+from collections.abc import Callable
 
 import pytest
 
 from headwater.base.clock import monotonic_seconds
+from headwater.store.packs import PackWriter, Written
+from tests.contracts.files_content.support import begin, chunk_path
+from tests.support.asgi import Answer, Client
 from tests.support.file_share import FileShare
 from tests.support.loop import WAIT_SECONDS
 from tests.support.serving import ServerUnderTest
@@ -34,3 +39,40 @@ def test_a_long_poll_of_a_token_that_was_revoked_meanwhile_hands_nothing_out(
     laptop.put("/a.txt", b"content")
     assert server.client.post("/api/v1/contacts", json={"first_name": "Ada"}).status == 201
     assert waiting.result(WAIT_SECONDS).problem() == (401, "UNAUTHENTICATED")
+
+
+def send_part(client: Client, share: str) -> Callable[[], Answer]:
+    session = begin(client, share, 5)
+    return lambda: client.put(chunk_path(session, 0), content=b"bytes")
+
+
+def send_tus(client: Client, share: str) -> Callable[[], Answer]:
+    words = {"share_id": share, "path": "/a"}
+    metadata = ",".join(f"{name} {base64.b64encode(text.encode()).decode()}" for name, text in words.items())
+    tus = {"tus-resumable": "1.0.0", "content-type": "application/offset+octet-stream", "upload-metadata": metadata}
+    return lambda: client.post("/api/v1/uploads", content=b"bytes", headers={**tus, "upload-length": "5"})
+
+
+def send_packed(client: Client, share: str) -> Callable[[], Answer]:
+    content = b'{"path": "/a", "size": 5}\nbytes'
+    return lambda: client.post(f"/api/v1/uploads/packed?share_id={share}", content=content)
+
+
+@pytest.mark.parametrize("prepare", [send_part, send_tus, send_packed])
+def test_bytes_of_a_token_that_was_revoked_while_it_sent_them_are_not_taken(
+    server: ServerUnderTest, monkeypatch: pytest.MonkeyPatch, prepare: Callable[[Client, str], Callable[[], Answer]]
+) -> None:
+    share = FileShare(server)
+    text, row = server.token_row()
+    send = prepare(server.client.as_token(text), share.id)
+    close = PackWriter.close
+
+    def revoked_meanwhile(self: PackWriter) -> Written:
+        server.revoke(row.id)
+        return close(self)
+
+    monkeypatch.setattr(PackWriter, "close", revoked_meanwhile)
+    assert send().problem() == (401, "UNAUTHENTICATED")
+    assert share.tree() == {}
+    assert share.read(lambda tx: tx.value("SELECT count(*) FROM chunks")) == 0
+    assert list(server.services.packs.listing()) == []

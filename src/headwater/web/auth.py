@@ -85,6 +85,13 @@ class Authenticator:
         token_id = short_tokens.token_id_of(self._jwt_key, text, self._clock() // SECOND_US)
         return await self.still_good(token_id)
 
+    async def anew(self, principal: Principal, headers: dict[bytes, bytes]) -> Principal:
+        """A caller that was let in before, as it is now. Raises: Unauthenticated when its token ended."""
+        found = self._remembered(headers.get(b"authorization", b""))
+        if found is not None and (found.expires_us is None or found.expires_us > self._clock()):
+            return found
+        return await self.still_good(principal.token_id)
+
     async def still_good(self, token_id: str) -> Principal:
         """The caller behind a token id, read anew. Raises: Unauthenticated when the token ended."""
         found = await self._database.read(lambda tx: _by_id(tx, token_id, self._clock()))

@@ -86,9 +86,12 @@ class Call:
         return self._in_flight.aside()
 
     async def recheck(self) -> None:
-        """Hold a caller that waited against its token as it is now. Raises: Unauthenticated (it ended meanwhile)."""
+        """Hold a caller that waited, or took long to send, against its token as it is now.
+
+        Raises: Unauthenticated (it ended meanwhile).
+        """
         if not self.principal.anonymous:
-            await self.services.authenticator.still_good(self.principal.token_id)
+            self.principal = await self.services.authenticator.anew(self.principal, self.headers)
 
     async def read(self, work: Work[Result], *, slow: bool = False) -> Result:
         """Run a rule on a snapshot."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import NamedTuple, TypeVar
 
 from headwater.base.chunking import Chunker, ChunkSizes
@@ -103,9 +103,21 @@ def _start(take: Callable[[bytes], None], content: bytes) -> asyncio.Future[None
     return asyncio.get_running_loop().run_in_executor(None, take, content)
 
 
-async def note(database: Database, place: PackPlace, batch: Batch, work: Work[Result], *, feed: int) -> Result:
-    """Run the work that makes a batch known; when it is refused, the batch's packs are removed at once."""
+async def note(
+    database: Database,
+    place: PackPlace,
+    batch: Batch,
+    work: Work[Result],
+    *,
+    feed: int,
+    recheck: Callable[[], Awaitable[None]],
+) -> Result:
+    """Run the work that makes a batch known; when it is refused, the batch's packs are removed at once.
+
+    ``recheck`` refuses a caller that lost its rights while it was sending.
+    """
     try:
+        await recheck()
         return await database.write(work, feed=feed)
     except (Fatal, Unavailable):
         # Nobody knows whether it was committed: its connection may have been lost, or its disk failed in the middle.

@@ -50,6 +50,7 @@ class PackedDoor:
         # The key of a repeated request is held against this in place of the body, which nobody keeps.
         call.body = unpacker.digest
         try:
+            await call.recheck()
             return await call.act(
                 lambda tx: packing.store(tx, share(tx), packed, self._settings),
                 lambda results: reply.json(PackedAnswer(results)),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 from headwater.base.errors import (
     HeadwaterError,
@@ -30,7 +31,7 @@ from headwater.contracts.files.tus_words import (
     state,
 )
 from headwater.contracts.files.uploads import TUS, Completed, Upload
-from headwater.store.database import Transaction
+from headwater.store.database import Transaction, Work
 from headwater.store.pack_format import ChunkRef
 from headwater.store.packs import Written, discard
 from headwater.store.versions import Piece
@@ -48,6 +49,7 @@ LEG_BYTES = 256 * 1024 * 1024
 _EXTENSIONS = b"creation,creation-with-upload,creation-defer-length,expiration,checksum,termination"
 _UNEQUAL = 460
 """The status that the checksum extension names for content of another checksum."""
+Result = TypeVar("Result")
 Handler = Callable[[Call], Awaitable[Reply]]
 
 
@@ -200,30 +202,30 @@ class TusDoor:
         """
         if not batch.pieces:
             return upload, None
-        database, packs, principal, settings = (
-            self._services.database,
-            self._services.packs,
-            call.principal,
-            self._settings,
-        )
+        settings = self._settings
 
         def append(tx: Transaction) -> Upload:
-            return uploads.append(tx, principal, upload.id, upload.offset_bytes, batch, settings)
+            return uploads.append(tx, call.principal, upload.id, upload.offset_bytes, batch, settings)
 
         if upload.offset_bytes + batch.size_bytes != upload.size_bytes:
-            return await note(database, packs, batch, append, feed=upload.feed), None
+            return await self._noted(call, upload, batch, append), None
         checked = await self._compare(call, upload, batch)
 
         def complete(tx: Transaction) -> Completed:
             append(tx)
-            return uploads.complete(tx, principal, upload.id, checked, settings)
+            return uploads.complete(tx, call.principal, upload.id, checked, settings)
 
-        completed = await note(database, packs, batch, complete, feed=upload.feed)
+        completed = await self._noted(call, upload, batch, complete)
         return completed.upload, completed
+
+    async def _noted(self, call: Call, upload: Upload, batch: Batch, work: Work[Result]) -> Result:
+        database, packs = self._services.database, self._services.packs
+        return await note(database, packs, batch, work, feed=upload.feed, recheck=call.recheck)
 
     async def _complete(self, call: Call, upload: Upload, size_bytes: int | None = None) -> Completed:
         """Stage the whole content when nothing more comes; ``size_bytes`` is the length if it is told only now."""
         checked = await self._compare(call, upload, Batch((), Written(upload.organisation, (), ()), 0))
+        await call.recheck()
 
         def complete(tx: Transaction) -> Completed:
             if size_bytes is not None:

@@ -82,6 +82,7 @@ class UploadDoor:
             batch,
             lambda tx: uploads.receive_part(tx, call.principal, upload_id, part, batch, self._settings),
             feed=upload.feed,
+            recheck=call.recheck,
         )
         answer = PartAnswer(part, batch.size_bytes, taking.blake3, format_seconds(upload.expires_us))
         return reply.json(answer)
@@ -112,6 +113,7 @@ class UploadDoor:
         """POST /{id}/complete: check and stage the whole; commit it if the session asked for that."""
         upload_id = call.params["upload_id"]
         checked = await check_whole(self._services, call, upload_id)
+        await call.recheck()
         return await call.act(
             lambda tx: _with_path(tx, uploads.complete(tx, call.principal, upload_id, checked, self._settings)),
             lambda found: _completed(*found, call.request_id),
