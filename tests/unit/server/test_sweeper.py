@@ -54,7 +54,7 @@ def test_the_job_frees_what_nothing_refers_to_and_shows_what_it_did(
     assert server.loop.run(sweeper.run()) == Swept()
     before, packs = chunks_of(server), {path for path in (tmp_path / "packs").rglob("*") if path.is_file()}
     for _ in range(2):
-        clock.advance(DAY_SECONDS + 3601)
+        clock.advance(server.settings.files.gc_grace_seconds + 3601)
         assert server.loop.run(sweeper.run()) is not None
     assert chunks_of(server) < before
     assert len(packs - {path for path in (tmp_path / "packs").rglob("*") if path.is_file()}) == 1
