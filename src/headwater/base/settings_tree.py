@@ -334,6 +334,14 @@ class FileSettings(Section, frozen=True, kw_only=True):
             365 * DAY_SECONDS,
         ),
     ] = DAY_SECONDS
+    keep_deleted_shares_seconds: Annotated[
+        int,
+        _seconds(
+            "How long what a deleted share held is kept before it is removed for good; 0 keeps it for ever.",
+            0,
+            3650 * DAY_SECONDS,
+        ),
+    ] = 30 * DAY_SECONDS
 
 
 class SocketSettings(Section, frozen=True, kw_only=True):

@@ -12,7 +12,7 @@ import threading
 
 from headwater.base.clock import SECOND_US, monotonic_seconds
 from headwater.base.log import get_log
-from headwater.contracts.files import sweeping
+from headwater.contracts.files import purging, sweeping
 from headwater.store.database import Transaction
 from headwater.store.pack_sweep import Swept
 from headwater.web.metrics import Metrics
@@ -84,6 +84,7 @@ class Sweeper:
         services, began = self._services, monotonic_seconds()
         turn = _Turn(services, claimed_us, stopped)
         try:
+            purged = purging.purge_shares(services.database, services.settings.files, turn.breathe)
             swept = sweeping.free(services.database, services.packs, services.settings.files, turn.breathe)
             turn.move(self._every_us)
         except _EndedError:
@@ -92,6 +93,7 @@ class Sweeper:
         self._runs += 1
         log.info(
             "content_swept",
+            purged_shares_count=purged,
             sweep_seconds=round(self._seconds, 3),
             freed_bytes=swept.freed_bytes,
             dropped_bytes=swept.dropped_bytes,

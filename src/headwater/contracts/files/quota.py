@@ -20,7 +20,8 @@ _STAGED = (
     "SELECT CAST(coalesce(sum(size_bytes), 0) AS BIGINT) FROM versions"
     " WHERE feed = ? AND state = 'staged' AND expires_us > ?"
 )
-_SHARES = "SELECT feed FROM shares WHERE organisation = ?"
+# What a deleted share holds takes the operator's disk until it is purged, but nobody's room.
+_SHARES = "SELECT feed FROM shares WHERE organisation = ? AND deleted_us IS NULL"
 
 
 def used_bytes(tx: Transaction, feed: int) -> int:

@@ -1,0 +1,77 @@
+"""Removes for good what was deleted long ago: shares, with all that they held.
+
+It goes in short steps, each a transaction of its own: rows of a share go table by table, and its own row last, so
+that a purge that was cut off is gone on with by the next one. Nobody can reach a deleted share, whatever is left of
+it. The content itself is freed by the sweep, once no version refers to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from headwater.base.clock import SECOND_US
+from headwater.base.settings_tree import FileSettings
+from headwater.store import feeds
+from headwater.store.database import Database, Transaction
+
+ROWS_AT_ONCE = 2000
+"""Rows that one transaction removes; it holds up the embedded database's other writers for some milliseconds."""
+
+_DUE = "SELECT feed FROM shares WHERE deleted_us IS NOT NULL AND deleted_us <= ? AND feed > ? ORDER BY feed LIMIT 1"
+
+# Each with what follows the feed in its key. The marks of content are first: they are what takes room.
+_TABLES = (
+    ("version_chunks", "version, place"),
+    ("versions", "id"),
+    ("nodes", "id"),
+    ("file_conflicts", "id"),
+    ("compacted", "kind, id"),
+    ("changes", "position"),
+    ("device_positions", "device"),
+    ("share_members", "kind, member"),
+)
+_REMOVE = "DELETE FROM {0} WHERE feed = ? AND ({1}) IN (SELECT {1} FROM {0} WHERE feed = ? ORDER BY {1} LIMIT ?)"
+_LAST = ("sync_preferences", "counters", "feeds", "shares")
+
+
+def purge_shares(database: Database, settings: FileSettings, breathe: Callable[[], None] = lambda: None) -> int:
+    """Remove the shares that were deleted longer ago than they are kept; how many. A server may run meanwhile.
+
+    ``breathe`` is called between two steps: it may wait, and by raising it ends the purge.
+    """
+    if not settings.keep_deleted_shares_seconds:
+        return 0
+    before_us = database.read_now(lambda tx: tx.now_us) - settings.keep_deleted_shares_seconds * SECOND_US
+    purged = 0
+    feed = database.read_now(partial(_next, before_us=before_us, after=0))
+    while feed is not None:
+        step = partial(purge_step, feed=feed, before_us=before_us)
+        while not database.write_now(step, feed=feed):
+            breathe()
+        purged += 1
+        breathe()
+        feed = database.read_now(partial(_next, before_us=before_us, after=feed))
+    return purged
+
+
+def purge_step(tx: Transaction, feed: int, before_us: int) -> bool:
+    """Remove some rows of a share that was deleted by then; True when nothing of it is left."""
+    if not tx.value("SELECT 1 FROM shares WHERE feed = ? AND deleted_us <= ?", feed, before_us):
+        return True
+    # As of a log that is compacted to its end: what is left of it promises nothing.
+    feeds.raise_floor(tx, feed, feeds.head(tx, feed))
+    left = ROWS_AT_ONCE
+    for table, key in _TABLES:
+        left -= tx.run(_REMOVE.format(table, key), feed, feed, left)
+        if left <= 0:
+            return False
+    for table in _LAST:
+        tx.run(f"DELETE FROM {table} WHERE feed = ?", feed)
+    return True
+
+
+def _next(tx: Transaction, before_us: int, after: int) -> int | None:
+    """The next share whose time is over, by its feed."""
+    found: int | None = tx.value(_DUE, before_us, after)
+    return found
