@@ -16,9 +16,6 @@ from headwater.cli.screen import Row, show_one
 from headwater.cli.share_put import show_failures
 from headwater.server import opening
 
-PATIENT = "database.statement_seconds=3600"
-"""A large tree is listed in one reading, which may take longer than a request may."""
-
 
 def get(
     id: Annotated[str, typer.Argument(metavar="ID", help="The share's id, shr_..., as 'share list' shows it.")],
@@ -40,7 +37,7 @@ def get(
     code is 1; the others are written.
     """
     with (
-        installation.opened(data, database, config, [PATIENT, *(sets or ())]) as here,
+        installation.opened(data, database, config, sets) as here,
         bars(quiet=as_json, sizes=True) as report,
     ):
         found = here.database.read_now(lambda tx: getting.listing(tx, acting.share(tx, id), source))

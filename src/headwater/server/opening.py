@@ -20,6 +20,9 @@ from headwater.store.sqlite import SqliteDatabase
 
 OnFatal = Callable[[Exception], None]
 
+COMMAND_SECONDS = 7 * 86_400
+"""How long a reading of a command may take: a backup of a large database is one."""
+
 PACKS_FOLDER = "packs"
 """Where packs lie in the data folder."""
 
@@ -74,15 +77,15 @@ def open_database(settings: Settings, on_fatal: OnFatal = lambda _failure: None)
 
 
 def open_existing(settings: Settings) -> Database:
-    """The database of an installation that had its first start, as it is.
+    """The database of an installation that had its first start, as it is, for a command.
 
-    Raises: NotInstalled, SchemaOutdated, DatabaseUnusable.
+    A command may read everything at one moment, and a person watches it: the limit of a request does not hold. Raises: NotInstalled, SchemaOutdated, DatabaseUnusable.
     """
     path = Path(settings.database.data_folder) / DATABASE_FILE
     nothing = f"there is no Headwater data in {path.parent if settings.database.url is None else 'that database'}"
     if settings.database.url is None and not path.exists():
         raise NotInstalled(nothing)
-    small = msgspec.structs.replace(settings.database, reserve_file_bytes=0)
+    small = msgspec.structs.replace(settings.database, reserve_file_bytes=0, statement_seconds=COMMAND_SECONDS)
     database = open_bare(msgspec.structs.replace(settings, database=small))
     try:
         missing = pending(database)

@@ -37,7 +37,11 @@ def migrate(database: Database, only: Collection[str] | None = None) -> list[str
     missing = [name for name in pending(database) if only is None or name in only]
     if missing:
         database.write_now(lambda tx: tx.run_schema(_LEDGER))
-    return [name for name, text in steps() if name in missing and database.write_now(_step(name, text))]
+    return [
+        name
+        for name, text in steps()
+        if name in missing and database.write_now(_step(name, text, embedded=database.embedded))
+    ]
 
 
 def _applied(tx: Transaction, *, embedded: bool) -> set[str]:
@@ -45,10 +49,13 @@ def _applied(tx: Transaction, *, embedded: bool) -> set[str]:
     return {row[0] for row in tx.rows("SELECT name FROM schema_steps")} if tx.rows(ledger) else set()
 
 
-def _step(name: str, text: str) -> Callable[[Transaction], bool]:
+def _step(name: str, text: str, *, embedded: bool) -> Callable[[Transaction], bool]:
     def work(tx: Transaction) -> bool:
         if tx.value("SELECT 1 FROM schema_steps WHERE name = ?", name):
             return False
+        if not embedded:
+            # A new index over many rows takes longer than a request's statement may.
+            tx.run_schema("SET LOCAL statement_timeout = 0")
         for statement in statements(text):
             tx.run_schema(statement)
         tx.run("INSERT INTO schema_steps (name, at_us) VALUES (?, ?)", name, tx.now_us)
