@@ -79,7 +79,8 @@ def open_database(settings: Settings, on_fatal: OnFatal = lambda _failure: None)
 def open_existing(settings: Settings) -> Database:
     """The database of an installation that had its first start, as it is, for a command.
 
-    A command may read everything at one moment, and a person watches it: the limit of a request does not hold. Raises: NotInstalled, SchemaOutdated, DatabaseUnusable.
+    A command may read everything at one moment, and a person watches it: the limit of a request does not hold.
+    Raises: NotInstalled, SchemaOutdated, DatabaseUnusable.
     """
     path = Path(settings.database.data_folder) / DATABASE_FILE
     nothing = f"there is no Headwater data in {path.parent if settings.database.url is None else 'that database'}"
