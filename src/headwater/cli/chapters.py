@@ -1,4 +1,4 @@
-"""``headwater chapter``: make, list and rename an organisation's chapters."""
+"""``headwater chapter``: make, list and rename an organisation's chapters, and say which users are in them."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ import typer
 from headwater.base.errors import NotFound
 from headwater.cli import installation, options
 from headwater.cli.screen import Row, show_one, show_rows
-from headwater.identity import chapters, organisations
+from headwater.identity import chapter_users, chapters, organisations
+from headwater.identity.chapter_users import ChapterUser
 from headwater.identity.chapters import Chapter
 from headwater.store.database import Transaction
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_help=True)
 
 Organisation = Annotated[str, typer.Option("--org", metavar="ORG", help="Organisation that it belongs to.")]
+ChapterId = Annotated[str, typer.Argument(metavar="ID", help="The chapter's id.")]
+UserId = Annotated[str, typer.Argument(metavar="USER", help="The user's id, usr_..., as 'token list' shows it.")]
 
 
 @app.command(
@@ -80,6 +83,61 @@ def rename(
     show_one(_row(renamed), as_json=as_json)
 
 
+@app.command("add-user", epilog=options.examples("headwater chapter add-user osl usr_7d1fd2kcxj8rw0mq --org org_hlf"))
+def add_user(
+    id: ChapterId,
+    user: UserId,
+    org: Organisation,
+    data: options.DataFolder = None,
+    database: options.DatabaseUrl = None,
+    config: options.ConfigFile = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Put a user into a chapter.
+
+    From then on the user may do in each share what the share gives to the chapter. Lists who is in it now.
+    """
+    with installation.opened(data, database, config) as here:
+        users = here.database.write_now(lambda tx: chapter_users.add(tx, org, id, user))
+    _show_users(users, id, as_json=as_json)
+
+
+@app.command(
+    "remove-user", epilog=options.examples("headwater chapter remove-user osl usr_7d1fd2kcxj8rw0mq --org org_hlf")
+)
+def remove_user(
+    id: ChapterId,
+    user: UserId,
+    org: Organisation,
+    data: options.DataFolder = None,
+    database: options.DatabaseUrl = None,
+    config: options.ConfigFile = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Take a user out of a chapter.
+
+    What the user may do in shares by the chapter alone ends at once. Lists who is in it now.
+    """
+    with installation.opened(data, database, config) as here:
+        users = here.database.write_now(lambda tx: chapter_users.remove(tx, org, id, user))
+    _show_users(users, id, as_json=as_json)
+
+
+@app.command("users", epilog=options.examples("headwater chapter users osl --org org_hlf"))
+def users_(
+    id: ChapterId,
+    org: Organisation,
+    data: options.DataFolder = None,
+    database: options.DatabaseUrl = None,
+    config: options.ConfigFile = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """List the users in a chapter."""
+    with installation.opened(data, database, config) as here:
+        users = here.database.read_now(lambda tx: chapter_users.read_all(tx, org, id))
+    _show_users(users, id, as_json=as_json)
+
+
 def _expect_organisation(tx: Transaction, org: str) -> None:
     if organisations.find(tx, org) is None:
         raise NotFound(f"no organisation {org!r}; make it with 'headwater org create {org}'")
@@ -92,3 +150,7 @@ def _row(chapter: Chapter) -> Row:
         "created_at": chapter.created_us,
         "updated_at": chapter.updated_us,
     }
+
+
+def _show_users(users: list[ChapterUser], chapter: str, *, as_json: bool) -> None:
+    show_rows([user._asdict() for user in users], as_json=as_json, none=f"nobody is in {chapter}")

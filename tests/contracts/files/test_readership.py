@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from headwater.base.settings_tree import Settings, SocketSettings
 from headwater.contracts.files import access
 from headwater.contracts.files.readership import Readership
+from headwater.identity import chapter_users, chapters
 from headwater.identity.principal import Principal
 from headwater.server.jobs import ForeignCommits
 from headwater.store import feeds
@@ -160,3 +162,19 @@ def test_an_answer_that_was_read_before_access_changed_is_not_kept(
     for _ in range(2):
         assert server.loop.run(readership.share(principal, share.feed)) == share.id
     assert len(asked) == 2
+
+
+def test_a_chapters_access_is_its_users_for_as_long_as_they_are_in_it(
+    server: ServerUnderTest, share: FileShare, readership: Readership
+) -> None:
+    text, token = server.token_row("default", "coordinator")
+    client = server.client.as_token(text)
+    principal = principal_of(server, client)
+    server.database.write_now(lambda tx: chapters.create(tx, "default", "Oslo", "osl"))
+    set_members(share, [{"kind": "chapter", "id": "osl", "access": "READ"}])
+    steps = ((None, None, 404), (chapter_users.add, share.id, 200), (chapter_users.remove, None, 404))
+    for change, found, status in steps:
+        if change is not None:
+            server.database.write_now(partial(change, organisation="default", chapter_id="osl", user_id=token.user_id))
+        assert server.loop.run(readership.share(principal, share.feed)) == found
+        assert client.get(f"/api/v1/shares/{share.id}").status == status

@@ -107,6 +107,21 @@ def test_chapters_are_made_listed_and_renamed(command: Command, installed: Insta
         assert refused.problem["code"] == "NOT_FOUND"
 
 
+def test_users_are_put_into_a_chapter_listed_and_taken_out(command: Command, installed: Installed) -> None:
+    at = ("--org", "default", "--data", installed.folder)
+    command("chapter", "create", "Oslo", "--id", "osl", *at)
+    admin = command("token", "list", "--data", installed.folder, "--json").json[0]["user_id"]
+    assert command("chapter", "users", "osl", *at).out == ""
+    for _ in range(2):
+        [row] = command("chapter", "add-user", "osl", admin, *at, "--json").json
+        assert (row["id"], row["role"]) == (admin, "global_admin")
+    assert [row["id"] for row in command("chapter", "users", "osl", *at, "--json").json] == [admin]
+    for _ in range(2):
+        assert command("chapter", "remove-user", "osl", admin, *at, "--json").json == []
+    for arguments in (["users", "trd"], ["add-user", "trd", admin], ["remove-user", "osl", "usr_none"]):
+        assert command("chapter", *arguments, *at, "--json").problem["code"] == "NOT_FOUND"
+
+
 def test_devices_are_listed_with_their_lag_until_they_are_deactivated(command: Command, installed: Installed) -> None:
     def work(tx: Transaction) -> None:
         tx.run(
