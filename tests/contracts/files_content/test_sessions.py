@@ -179,6 +179,26 @@ def test_a_file_is_put_into_a_folder_by_its_id(client: Client, share: str) -> No
     assert client.post("/api/v1/uploads", json=nowhere).status == 422
 
 
+def test_a_file_goes_into_a_folder_only_where_its_path_can_be_sent_and_is_edited_wherever_it_is(
+    client: Client, share: str
+) -> None:
+    """The folder's path has 4,018 bytes; a path has at most 4,096."""
+    top = client.post(f"/api/v1/shares/{share}/folders", json={"path": "/a"}).json()["id"]
+    deep = {"path": "/a/" + "/".join(["n" * 250] * 16), "parents": True}
+    folder = client.post(f"/api/v1/shares/{share}/folders", json=deep).json()["id"]
+    into = {"folder_id": folder, "commit": True}
+    session = begin(client, share, 1, file_name="x" * 78, **into)
+    send(client, session, b"1")
+    answer = complete(client, session)
+    assert (answer.status, answer.json()["errors"][0]["code"]) == (422, "path_too_long")
+    assert answer.json()["staged_version_id"].startswith("ver_")
+    made = upload(client, share, b"2", file_name="x" * 77, **into)
+    assert (made["status"], len(made["path"])) == ("created", 4096)
+    assert client.patch(f"/api/v1/shares/{share}/nodes/{top}", json={"name": "longer"}).status == 200
+    edited = upload(client, share, b"3", file_name="x" * 77, **into)
+    assert (edited["status"], edited["resource_id"]) == ("updated", made["resource_id"])
+
+
 def test_an_unknown_foreign_or_given_up_upload_is_not_found(server: ServerUnderTest, share: str) -> None:
     client = server.client
     session = begin(client, share, 3)

@@ -58,6 +58,9 @@ def land(
     if taken is not None:
         return put_on(tx, row, actor, taken, version, base_version_id)
     require_no_base(base_version_id)
+    if place.path is None:
+        # A path was measured itself; what is below a folder may be longer than any.
+        trees.require_reach(tx, row, target)
     node_id = random_id("fil")
     kept = versions.keep(tx, row.feed, version, node_id, version.modified_us)
     node = tree.create(
