@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from headwater.store import migrate as module
-from headwater.store.database import Database
+from headwater.store.database import Database, Transaction
 from headwater.store.migrate import migrate, pending, steps
 from tests.support.databases import UNMADE, open_at
 from tests.support.works import ids_of, make_feed, put
@@ -57,6 +57,29 @@ def test_a_step_that_fails_leaves_nothing_of_itself(unmade: Database, monkeypatc
     assert pending(unmade) == ["9998_broken.sql"]
     assert migrate(unmade) == ["9998_broken.sql"]
     assert unmade.read_now(lambda tx: tx.rows("SELECT a FROM half")) == []
+
+
+def test_versions_that_had_the_same_number_are_numbered_anew_by_age(unmade: Database) -> None:
+    step = "0033_version_numbers.sql"
+    migrate(unmade, [name for name in NAMES if name < step])
+    rows = [("first", 1, 10), ("second", 2, 20), ("twin", 2, 30), ("fourth", 3, 40)]
+
+    def fill(tx: Transaction) -> None:
+        for node in ("fil_twins", None):
+            for id, number, created_us in rows:
+                tx.run(
+                    "INSERT INTO versions (feed, id, node, number, state, size_bytes, content_hash, mime_type,"
+                    " modified_us, created_us, user_id, device_id)"
+                    " VALUES (7, ?, ?, ?, 'kept', 0, '', '', 0, ?, '', '')",
+                    f"{id} {node}", node, number if node else 0, created_us,
+                )  # fmt: skip
+
+    unmade.write_now(fill)
+    assert migrate(unmade) == [name for name in NAMES if name >= step]
+    found = unmade.read_now(lambda tx: tx.rows("SELECT id, number FROM versions"))
+    numbers = {row[0]: row[1] for row in found}
+    assert [numbers[f"{id} fil_twins"] for id, _, _ in rows] == [1, 2, 3, 4]
+    assert {numbers[f"{id} None"] for id, _, _ in rows} == {0}
 
 
 def test_several_that_start_at_once_make_one_schema(address: str) -> None:

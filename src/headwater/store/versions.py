@@ -130,6 +130,8 @@ def history(tx: Transaction, feed: int, node: str, before_number: int, limit: in
 
 def keep(tx: Transaction, feed: int, version: Version, node: str, modified_us: int) -> Version:
     """Put a staged version into a file's history for good, under the next number. Raises: NotFound (it went)."""
+    # Nobody else may give a version of this file the same number.
+    tx.lock(feed)
     last = tx.value("SELECT max(number) FROM versions WHERE feed = ? AND node = ?", feed, node)
     kept = version._replace(node=node, number=(last or 0) + 1, state="kept", modified_us=modified_us, expires_us=None)
     tx.run(

@@ -153,6 +153,8 @@ def resolve(tx: Transaction, principal: Principal, id: str, resolution: Strategy
         share = None
     if row is None or share is None:
         raise NotFound(f"no conflict {id!r}")
+    # What the answer is carried out upon may not move before the commit.
+    tx.lock(row.feed)
     question = Question(row.change, resolution, row.created_us, None)
     trails = Trails(tx, share)
     situation = situations.look(trails, question)
