@@ -18,6 +18,7 @@ from headwater.contracts.files import access, conflicts, shares
 from headwater.contracts.files.access import ShareRow
 from headwater.contracts.files.conflicts import Wanted
 from headwater.contracts.files.share_shapes import Member, SharePatch, read_share
+from headwater.contracts.files.trails import Trails
 from headwater.identity import organisations
 from headwater.store import tree, versions
 from headwater.store.database import Transaction
@@ -309,9 +310,10 @@ def _told(row: Row, *, as_json: bool) -> Row:
 def _conflicts(tx: Transaction, row: ShareRow) -> list[Row]:
     rows: list[Row] = []
     before: int | None = None
+    trails = Trails(tx, row)
     while found := conflicts.of_share(tx, row.feed, Wanted(before=before, limit=CONFLICTS_AT_ONCE)):
         for each in found:
-            shown = conflicts.shown(tx, row, each)
+            shown = conflicts.shown(trails, each)
             rows.append(
                 {
                     "id": each.id,

@@ -171,11 +171,11 @@ def count_files(tx: Transaction, feed: int) -> int:
     return int(tx.value(COUNT_FILES, feed, feed, feed) or 0)
 
 
-def ancestors(tx: Transaction, feed: int, node: Node) -> list[Node]:
-    """The folders above a node, the nearest first; at most ``MAX_DEPTH``."""
+def ancestors(tx: Transaction, feed: int, node: Node, limit: int = MAX_DEPTH) -> list[Node]:
+    """The folders above a node, the nearest first; at most so many."""
     if node.parent == ROOT:
         return []
-    return [Node(*row[1:]) for row in tx.rows(_ANCESTORS, feed, node.parent, feed, MAX_DEPTH)]
+    return [Node(*row[1:]) for row in tx.rows(_ANCESTORS, feed, node.parent, feed, limit)]
 
 
 def path_of(tx: Transaction, feed: int, node: Node) -> str:
@@ -215,43 +215,51 @@ def create(
 
 
 def put_version(
-    tx: Transaction, share: Share, actor: Actor, node: Node, version: str, details: Mapping[str, Any]
-) -> Node:
-    """Make a version the current one of a file, and its change ``updated``."""
-    path = path_of(tx, share.feed, node)
+    tx: Transaction, share: Share, actor: Actor, node: Node, version: str, details: Mapping[str, Any],
+    *, path: str | None = None,
+) -> Node:  # fmt: skip
+    """Make a version the current one of a file, and its change ``updated``; at ``path``, where the caller knows it."""
+    path = path_of(tx, share.feed, node) if path is None else path
     changed = node._replace(version=version, updated_us=tx.now_us)
     position = write_change(tx, share, actor, changed, "updated", Paths(path, path), details)
     return _keep(tx, share.feed, changed._replace(position=position))
 
 
 def place(
-    tx: Transaction, share: Share, actor: Actor, node: Node, parent: str, name: Name, details: Mapping[str, Any]
-) -> Node:
-    """Give a node another name or folder: one change, ``renamed`` under the same folder, else ``moved``."""
-    old_path = path_of(tx, share.feed, node)
+    tx: Transaction, share: Share, actor: Actor, node: Node, parent: str, name: Name, details: Mapping[str, Any],
+    *, paths: Paths | None = None,
+) -> Node:  # fmt: skip
+    """Give a node another name or folder: one change, ``renamed`` under the same folder, else ``moved``.
+
+    ``paths`` is where it was and will be, where the caller knows it.
+    """
     moved = node._replace(parent=parent, name=name.text, name_key=name.key, updated_us=tx.now_us, placed_us=tx.now_us)
     kind = "renamed" if parent == node.parent else "moved"
-    position = write_change(tx, share, actor, moved, kind, Paths(old_path, path_of(tx, share.feed, moved)), details)
+    paths = paths or Paths(path_of(tx, share.feed, node), path_of(tx, share.feed, moved))
+    position = write_change(tx, share, actor, moved, kind, paths, details)
     return _keep(tx, share.feed, moved._replace(position=position))
 
 
-def trash(tx: Transaction, share: Share, actor: Actor, node: Node, details: Mapping[str, Any]) -> Node:
+def trash(
+    tx: Transaction, share: Share, actor: Actor, node: Node, details: Mapping[str, Any], *, path: str | None = None
+) -> Node:
     """Put a node, and with it all that is below, into the trash: one change ``deleted``."""
-    path = path_of(tx, share.feed, node)
+    path = path_of(tx, share.feed, node) if path is None else path
     gone = node._replace(trashed_us=tx.now_us, trashed_by=actor.user_id)
     position = write_change(tx, share, actor, gone, "deleted", Paths(path, None), details)
     return _keep(tx, share.feed, gone._replace(position=position))
 
 
 def restore(
-    tx: Transaction, share: Share, actor: Actor, node: Node, parent: str, name: Name, details: Mapping[str, Any]
-) -> Node:
+    tx: Transaction, share: Share, actor: Actor, node: Node, parent: str, name: Name, details: Mapping[str, Any],
+    *, path: str | None = None,
+) -> Node:  # fmt: skip
     """Take a node out of the trash, under its id, to this place: one change ``created``."""
     back = node._replace(
         parent=parent, name=name.text, name_key=name.key, trashed_us=None, trashed_by=None, updated_us=tx.now_us,
         placed_us=tx.now_us,
     )  # fmt: skip
-    path = path_of(tx, share.feed, back)
+    path = path_of(tx, share.feed, back) if path is None else path
     position = write_change(tx, share, actor, back, "created", Paths(None, path), details)
     return _keep(tx, share.feed, back._replace(position=position))
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
 
 import pytest
 
 from headwater.store import tree
-from tests.support.file_share import Device, FileShare, created
+from tests.support.file_share import Device, FileShare, created, placed, updated
 
 DEPTH = 60
 PATHS = ["/d" * depth for depth in range(1, DEPTH + 1)]
@@ -56,6 +58,11 @@ def make_anew_below_a_deleted_folder(share: FileShare, device: Device) -> FileSh
     item = created(PATHS[-1] + "/file", device.stage(b"deep"))
     assert device.apply(item, strategy="CLIENT_WINS").json()["conflicts"][0]["resolution"] == "CLIENT_WINS"
     return share
+
+
+def node_at(share: FileShare, path: str) -> str:
+    node_id: str = share.client.get(f"/api/v1/shares/{share.id}/node?path={path}").json()["id"]
+    return node_id
 
 
 def restore(share: FileShare, device: Device) -> FileShare:
@@ -126,3 +133,71 @@ def test_a_path_is_as_deep_as_its_bytes_allow(share: FileShare, laptop: Device) 
     errors = laptop.apply(created("/d" * 2049)).json()["errors"]
     assert [(error["code"], error["reason"]) for error in errors] == [("INVALID", "path_too_long")]
     assert share.tree() == {}
+
+
+def of_the_leaf(share: FileShare) -> list[dict[str, Any]]:
+    leaf = {"resource_type": "folder", "resource_id": node_at(share, PATHS[-1])}
+    elsewhere = {**leaf, "change_type": "renamed", "old_path": "/elsewhere", "new_path": PATHS[-2] + "/e"}
+    return [*[{**leaf, "change_type": "deleted"}] * 30, *[elsewhere] * 30]
+
+
+def that_rename_the_leaf(share: FileShare) -> list[dict[str, Any]]:
+    leaf, names = node_at(share, PATHS[-1]), [PATHS[-2] + "/" + "de"[turn % 2] for turn in range(61)]
+    return [placed(leaf, old, new, kind="folder") for old, new in pairwise(names)]
+
+
+def of_a_file_in_the_leaf(share: FileShare) -> list[dict[str, Any]]:
+    device = share.device("desk")
+    file = device.put(PATHS[-1] + "/file", b"one")
+    return [updated(file, device.stage(b"%d" % turn)) for turn in range(60)]
+
+
+def of_leaves_side_by_side(share: FileShare) -> list[dict[str, Any]]:
+    device = share.device("desk")
+    made = device.applied(*(created(f"{PATHS[-1]}/{turn}") for turn in range(30)))
+    made = device.applied(*(created(f"{entry['path']}/file", device.stage(b"one")) for entry in made))
+    return [updated(file, device.stage(b"two")) for file in made]
+
+
+@pytest.mark.parametrize("items_of", [of_the_leaf, that_rename_the_leaf, of_a_file_in_the_leaf, of_leaves_side_by_side])
+@pytest.mark.parametrize("strategy", ["LAST_WRITER_WINS", "MANUAL"])
+def test_items_about_one_deep_place_look_at_its_levels_once(
+    share: FileShare,
+    laptop: Device,
+    looks: list[int],
+    items_of: Callable[[FileShare], list[dict[str, Any]]],
+    strategy: str,
+) -> None:
+    make_at_once(share, laptop)
+    items = items_of(share)
+    looks.clear()
+    answer = laptop.apply(*items, strategy=strategy)
+    assert answer.status == 200
+    assert sum(looks) < 6 * DEPTH + 10 * len(items)
+    looks.clear()
+    listed = share.client.get("/api/v1/sync/conflicts?include_resolved=true").json()
+    assert {told["id"] for told in listed} == {told["id"] for told in answer.json()["conflicts"]}
+    assert sum(looks) < 2 * DEPTH + 2 * len(items)
+
+
+def test_what_an_item_moved_is_where_it_was_once_the_item_is_undone(share: FileShare, laptop: Device) -> None:
+    [a, _, inner, _] = laptop.applied(created("/a"), created("/a/b"), created("/a/b/c"), created("/z"))
+    version = laptop.stage(b"of another file")
+    file = laptop.put("/a/b/file", b"one")
+    laptop.applied(created("/other", version))
+    # Its place is given first; then its content fails, and the item with it.
+    broken = placed(file["resource_id"], "/a/b/file", "/z/file", version_id=version, base_version_id=file["version_id"])
+    leaf = {"resource_type": "folder", "resource_id": inner["resource_id"], "change_type": "deleted"}
+    answer = laptop.apply(
+        placed(a["resource_id"], "/a", "/z/a", kind="folder"),
+        {**leaf, "old_path": "/a/b/c"},
+        broken,
+        placed(a["resource_id"], "/z/a", "/q", kind="folder"),
+        created("/q/b/d"),
+        {**leaf, "old_path": "/q/b/c"},
+    ).json()
+    assert [(entry["index"], entry["path"]) for entry in answer["applied"]] == [
+        (0, "/z/a"), (3, "/q"), (4, "/q/b/d"), (5, None),
+    ]  # fmt: skip
+    assert [entry["index"] for entry in answer["errors"]] == [1, 2]
+    assert set(share.tree()) == {"/other", "/q", "/q/b", "/q/b/d", "/q/b/file", "/z"}

@@ -20,7 +20,7 @@ from headwater.contracts.files.devices import DeviceRow
 from headwater.contracts.files.effects import Done, Hand
 from headwater.contracts.files.resolve import decide
 from headwater.contracts.files.situation import Strategy
-from headwater.contracts.files.situations import Question, Trails
+from headwater.contracts.files.situations import Question
 from headwater.contracts.files.sync_shapes import (
     Applied,
     Apply,
@@ -30,6 +30,7 @@ from headwater.contracts.files.sync_shapes import (
     ErrorItem,
     KeptAs,
 )
+from headwater.contracts.files.trails import Trails
 from headwater.identity.principal import Principal
 from headwater.store import answers, tree, versions
 from headwater.store.database import Transaction
@@ -119,6 +120,7 @@ def apply(tx: Transaction, principal: Principal, asked: Apply, oldest_us: int) -
     Raises: NotFound (share, or a device that is not the caller's), Forbidden (no WRITE).
     """
     row = access.require(tx, principal, asked.share_id, Access.WRITE)
+    tx.lock(row.feed)
     device = devices.find(tx, principal, asked.device_id)
     applier = Applier(principal, row, device, Strategy(asked.conflict_resolution), oldest_us, Trails(tx, row))
     if asked.atomic:
@@ -173,7 +175,7 @@ def _undone(tx: Transaction, applier: Applier, change: ChangeItem, result: Resul
                 if isinstance(effect, HoldVersion):
                     versions.hold(tx, applier.row.feed, effect.version_id)
             kept = conflicts.record(tx, applier.row.feed, applier.device.device_id, change, decision.conflict, None)
-            told = _conflict_item(tx, applier, result.index, kept, None, result.kept_as)
+            told = _conflict_item(applier, result.index, kept, None, result.kept_as)
             _remember(tx, applier, change, told)
             return told
     return ErrorItem(
@@ -229,10 +231,11 @@ def _key(applier: Applier, change: ChangeItem) -> tuple[answers.Scope, bytes] | 
 
 
 def _tried(tx: Transaction, applier: Applier, index: int, change: ChangeItem) -> tuple[Result, Decision | None]:
+    applier.trails.begin()
     try:
         return tx.attempt(lambda: _apply_item(tx, applier, index, change))
     except HeadwaterError as failure:
-        applier.trails.forget()
+        applier.trails.undone()
         reason = failure.fields[0].code if failure.fields else None
         return (
             ErrorItem(
@@ -260,28 +263,26 @@ def _apply_item(tx: Transaction, applier: Applier, index: int, change: ChangeIte
         current = situation.resource.version_id if situation.resource else None
         return _error_item(index, change, decision, current), decision
     if decision.repeat and before is not None:
-        return _conflict_item(tx, applier, index, before, None, None), decision
+        return _conflict_item(applier, index, before, None, None), decision
     hand = Hand(Actor(applier.principal.user_id, device.device_id), device.device_name)
     done = effects.carry_out(applier.trails, hand, situation.item, decision)
     if decision.conflict is not None:
         kept = conflicts.record(tx, row.feed, device.device_id, change, decision.conflict, done.copy_id)
         kept_as = _kept_as(tx, applier, change, decision, done)
-        return _conflict_item(tx, applier, index, kept, _change_id(row, decision, done), kept_as), decision
-    return _applied_item(tx, row, index, change, decision, done), decision
+        return _conflict_item(applier, index, kept, _change_id(row, decision, done), kept_as), decision
+    return _applied_item(applier.trails, index, change, decision, done), decision
 
 
-def _applied_item(
-    tx: Transaction, row: ShareRow, index: int, change: ChangeItem, decision: Decision, done: Done
-) -> Applied:
+def _applied_item(trails: Trails, index: int, change: ChangeItem, decision: Decision, done: Done) -> Applied:
     resource_id = decision.resource_id or (done.made.id if done.made else change.resource_id or "")
     node, path = done.made, done.made_path
     if node is None or node.id != resource_id or path is None:
-        node = tree.find(tx, row.feed, resource_id)
-        live = node is not None and tree.is_live(tx, row.feed, node)
-        path = tree.path_of(tx, row.feed, node) if node and live else None
+        node = tree.find(trails.tx, trails.row.feed, resource_id)
+        standing = trails.standing(node) if node else None
+        path = standing.path if standing and standing.is_live else None
     return Applied(
         index=index,
-        change_id=_change_id(row, decision, done),
+        change_id=_change_id(trails.row, decision, done),
         resource_id=resource_id,
         version_id=node.version if node else None,
         path=path,
@@ -290,14 +291,13 @@ def _applied_item(
 
 
 def _conflict_item(
-    tx: Transaction,
     applier: Applier,
     index: int,
     kept: ConflictRow,
     change_id: str | None,
     kept_as: KeptAs | None,
 ) -> ConflictItem:
-    shown = msgspec.structs.asdict(conflicts.shown(tx, applier.row, kept))
+    shown = msgspec.structs.asdict(conflicts.shown(applier.trails, kept))
     return ConflictItem(**shown, index=index, code=CONFLICT, change_id=change_id, kept_as=kept_as)
 
 
@@ -309,7 +309,7 @@ def _kept_as(tx: Transaction, applier: Applier, change: ChangeItem, decision: De
         keeper=decision.client_bytes.value,
         resource_id=resource_id,
         version_id=_kept_version(tx, applier.row.feed, change, node, decision.client_bytes),
-        path=tree.path_of(tx, applier.row.feed, node) if node else None,
+        path=applier.trails.path(node) if node else None,
     )
 
 

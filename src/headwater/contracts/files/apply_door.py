@@ -15,6 +15,7 @@ from headwater.contracts.files.conflicts import Wanted
 from headwater.contracts.files.share_door import DEVICE_HEADER
 from headwater.contracts.files.situation import Strategy
 from headwater.contracts.files.sync_shapes import Conflict
+from headwater.contracts.files.trails import Trails
 from headwater.store.database import Transaction
 from headwater.web import reply
 from headwater.web.call import Call
@@ -56,9 +57,10 @@ class ApplyDoor:
             else:
                 rows = access.readable(tx, call.principal)
             wanted = Wanted(_own(tx, call, device_id), resolved, limit=limit)
-            found = [(conflict, row) for row in rows for conflict in conflicts.of_share(tx, row.feed, wanted)]
-            found.sort(key=lambda pair: (-pair[0].created_us, pair[0].feed, -pair[0].number))
-            return [conflicts.shown(tx, row, conflict) for conflict, row in found[:limit]]
+            found = [conflict for row in rows for conflict in conflicts.of_share(tx, row.feed, wanted)]
+            found.sort(key=lambda conflict: (-conflict.created_us, conflict.feed, -conflict.number))
+            trails = {row.feed: Trails(tx, row) for row in rows}
+            return [conflicts.shown(trails[conflict.feed], conflict) for conflict in found[:limit]]
 
         return reply.json(await call.read(work, slow=True))
 

@@ -16,9 +16,10 @@ from headwater.contracts.files.decision import Conflict, Decision, Outcome
 from headwater.contracts.files.effects import Done, Hand
 from headwater.contracts.files.resolve import resolve_later
 from headwater.contracts.files.situation import RecordedConflict, Strategy
-from headwater.contracts.files.situations import Question, Trails
+from headwater.contracts.files.situations import Question
 from headwater.contracts.files.sync_shapes import ChangeItem, read_item
 from headwater.contracts.files.sync_shapes import Conflict as ConflictShown
+from headwater.contracts.files.trails import Trails
 from headwater.identity.principal import Principal
 from headwater.store import answers, tree, versions
 from headwater.store.database import Transaction
@@ -160,7 +161,7 @@ def resolve(tx: Transaction, principal: Principal, id: str, resolution: Strategy
     situation = situations.look(trails, question)
     decision = resolve_later(row.recorded, resolution, situation)
     if row.resolution is not None:
-        return shown(tx, share, row)
+        return shown(trails, row)
     if decision.outcome in {Outcome.REFUSED, Outcome.STALE}:
         reason = decision.reason.value if decision.reason else ""
         raise StateConflict(
@@ -179,15 +180,15 @@ def resolve(tx: Transaction, principal: Principal, id: str, resolution: Strategy
         " WHERE feed = ? AND id = ?",
         settled.resolution, settled.resolved_us, settled.resolved_by, settled.copy_id, row.feed, row.id,
     )  # fmt: skip
-    return shown(tx, share, settled)
+    return shown(trails, settled)
 
 
-def shown(tx: Transaction, share: ShareRow, row: ConflictRow) -> ConflictShown:
+def shown(trails: Trails, row: ConflictRow) -> ConflictShown:
     """A conflict as it goes out; its path is where the resource is now."""
-    node = tree.find(tx, row.feed, row.resource_id) if row.resource_id else None
+    node = tree.find(trails.tx, row.feed, row.resource_id) if row.resource_id else None
     return ConflictShown(
         id=row.id,
-        share_id=share.id,
+        share_id=trails.row.id,
         device_id=row.device_id,
         resource_type=row.resource_type,
         resource_id=row.resource_id,
@@ -197,7 +198,7 @@ def shown(tx: Transaction, share: ShareRow, row: ConflictRow) -> ConflictShown:
         created_at=format_seconds(row.created_us),
         resolved_at=None if row.resolved_us is None else format_seconds(row.resolved_us),
         conflict_type=row.kind,
-        path=tree.path_of(tx, row.feed, node) if node else row.change.new_path,
+        path=trails.path(node) if node else row.change.new_path,
         copy_id=row.copy_id,
         resolved_by=row.resolved_by,
     )

@@ -27,10 +27,10 @@ from headwater.contracts.files.decision import (
 )
 from headwater.contracts.files.names import copy_name, name_key, parent_path, split_path
 from headwater.contracts.files.situation import Folder, Item
-from headwater.contracts.files.situations import Trails
+from headwater.contracts.files.trails import Trails
 from headwater.contracts.files.trees import policy
 from headwater.store import tree, versions
-from headwater.store.tree import ROOT, Actor, Name, Node
+from headwater.store.tree import ROOT, Actor, Name, Node, Paths
 from headwater.store.versions import Version
 
 
@@ -92,29 +92,31 @@ class _Work:
                 self._create(version_id, in_trash=in_trash, as_copy=as_copy)
             case CopyBeside(resource_id, version_id):
                 node = self._node(resource_id)
-                self._make("file", _Target(node.parent, self._copy_name(node.parent, node.name, "file")), version_id)
+                self._make("file", self._beside(node), version_id)
                 self._note_copy()
             case Place(resource_id, path, as_copy):
                 node = self._node(resource_id)
                 self._place(node, self._target(path, node.type, as_copy=as_copy))
             case PlaceAside(resource_id):
                 node = self._node(resource_id)
-                self._place(node, _Target(node.parent, self._copy_name(node.parent, node.name, node.type)))
+                self._place(node, self._beside(node))
             case Restore(resource_id, path, as_copy):
                 self._restore(self._node(resource_id), path, as_copy=as_copy)
             case RestoreFolders(path):
                 self._make_folders(path)
             case Trash(resource_id):
                 node = self._node(resource_id)
-                self._note(tree.trash(self._tx, self._row.share, self._hand.actor, node, self._details(node)))
-                self._trails.forget()
+                path = self._trails.path(node)
+                self._note(
+                    tree.trash(self._tx, self._row.share, self._hand.actor, node, self._details(node), path=path)
+                )
             case _:
                 assert_never(effect)
 
     def _put_current(self, node: Node, version_id: str) -> None:
         version = self._keep(version_id, node.id)
-        details = versions.details(version)
-        self._note(tree.put_version(self._tx, self._row.share, self._hand.actor, node, version.id, details))
+        details, path = versions.details(version), self._trails.path(node)
+        self._note(tree.put_version(self._tx, self._row.share, self._hand.actor, node, version.id, details, path=path))
 
     def _create(self, version_id: str | None, *, in_trash: bool, as_copy: bool) -> None:
         path = self._item.new_path or "/"
@@ -155,14 +157,23 @@ class _Work:
             parent, above = found.id, f"{above}/{found.name}"
 
     def _place(self, node: Node, spot: _Target) -> None:
-        details = self._details(node)
-        self._note(tree.place(self._tx, self._row.share, self._hand.actor, node, spot.parent, spot.name, details))
-        self._trails.forget()
+        folder_path = self._trails.folder_path(spot.parent) if spot.folder_path is None else spot.folder_path
+        paths = Paths(self._trails.path(node), f"{folder_path}/{spot.name.text}")
+        self._note(
+            tree.place(
+                self._tx, self._row.share, self._hand.actor, node, spot.parent, spot.name, self._details(node),
+                paths=paths,
+            )
+        )  # fmt: skip
 
     def _restore(self, node: Node, path: str, *, as_copy: bool) -> None:
         spot = self._target(path, node.type, as_copy=as_copy)
-        details = self._details(node)
-        self._note(revive.restore(self._tx, self._row, self._hand.actor, node, spot.parent, spot.name, details))
+        place = None if spot.folder_path is None else f"{spot.folder_path}/{spot.name.text}"
+        self._note(
+            revive.restore(
+                self._tx, self._row, self._hand.actor, node, spot.parent, spot.name, self._details(node), path=place
+            )
+        )
 
     def _hold(self, version_id: str) -> None:
         version = self._version(version_id)
@@ -196,6 +207,11 @@ class _Work:
         name = split_path(path)[-1]
         return _Target(parent, self._copy_name(parent, name, kind) if as_copy else self._name(name), trail.path)
 
+    def _beside(self, node: Node) -> _Target:
+        """The place of a copy in the folder of a node."""
+        name = self._copy_name(node.parent, node.name, node.type)
+        return _Target(node.parent, name, self._trails.folder_path(node.parent))
+
     def _copy_name(self, parent: str, name: str, kind: str) -> Name:
         text = copy_name(
             name,
@@ -221,6 +237,8 @@ class _Work:
 
     def _note(self, node: Node) -> None:
         self.done.positions[node.id] = node.position
+        if node.type == "folder":
+            self._trails.changed(node)
 
     def _note_copy(self) -> None:
         self.done.copy_id = self.done.made.id if self.done.made else None

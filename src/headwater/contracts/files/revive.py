@@ -18,21 +18,23 @@ _PAGE = 1000
 
 
 def restore(
-    tx: Transaction, row: ShareRow, actor: Actor, node: Node, parent: str, name: Name, details: Mapping[str, Any]
-) -> Node:
+    tx: Transaction, row: ShareRow, actor: Actor, node: Node, parent: str, name: Name, details: Mapping[str, Any],
+    *, path: str | None = None,
+) -> Node:  # fmt: skip
     """Take a node out of the trash, under its id, to this place.
 
     A device that saw a folder go has forgotten what was below, so each file and folder that returns with it
     gets a change ``created`` of its own, parents first. Beyond 10,000 the folder's own change carries
     ``relist: true`` in its metadata, devices list the folder, and those on a socket are told to.
+    ``path`` is where it comes to, where the caller knows it.
     """
     below = _below(tx, row.feed, node) if node.type == "folder" else []
     if len(below) > MAX_ANNOUNCED:
-        back = tree.restore(tx, row.share, actor, node, parent, name, {**details, "relist": True})
+        back = tree.restore(tx, row.share, actor, node, parent, name, {**details, "relist": True}, path=path)
         positions.ask_for_listing(tx, row.feed, back.position)
         return back
-    back = tree.restore(tx, row.share, actor, node, parent, name, details)
-    paths = {node.id: tree.path_of(tx, row.feed, back)}
+    back = tree.restore(tx, row.share, actor, node, parent, name, details, path=path)
+    paths = {node.id: tree.path_of(tx, row.feed, back) if path is None else path}
     for each in below:
         path = f"{paths[each.parent]}/{each.name}"
         if each.type == "folder":
