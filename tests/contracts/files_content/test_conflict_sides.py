@@ -126,3 +126,26 @@ class TestWithoutALivingFile:
             answer = stranger.get(path)
             assert answer.problem() == unknown.problem() == (404, "NOT_FOUND")
             assert share.id not in answer.text
+
+
+@pytest.mark.sqlite_only
+def test_a_rename_does_not_make_the_upload_of_somebody_else_a_side_of_its_conflict(
+    server: ServerUnderTest, share: FileShare, laptop: Device
+) -> None:
+    member = server.caller("default", "coordinator", scopes=["files"])
+    members = {"members": [{"kind": "role", "id": "coordinator", "access": "WRITE"}]}
+    assert share.client.put(f"/api/v1/shares/{share.id}/members", json=members).status == 200
+    secret = staged(share, MINE)
+    file = make_file(share, laptop)
+    make_file(share, laptop, "/b.txt")
+    theirs = share.device("theirs", member)
+    item = placed(file["resource_id"], "/a.txt", "/b.txt", version_id=secret, base_version_id=secret)
+    conflict = left_open(theirs, item)
+    assert conflict["local_version_id"] is None
+    sides = f"/api/v1/sync/download/{conflict['id']}"
+    for path in (sides, f"{sides}?version={secret}", f"/api/v1/sync/download/{file['resource_id']}?version={secret}"):
+        assert member.get(path).status == 404
+    known = {**item, "version_id": file["version_id"], "base_version_id": file["version_id"]}
+    conflict = left_open(theirs, known)
+    assert conflict["local_version_id"] == file["version_id"]
+    assert member.get(f"/api/v1/sync/download/{conflict['id']}").body == BASE

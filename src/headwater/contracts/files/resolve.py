@@ -386,10 +386,12 @@ def _manual(s: Situation, kind: ConflictKind, opponent: Resource | None, content
 
 
 def _conflict(s: Situation, kind: ConflictKind, opponent: Resource | None, ran: Strategy | None) -> Conflict:
+    """The record. A version that the item neither brings nor edits is no side of it: nobody asked whose it is."""
+    is_side = brings_version(s) or s.base is not None
     return Conflict(
         kind,
         resource_id=opponent.resource_id if opponent else None,
-        local_version_id=s.item.version_id,
+        local_version_id=s.item.version_id if is_side else None,
         server_version_id=opponent.version_id if opponent else None,
         resolution=ran,
     )
