@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -149,3 +150,25 @@ def test_a_rename_does_not_make_the_upload_of_somebody_else_a_side_of_its_confli
     conflict = left_open(theirs, known)
     assert conflict["local_version_id"] == file["version_id"]
     assert member.get(f"/api/v1/sync/download/{conflict['id']}").body == BASE
+
+
+@pytest.mark.parametrize("resolution", ["CLIENT_WINS", "SERVER_WINS", "KEEP_BOTH", "LAST_WRITER_WINS"])
+def test_it_can_be_settled_though_its_version_went_into_another_file(
+    share: FileShare, laptop: Device, resolution: str
+) -> None:
+    file = make_file(share, laptop)
+    current = laptop.applied(updated(file, staged(share, content_of(3000, 5))))[0]["version_id"]
+    mine = staged(share, MINE)
+    conflict = left_open(laptop, updated(file, mine))
+    [other] = laptop.applied(created("/mine.txt", mine))
+    assert settle(share, conflict, resolution) == 200
+    tree = share.tree()
+    assert tree["/mine.txt"] == other["version_id"] == mine
+    assert (tree["/a.txt"] == current) == (resolution != "CLIENT_WINS")
+    copies = [path for path in tree if "conflicted copy" in path]
+    assert len(copies) == (resolution == "KEEP_BOTH")
+    for path in ["/mine.txt", *copies, *(["/a.txt"] if resolution == "CLIENT_WINS" else [])]:
+        node_id = share.client.get(f"/api/v1/shares/{share.id}/node?path={quote(path)}").json()["id"]
+        assert share.client.get(f"/api/v1/sync/download/{node_id}").body == MINE
+    listed = share.client.get(f"/api/v1/shares/{share.id}/nodes/{file['resource_id']}/versions").json()["data"]
+    assert len(listed) == (2 if resolution == "KEEP_BOTH" else 3)

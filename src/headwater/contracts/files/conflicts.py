@@ -168,7 +168,7 @@ def resolve(tx: Transaction, principal: Principal, id: str, resolution: Strategy
             f"this cannot be carried out on the present state ({reason}); the conflict stays open",
             extra={"reason": reason},
         )
-    hand = Hand(Actor(principal.user_id, device_id), _device_name(tx, share, row.device_id))
+    hand = Hand(Actor(principal.user_id, device_id), _device_name(tx, share, row.device_id), settles=True)
     done = effects.carry_out(trails, hand, situation.item, decision)
     _release(tx, share, row, decision, done)
     settled = row._replace(

@@ -31,14 +31,18 @@ from headwater.contracts.files.trails import Trails
 from headwater.contracts.files.trees import policy
 from headwater.store import tree, versions
 from headwater.store.tree import ROOT, Actor, Name, Node, Paths
-from headwater.store.versions import Version
+from headwater.store.versions import Staging, Version
 
 
 class Hand(NamedTuple):
-    """Who carries something out, and the name of the device whose copies it may have to name."""
+    """Who carries something out, and the name of the device whose copies it may have to name.
+
+    ``settles``: a person's answer, which must be possible though its version went into another file meanwhile.
+    """
 
     actor: Actor
     device_name: str
+    settles: bool = False
 
 
 @dataclass
@@ -133,9 +137,10 @@ class _Work:
 
     def _make(self, kind: str, spot: _Target, version_id: str | None, *, trashed: bool = False) -> None:
         node_id = random_id("fil" if kind == "file" else "fld")
-        details = versions.details(self._keep(version_id, node_id)) if version_id else {}
+        kept = self._keep(version_id, node_id) if version_id else None
+        details = versions.details(kept) if kept else {}
         self.done.made = tree.create(
-            self._tx, self._row.share, self._hand.actor, kind, spot.parent, spot.name, version_id, details,
+            self._tx, self._row.share, self._hand.actor, kind, spot.parent, spot.name, kept and kept.id, details,
             id=node_id, trashed=trashed, folder_path=spot.folder_path,
         )  # fmt: skip
         if not trashed:
@@ -183,14 +188,25 @@ class _Work:
     def _keep(self, version_id: str, node_id: str) -> Version:
         """The version in the history of a file, for good. Raises: StateConflict (another file has it)."""
         version = self._version(version_id)
-        if version.state == "kept":
-            if version.node != node_id:
-                raise StateConflict(f"the version {version_id!r} belongs to another file", code="VERSION_USED")
+        if version.state == "kept" and version.node == node_id:
             return version
+        if version.state == "kept":
+            if not self._hand.settles:
+                raise StateConflict(f"the version {version_id!r} belongs to another file", code="VERSION_USED")
+            version = self._again(version)
         modified_us = self._modified_us
         if modified_us is None:
             modified_us = min(version.modified_us, self._tx.now_us)
         return versions.keep(self._tx, self._row.feed, version, node_id, modified_us)
+
+    def _again(self, version: Version) -> Version:
+        """The content of a version once more, under an id of its own."""
+        row = self._row
+        staging = Staging(
+            row.feed, row.organisation, version.user_id, version.device_id, version.mime_type, version.modified_us,
+            version.sha256, None,
+        )  # fmt: skip
+        return versions.stage(self._tx, staging, versions.pieces(self._tx, row.feed, version.id))
 
     def _version(self, version_id: str) -> Version:
         version = versions.find(self._tx, self._row.feed, version_id)
