@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+from functools import partial
+
 from msgspec import to_builtins
 from msgspec.json import decode
 
 from headwater.base.clock import SECOND_US
 from headwater.base.errors import Invalid, StateConflict, SyncConflict, VersionStale
 from headwater.base.wire import encode
-from headwater.contracts.files import access, apply, conflicts, devices, sync_shapes
+from headwater.contracts.files import access, apply, conflicts, devices, sameness, sync_shapes
 from headwater.contracts.files.access import Access
 from headwater.contracts.files.apply import Verdict
 from headwater.contracts.files.conflicts import Wanted
 from headwater.contracts.files.share_door import DEVICE_HEADER
 from headwater.contracts.files.situation import Strategy
-from headwater.contracts.files.sync_shapes import Conflict
+from headwater.contracts.files.sync_shapes import Apply, Conflict
 from headwater.contracts.files.trails import Trails
 from headwater.store.database import Transaction
 from headwater.web import reply
@@ -43,7 +46,18 @@ class ApplyDoor:
         def work(tx: Transaction) -> Verdict:
             return apply.apply(tx, call.principal, asked, oldest_us)
 
+        await self._compare(call, asked)
         return await call.act(work, lambda verdict: _told(verdict, call.request_id))
+
+    async def _compare(self, call: Call, asked: Apply) -> None:
+        """Find the versions among the changes whose bytes the share has, cut otherwise, before they are applied."""
+        if not any(change.version_id for change in asked.changes):
+            return
+        packs = self._services.packs
+        doubts = await call.read(lambda tx: sameness.doubts(tx, call.principal, asked), slow=len(asked.changes) > 1)
+        for doubt in doubts:
+            if await asyncio.to_thread(sameness.is_same, packs, doubt):
+                await call.write(partial(sameness.adopt, doubt=doubt), feed=doubt.feed)
 
     async def conflicts(self, call: Call) -> Reply:
         """GET /conflicts: conflicts, the newest first."""

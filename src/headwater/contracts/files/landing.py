@@ -76,7 +76,7 @@ def put_on(
     if node.type != "file":
         raise StateConflict(f"the name {node.name!r} is taken in that folder", code="NAME_TAKEN")
     current = versions.find(tx, row.feed, node.version) if node.version else None
-    if current is not None and current.content_hash == version.content_hash:
+    if current is not None and versions.is_same(current, version):
         return Landed("unchanged", node, current)
     if base_version_id is not None and base_version_id != node.version:
         raise VersionStale(

@@ -1,0 +1,106 @@
+"""The same bytes are the same content, however an upload cut them."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+
+import pytest
+
+from headwater.contracts.files.sameness import stretches
+from headwater.store.versions import Piece
+from tests.contracts.files_content.support import begin, complete, content_of, send
+from tests.support.file_share import Device, FileShare, created, updated
+from tests.support.serving import ServerUnderTest
+
+CONTENT = content_of(3000, 5)
+STRATEGIES = ["MANUAL", "KEEP_BOTH", "CLIENT_WINS"]
+
+
+@pytest.fixture
+def share(server: ServerUnderTest) -> FileShare:
+    return FileShare(server)
+
+
+@pytest.fixture
+def laptop(share: FileShare) -> Device:
+    return share.device("laptop")
+
+
+@pytest.fixture
+def phone(share: FileShare) -> Device:
+    return share.device("phone")
+
+
+def staged(share: FileShare, *cuts: int, content: bytes = CONTENT, **more: str) -> str:
+    """The version of a content that came by tus in several requests, each from one of the cuts on."""
+    words = {"share_id": share.id, **more}
+    metadata = ",".join(f"{name} {base64.b64encode(text.encode()).decode()}" for name, text in words.items())
+    tus = {"tus-resumable": "1.0.0", "content-type": "application/offset+octet-stream"}
+    made = share.client.post(
+        "/api/v1/uploads", headers={**tus, "upload-length": str(len(content)), "upload-metadata": metadata}
+    )
+    legs = zip((0, *cuts), (*cuts, len(content)), strict=True)
+    answers = [
+        share.client.patch(
+            made.headers["location"], content=content[start:end], headers={**tus, "upload-offset": str(start)}
+        )
+        for start, end in legs
+    ]
+    return answers[-1].headers["x-version-id"]
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_bytes_that_came_with_a_break_are_no_conflict_with_the_same_bytes(
+    share: FileShare, laptop: Device, phone: Device, strategy: str
+) -> None:
+    file = laptop.put("/a.txt", b"base")
+    [now] = laptop.applied(updated(file, staged(share)))
+    [applied] = phone.applied(updated(file, staged(share, 1000, 1700)), strategy=strategy)
+    assert applied["version_id"] == now["version_id"]
+    assert share.tree() == {"/a.txt": now["version_id"]}
+    assert share.client.get(f"/api/v1/sync/download/{file['resource_id']}").body == CONTENT
+
+
+@pytest.mark.sqlite_only
+def test_a_file_made_by_two_devices_is_one_when_only_the_cuts_differ(
+    share: FileShare, laptop: Device, phone: Device
+) -> None:
+    laptop.applied(created("/a.txt", staged(share, 2000)))
+    phone.applied(created("/A.txt", staged(share, 100, 2500)), strategy="KEEP_BOTH")
+    assert list(share.tree()) == ["/a.txt"]
+
+
+@pytest.mark.sqlite_only
+def test_other_bytes_of_the_same_size_stay_a_conflict(share: FileShare, laptop: Device, phone: Device) -> None:
+    file = laptop.put("/a.txt", b"base")
+    laptop.applied(updated(file, staged(share, 2000)))
+    for other in (CONTENT[:-1] + b"!", b"!" + CONTENT[1:]):
+        answer = phone.apply(updated(file, staged(share, 1000, content=other)), strategy="MANUAL")
+        assert answer.problem() == (409, "SYNC_CONFLICT")
+
+
+@pytest.mark.sqlite_only
+def test_a_commit_of_bytes_with_the_checksum_of_the_present_ones_changes_nothing(share: FileShare) -> None:
+    checksum = hashlib.sha256(CONTENT).hexdigest()
+    staged(share, 1000, path="/a.txt", checksum_sha256=checksum)
+    session = begin(share.client, share.id, len(CONTENT), path="/a.txt", commit=True, checksum_sha256=checksum)
+    send(share.client, session, CONTENT)
+    assert complete(share.client, session).json()["status"] == "unchanged"
+
+
+def piece(name: str, length_bytes: int) -> Piece:
+    return Piece(name.encode(), length_bytes)
+
+
+def test_only_what_is_cut_otherwise_has_to_be_read() -> None:
+    begins, ends = piece("begins", 5), piece("ends", 7)
+    ours = [begins, piece("a", 2), piece("b", 4), ends]
+    theirs = [begins, piece("c", 3), piece("d", 3), ends]
+    assert stretches(ours, theirs) == [(ours[1:3], theirs[1:3])]
+    assert stretches(ours, ours) == []
+
+
+def test_a_chunk_between_the_same_two_places_tells_contents_apart_unread() -> None:
+    assert stretches([piece("a", 2), piece("b", 4)], [piece("a", 2), piece("c", 1), piece("d", 3)]) is not None
+    assert stretches([piece("a", 2), piece("b", 4)], [piece("x", 2), piece("c", 1), piece("d", 3)]) is None
