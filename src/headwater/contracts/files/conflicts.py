@@ -29,14 +29,15 @@ _COLUMNS = (
     "feed, id, number, device_id, resource_type, resource_id, kind, local_version_id, server_version_id, item,"
     " item_hash, copy_id, resolution, created_us, resolved_us, resolved_by"
 )
-
+_LISTED = _COLUMNS.replace(" item,", " NULL,")
+"""A list needs no items: a share may hold thousands, each with two long paths."""
 
 PREFIX = "cfl_"
 """How a conflict's id begins; no file's does."""
 
 
 class ConflictRow(NamedTuple):
-    """A conflict's row; times in microseconds UTC since 1970."""
+    """A conflict's row; times in microseconds UTC since 1970. ``item`` is left out of a list."""
 
     feed: int
     id: str
@@ -47,7 +48,7 @@ class ConflictRow(NamedTuple):
     kind: str
     local_version_id: str | None
     server_version_id: str | None
-    item: bytes
+    item: bytes | None
     item_hash: bytes
     copy_id: str | None
     resolution: str | None
@@ -62,7 +63,8 @@ class ConflictRow(NamedTuple):
 
     @property
     def change(self) -> ChangeItem:
-        """The change that was asked for."""
+        """The change that was asked for; not of a row in a list."""
+        assert self.item is not None, "a list leaves the items out; find() reads one"
         return read_item.decode(bytes(self.item))
 
 
@@ -134,7 +136,7 @@ def of_share(tx: Transaction, feed: int, wanted: Wanted) -> list[ConflictRow]:
         where += " AND number < ?"
         params.append(wanted.before)
     rows = tx.rows(
-        f"SELECT {_COLUMNS} FROM file_conflicts WHERE {where} ORDER BY number DESC LIMIT ?", *params, wanted.limit
+        f"SELECT {_LISTED} FROM file_conflicts WHERE {where} ORDER BY number DESC LIMIT ?", *params, wanted.limit
     )
     return [ConflictRow(*row) for row in rows]
 
@@ -198,10 +200,16 @@ def shown(trails: Trails, row: ConflictRow) -> ConflictShown:
         created_at=format_seconds(row.created_us),
         resolved_at=None if row.resolved_us is None else format_seconds(row.resolved_us),
         conflict_type=row.kind,
-        path=trails.path(node) if node else row.change.new_path,
+        path=trails.path(node) if node else _wanted_path(trails.tx, row),
         copy_id=row.copy_id,
         resolved_by=row.resolved_by,
     )
+
+
+def _wanted_path(tx: Transaction, row: ConflictRow) -> str | None:
+    """Where the change wanted to put what is not there."""
+    whole = row if row.item is not None else find(tx, row.id)
+    return None if whole is None else whole.change.new_path
 
 
 def _release(tx: Transaction, share: ShareRow, row: ConflictRow, decision: Decision, done: Done) -> None:

@@ -20,8 +20,8 @@ class ItemDetails(msgspec.Struct, gc=False, kw_only=True):
     """What an item says of its content, and the id by which a repeated item is known."""
 
     size: Annotated[int, Meta(ge=0, le=2**62)] | None = None
-    checksum_sha256: str | None = None
-    modified_at: str | None = None
+    checksum_sha256: Annotated[str, Meta(max_length=128)] | None = None
+    modified_at: Annotated[str, Meta(max_length=64)] | None = None
     client_change_id: Id | None = None
 
 
