@@ -225,6 +225,15 @@ def test_a_repeated_stream_changes_nothing(client: Client, share: str) -> None:
     assert other.problem() == (422, "IDEMPOTENCY_KEY_REUSED")
 
 
+def test_a_stream_that_repeats_a_key_leaves_no_second_copy(server: ServerUnderTest, share: str) -> None:
+    files = [({"path": "/k"}, content_of(KIB))]
+    first = pack(server.client, share, files, headers={"idempotency-key": "one"})
+    stored = list(server.services.packs.listing())
+    assert pack(server.client, share, files, headers={"idempotency-key": "one"}) == first
+    assert list(server.services.packs.listing()) == stored
+    assert batch(server.client, share, paths=["/k"])[0][1] == content_of(KIB)
+
+
 def test_staged_files_do_not_appear(client: Client, share: str) -> None:
     results = pack(client, share, [({"path": "/later"}, b"x")], "&stage=true")
     assert results[0]["status"] == "staged"

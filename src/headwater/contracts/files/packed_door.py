@@ -8,7 +8,7 @@ from headwater.base.errors import Fatal, HeadwaterError, Invalid, TooLarge, Unav
 from headwater.contracts.files import access, batch, content, content_shapes, packing
 from headwater.contracts.files.access import Access, ShareRow
 from headwater.contracts.files.batch import Contents
-from headwater.contracts.files.content_shapes import PackedAnswer
+from headwater.contracts.files.content_shapes import PackedAnswer, PackedResult
 from headwater.contracts.files.intake import pour
 from headwater.contracts.files.packed import Arrived, Unpacker
 from headwater.contracts.files.packing import Packing
@@ -49,19 +49,26 @@ class PackedDoor:
         packed = Packing(call.principal, actor, arrived, written, call.query.get("stage") == "true")
         # The key of a repeated request is held against this in place of the body, which nobody keeps.
         call.body = unpacker.digest
+        stored = False
+
+        def work(tx: Transaction) -> list[PackedResult]:
+            nonlocal stored
+            stored = True
+            return packing.store(tx, share(tx), packed, self._settings)
+
         try:
             await call.recheck()
-            return await call.act(
-                lambda tx: packing.store(tx, share(tx), packed, self._settings),
-                lambda results: reply.json(PackedAnswer(results)),
-                feed=row.feed,
-            )
+            answer = await call.act(work, lambda results: reply.json(PackedAnswer(results)), feed=row.feed)
         except (Fatal, Unavailable):
             # Nobody knows whether it was committed: the packs stay, and sweep decides later.
             raise
         except HeadwaterError:
             await asyncio.to_thread(discard, self._services.packs, written)
             raise
+        if not stored:
+            # The answer is the one that was kept for the key: what came with it now is not needed.
+            await asyncio.to_thread(discard, self._services.packs, written)
+        return answer
 
     async def download(self, call: Call) -> Reply:
         """POST /batch: many files, or chunks, in one stream."""
