@@ -94,6 +94,22 @@ def test_a_creation_may_carry_bytes_and_an_empty_upload_is_complete_at_once(clie
     assert names == ["empty", "v.bin", "w.bin"]
 
 
+@pytest.mark.parametrize(
+    ("content", "more", "status"),
+    [
+        (bytes(70), {}, 413),
+        ([bytes(30), bytes(40)], {}, 413),
+        (bytes(60), {"upload-checksum": "sha256 " + "A" * 43 + "="}, 460),
+    ],
+)
+def test_a_refused_creation_reserves_no_room(client: Client, content: Any, more: dict[str, str], status: int) -> None:
+    share = make_share(client, quota_bytes=100)
+    headers = {**BODY, "upload-length": "60", **more}
+    refused = client.post(f"/api/v1/uploads?share_id={share}", content=content, headers=headers)
+    assert (refused.status, "location" in refused.headers) == (status, False)
+    assert create(client, 100, share_id=share).status == 201
+
+
 def test_the_length_may_come_later(client: Client, share: str) -> None:
     made = create(client, None, share_id=share, path="/later.bin")
     location = made.headers["location"]

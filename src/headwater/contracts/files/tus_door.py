@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import TypeVar
 
 from headwater.base.errors import (
     HeadwaterError,
     Invalid,
+    NotFound,
     PreconditionFailed,
     StateConflict,
     TooLarge,
@@ -100,14 +102,25 @@ class TusDoor:
         upload: Upload = await self._services.database.write(
             lambda tx: uploads.begin(tx, call.principal, share_id, beginning, self._settings)
         )
+        try:
+            upload, completed = await self._begun(call, upload, with_body=with_body)
+        except HeadwaterError:
+            # Nobody was told its Location: it would only hold the room that it reserved.
+            with suppress(NotFound):
+                await call.write(lambda tx: uploads.drop(tx, call.principal, upload.id), feed=upload.feed)
+            raise
+        headers = ((b"location", f"/api/v1/uploads/{upload.id}".encode()), *state(upload, completed))
+        return reply.empty(201, headers)
+
+    async def _begun(self, call: Call, upload: Upload, *, with_body: bool) -> tuple[Upload, Completed | None]:
+        """Take the bytes that came with a creation, and complete what has all of them."""
         completed = None
         if with_body:
             async with self._turns.of(upload.id) as turn:
                 upload, completed = await self._take(call, upload, turn)
         if completed is None and upload.offset_bytes == upload.size_bytes:
             completed = await self._complete(call, upload)
-        headers = ((b"location", f"/api/v1/uploads/{upload.id}".encode()), *state(upload, completed))
-        return reply.empty(201, headers)
+        return upload, completed
 
     async def _head(self, call: Call) -> Reply:
         upload_id = call.params["upload_id"]
