@@ -160,7 +160,7 @@ def of_leaves_side_by_side(share: FileShare) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("items_of", [of_the_leaf, that_rename_the_leaf, of_a_file_in_the_leaf, of_leaves_side_by_side])
-@pytest.mark.parametrize("strategy", ["LAST_WRITER_WINS", "MANUAL"])
+@pytest.mark.parametrize("strategy", ["LAST_WRITER_WINS", "KEEP_BOTH", "MANUAL"])
 def test_items_about_one_deep_place_look_at_its_levels_once(
     share: FileShare,
     laptop: Device,
@@ -178,6 +178,21 @@ def test_items_about_one_deep_place_look_at_its_levels_once(
     listed = share.client.get("/api/v1/sync/conflicts?include_resolved=true").json()
     assert {told["id"] for told in listed} == {told["id"] for told in answer.json()["conflicts"]}
     assert sum(looks) < 2 * DEPTH + 2 * len(items)
+
+
+def test_copies_of_one_name_in_one_second_ask_for_each_number_once(
+    share: FileShare, laptop: Device, looks: list[int]
+) -> None:
+    laptop.put("/a.txt", b"one")
+    items = [created("/a.txt", laptop.stage(b"%d" % turn)) for turn in range(40)]
+    looks.clear()
+    conflicts = laptop.apply(*items, strategy="KEEP_BOTH").json()["conflicts"]
+    assert sum(looks) < 8 * len(items)
+    copies = [conflict["kept_as"]["path"] for conflict in conflicts]
+    assert [path.partition(")")[2] for path in copies] == [".txt", *(f" {number}.txt" for number in range(2, 41))]
+    # The next request finds them taken.
+    again = laptop.apply(created("/a.txt", laptop.stage(b"more")), strategy="KEEP_BOTH").json()["conflicts"]
+    assert again[0]["kept_as"]["path"].endswith(") 41.txt")
 
 
 def test_what_an_item_moved_is_where_it_was_once_the_item_is_undone(share: FileShare, laptop: Device) -> None:

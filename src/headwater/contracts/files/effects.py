@@ -236,6 +236,7 @@ class _Work:
             lambda key: tree.child(self._tx, self._row.feed, parent, key) is not None,
             policy=policy(self._row),
             folder=kind == "folder",
+            numbers=self._trails.copies_in(parent),
         )
         return self._name(text)
 

@@ -153,22 +153,32 @@ def copy_name(
     *,
     policy: NamePolicy = DEFAULT_POLICY,
     folder: bool = False,
+    numbers: dict[str, int] | None = None,
 ) -> str:
     """A free name for a conflict copy of ``name``: ``stem (conflicted copy DEVICE 2026-01-02 030405).ext``.
 
     The time is UTC. The stem is cut between code points until all fits 255 bytes. While ``taken`` says yes to
     the candidate's key, `` 2``, `` 3`` … follow the bracket. A folder's name has no extension.
+    ``numbers`` keeps, for one folder, how far the numbers of each name went, so that none is asked for again.
     Units: ``at_us`` microseconds UTC since 1970.
     Raises: StateConflict when 9,999 such names are taken.
     """
     stem, extension = (name, "") if folder else split_extension(name)
     moment = _EPOCH + timedelta(microseconds=at_us)
     mark = f" (conflicted copy {device_label(device_name)} {moment:%Y-%m-%d %H%M%S})"
-    for number in range(1, _MAX_COPIES + 1):
+
+    def candidate(number: int) -> str:
         tail = mark + (f" {number}" if number > 1 else "") + extension
-        candidate = _cut(stem, MAX_NAME_BYTES - len(tail.encode())) + tail
-        if not taken(name_key(candidate, policy)):
-            return candidate
+        return _cut(stem, MAX_NAME_BYTES - len(tail.encode())) + tail
+
+    numbers = {} if numbers is None else numbers
+    # What is equal as the first copy goes on alike: names that differ only where they are cut share their numbers.
+    first = name_key(candidate(1), policy)
+    for number in range(numbers.get(first, 0) + 1, _MAX_COPIES + 1):
+        numbers[first] = number
+        free = candidate(number)
+        if not taken(name_key(free, policy)):
+            return free
     raise StateConflict(f"every name for a conflicted copy of {name!r} at this second is taken")
 
 

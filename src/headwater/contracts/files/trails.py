@@ -87,6 +87,7 @@ class Trails:
         self._living: dict[tuple[str, str], Way] = {}
         self._paths: dict[str, Way] = {}
         self._changed: list[str] = []
+        self._copies: dict[str, dict[str, int]] = {}
 
     def begin(self) -> None:
         """What is changed from here on may be undone."""
@@ -147,6 +148,10 @@ class Trails:
         node = tree.find(self.tx, self.row.feed, folder_id)
         return "" if node is None else self.path(node)
 
+    def copies_in(self, folder_id: str) -> dict[str, int]:
+        """How far the numbers of conflict copies in a folder went."""
+        return self._copies.setdefault(folder_id, {})
+
     def _above(self, node: Node) -> Way:
         """The way to a node's folder; what is not known of it is looked up in steps that grow."""
         self._bound()
@@ -187,9 +192,9 @@ class Trails:
 
     def _bound(self) -> None:
         if len(self._ways) > _MAX_WAYS:
-            changed = self._changed
+            kept = self._changed, self._copies
             self.forget()
-            self._changed = changed
+            self._changed, self._copies = kept
 
 
 def _gone(tx: Transaction, row: ShareRow, names: tuple[str, ...]) -> Node | None:
