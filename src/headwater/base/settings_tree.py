@@ -342,6 +342,14 @@ class FileSettings(Section, frozen=True, kw_only=True):
             3650 * DAY_SECONDS,
         ),
     ] = 30 * DAY_SECONDS
+    keep_trash_seconds: Annotated[
+        int,
+        _seconds(
+            "How long files and folders lie in the trash before they are removed for good; 0 keeps them for ever.",
+            0,
+            3650 * DAY_SECONDS,
+        ),
+    ] = 0
 
 
 class SocketSettings(Section, frozen=True, kw_only=True):

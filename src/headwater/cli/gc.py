@@ -8,7 +8,7 @@ import typer
 
 from headwater.cli import installation, options
 from headwater.cli.screen import show_one
-from headwater.contracts.files import purging, sweeping
+from headwater.contracts.files import purging, sweeping, trash_purge
 from headwater.server import opening
 from headwater.store.pack_sweep import Swept
 
@@ -29,14 +29,16 @@ def gc(
 ) -> None:
     """Free the content that no version and no upload refers to any more.
 
-    Shares that were deleted longer ago than files.keep_deleted_shares_seconds are removed first, for good.
+    Shares that were deleted longer ago than files.keep_deleted_shares_seconds are removed first, for good; so is what
+    lay in the trash longer than files.keep_trash_seconds, if that is set.
     It may run while the server runs. What is younger than files.gc_grace_seconds stays, and a file of packed
     content goes an hour after it was emptied, for downloads under way: its bytes are freed by the next run.
     """
     with installation.opened(data, database, config, sets) as here:
         purged_shares = purging.purge_shares(here.database, here.settings.files)
+        purged_nodes = trash_purge.purge_trash(here.database, here.settings.files)
         swept = sweeping.free(here.database, opening.open_packs(here.settings), here.settings.files)
-    show_one({"purged_shares": purged_shares} | _row(swept), as_json=as_json)
+    show_one({"purged_shares": purged_shares, "purged_files_and_folders": purged_nodes} | _row(swept), as_json=as_json)
     if swept.damaged:
         raise typer.Exit(1)
 

@@ -12,7 +12,7 @@ import threading
 
 from headwater.base.clock import SECOND_US, monotonic_seconds
 from headwater.base.log import get_log
-from headwater.contracts.files import purging, sweeping
+from headwater.contracts.files import purging, sweeping, trash_purge
 from headwater.store.database import Transaction
 from headwater.store.pack_sweep import Swept
 from headwater.web.metrics import Metrics
@@ -85,6 +85,7 @@ class Sweeper:
         turn = _Turn(services, claimed_us, stopped)
         try:
             purged = purging.purge_shares(services.database, services.settings.files, turn.breathe)
+            purged_nodes = trash_purge.purge_trash(services.database, services.settings.files, turn.breathe)
             swept = sweeping.free(services.database, services.packs, services.settings.files, turn.breathe)
             turn.move(self._every_us)
         except _EndedError:
@@ -94,6 +95,7 @@ class Sweeper:
         log.info(
             "content_swept",
             purged_shares_count=purged,
+            purged_nodes_count=purged_nodes,
             sweep_seconds=round(self._seconds, 3),
             freed_bytes=swept.freed_bytes,
             dropped_bytes=swept.dropped_bytes,

@@ -25,6 +25,7 @@ _TABLES = (
     ("version_chunks", "version, place"),
     ("versions", "id"),
     ("nodes", "id"),
+    ("purged_files", "node"),
     ("file_conflicts", "id"),
     ("compacted", "kind, id"),
     ("changes", "position"),

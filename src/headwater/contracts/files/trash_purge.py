@@ -1,0 +1,235 @@
+"""Removes for good what lay in the trash for long, where the operator set how long; what lives is never touched.
+
+A file or folder goes when it was in the trash for that time, itself or with a folder above it, and when
+- the log is compacted beyond its deletion: no device can still read of it;
+- none of its versions is younger than that, and no conflict about it waits for a person or was settled since;
+- for a folder: nothing is left in it, and no conflict of the share waits, for its answer may need the folder.
+
+First a step looks for what may go, then another judges each anew and removes it in one short transaction. A file's
+versions are noted to go and follow in steps of their own, so that a purge that was cut off is gone on with by the next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import NamedTuple
+
+from headwater.base.clock import SECOND_US
+from headwater.base.settings_tree import FileSettings
+from headwater.store import feeds, tree, versions
+from headwater.store.database import Database, Transaction
+from headwater.store.tree import ROOT, Node
+
+NODES_AT_ONCE = 200
+ROWS_AT_ONCE = 2000
+"""Rows of versions that one transaction removes."""
+
+_SHARES = "SELECT feed FROM shares WHERE deleted_us IS NULL AND feed > ? ORDER BY feed LIMIT 1"
+_BELOW = (
+    "SELECT id, type, name_key FROM nodes WHERE feed = ? AND parent = ? AND trashed_us IS {0} NULL"
+    " AND (name_key, id) > (?, ?) ORDER BY name_key, id LIMIT ?"
+)
+_LIVE_BELOW, _TRASHED_BELOW = _BELOW.format(""), _BELOW.format("NOT")
+_YOUNGEST = "SELECT max(created_us) FROM versions WHERE feed = ? AND node = ?"
+_CONFLICT = (
+    "SELECT 1 FROM file_conflicts WHERE feed = ? AND resource_id = ?"
+    " AND (resolution IS NULL OR resolved_us > ?) LIMIT 1"
+)
+_WAITING = "SELECT 1 FROM file_conflicts WHERE feed = ? AND resolution IS NULL LIMIT 1"
+_FORGET_CHANGE = (
+    "DELETE FROM changes WHERE feed = ? AND position IN"
+    " (SELECT position FROM compacted WHERE feed = ? AND kind = ? AND id = ?)"
+)
+_FORGET_LEFT = "DELETE FROM compacted WHERE feed = ? AND kind = ? AND id = ?"
+# A file that is there keeps its versions, whatever stands in the list.
+_FILES = (
+    "SELECT p.node FROM purged_files p WHERE p.feed = ? AND NOT EXISTS"
+    " (SELECT 1 FROM nodes n WHERE n.feed = p.feed AND n.id = p.node) ORDER BY p.node LIMIT ?"
+)
+_VERSIONS = "SELECT id, size_bytes FROM versions WHERE feed = ? AND node = ? ORDER BY number LIMIT ?"
+_DROP_CHUNKS = (
+    "DELETE FROM version_chunks WHERE feed = ? AND version = ? AND place IN"
+    " (SELECT place FROM version_chunks WHERE feed = ? AND version = ? ORDER BY place LIMIT ?)"
+)
+
+
+def purge_trash(database: Database, settings: FileSettings, breathe: Callable[[], None] = lambda: None) -> int:
+    """Remove what lay in the trash longer than it is kept there; how many files and folders. A server may run.
+
+    ``breathe`` is called between two steps: it may wait, and by raising it ends the purge.
+    """
+    removed = 0
+    feed = database.read_now(partial(_next, sql=_SHARES, after=0)) if settings.keep_trash_seconds else None
+    before_us = database.read_now(lambda tx: tx.now_us) - settings.keep_trash_seconds * SECOND_US
+    while feed is not None:
+        for page in _pages(_candidates(database, feed, before_us)):
+            removed += database.write_now(partial(remove, feed=feed, before_us=before_us, ids=page), feed=feed)
+            breathe()
+        feed = database.read_now(partial(_next, sql=_SHARES, after=feed))
+    waiting = "SELECT feed FROM purged_files WHERE feed > ? ORDER BY feed LIMIT 1"
+    feed = database.read_now(partial(_next, sql=waiting, after=0))
+    while feed is not None:
+        while database.write_now(partial(drop_versions, feed=feed), feed=feed):
+            breathe()
+        feed = database.read_now(partial(_next, sql=waiting, after=feed))
+    return removed
+
+
+def remove(tx: Transaction, feed: int, before_us: int, ids: Sequence[str]) -> int:
+    """Remove those of these files and folders that may go now; how many."""
+    trash = _Trash(tx, feed, before_us)
+    removed = 0
+    for node in filter(None, (tree.find(tx, feed, id) for id in ids)):
+        if not trash.may_lose(node):
+            continue
+        tx.run("DELETE FROM nodes WHERE feed = ? AND id = ?", feed, node.id)
+        tx.run(_FORGET_CHANGE, feed, feed, node.type, node.id)
+        tx.run(_FORGET_LEFT, feed, node.type, node.id)
+        if node.type == "file":
+            tx.run("INSERT INTO purged_files (feed, node) VALUES (?, ?)", feed, node.id)
+        removed += 1
+    return removed
+
+
+def drop_versions(tx: Transaction, feed: int) -> bool:
+    """Remove some versions of files that are gone, and their marks on content; True when there may be more."""
+    left, freed_bytes = ROWS_AT_ONCE, 0
+    files = tx.rows(_FILES, feed, left)
+    for (node,) in files:
+        for id, size_bytes in tx.rows(_VERSIONS, feed, node, left):
+            left -= tx.run(_DROP_CHUNKS, feed, id, feed, id, left) + 1
+            if left <= 0:
+                break
+            tx.run("DELETE FROM versions WHERE feed = ? AND id = ?", feed, id)
+            freed_bytes += size_bytes
+        if left <= 0:
+            break
+        tx.run("DELETE FROM purged_files WHERE feed = ? AND node = ?", feed, node)
+        left -= 1
+    if freed_bytes:
+        tx.bump(feed, versions.BYTES, -freed_bytes)
+    return bool(files)
+
+
+class _Standing(NamedTuple):
+    """Of a folder and those above it: when the last of them that is in the trash went there, and at which position."""
+
+    trashed_us: int
+    position: int
+
+
+_LIVING = _Standing(0, 0)
+
+
+class _Trash:
+    """Says in one transaction what may go for good."""
+
+    def __init__(self, tx: Transaction, feed: int, before_us: int) -> None:
+        self._tx = tx
+        self._feed = feed
+        self._before_us = before_us
+        self._floor = feeds.floor(tx, feed)
+        self._conflict_waits = tx.value(_WAITING, feed) is not None
+        self._folders: dict[str, _Standing] = {ROOT: _LIVING}
+
+    def may_lose(self, node: Node) -> bool:
+        """True for what has been in the trash for long enough, and nobody can need any more."""
+        tx, feed = self._tx, self._feed
+        standing = _below(self._standing(node.parent), node)
+        if not 0 < standing.trashed_us <= self._before_us or max(standing.position, node.position) > self._floor:
+            return False
+        if tx.value(_CONFLICT, feed, node.id, self._before_us):
+            return False
+        if node.type == "folder":
+            below = any(_children(tx, feed, node.id, sql) for sql in (_LIVE_BELOW, _TRASHED_BELOW))
+            return not below and not self._conflict_waits
+        return int(tx.value(_YOUNGEST, feed, node.id) or 0) <= self._before_us
+
+    def _standing(self, folder_id: str) -> _Standing:
+        """A folder's standing, looked up once; one whose folder is missing counts as living."""
+        climbed: list[Node] = []
+        while folder_id not in self._folders and len(climbed) <= tree.MAX_DEPTH:
+            node = tree.find(self._tx, self._feed, folder_id)
+            if node is None:
+                break
+            climbed.append(node)
+            folder_id = node.parent
+        found = self._folders.get(folder_id)
+        if found is None:
+            return _LIVING
+        for node in reversed(climbed):
+            found = self._folders[node.id] = _below(found, node)
+        return found
+
+
+def _below(above: _Standing, node: Node) -> _Standing:
+    if node.trashed_us is None:
+        return above
+    return _Standing(max(above.trashed_us, node.trashed_us), max(above.position, node.position))
+
+
+def _candidates(database: Database, feed: int, before_us: int) -> Iterator[str]:
+    """What may have to go: each thing in the trash behind all that is below it, read a page at a time."""
+    floor = database.read_now(lambda tx: feeds.floor(tx, feed))
+    after_us, after_id = 0, ""
+    while page := database.read_now(
+        partial(tree.trashed, feed=feed, after_us=after_us, after_id=after_id, limit=NODES_AT_ONCE)
+    ):
+        for node in page:
+            if node.trashed_us is None or node.trashed_us > before_us:
+                return
+            if node.position > floor:
+                continue
+            if node.type == "folder":
+                yield from _all_below(database, feed, node.id)
+            yield node.id
+        after_us, after_id = page[-1].trashed_us or 0, page[-1].id
+
+
+def _all_below(database: Database, feed: int, folder_id: str) -> Iterator[str]:
+    """Everything below a folder, what is in a folder before the folder itself."""
+    waiting = [(folder_id, _walk(database, feed, folder_id))]
+    while waiting:
+        child = next(waiting[-1][1], None)
+        if child is None:
+            done, _ = waiting.pop()
+            if waiting:
+                yield done
+        elif child[1] == "folder":
+            waiting.append((child[0], _walk(database, feed, child[0])))
+        else:
+            yield child[0]
+
+
+def _walk(database: Database, feed: int, folder_id: str) -> Iterator[tuple[str, str]]:
+    """The ids and types of what is in a folder, in the trash or not."""
+    for sql in (_LIVE_BELOW, _TRASHED_BELOW):
+        after = ("", "")
+        while page := database.read_now(
+            partial(_children, feed=feed, folder_id=folder_id, sql=sql, after=after, limit=NODES_AT_ONCE)
+        ):
+            yield from ((id, type) for id, type, _ in page)
+            after = (page[-1][2], page[-1][0])
+
+
+def _children(
+    tx: Transaction, feed: int, folder_id: str, sql: str, after: tuple[str, str] = ("", ""), limit: int = 1
+) -> list[tuple[str, str, str]]:
+    return [(row[0], row[1], row[2]) for row in tx.rows(sql, feed, folder_id, *after, limit)]
+
+
+def _pages(ids: Iterator[str]) -> Iterator[list[str]]:
+    page: list[str] = []
+    for id in ids:
+        page.append(id)
+        if len(page) == NODES_AT_ONCE:
+            yield page
+            page = []
+    if page:
+        yield page
+
+
+def _next(tx: Transaction, sql: str, after: int) -> int | None:
+    found: int | None = tx.value(sql, after)
+    return found
