@@ -234,6 +234,24 @@ def test_a_stream_that_repeats_a_key_leaves_no_second_copy(server: ServerUnderTe
     assert batch(server.client, share, paths=["/k"])[0][1] == content_of(KIB)
 
 
+def test_a_list_of_chunks_is_held_against_the_checksums_of_the_whole(client: Client, share: str) -> None:
+    known, new = b"known before", b"sent now"
+    make_file(client, share, "/known", known)
+    whole = known + new
+    chunks = [
+        {"hash": blake3(known).hexdigest(), "size": len(known)},
+        {"hash": blake3(new).hexdigest(), "size": len(new), "sent": True},
+    ]
+    right = {"blake3": blake3(whole).hexdigest(), "checksum_sha256": hashlib.sha256(whole).hexdigest().upper()}
+    wrong = ({"blake3": "0" * 64}, {"checksum_sha256": "0" * 64}, right | {"checksum_sha256": "1" * 64})
+    heads = [right, *wrong]
+    files = [({"path": f"/{number}", "chunks": chunks, **head}, new) for number, head in enumerate(heads)]
+    results = pack(client, share, files)
+    assert [result["status"] for result in results] == ["created", "failed", "failed", "failed"]
+    assert {result["error"]["code"] for result in results[1:]} == {"CHECKSUM_MISMATCH"}
+    assert batch(client, share, paths=["/0"])[0][1] == whole
+
+
 def test_staged_files_do_not_appear(client: Client, share: str) -> None:
     results = pack(client, share, [({"path": "/later"}, b"x")], "&stage=true")
     assert results[0]["status"] == "staged"

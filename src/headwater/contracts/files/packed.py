@@ -213,12 +213,10 @@ class _Taking:
         fields = self._file.fields
         if self._failure is None:
             if self._blake3 is not None and self._blake3.hexdigest() != fields.blake3:
-                self._failure = _unequal("BLAKE3")
+                self._failure = unequal("BLAKE3")
             given = (fields.checksum_sha256 or "").lower()
             if self._sha256 is not None and self._sha256.hexdigest() != given:
-                self._failure = Invalid(
-                    "the content does not have the SHA-256 that was given", code="CHECKSUM_MISMATCH"
-                )
+                self._failure = unequal("SHA-256")
         self._file.pieces = tuple(self._pieces)
         self._file.failure = failure_of(self._failure)
         return self._file
@@ -340,7 +338,8 @@ def _require_sizes(fields: PackedFields, settings: FileSettings) -> None:
         raise TooLarge(f"a file has at most {settings.file_bytes} bytes; this one has {size_bytes}")
 
 
-def _unequal(name: str) -> Invalid:
+def unequal(name: str) -> Invalid:
+    """The refusal of a file whose content has another checksum than its line says."""
     return Invalid(f"the content does not have the {name} that was given", code="CHECKSUM_MISMATCH")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from headwater.base.errors import Fatal, HeadwaterError, Invalid, TooLarge, Unavailable
-from headwater.contracts.files import access, batch, content, content_shapes, packing
+from headwater.contracts.files import access, batch, content, content_shapes, listed, packing
 from headwater.contracts.files.access import Access, ShareRow
 from headwater.contracts.files.batch import Contents
 from headwater.contracts.files.content_shapes import PackedAnswer, PackedResult
@@ -98,4 +98,20 @@ class PackedDoor:
         except BaseException:
             await asyncio.to_thread(unpacker.abort)
             raise
+        try:
+            await self._compare_listed(call, row, arrived, written)
+        except BaseException:
+            await asyncio.to_thread(discard, self._services.packs, written)
+            raise
         return unpacker, arrived, written
+
+    async def _compare_listed(self, call: Call, row: ShareRow, arrived: list[Arrived], written: Written) -> None:
+        """Hold files that were given as lists of chunks against their checksums, those known before included."""
+        files = listed.to_compare(arrived)
+        if not files:
+            return
+        refs = await call.read(lambda tx: listed.locate(tx, call.principal, row.organisation, files), slow=True)
+        refs |= {ref.chunk: ref for ref in written.refs}
+        async with self._gate:
+            for file in files:
+                await asyncio.to_thread(listed.compare, self._services.packs, file, refs)
