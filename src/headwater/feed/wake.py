@@ -80,14 +80,22 @@ class Waiter:
     def __init__(self, wake: Wake, feeds: tuple[int, ...]) -> None:
         self._wake = wake
         self._moved = asyncio.Event()
-        self._stops = [wake.listen(feed, self._note) for feed in feeds]
+        self._stops: dict[int, Callable[[], None]] = {}
+        self.add(feeds)
 
     def __enter__(self) -> Waiter:
         return self
 
     def __exit__(self, *failure: object) -> None:
-        for stop in self._stops:
+        for stop in self._stops.values():
             stop()
+
+    def add(self, feeds: tuple[int, ...]) -> bool:
+        """Listen to these feeds as well; True when any of them is new here, so that it must be read once more."""
+        new = [feed for feed in feeds if feed not in self._stops]
+        for feed in new:
+            self._stops[feed] = self._wake.listen(feed, self._note)
+        return bool(new)
 
     async def wait(self, seconds: float) -> bool:
         """True when a feed moved since the last call (or the making); False when time ran out or the server stops."""

@@ -7,8 +7,8 @@ from typing import NamedTuple
 from headwater.store.database import Transaction
 
 ACCESS = 0
-"""The feed of nobody. Who listens to it hears that somebody may read other shares than before; whoever changes members
-of shares, or the chapters of users, tells it.
+"""The feed of nobody. Who listens to it hears that somebody may read other shares than before; whoever makes shares,
+changes their members, or the chapters of users, tells it.
 """
 
 

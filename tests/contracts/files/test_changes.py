@@ -330,6 +330,19 @@ class TestAllShares:
         shares[1].device().folder("/a")
         assert [c["new_path"] for c in waiting.result(30).json()["changes"]] == ["/a"]
 
+    def test_a_long_poll_wakes_for_a_share_that_comes_while_it_waits(self, server: ServerUnderTest) -> None:
+        caller = server.caller(role="coordinator")
+        waiting = caller.start("GET", "/api/v1/sync/changes?wait=60")
+        own = server.client.start("GET", "/api/v1/sync/changes?wait=60")
+        time.sleep(0.05)
+        share = FileShare(server)
+        share.device().folder("/a")
+        assert [c["new_path"] for c in own.result(30).json()["changes"]] == ["/a"]
+        assert not waiting.done()
+        member = {"kind": "role", "id": "coordinator", "access": "READ"}
+        share.client.put(f"/api/v1/shares/{share.id}/members", json={"members": [member]})
+        assert [c["new_path"] for c in waiting.result(30).json()["changes"]] == ["/a"]
+
     def test_the_two_forms_of_cursor_do_not_pass_for_each_other(
         self, server: ServerUnderTest, share: FileShare
     ) -> None:

@@ -12,6 +12,7 @@ from headwater.contracts.files.positions import Standing
 from headwater.contracts.files.sync_shapes import CursorSet, SyncStatus
 from headwater.store import feeds
 from headwater.store.database import Transaction
+from headwater.store.feeds import ACCESS
 from headwater.web import reply
 from headwater.web.call import Call
 from headwater.web.paging import integer
@@ -90,16 +91,22 @@ class ChangesDoor:
         return found if found is not None else await call.read(whole, slow=True)
 
     async def _wait(self, call: Call, asked: Asked, feeds: tuple[int, ...], wait_seconds: int) -> ChangesPage:
-        """The next page that holds something, or the empty one when time runs out."""
-        with self._services.wake.waiter(feeds) as waiter:
+        """The next page that holds something, or the empty one when time runs out.
+
+        Who waits for every share also waits for those that it may read from some moment on.
+        """
+        everything = (ACCESS,) if asked.share_id is None else ()
+        with self._services.wake.waiter((*feeds, *everything)) as waiter:
             ends_seconds = monotonic_seconds() + wait_seconds
             page = await self._page(call, asked)
             while not page.size and not page.has_more and (left_seconds := ends_seconds - monotonic_seconds()) > 0:
-                with call.aside():
-                    moved = await waiter.wait(left_seconds)
-                if not moved:
-                    break
-                await call.recheck()
+                # What moved before it was listened to is in the page that is read next.
+                if not waiter.add(page.feeds):
+                    with call.aside():
+                        moved = await waiter.wait(left_seconds)
+                    if not moved:
+                        break
+                    await call.recheck()
                 page = await self._page(call, asked)
             return page
 

@@ -29,6 +29,7 @@ def create(tx: Transaction, principal: Principal, fields: ShareFields) -> ShareA
         feed, share_id, principal.organisation, _named(fields.name), principal.user_id, int(fields.case_sensitive),
         int(fields.portable_names), fields.quota_bytes, tx.now_us, tx.now_us,
     )  # fmt: skip
+    tx.tell(feeds.ACCESS)
     return show(tx, principal, access.require(tx, principal, share_id, Access.READ))
 
 
