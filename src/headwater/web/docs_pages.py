@@ -140,21 +140,34 @@ def _parameter(document: Json, parameter: Json) -> Field:
 
 
 def curl(path: str, method: str, parameters: list[Json], operation: Json) -> str:
-    """A command that calls an operation with its example; ids and required headers are shell variables."""
+    """A command that calls an operation with its example; ids and what else it needs are shell variables."""
+    needed = [one for one in parameters if one.get("required")]
+    query = "&".join(f"{one['name']}={_value(one)}" for one in needed if one["in"] == "query")
     parts = ["curl" if method == "GET" else f"curl -X {method}"]
-    parts[0] += ' "$HEADWATER' + re.sub(r"\{(\w+)\}", lambda match: "$" + match[1].upper(), path) + '"'
+    address = re.sub(r"\{(\w+)\}", lambda match: "$" + match[1].upper(), path)
+    parts[0] += f' "$HEADWATER{address}{"?" if query else ""}{query}"'
     if operation["security"]:
         parts.append('-H "Authorization: Bearer $TOKEN"')
-    needed = [one for one in parameters if one["in"] == "header" and one.get("required")]
-    parts += [f'-H "{parameter["name"]}: $DEVICE"' for parameter in needed]
+    parts += [f'-H "{one["name"]}: {_value(one)}"' for one in needed if one["in"] == "header"]
     content = operation.get("requestBody", {}).get("content", {})
     if "application/json" in content:
         example = content["application/json"].get("example", {})
         parts.append('-H "Content-Type: application/json"')
         parts.append("-d " + shlex.quote(json.dumps(example, ensure_ascii=False)))
     elif content:
+        parts.append(f'-H "Content-Type: {next(iter(content))}"')
         parts.append('--data-binary "@$FILE"')
     return " \\\n  ".join(parts)
+
+
+def _value(parameter: Json) -> str:
+    """What a command gives for a parameter: its only value, or a shell variable named after it."""
+    choices = parameter["schema"].get("enum", ())
+    if len(choices) == 1:
+        return str(choices[0])
+    name = parameter["name"].upper().replace("-", "_")
+    # The shell has a PATH of its own.
+    return "$DEVICE" if "DEVICE" in name else "$FILE_PATH" if name == "PATH" else "$" + name
 
 
 def fields(document: Json, schema: Json, prefix: str = "", depth: int = _DEPTH) -> Iterator[Field]:

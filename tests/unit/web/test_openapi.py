@@ -13,6 +13,7 @@ import pytest
 
 from headwater.base.settings_tree import AccessSettings, ServerSettings, Settings
 from headwater.server import generated_pages
+from headwater.web import docs_pages
 from headwater.web.catalogue import entries
 from headwater.web.openapi import describe
 from tests.support.asgi import Client
@@ -177,3 +178,20 @@ def well_formed(page: str) -> bool:
 
     Reader().feed(page)
     return not stack
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "lines"),
+    [
+        ("POST", "/api/v1/uploads/packed", ["/uploads/packed?share_id=$SHARE_ID", "application/vnd.headwater.files"]),
+        ("GET", "/api/v1/shares/{share_id}/node", ["/shares/$SHARE_ID/node?path=$FILE_PATH"]),
+        ("PATCH", "/api/v1/uploads/{upload_id}", ["Tus-Resumable: 1.0.0", "Upload-Offset: $UPLOAD_OFFSET"]),
+        ("PUT", "/api/v1/uploads/{upload_id}/chunks/{chunk}", ["/uploads/$UPLOAD_ID/chunks/$CHUNK"]),
+    ],
+)
+def test_a_command_gives_everything_that_its_operation_asks_for(
+    client: Client, method: str, path: str, lines: list[str]
+) -> None:
+    shown = docs_pages.operations(client.get("/openapi.json").json()).values()
+    [command] = [one.curl for of_tag in shown for one in of_tag if (one.method, one.path) == (method, path)]
+    assert [line for line in lines if line not in command] == []

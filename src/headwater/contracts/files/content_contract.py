@@ -33,7 +33,10 @@ def build_uploads(services: Services) -> Contract:
     gate = asyncio.Semaphore(services.settings.files.uploads_at_once)
     door = UploadDoor(services, gate)
     packed = PackedDoor(services, gate)
-    part_params = (Param("blake3", "The BLAKE3 of the chunk, in hexadecimal, to be compared."),)
+    part_params = (
+        Param("chunk", "Its number, from 0.", {"type": "integer", "minimum": 0}, place="path"),
+        Param("blake3", "The BLAKE3 of the chunk, in hexadecimal, to be compared."),
+    )
     routes = (
         Route("OPTIONS", "", door.options, Access(open=True), "Say what of tus is spoken", status=204),
         Route("POST", "", door.begin, _WRITE, "Begin an upload", body=shapes.UploadFields, answer=shapes.UploadAnswer,
