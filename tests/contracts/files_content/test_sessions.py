@@ -14,6 +14,7 @@ from tests.contracts.files_content.support import (
     chunk_path,
     complete,
     content_of,
+    make_file,
     make_share,
     send,
     upload,
@@ -119,8 +120,25 @@ def test_completing_again_gives_the_same_version(client: Client, share: str) -> 
     session = begin(client, share, len(content), path="/same.bin", commit=True)
     send(client, session, content)
     first, again = complete(client, session).json(), complete(client, session).json()
-    assert (first["version_id"], first["resource_id"]) == (again["version_id"], again["resource_id"])
+    assert first == again
+    assert first["status"] == "created"
     assert client.put(chunk_path(session, 0), content=content[: 64 * KIB]).problem() == (409, "UPLOAD_COMPLETE")
+
+
+def test_completing_again_after_a_refused_commit_gives_the_same_refusal(client: Client, share: str) -> None:
+    make_file(client, share, "/taken/a", b"in a folder")
+    file = make_file(client, share, "/file", b"first")
+    stale = {"path": "/file", "base_version_id": "ver_x"}
+    for place, code in (({"path": "/taken"}, "NAME_TAKEN"), (stale, "SYNC_VERSION_STALE")):
+        fields = {"share_id": share, "file_size": 5, "commit": True, **place}
+        session = client.post("/api/v1/uploads", json=fields).json()
+        send(client, session, b"bytes")
+        first, again = complete(client, session), complete(client, session)
+        assert first.problem() == again.problem() == (409, code)
+        told = [{**answer.json(), "request_id": ""} for answer in (first, again)]
+        assert told[0] == told[1]
+        assert told[0]["staged_version_id"].startswith("ver_")
+    assert client.get(f"/api/v1/sync/download/{file['resource_id']}").body == b"first"
 
 
 def test_a_given_sha256_is_verified_and_served(client: Client, share: str) -> None:

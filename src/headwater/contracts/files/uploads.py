@@ -7,14 +7,16 @@ durable before a row names them, and one transaction makes them known together w
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
+from headwater.base import errors
 from headwater.base.clock import SECOND_US
 from headwater.base.errors import Gone, HeadwaterError, Invalid, NotFound, StateConflict
 from headwater.base.ids import random_id
 from headwater.base.settings_tree import FileSettings
+from headwater.base.shape import FieldError
 from headwater.base.wire import encode, parse_time
 from headwater.contracts.files import access, landing, quota, trees
 from headwater.contracts.files.access import Access, ShareRow
@@ -41,8 +43,31 @@ _COLUMNS = (
 )
 
 
+class Refusal(msgspec.Struct):
+    """Why a commit was refused, as it was told: the name of the error's class, and what it said."""
+
+    kind: str
+    code: str
+    detail: str
+    fields: list[tuple[str, str, str]]
+    extra: dict[str, Any]
+
+    @classmethod
+    def of(cls, failure: HeadwaterError) -> Refusal:
+        """The refusal to keep of an error."""
+        fields = [(field.field, field.code, field.detail) for field in failure.fields]
+        return cls(type(failure).__name__, failure.error_code, failure.detail, fields, dict(failure.extra))
+
+    @property
+    def failure(self) -> HeadwaterError:
+        """The error again."""
+        kind: type[HeadwaterError] = getattr(errors, self.kind, StateConflict)
+        fields = tuple(FieldError(*field) for field in self.fields)
+        return kind(self.detail, code=self.code, fields=fields, extra=dict(self.extra))
+
+
 class Request(msgspec.Struct, kw_only=True):
-    """What the beginning of an upload said of its file."""
+    """What the beginning of an upload said of its file, and what became of its commit once it is complete."""
 
     path: str | None = None
     folder_id: str | None = None
@@ -52,6 +77,8 @@ class Request(msgspec.Struct, kw_only=True):
     commit: bool = False
     base_version_id: str | None = None
     metadata: str = ""
+    landed: str | None = None
+    refused: Refusal | None = None
 
     @property
     def place(self) -> Place:
@@ -285,7 +312,9 @@ def complete(
         except HeadwaterError as refused:
             failure = refused
     final = version if landed is None else landed.version
-    tx.run("UPDATE uploads SET version = ? WHERE id = ?", final.id, upload.id)
+    request.landed = landed.status if landed else None
+    request.refused = Refusal.of(failure) if failure else None
+    tx.run("UPDATE uploads SET version = ?, request = ? WHERE id = ?", final.id, encode(request), upload.id)
     return Completed(upload._replace(version=final.id, expires_us=expires_us), final, landed, failure)
 
 
@@ -313,8 +342,11 @@ def _completed_before(tx: Transaction, upload: Upload) -> Completed:
     version = versions.find(tx, upload.feed, upload.version or "")
     if version is None:
         raise Gone("the staged version expired; upload again", code="UPLOAD_EXPIRED")
+    request = upload.request
+    if request.refused is not None:
+        return Completed(upload, version, None, request.refused.failure)
     node = None if version.node is None else tree.find(tx, upload.feed, version.node)
-    landed = None if node is None or not upload.request.commit else Landed("unchanged", node, version)
+    landed = None if node is None or request.landed is None else Landed(request.landed, node, version)
     return Completed(upload, version, landed, None)
 
 
