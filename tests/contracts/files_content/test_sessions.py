@@ -141,6 +141,20 @@ def test_completing_again_after_a_refused_commit_gives_the_same_refusal(client: 
     assert client.get(f"/api/v1/sync/download/{file['resource_id']}").body == b"first"
 
 
+@pytest.mark.parametrize(
+    "place", [{"path": "/a/con"}, {"path": "relative"}, {"path": "/"}, {"file_name": "a/b"}, {"file_name": "x" * 300}]
+)
+@pytest.mark.sqlite_only
+def test_a_name_that_no_commit_could_give_is_refused_before_its_bytes_come(
+    client: Client, share: str, place: dict[str, str]
+) -> None:
+    fields = {"share_id": share, "file_size": 5, **place}
+    refused = client.post("/api/v1/uploads", json={**fields, "commit": True})
+    assert refused.problem() == (422, "INVALID")
+    assert refused.json()["errors"][0]["field"] == next(iter(place))
+    assert client.post("/api/v1/uploads", json=fields).status == 201
+
+
 def test_a_given_sha256_is_verified_and_served(client: Client, share: str) -> None:
     content = content_of(100 * KIB)
     right = hashlib.sha256(content).hexdigest()

@@ -106,6 +106,16 @@ def target_of(tx: Transaction, row: ShareRow, actor: Actor, place: Place) -> Tar
     return Target(trees.folder_by_id(tx, row, place.folder_id), trees.name_in(row, place.file_name, "file_name"))
 
 
+def require_name(tx: Transaction, row: ShareRow, place: Place) -> None:
+    """Hold back a place that the share could not give, before its content comes. Raises: Invalid, NotFound."""
+    if place.path is None:
+        trees.folder_by_id(tx, row, place.folder_id)
+        if place.file_name is not None:
+            trees.name_in(row, place.file_name, "file_name")
+    elif not split_path(stored_path(place.path, trees.policy(row))):
+        raise Invalid.of("path", "incorrect_value", "the root has no name to give")
+
+
 def folder_at(tx: Transaction, row: ShareRow, actor: Actor, parts: tuple[str, ...]) -> str:
     """The id of the folder at a stored path, made with all above it if need be. Raises: StateConflict (a file)."""
     if not parts:

@@ -18,7 +18,7 @@ from headwater.base.ids import random_id
 from headwater.base.settings_tree import FileSettings
 from headwater.base.shape import FieldError
 from headwater.base.wire import encode, parse_time
-from headwater.contracts.files import access, landing, quota, trees
+from headwater.contracts.files import access, landing, quota
 from headwater.contracts.files.access import Access, ShareRow
 from headwater.contracts.files.content_shapes import UploadFields
 from headwater.contracts.files.intake import Batch
@@ -159,8 +159,8 @@ def begin(tx: Transaction, principal: Principal, share_id: str, beginning: Begin
     """Begin an upload, and reserve its room. Raises: NotFound, Forbidden, Invalid, TooLarge, QuotaExceeded."""
     row = access.require(tx, principal, share_id, Access.WRITE)
     quota.require_room(tx, row, settings, beginning.size_bytes or 0)
-    if beginning.request.commit and beginning.request.place.path is None:
-        trees.folder_by_id(tx, row, beginning.request.folder_id)
+    if beginning.request.commit:
+        landing.require_name(tx, row, beginning.request.place)
     upload = Upload(
         random_id("upl"), row.feed, row.organisation, principal.user_id, beginning.protocol, beginning.size_bytes,
         beginning.chunk_bytes, 0, beginning.mime_type or DEFAULT_TYPE,
