@@ -146,6 +146,7 @@ def test_a_rename_does_not_make_the_upload_of_somebody_else_a_side_of_its_confli
     sides = f"/api/v1/sync/download/{conflict['id']}"
     for path in (sides, f"{sides}?version={secret}", f"/api/v1/sync/download/{file['resource_id']}?version={secret}"):
         assert member.get(path).status == 404
+    assert "brought no content" in member.get(sides).json()["detail"]
     known = {**item, "version_id": file["version_id"], "base_version_id": file["version_id"]}
     conflict = left_open(theirs, known)
     assert conflict["local_version_id"] == file["version_id"]

@@ -92,6 +92,8 @@ def _find_side(tx: Transaction, principal: Principal, conflict: ConflictRow, wan
     sides = (conflict.local_version_id, conflict.server_version_id)
     version_id = conflict.local_version_id if wanted is None else wanted
     version = versions.find(tx, row.feed, version_id) if version_id and version_id in sides else None
+    if version_id is None:
+        raise NotFound("the device brought no content to this conflict; name the other side with version")
     if version is None:
         raise NotFound(f"no version {version_id!r} of this conflict")
     node = tree.find(tx, row.feed, conflict.resource_id) if conflict.resource_id else None
