@@ -12,6 +12,7 @@ from headwater.cli.installation import Installation
 from headwater.cli.progress import bars
 from headwater.cli.screen import say_note, show_rows
 from headwater.server import archive, opening
+from headwater.server.held_packs import Inspection
 from headwater.server.reporting import Report, adding
 from headwater.store import integrity, pack_verify
 from headwater.store.database import Transaction
@@ -71,9 +72,13 @@ def _check_packs(here: Installation, report: Report) -> tuple[list[Finding], int
 
 def _verify_backup(path: Path, *, as_json: bool) -> None:
     with bars(quiet=as_json) as report:
-        manifest = archive.check(path, adding(report, "bytes", path.stat().st_size))
+        inspection = Inspection()
+        manifest = archive.check(path, adding(report, "bytes", path.stat().st_size), inspection.hear)
+    found = inspection.findings(manifest)
     rows = sum(table.rows for table in manifest.tables.values())
     none = f"{path} is whole: {rows} rows in {len(manifest.members)} parts, made {manifest.made_at}"
-    show_rows([], as_json=as_json, none=none)
+    show_rows([finding._asdict() for finding in found], as_json=as_json, none=none)
+    if found:
+        raise typer.Exit(1)
     if not as_json:
         say_note(f"it can be put back with: headwater restore {path} --data DIR")

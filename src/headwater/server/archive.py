@@ -139,8 +139,14 @@ def is_compressed(path: Path) -> bool:
     return path.name.endswith(".zst")
 
 
-def check(path: Path, progress: Callable[[int], None] = lambda _bytes: None) -> Manifest:
+def check(
+    path: Path,
+    progress: Callable[[int], None] = lambda _bytes: None,
+    hear: Callable[[str, bytes], None] = lambda _name, _piece: None,
+) -> Manifest:
     """Read a whole backup and hold it against its manifest; ``progress`` is told the bytes that were read.
+
+    ``hear`` is given each member's name and content, piece by piece; an empty piece ends the member.
 
     Raises: BackupDamaged.
     """
@@ -151,8 +157,10 @@ def check(path: Path, progress: Callable[[int], None] = lambda _bytes: None) -> 
         while piece := source.read(PIECE_BYTES):
             digest.update(piece)
             size_bytes += len(piece)
+            hear(name, piece)
             if name in (MANIFEST, MANIFEST_HASH):
                 kept.append(piece)
+        hear(name, b"")
         found.append(Member(name, size_bytes, digest.hexdigest()))
         if name == MANIFEST:
             manifest_bytes = b"".join(kept)

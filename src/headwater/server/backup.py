@@ -7,20 +7,29 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from headwater import __version__
 from headwater.base.errors import Invalid, StateConflict, Unavailable
 from headwater.base.wire import format_seconds
 from headwater.identity import meta
-from headwater.server import archive
+from headwater.server import archive, held_packs
 from headwater.server.app import ADMIN_TOKEN_FILE
 from headwater.server.archive import ArchiveWriter, Manifest, TableSummary
 from headwater.server.opening import PACKS_FOLDER
 from headwater.server.reporting import Report, silent
 from headwater.store import tables
 from headwater.store.database import Database, Transaction
+from headwater.store.integrity import Finding
 
 SUFFIXES = (".tar", ".tar.zst")
+
+
+class Made(NamedTuple):
+    """A backup that was written: its manifest, and which packs in use it could not take whole."""
+
+    manifest: Manifest
+    findings: list[Finding]
 
 
 def make(
@@ -31,8 +40,10 @@ def make(
     packs_elsewhere: str | None = None,
     replace: bool = False,
     report: Report = silent,
-) -> Manifest:
+) -> Made:
     """Write a backup of a database and its data folder to ``path``; ``packs_elsewhere`` names their bucket.
+
+    Packs that the tables name and that are missing or of another size are told; all else is written.
 
     Raises: Invalid (no name for a backup), StateConflict (the file is there; ``replace`` writes over it).
     """
@@ -41,16 +52,20 @@ def make(
     if path.exists() and not replace:
         raise StateConflict(f"{path} is there already; --force writes over it", code="BACKUP_EXISTS")
     with _packs_held(folder) as hold, archive.written(path) as writer:
-        manifest = database.read_now(
-            lambda tx: _write_tables(tx, writer, hold, report, embedded=database.embedded, packs=packs_elsewhere)
+        manifest, packs = database.read_now(
+            lambda tx: (
+                _write_tables(tx, writer, hold, report, embedded=database.embedded, packs=packs_elsewhere),
+                [] if packs_elsewhere else held_packs.named(tx),
+            )
         )
         token = folder / ADMIN_TOKEN_FILE
         if token.exists():
             writer.add_file(archive.ADMIN_TOKEN, token)
+        findings = held_packs.compare(packs, hold.size_of)
         _write_packs(writer, hold, report)
         whole = _with_members(manifest, writer)
         writer.finish(whole)
-    return whole
+    return Made(whole, findings)
 
 
 class _Hold:
@@ -70,6 +85,11 @@ class _Hold:
             if place.is_dir():
                 (self.held / place.name).mkdir()
                 self._link(place)
+
+    def size_of(self, name: str) -> int | None:
+        """The bytes of a pack that is held; None when it is not."""
+        held = self.held / name
+        return held.stat().st_size if held.exists() else None
 
     def release(self) -> None:
         """Remove the links."""

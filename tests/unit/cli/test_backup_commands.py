@@ -186,3 +186,44 @@ def test_a_backup_of_data_that_does_not_agree_is_restored_and_says_so(
     assert (done.code, [row["rule"] for row in done.json["findings"]]) == (1, ["record"])
     assert "do not agree" in done.err
     assert command("org", "list", "--data", tmp_path / "new", "--json").json[0]["notes"] == 5
+
+
+@pytest.fixture
+def with_content(filled: Installed) -> tuple[Installed, Path]:
+    """An installation with a chunk that a pack holds, and the pack's file."""
+    with PackWriter(PackFolder(filled.folder / "packs"), "default") as writer:
+        ref = writer.append(b"some content" * 500)
+        written = writer.close()
+    with filled.database() as database:
+        database.write_now(lambda tx: register(tx, written))
+    return filled, filled.folder / "packs" / pack_name(ref.pack)
+
+
+def test_a_backup_without_a_pack_that_the_tables_name_is_made_and_says_so(
+    command: Command, with_content: tuple[Installed, Path], tmp_path: Path
+) -> None:
+    here, pack = with_content
+    whole = pack.read_bytes()
+    name = f"{pack.parent.name}/{pack.name}"
+    assert command("backup", tmp_path / "whole.tar", "--data", here.folder, "--json").json["findings"] == []
+    assert command("verify", "--backup", tmp_path / "whole.tar").code == 0
+    pack.write_bytes(whole[:-10])
+    short = command("backup", tmp_path / "short.tar", "--data", here.folder)
+    assert (short.code, f"pack {name} has {len(whole) - 10} bytes" in short.out) == (1, True)
+    pack.unlink()
+    missing = command("backup", tmp_path / "missing.tar.zst", "--data", here.folder, "--json")
+    assert (missing.code, [found["detail"] for found in missing.json["findings"]]) == (1, [f"pack {name} is missing"])
+    for file in ("short.tar", "missing.tar.zst"):
+        checked = command("verify", "--backup", tmp_path / file, "--json")
+        assert (checked.code, name in checked.json[0]["detail"]) == (1, True)
+    assert command("restore", tmp_path / "missing.tar.zst", "--data", tmp_path / "new").code == 0
+
+
+def test_verify_finds_in_a_backup_what_was_damaged_before_it_was_made(
+    command: Command, with_content: tuple[Installed, Path], tmp_path: Path
+) -> None:
+    here, pack = with_content
+    pack.write_bytes(pack.read_bytes().replace(b"some", b"same"))
+    assert command("backup", tmp_path / "b.tar", "--data", here.folder).code == 0
+    checked = command("verify", "--backup", tmp_path / "b.tar", "--json")
+    assert (checked.code, "fails its hash" in checked.json[0]["detail"]) == (1, True)
