@@ -32,6 +32,7 @@ def _scopes(incomplete: str) -> list[str]:
     epilog=options.examples(
         "headwater token create --org default --role coordinator --scope contacts --scope cache",
         "headwater token create --org org_hlf --role org_admin --scope sync,terminology:read --expires 90d",
+        "headwater token create --org default --role coordinator --scope files --user anna",
         "TOKEN=$(headwater token create --org default --role coordinator --scope sync)",
     )
 )
@@ -45,14 +46,20 @@ def create(
                      help=f"What it is good for; may be repeated: {', '.join(SCOPES)}, each with :read to read only."),
     ],
     label: Annotated[str, typer.Option(metavar="TEXT", help="What it is for, shown in lists.")] = "",
-    user: Annotated[str, typer.Option(metavar="NAME", help="Name of its user.")] = "",
+    user: Annotated[
+        str, typer.Option(metavar="USER", show_default=False,
+                     help="Its user: an id, or a name; a name that no user of the organisation has makes a user."),
+    ] = "",
     expires: Annotated[str, typer.Option(metavar="TIME", help="When it ends: 90d, 12h, a time, or never.")] = "never",
     data: options.DataFolder = None,
     database: options.DatabaseUrl = None,
     config: options.ConfigFile = None,
     as_json: options.AsJson = False,
 ) -> None:  # fmt: skip
-    """Make a token; it is shown only this once."""
+    """Make a token; it is shown only this once.
+
+    With --user it is one more token of that user, who keeps the role; without, or with a new name, a user is made.
+    """
     wanted = role_of(role.lower())
     if wanted is None:
         raise typer.BadParameter(f"there is no role {role!r}; there are {_ROLES}")
@@ -66,7 +73,10 @@ def create(
         if organisations.find(tx, org) is None:
             raise NotFound(f"no organisation {org!r}; make it with 'headwater org create {org}'")
         expires_us = parse_end(expires, tx.now_us)
-        return tokens.create(tx, org, wanted, scopes, label=label, user_name=user, expires_us=expires_us)
+        user_id = tokens.user_named(tx, org, user, wanted) if user else None
+        return tokens.create(
+            tx, org, wanted, scopes, label=label, user_name=user, user_id=user_id, expires_us=expires_us
+        )
 
     with installation.opened(data, database, config) as here:
         text, token = here.database.write_now(work)
@@ -74,7 +84,8 @@ def create(
         show_one({"token": text, **_row(token, token.created_us)}, as_json=True)
         return
     print(text)
-    say_note(f"made {token.id} for {token.role} of {token.organisation}; this is the only time that it is shown")
+    say_note(f"made {token.id} for the user {token.user_id}, {token.role} of {token.organisation};"
+             " this is the only time that it is shown")  # fmt: skip
 
 
 @app.command("list", epilog=options.examples("headwater token list", "headwater token list --org org_hlf --json"))

@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from headwater.base.errors import Invalid, NotFound
+from headwater.base.errors import Invalid, NotFound, StateConflict
 from headwater.base.ids import random_id
 from headwater.base.shape import FieldError
 from headwater.identity.principal import Principal
@@ -17,6 +17,9 @@ from headwater.store.database import Transaction
 
 PREFIX = "hwt_"
 """How a token begins, so that scanners of leaked secrets can know it."""
+
+USER_PREFIX = "usr_"
+"""How the id of a user begins."""
 
 LENGTH = 64
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -85,7 +88,7 @@ def create(
         if not known_scope(scope):
             raise Invalid(f"unknown scope {scope!r}", fields=(FieldError("scopes", "incorrect_value", scope),))
     if user_id is None:
-        user_id = random_id("usr", 16)
+        user_id = random_id(USER_PREFIX.rstrip("_"), 16)
         tx.run(
             "INSERT INTO users (id, organisation, name, role, created_us) VALUES (?, ?, ?, ?, ?)",
             user_id, organisation, user_name or label or user_id, role.wire, tx.now_us,
@@ -100,6 +103,29 @@ def create(
     )  # fmt: skip
     mark_changed(tx)
     return text, read(tx, id)
+
+
+def user_named(tx: Transaction, organisation: str, text: str, role: Role) -> str | None:
+    """The id of the user that an id, or a name that one user of the organisation has, means; None for a new name.
+
+    Raises: NotFound (an id of nobody there), StateConflict (several have the name, or the user has another role).
+    """
+    found = tx.rows(
+        "SELECT id, role FROM users WHERE organisation = ? AND (id = ? OR name = ?) ORDER BY id = ? DESC, id",
+        organisation, text, text, text,
+    )  # fmt: skip
+    if not found:
+        if text.startswith(USER_PREFIX):
+            raise NotFound(f"no user {text!r} in organisation {organisation!r}; 'headwater token list' shows users")
+        return None
+    ids = [str(row[0]) for row in found]
+    if ids[0] != text and len(ids) > 1:
+        raise StateConflict(
+            f"{len(ids)} users of {organisation!r} are named {text!r}: say which by id: {', '.join(ids)}"
+        )
+    if found[0][1] != role.wire:
+        raise StateConflict(f"the user {ids[0]} has the role {found[0][1]}, and a token of theirs has it too")
+    return ids[0]
 
 
 def read(tx: Transaction, id: str) -> Token:

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from headwater.identity import tokens
+from headwater.identity.roles import Role
 from headwater.store.database import Transaction
-from tests.unit.cli.conftest import Command, Installed
+from tests.unit.cli.conftest import Command, Done, Installed
 
 
 def test_a_made_token_is_shown_alone_on_standard_output_and_is_good(command: Command, installed: Installed) -> None:
@@ -58,6 +59,34 @@ def test_revoking_again_is_harmless_and_an_unknown_token_is_not_found(command: C
     assert [command("token", "revoke", id, *at).code for _ in range(2)] == [0, 0]
     unknown = command("token", "revoke", "tok_none", *at, "--json")
     assert (unknown.code, unknown.problem["code"]) == (1, "NOT_FOUND")
+
+
+def test_a_user_may_have_several_tokens_and_is_named_by_id_or_by_name(command: Command, installed: Installed) -> None:
+    def make(user: str, role: str = "coordinator", org: str = "default") -> Done:
+        return command(
+            "token", "create", "--org", org, "--role", role, "--scope", "files", "--user", user, "--json",
+            "--data", installed.folder,
+        )  # fmt: skip
+
+    anna = make("anna").json["user_id"]
+    assert [make(text).json["user_id"] for text in ("anna", anna)] == [anna, anna]
+    assert make("berit").json["user_id"] != anna
+    assert make("usr_none").problem["code"] == "NOT_FOUND"
+    other = make("anna", role="org_admin")
+    assert (other.code, f"{anna} has the role coordinator" in other.problem["detail"]) == (1, True)
+    assert command("org", "create", "org_hlf", "--data", installed.folder).code == 0
+    assert make("anna", org="org_hlf").json["user_id"] != anna
+    assert make(anna, org="org_hlf").problem["code"] == "NOT_FOUND"
+    with installed.database() as database:
+        database.write_now(lambda tx: tokens.create(tx, "default", Role.COORDINATOR, ["files"], user_name="anna"))
+    assert anna in make("anna").problem["detail"]
+    assert make(anna).json["user_id"] == anna
+
+
+def test_a_made_token_tells_its_user_on_a_terminal_too(command: Command, installed: Installed) -> None:
+    at = ("--data", installed.folder)
+    made = command("token", "create", "--org", "default", "--role", "coordinator", "--scope", "files", *at)
+    assert command("token", "list", *at, "--json").json[1]["user_id"] in made.err
 
 
 @pytest.mark.parametrize(
