@@ -259,6 +259,16 @@ def test_staged_files_do_not_appear(client: Client, share: str) -> None:
     assert client.get(f"/api/v1/shares/{share}/children").json()["data"] == []
 
 
+@pytest.mark.parametrize("text", ["maybe", "True", "1", ""])
+def test_staging_is_true_or_false_and_nothing_else(client: Client, share: str, text: str) -> None:
+    answer = client.post(
+        f"/api/v1/uploads/packed?share_id={share}&stage={text}", content=framed([({"path": "/a"}, b"x")])
+    )
+    assert (answer.status, answer.json()["errors"][0]["field"]) == (422, "stage")
+    assert client.get(f"/api/v1/shares/{share}/children").json()["data"] == []
+    assert pack(client, share, [({"path": "/a"}, b"x")], "&stage=false")[0]["status"] == "created"
+
+
 def test_a_file_may_be_given_by_chunks_of_which_only_the_new_ones_are_sent(client: Client, share: str) -> None:
     known, fresh = content_of(5000, 1), content_of(3000, 2)
     make_file(client, share, "/known", known)

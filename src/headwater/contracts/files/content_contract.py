@@ -17,7 +17,7 @@ _WRITE = Access("files", write=True)
 _UPLOAD = "/{upload_id}"
 _PACKED = (
     Param("share_id", "The share.", required=True),
-    Param("stage", "`true` stages the versions and makes no files."),
+    Param("stage", "`true` stages the versions and makes no files.", {"type": "boolean", "default": False}),
     Param("device_id", "The device that uploads."),
 )
 _TUS = (

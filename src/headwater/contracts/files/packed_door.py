@@ -18,6 +18,7 @@ from headwater.store.packs import Written, discard
 from headwater.store.tree import Actor
 from headwater.web import reply
 from headwater.web.call import Call
+from headwater.web.paging import boolean
 from headwater.web.reply import Reply
 from headwater.web.services import Services
 
@@ -39,6 +40,8 @@ class PackedDoor:
         if not share_id:
             raise Invalid.of("share_id", "missing", "name the share with ?share_id=")
 
+        stage_only = boolean(call.query, "stage")
+
         def share(tx: Transaction) -> ShareRow:
             return access.require(tx, call.principal, share_id, Access.WRITE)
 
@@ -46,7 +49,7 @@ class PackedDoor:
         unpacker, arrived, written = await self._receive(call, row)
         device_id = (call.header(b"x-device-id") or call.query.get("device_id") or "")[:128]
         actor = Actor(call.principal.user_id, device_id)
-        packed = Packing(call.principal, actor, arrived, written, call.query.get("stage") == "true")
+        packed = Packing(call.principal, actor, arrived, written, stage_only)
         # The key of a repeated request is held against this in place of the body, which nobody keeps.
         call.body = unpacker.digest
         stored = False
