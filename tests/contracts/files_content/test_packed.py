@@ -15,7 +15,7 @@ from blake3 import blake3
 from headwater.base.errors import Unavailable
 from headwater.base.settings_tree import FileSettings, Settings
 from headwater.contracts.files import batch as batches
-from tests.contracts.files_content.support import KIB, MIB, content_of, make_file, make_share
+from tests.contracts.files_content.support import KIB, MIB, content_of, make_file, make_share, upload
 from tests.support.asgi import Client
 from tests.support.serving import ServerUnderTest
 
@@ -422,3 +422,13 @@ def test_the_standard_library_goes_up_packed_and_comes_down_equal(client: Client
 def test_a_line_with_a_nul_is_refused_and_its_neighbours_are_taken(client: Client, share: str) -> None:
     results = pack(client, share, [({"path": "/a", "mime_type": "text/\0"}, b"one"), ({"path": "/b"}, b"two")])
     assert [result["status"] for result in results] == ["failed", "created"]
+
+
+def test_a_file_with_the_checksum_of_what_is_there_changes_nothing_however_that_was_cut(
+    client: Client, share: str
+) -> None:
+    content = content_of(200 * KIB)
+    sums = {"checksum_sha256": hashlib.sha256(content).hexdigest()}
+    there = upload(client, share, content, path="/a.bin", commit=True, **sums)
+    [result] = pack(client, share, [({"path": "/a.bin", **sums}, content)])
+    assert (result["status"], result["version_id"]) == ("unchanged", there["version_id"])

@@ -185,10 +185,10 @@ class _Storing:
                 raise StateConflict(f"the name {file.name.text!r} is taken in that folder", code="NAME_TAKEN")
             node = found
         current = versions.find(tx, row.feed, node.version) if node.version else None
-        if current is not None and current.content_hash == versions.content_hash(file.pieces):
+        version = self._version(file, None, random_id("ver"))
+        if current is not None and versions.is_same(current, version):
             self._done(file, "unchanged", node.id, current.id)
             return
-        version = self._version(file, None, random_id("ver"))
         versions.insert_many(tx, row.feed, row.organisation, [(version, file.pieces)])
         landed = landing.put_on(tx, row, self._packing.actor, node, version, base)
         self._done(file, landed.status, landed.node.id, landed.version.id)
