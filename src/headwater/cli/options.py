@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
 import typer
 
 from headwater.base import settings
+from headwater.base.errors import Invalid
 from headwater.base.settings import Settings, SettingsInvalid
 
 DataFolder = Annotated[
@@ -47,6 +49,15 @@ class Place(NamedTuple):
 def keep_files_private() -> None:
     """Let this process make every file for its user alone: what it makes holds secrets and personal data."""
     os.umask(0o077)
+
+
+@contextmanager
+def as_typed() -> Iterator[None]:
+    """What is refused in here is wrong in the command line itself: exit code 2. Raises: BadParameter."""
+    try:
+        yield
+    except Invalid as refusal:
+        raise typer.BadParameter(refusal.detail) from None
 
 
 def examples(*lines: str) -> str:

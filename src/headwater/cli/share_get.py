@@ -40,7 +40,8 @@ def get(
         installation.opened(data, database, config, sets) as here,
         bars(quiet=as_json, sizes=True) as report,
     ):
-        found = here.database.read_now(lambda tx: getting.listing(tx, acting.share(tx, id), source))
+        with options.as_typed():
+            found = here.database.read_now(lambda tx: getting.listing(tx, acting.share(tx, id), source))
         _expect_empty(folder)
         running = Getting(here.database, opening.open_packs(here.settings), found, folder, report)
         running.write()

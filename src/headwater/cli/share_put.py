@@ -42,7 +42,8 @@ def put(
     """
     source = folder.resolve(strict=True)
     with installation.opened(data, database, config, sets) as here, bars(quiet=as_json, sizes=True) as report:
-        row, prefix = here.database.read_now(lambda tx: _place(tx, id, to))
+        with options.as_typed():
+            row, prefix = here.database.read_now(lambda tx: _place(tx, id, to))
         principal = here.database.read_now(acting.operator)
         target = Target(here.database, opening.open_packs(here.settings), here.settings.files, principal, row)
         names = trees.policy(row)

@@ -60,18 +60,19 @@ def create(
     as_json: options.AsJson = False,
 ) -> None:  # fmt: skip
     """Make a share."""
-    wanted = {
-        "name": name, "case_sensitive": case_sensitive, "portable_names": not any_names,
-        "quota_bytes": parse_size(quota),
-    }  # fmt: skip
-    fields = decode(read_share, encode(wanted))
+    with options.as_typed():
+        wanted = {
+            "name": name, "case_sensitive": case_sensitive, "portable_names": not any_names,
+            "quota_bytes": parse_size(quota),
+        }  # fmt: skip
+        fields = decode(read_share, encode(wanted))
 
     def work(tx: Transaction) -> Row:
         _expect_organisation(tx, org)
         made = shares.create(tx, acting.operator(tx, org, owner), fields)
         return _whole(tx, acting.share(tx, made.id))
 
-    with installation.opened(data, database, config) as here:
+    with installation.opened(data, database, config) as here, options.as_typed():
         row = here.database.write_now(work)
     show_one(_told(row, as_json=as_json), as_json=as_json)
 
@@ -189,7 +190,8 @@ def quota(
 
     With none only files.quota_share_bytes and the organisation's quota bind it. What is in it stays in any case.
     """
-    patch = SharePatch(quota_bytes=parse_size(size))
+    with options.as_typed():
+        patch = SharePatch(quota_bytes=parse_size(size))
 
     def work(tx: Transaction) -> Row:
         shares.change(tx, acting.operator(tx), id, patch)

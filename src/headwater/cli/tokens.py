@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from headwater.base.clock import now_us
 from headwater.base.errors import NotFound
 from headwater.cli import installation, options
 from headwater.cli.lengths import parse_end
@@ -69,10 +70,12 @@ def create(
         named = f"there is no scope {unknown[0]!r}" if unknown else "a token needs a scope"
         raise typer.BadParameter(f"{named}; there are {', '.join(SCOPES)}, each with :read to read only")
 
+    with options.as_typed():
+        expires_us = parse_end(expires, now_us())
+
     def work(tx: Transaction) -> tuple[str, Token]:
         if organisations.find(tx, org) is None:
             raise NotFound(f"no organisation {org!r}; make it with 'headwater org create {org}'")
-        expires_us = parse_end(expires, tx.now_us)
         user_id = tokens.user_named(tx, org, user, wanted) if user else None
         return tokens.create(
             tx, org, wanted, scopes, label=label, user_name=user, user_id=user_id, expires_us=expires_us

@@ -234,7 +234,6 @@ def test_a_folder_and_a_file_of_one_name_do_not_replace_each_other(share: Shares
     [
         (("put", "LOCAL", "shr_none"), "no share"),
         (("put", "LOCAL/nothing", "SHARE"), "No such file"),
-        (("put", "LOCAL", "SHARE", "--to", "x"), "begins with '/'"),
         (("get", "shr_none", "LOCAL/new"), "no share"),
         (("get", "SHARE", "LOCAL/new", "--from", "/none"), "nothing at '/none'"),
         (("get", "SHARE", "LOCAL"), "not empty"),
@@ -246,6 +245,15 @@ def test_what_cannot_begin_says_why(share: Shares, local: Path, arguments: tuple
     done = share(*(word.replace("LOCAL", str(local)).replace("SHARE", made) for word in arguments))
     assert (done.code, done.out, says in done.err) == (1, "", True)
     assert tree(local) == before
+
+
+@pytest.mark.parametrize("arguments", [("put", "LOCAL", "SHARE", "--to", "x"), ("get", "SHARE", "NEW", "--from", "x")])
+def test_a_path_of_a_share_that_is_none_is_wrong_usage(
+    share: Shares, local: Path, tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    places = {"LOCAL": local, "NEW": tmp_path / "new", "SHARE": share.create()["id"]}
+    done = share(*(places.get(word, word) for word in arguments), "--json")
+    assert (done.code, done.problem["code"], "begins with '/'" in done.problem["detail"]) == (2, "USAGE", True)
 
 
 def test_a_damaged_file_is_told_and_the_others_are_written(share: Shares, local: Path, tmp_path: Path) -> None:
