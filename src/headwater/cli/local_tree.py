@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from headwater.base.errors import HeadwaterError
-from headwater.contracts.files.names import NamePolicy, name_key, require_length, stored_name
+from headwater.contracts.files.names import NamePolicy, join_path, name_key, require_length, split_path, stored_name
 
 
 class Entry(NamedTuple):
@@ -41,13 +41,16 @@ Found = Entry | Refused | LeftOut
 def walk(root: Path, to: str, policy: NamePolicy) -> Iterator[Found]:
     """What is at ``root``: the file itself, or all that is in the folder; a folder comes before what is in it.
 
-    ``to`` is the stored path of the folder in the share, empty for its root. Raises: OSError (nothing there).
+    ``to`` is the stored path of the folder in the share, empty for its root; it and those above it come first.
+    Raises: OSError (nothing there).
     """
-    if not root.is_dir():
-        yield _judge(str(root), root.name, to, policy, root.stat())
+    alone = None if root.is_dir() else _judge(str(root), root.name, to, policy, root.stat())
+    if alone is None or isinstance(alone, Entry):
+        parts = split_path(to)
+        yield from (Entry(join_path(parts[:end]), str(root), is_folder=True) for end in range(1, len(parts) + 1))
+    if alone is not None:
+        yield alone
         return
-    if to:
-        yield Entry(to, str(root), is_folder=True)
     waiting = [(str(root), to)]
     while waiting:
         folder, path = waiting.pop()

@@ -15,7 +15,7 @@ from headwater.cli.putting import Putting, Tally, Target
 from headwater.cli.screen import Row, say_note, show_one, show_rows
 from headwater.contracts.files import trees
 from headwater.contracts.files.access import ShareRow
-from headwater.contracts.files.names import stored_path
+from headwater.contracts.files.names import join_path, split_path, stored_path
 from headwater.server import opening
 from headwater.store.database import Transaction
 
@@ -69,9 +69,11 @@ def _place(tx: Transaction, share_id: str, to: str) -> tuple[ShareRow, str]:
     """The share, and the stored path of the folder in it; empty for its root. Raises: Invalid, StateConflict."""
     row = acting.share(tx, share_id)
     path = stored_path(to, trees.policy(row), field="--to")
-    node = trees.walk(tx, row, path)
-    if node is not None and node.type != "folder":
-        raise StateConflict(f"{to} is a file in the share, not a folder")
+    parts = split_path(path)
+    for end in range(1, len(parts) + 1):
+        node = trees.walk(tx, row, join_path(parts[:end]))
+        if node is not None and node.type != "folder":
+            raise StateConflict(f"{join_path(parts[:end])} is a file in the share, not a folder")
     return row, "" if path == "/" else path
 
 

@@ -114,6 +114,21 @@ def test_a_folder_of_the_share_takes_a_folder_or_one_file_and_gives_either(
     assert list(tree(tmp_path / "one")) == ["a.txt"]
 
 
+@pytest.mark.parametrize(("name", "made"), [("a.txt", 3), ("", 5)])
+def test_the_folders_on_the_way_are_counted_too(share: Shares, local: Path, name: str, made: int) -> None:
+    id = share.create()["id"]
+    into = ("put", local / name, id, "--to", "/deep/new/folder", "--json")
+    assert share(*into, "--dry-run").json["folders_made"] == made
+    assert [share(*into).json["folders_made"] for _ in range(2)] == [made, 0]
+
+
+def test_a_file_above_the_wanted_folder_is_told_at_once(share: Shares, local: Path) -> None:
+    id = share.create()["id"]
+    share("put", local / "a.txt", id)
+    done = share("put", local, id, "--to", "/a.txt/below")
+    assert (done.code, "/a.txt is a file in the share" in done.err) == (1, True)
+
+
 @pytest.mark.parametrize("at_us", [-1_500_000_123, 0, 1_700_000_000_123_456])
 def test_a_time_of_modification_comes_back_to_the_microsecond(
     share: Shares, local: Path, tmp_path: Path, at_us: int
