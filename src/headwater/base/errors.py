@@ -67,14 +67,17 @@ class Malformed(HeadwaterError):
 
 
 class CursorInvalid(Malformed):
-    """A cursor that cannot be used; ``extra['reason']`` is malformed, forged, foreign, ahead or expired.
+    """A cursor that cannot be used; its ``reason`` is malformed, forged, foreign, ahead or expired.
 
     Source: files contract, "Error codes": SYNC_CURSOR_INVALID.
     """
 
     code = "SYNC_CURSOR_INVALID"
     title = "Cursor invalid"
-    hint = "Begin again without a cursor; when the reason is 'expired', use the start cursor in the answer."
+    hint = (
+        "When the reason is 'expired', go on from the cursor in the answer. Otherwise begin anew: files with cursor=0"
+        " (without one they begin now, and what was before is lost), the record feed without a cursor."
+    )
 
 
 class HeadersTooLarge(Malformed):
@@ -94,7 +97,7 @@ class BodyTimeout(Malformed):
 
 
 class Invalid(HeadwaterError):
-    """The request is well-formed but a field has a wrong type or value; ``fields`` names each."""
+    """The request is well-formed but a field has a wrong type or value; ``errors`` names each."""
 
     code = "INVALID"
     title = "Invalid value"
@@ -131,7 +134,7 @@ class NotFound(HeadwaterError):
 
 
 class MethodNotAllowed(HeadwaterError):
-    """The path exists, but not with this method; ``extra['allow']`` lists those that do."""
+    """The path exists, but not with this method; ``allow`` lists those that do."""
 
     code = "METHOD_NOT_ALLOWED"
     title = "Method not allowed"
@@ -209,7 +212,7 @@ class TooLarge(HeadwaterError):
 
 
 class RangeUnsatisfiable(HeadwaterError):
-    """The asked range lies outside the content; ``extra['size_bytes']`` is its length."""
+    """The asked range lies outside the content; ``size_bytes`` is its length."""
 
     code = "RANGE_UNSATISFIABLE"
     title = "Range not satisfiable"
@@ -217,7 +220,7 @@ class RangeUnsatisfiable(HeadwaterError):
 
 
 class TooManyRequests(HeadwaterError):
-    """Over a rate or session limit; retry after ``retry_after_seconds``."""
+    """Over a rate or session limit; ``Retry-After`` says how many seconds to wait."""
 
     code = "TOO_MANY_REQUESTS"
     title = "Too many requests"
@@ -237,7 +240,10 @@ class QuotaExceeded(HeadwaterError):
 
     code = "QUOTA_EXCEEDED"
     title = "Out of space"
-    hint = "Free space (trash, old versions, 'headwater gc') or raise the quota."
+    hint = (
+        "Raise the quota of the level that the detail names, or delete a share: what it holds stops counting at once."
+        " The trash and older versions count. A disk that is full needs room made on it."
+    )
 
 
 class UpstreamFailed(HeadwaterError):

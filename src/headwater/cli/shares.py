@@ -120,7 +120,7 @@ def show(
 @app.command(
     epilog=options.examples(
         "headwater share grant shr_7d1fd2kcxj8rw0mq role:coordinator write",
-        "headwater share grant shr_7d1fd2kcxj8rw0mq chapter:osl read",
+        "headwater share grant shr_7d1fd2kcxj8rw0mq chapter:chp_2kcxj8rw0mq7 read",
         "headwater share grant shr_7d1fd2kcxj8rw0mq user:usr_3k9d0c2mfx7tqhwe manage",
     )
 )

@@ -18,6 +18,16 @@ _OPERATORS = ("headwater.base.settings", "headwater.server", "headwater.cli", "h
 """Where errors are raised that no request meets."""
 
 
+ADVICE = {
+    "CHECKSUM_MISMATCH": "The bytes changed on their way, or the sum is of others: compare, and send them again.",
+    "CHUNK_LENGTH": "Send chunk_size bytes, of the last chunk the rest: 'expected_bytes' says how many.",
+    "CHUNKS_MISSING": "Send the file again with the bytes of the chunks that POST /api/v1/uploads/check names.",
+    "DISK_FULL": "Make room on the server's disk; what was sent can be sent again.",
+    "TUS_VERSION": "Send 'Tus-Resumable: 1.0.0'.",
+}
+"""What to do about finer codes, where the advice of their class would lead astray."""
+
+
 class Entry(NamedTuple):
     """One code: its HTTP status (0 where it only meets the operator), what it means, and what to do."""
 
@@ -57,7 +67,8 @@ def entries() -> tuple[Entry, ...]:
         for base, code, example in _finer(tree, known):
             general = _entry(known, base)
             found.setdefault(code, general._replace(code=code, meaning=example or general.meaning))
-    return tuple(sorted(found.values(), key=lambda entry: (entry.status or 999, entry.code)))
+    advised = (entry._replace(hint=ADVICE.get(entry.code, entry.hint)) for entry in found.values())
+    return tuple(sorted(advised, key=lambda entry: (entry.status or 999, entry.code)))
 
 
 def _sources(folder: Traversable, package: str) -> Iterator[tuple[str, str]]:

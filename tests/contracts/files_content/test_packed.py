@@ -386,6 +386,7 @@ class TestLimits:
         results = pack(client, small, [({"path": f"/{n}"}, bytes(size)) for n, size in enumerate((60, 50, 40))])
         assert [result["status"] for result in results] == ["created", "failed", "created"]
         assert results[1]["error"]["code"] == "QUOTA_EXCEEDED"
+        assert results[1]["error"]["detail"] == "the share has 40 of 100 bytes left, and this needs 50"
 
 
 def test_a_batch_says_which_files_cannot_be_given(server: ServerUnderTest, share: str) -> None:

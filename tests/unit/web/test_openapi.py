@@ -14,7 +14,7 @@ import pytest
 from headwater.base.settings_tree import AccessSettings, ServerSettings, Settings
 from headwater.server import generated_pages
 from headwater.web import docs_pages
-from headwater.web.catalogue import entries
+from headwater.web.catalogue import ADVICE, entries
 from headwater.web.openapi import describe
 from tests.support.asgi import Client
 from tests.support.doors import contracts, doors
@@ -144,6 +144,17 @@ def test_a_finer_code_of_a_raise_is_in_the_catalogue_with_what_it_says() -> None
     assert found["IDEMPOTENCY_KEY_REUSED"].meaning.endswith("used before with another request.")
     assert found["SETTINGS_INVALID"].status == 0
     assert found["INTERNAL"].status == 500
+
+
+@pytest.mark.parametrize("code", sorted(ADVICE))
+def test_a_finer_code_with_advice_of_its_own_shows_that(code: str) -> None:
+    assert {entry.code: entry.hint for entry in entries()}[code] == ADVICE[code]
+
+
+def test_the_catalogue_names_members_as_they_are_on_the_wire_and_cursors_advice_fits_each_door() -> None:
+    found = {entry.code: entry for entry in entries()}
+    assert [entry.code for entry in found.values() if "extra[" in entry.meaning] == []
+    assert "files with cursor=0" in found["SYNC_CURSOR_INVALID"].hint
 
 
 @pytest.mark.parametrize("name", ["errors.md", "routes.md"])

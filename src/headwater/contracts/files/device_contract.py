@@ -31,7 +31,8 @@ def build(services: Services) -> Contract:
         Route("PUT", "/devices/{device_id}/preferences/{share_id}", door.set_preference, _READ, "Set a preference",
               body=shapes.PreferenceFields, answer=shapes.Preference, example=shapes.PREFERENCE_EXAMPLE, tagged=False),
     )  # fmt: skip
-    sockets = (SocketRoute("/ws/{device_id}", door.socket, _READ, "Sync nudges for a device", query_token=True),)
+    summary = "Sync nudges for a device, once it sent its subscribe frame"
+    sockets = (SocketRoute("/ws/{device_id}", door.socket, _READ, summary, query_token=True),)
     return Contract(
         "files-devices", "Devices of file sync", ("/api/v1/sync",), routes, problem, sockets, source="files contract"
     )

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from headwater.base.clock import SECOND_US
-from headwater.base.errors import HeadwaterError, QuotaExceeded, StateConflict
+from headwater.base.errors import HeadwaterError, StateConflict
 from headwater.base.ids import random_id, random_ids
 from headwater.base.settings_tree import FileSettings
 from headwater.contracts.files import content, landing, quota, trees
@@ -101,16 +101,16 @@ class _Storing:
         return good
 
     def _within_quota(self, files: list[Arrived]) -> list[Arrived]:
-        left_bytes = quota.room_bytes(self._tx, self._row, self._settings)
-        if left_bytes is None:
+        level = quota.tightest(self._tx, self._row, self._settings)
+        if level is None:
             return files
         good = []
         for file in files:
             size_bytes = file.size_bytes
-            if size_bytes > left_bytes:
-                self._refuse(file, QuotaExceeded(f"{max(0, left_bytes)} bytes are left, and this needs {size_bytes}"))
+            if size_bytes > level.left_bytes:
+                self._refuse(file, level.refusal(size_bytes))
             else:
-                left_bytes -= size_bytes
+                level.left_bytes -= size_bytes
                 good.append(file)
         return good
 

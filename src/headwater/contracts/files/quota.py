@@ -33,9 +33,9 @@ def used_bytes(tx: Transaction, feed: int) -> int:
     )
 
 
-def room_bytes(tx: Transaction, row: ShareRow, settings: FileSettings) -> int | None:
-    """How many bytes may still come into a share; None when nothing limits it."""
-    return min((level.left_bytes for level in _levels(tx, row, settings)), default=None)
+def tightest(tx: Transaction, row: ShareRow, settings: FileSettings) -> Level | None:
+    """The quota that leaves a share the least room; None when nothing limits it."""
+    return min(_levels(tx, row, settings), key=lambda level: level.left_bytes, default=None)
 
 
 def require_room(tx: Transaction, row: ShareRow, settings: FileSettings, size_bytes: int) -> None:
@@ -51,11 +51,7 @@ def require_left(tx: Transaction, row: ShareRow, settings: FileSettings, size_by
     """Hold back what is larger than the room that is left, be it one file or many. Raises: QuotaExceeded."""
     for level in _levels(tx, row, settings):
         if size_bytes > level.left_bytes:
-            raise QuotaExceeded(
-                f"{level.name} has {max(0, level.left_bytes)} of {level.quota_bytes} bytes left,"
-                f" and this needs {size_bytes}",
-                extra={"quota_bytes": level.quota_bytes, "left_bytes": max(0, level.left_bytes)},
-            )
+            raise level.refusal(size_bytes)
 
 
 def require_size(settings: FileSettings, size_bytes: int) -> None:
@@ -67,16 +63,24 @@ def require_size(settings: FileSettings, size_bytes: int) -> None:
         )
 
 
-class _Level:
-    """A quota, and what is left of it."""
+class Level:
+    """A quota of the share or its organisation, and what is left of it."""
 
     def __init__(self, name: str, quota_bytes: int, used: int) -> None:
         self.name = name
         self.quota_bytes = quota_bytes
         self.left_bytes = quota_bytes - used
 
+    def refusal(self, size_bytes: int) -> QuotaExceeded:
+        """Why this many bytes do not come, naming the level."""
+        left_bytes = max(0, self.left_bytes)
+        return QuotaExceeded(
+            f"{self.name} has {left_bytes} of {self.quota_bytes} bytes left, and this needs {size_bytes}",
+            extra={"quota_bytes": self.quota_bytes, "left_bytes": left_bytes},
+        )
 
-def _levels(tx: Transaction, row: ShareRow, settings: FileSettings) -> list[_Level]:
+
+def _levels(tx: Transaction, row: ShareRow, settings: FileSettings) -> list[Level]:
     """The quotas that bind a share; nothing is counted where there is none.
 
     Whoever counts keeps others out until its commit: two that compare at once would both find the same room.
@@ -85,9 +89,9 @@ def _levels(tx: Transaction, row: ShareRow, settings: FileSettings) -> list[_Lev
     share_quota = row.quota_bytes if row.quota_bytes is not None else settings.quota_share_bytes
     if share_quota is not None:
         tx.lock(row.feed)
-        levels.append(_Level("the share", share_quota, used_bytes(tx, row.feed)))
+        levels.append(Level("the share", share_quota, used_bytes(tx, row.feed)))
     if settings.quota_organisation_bytes is not None:
         tx.lock(organisations.feed_of(tx, row.organisation))
         used = sum(used_bytes(tx, found[0]) for found in tx.rows(_SHARES, row.organisation))
-        levels.append(_Level("the organisation", settings.quota_organisation_bytes, used))
+        levels.append(Level("the organisation", settings.quota_organisation_bytes, used))
     return levels
