@@ -11,7 +11,7 @@ from headwater.base.clock import SECOND_US
 from headwater.base.settings_tree import FileSettings
 from headwater.contracts.files import sweeping, trash_purge
 from headwater.feed.compact import Retention, compact
-from headwater.store import integrity
+from headwater.store import integrity, versions
 from tests.contracts.files_content.support import KIB, content_of, make_file
 from tests.support.file_share import Device, FileShare, created, updated
 from tests.support.serving import ServerUnderTest
@@ -197,6 +197,44 @@ def test_a_deleted_file_stays_while_a_conflict_about_it_waits_and_until_it_was_s
     wait(server)
     assert purge(server) == 1
     assert share.client.get(f"/api/v1/sync/conflicts?share_id={share.id}&include_resolved=true").status == 200
+
+
+@pytest.mark.parametrize("resolution", ["CLIENT_WINS", "SERVER_WINS"])
+def test_a_deleted_file_stays_while_a_conflict_about_another_file_needs_its_bytes(
+    server: ServerUnderTest, share: FileShare, laptop: Device, resolution: str
+) -> None:
+    file = laptop.put("/a", b"base")
+    laptop.edit(file, b"the server's")
+    version = laptop.stage(b"the device's")
+    conflict = laptop.apply(updated(file, version), strategy="MANUAL").json()["conflicts"][0]["id"]
+    aside = laptop.applied(created("/aside", version))[0]["resource_id"]
+    trash(share, aside)
+    wait(server)
+    assert purge(server) == 0
+    assert share.read(lambda tx: versions.find(tx, share.feed, version)) is not None
+    assert share.client.post(f"/api/v1/sync/conflicts/{conflict}/resolve?resolution={resolution}").status == 200
+    wait(server)
+    assert purge(server) == 1
+
+
+@pytest.mark.parametrize("place", ["/a", "/new"])
+def test_a_conflict_whose_bytes_are_gone_can_still_be_settled_for_the_server(
+    share: FileShare, laptop: Device, place: str
+) -> None:
+    file = laptop.put("/a", b"base")
+    laptop.put("/new", b"the server's")
+    laptop.edit(file, b"the server's")
+    version = laptop.stage(b"the device's")
+    change = updated(file, version) if place == "/a" else created(place, version)
+    conflict = laptop.apply(change, strategy="MANUAL").json()["conflicts"][0]["id"]
+    share.server.database.write_now(
+        lambda tx: tx.run("DELETE FROM versions WHERE feed = ? AND id = ?", share.feed, version), feed=share.feed
+    )
+    path = f"/api/v1/sync/conflicts/{conflict}/resolve?resolution="
+    assert share.client.post(path + "CLIENT_WINS").status == 409
+    before = share.tree()
+    settle(share, conflict)
+    assert share.tree() == before
 
 
 def test_a_deleted_folder_stays_while_a_conflict_of_the_share_waits(

@@ -108,7 +108,13 @@ def resolve_later(conflict: RecordedConflict, resolution: Strategy, s: Situation
     if conflict.resolution is resolution:
         resource_id = s.resource.resource_id if s.resource else None
         return _told_again(settled, Decision(Outcome.UNCHANGED, resource_id=resource_id))
-    return _choose(settled)
+    decision = _choose(settled)
+    if decision.reason is Reason.VERSION_UNKNOWN and resolution is Strategy.SERVER_WINS:
+        # The device's bytes are gone, so nothing is to be kept beside the server's.
+        stays = s.resource or target_of(s).occupant
+        resource_id = stays.resource_id if stays else None
+        return Decision(Outcome.UNCHANGED, server_bytes=kept_now(stays), resource_id=resource_id)
+    return decision
 
 
 def _choose(s: Situation) -> Decision:

@@ -3,6 +3,7 @@
 A file or folder goes when it was in the trash for that time, itself or with a folder above it, and when
 - the log is compacted beyond its deletion: no device can still read of it;
 - none of its versions is younger than that, and no conflict about it waits for a person or was settled since;
+- for a file: no conflict that waits, be it about another file, has one of its versions as a side;
 - for a folder: nothing is left in it, and no conflict of the share waits, for its answer may need the folder.
 
 First a step looks for what may go, then another judges each anew and removes it in one short transaction. A file's
@@ -37,6 +38,11 @@ _CONFLICT = (
     " AND (resolution IS NULL OR resolved_us > ?) LIMIT 1"
 )
 _WAITING = "SELECT 1 FROM file_conflicts WHERE feed = ? AND resolution IS NULL LIMIT 1"
+_SIDES = (
+    "SELECT v.node FROM file_conflicts c JOIN versions v ON v.feed = c.feed AND v.id = c.{0}"
+    " WHERE c.feed = ? AND c.resolution IS NULL AND v.node IS NOT NULL"
+)
+_AT_STAKE = f"{_SIDES.format('local_version_id')} UNION {_SIDES.format('server_version_id')}"
 _FORGET_CHANGE = (
     "DELETE FROM changes WHERE feed = ? AND position IN"
     " (SELECT position FROM compacted WHERE feed = ? AND kind = ? AND id = ?)"
@@ -131,6 +137,8 @@ class _Trash:
         self._before_us = before_us
         self._floor = feeds.floor(tx, feed)
         self._conflict_waits = tx.value(_WAITING, feed) is not None
+        sides = tx.rows(_AT_STAKE, feed, feed) if self._conflict_waits else []
+        self._at_stake: frozenset[str] = frozenset(row[0] for row in sides)
         self._folders: dict[str, _Standing] = {ROOT: _LIVING}
 
     def may_lose(self, node: Node) -> bool:
@@ -139,7 +147,7 @@ class _Trash:
         standing = _below(self._standing(node.parent), node)
         if not 0 < standing.trashed_us <= self._before_us or max(standing.position, node.position) > self._floor:
             return False
-        if tx.value(_CONFLICT, feed, node.id, self._before_us):
+        if node.id in self._at_stake or tx.value(_CONFLICT, feed, node.id, self._before_us):
             return False
         if node.type == "folder":
             below = any(_children(tx, feed, node.id, sql) for sql in (_LIVE_BELOW, _TRASHED_BELOW))
