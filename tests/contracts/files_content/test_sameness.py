@@ -7,7 +7,9 @@ import hashlib
 
 import pytest
 
-from headwater.contracts.files.sameness import stretches
+from headwater.contracts.files import sameness
+from headwater.contracts.files.sameness import Reading, stretches
+from headwater.store.pack_place import PackPlace
 from headwater.store.versions import Piece
 from tests.contracts.files_content.support import begin, complete, content_of, send
 from tests.support.file_share import Device, FileShare, created, updated
@@ -87,6 +89,67 @@ def test_a_commit_of_bytes_with_the_checksum_of_the_present_ones_changes_nothing
     session = begin(share.client, share.id, len(CONTENT), path="/a.txt", commit=True, checksum_sha256=checksum)
     send(share.client, session, CONTENT)
     assert complete(share.client, session).json()["status"] == "unchanged"
+
+
+@pytest.fixture
+def readings(monkeypatch: pytest.MonkeyPatch) -> list[Reading]:
+    """The pairs that are read from now on."""
+    found: list[Reading] = []
+    is_same = sameness.is_same
+
+    def read(place: PackPlace, reading: Reading) -> bool:
+        found.append(reading)
+        return is_same(place, reading)
+
+    monkeypatch.setattr(sameness, "is_same", read)
+    return found
+
+
+@pytest.mark.sqlite_only
+def test_a_pair_that_many_changes_name_is_read_once(share: FileShare, laptop: Device, readings: list[Reading]) -> None:
+    file = laptop.put("/a.txt", b"base")
+    [file] = laptop.applied(updated(file, staged(share, 2000)))
+    change = updated(file, staged(share, 1000, content=CONTENT[:-1] + b"!"))
+    laptop.apply(change, change, change)
+    assert [(reading.chunks, reading.size_bytes) for reading in readings] == [(4, len(CONTENT))]
+
+
+@pytest.mark.sqlite_only
+@pytest.mark.parametrize(("limit", "most"), [("COMPARED_BYTES", 2 * len(CONTENT) - 1), ("COMPARED_CHUNKS", 7)])
+def test_what_is_beyond_the_most_of_one_request_is_not_known_to_be_equal(
+    share: FileShare,
+    laptop: Device,
+    phone: Device,
+    monkeypatch: pytest.MonkeyPatch,
+    limit: str,
+    most: int,
+) -> None:
+    monkeypatch.setattr(sameness, limit, most)
+    files = [laptop.put(path, b"base") for path in ("/a.txt", "/b.txt")]
+    now = laptop.applied(*(updated(file, staged(share, 2000)) for file in files))
+    answer = phone.apply(*(updated(file, staged(share, 1000)) for file in files), strategy="MANUAL").json()
+    lists = answer.get("details", answer)
+    assert [(each["index"], each["version_id"]) for each in lists["applied"]] == [(0, now[0]["version_id"])]
+    assert [each["index"] for each in lists["conflicts"]] == [1]
+
+
+@pytest.mark.sqlite_only
+def test_a_token_that_ends_while_versions_are_compared_changes_nothing(
+    share: FileShare, laptop: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = laptop.put("/a.txt", b"base")
+    [file] = laptop.applied(updated(file, staged(share, 2000)))
+    text, row = share.server.token_row(user_id=laptop.user_id)
+    other = share.device("other", share.client.as_token(text))
+    change = updated(file, staged(share, 1000, content=b"!" + CONTENT[1:]))
+
+    def end(_place: PackPlace, _reading: Reading) -> bool:
+        share.server.revoke(row.id)
+        return False
+
+    monkeypatch.setattr(sameness, "is_same", end)
+    assert other.apply(change).problem() == (401, "UNAUTHENTICATED")
+    assert share.tree() == {"/a.txt": file["version_id"]}
 
 
 def piece(name: str, length_bytes: int) -> Piece:

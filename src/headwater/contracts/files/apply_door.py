@@ -15,6 +15,7 @@ from headwater.contracts.files import access, apply, conflicts, devices, samenes
 from headwater.contracts.files.access import Access
 from headwater.contracts.files.apply import Verdict
 from headwater.contracts.files.conflicts import Wanted
+from headwater.contracts.files.sameness import Doubt
 from headwater.contracts.files.share_door import DEVICE_HEADER
 from headwater.contracts.files.situation import Strategy
 from headwater.contracts.files.sync_shapes import Apply, Conflict
@@ -28,6 +29,7 @@ from headwater.web.reply import Reply
 from headwater.web.services import Services
 
 _MAX_LISTED = 5000
+_COMPARISONS_AT_ONCE = 2
 _TRUTHS = {"true": True, "1": True, "false": False, "0": False}
 _UNRESOLVED: dict[str, type[StateConflict]] = {apply.CONFLICT: SyncConflict, apply.STALE: VersionStale}
 
@@ -37,6 +39,7 @@ class ApplyDoor:
 
     def __init__(self, services: Services) -> None:
         self._services = services
+        self._gate = asyncio.Semaphore(_COMPARISONS_AT_ONCE)
 
     async def apply(self, call: Call) -> Reply:
         """POST /apply: a device's changes, each in exactly one of three lists."""
@@ -53,11 +56,25 @@ class ApplyDoor:
         """Find the versions among the changes whose bytes the share has, cut otherwise, before they are applied."""
         if not any(change.version_id for change in asked.changes):
             return
-        packs = self._services.packs
         doubts = await call.read(lambda tx: sameness.doubts(tx, call.principal, asked), slow=len(asked.changes) > 1)
+        if not doubts:
+            return
+        equal: dict[str, Doubt] = {}
+        left_bytes, left_chunks = sameness.COMPARED_BYTES, sameness.COMPARED_CHUNKS
         for doubt in doubts:
-            if await asyncio.to_thread(sameness.is_same, packs, doubt):
-                await call.write(partial(sameness.adopt, doubt=doubt), feed=doubt.feed)
+            if doubt.version_id in equal or left_chunks < 0:
+                continue
+            async with self._gate:
+                reading = await call.read(partial(sameness.look, doubt=doubt, limit=left_chunks), slow=True)
+                left_chunks -= reading.chunks
+                if reading.size_bytes > left_bytes:
+                    continue
+                left_bytes -= reading.size_bytes
+                if await asyncio.to_thread(sameness.is_same, self._services.packs, reading):
+                    equal[doubt.version_id] = doubt
+        await call.recheck()
+        for doubt in equal.values():
+            await call.write(partial(sameness.adopt, doubt=doubt), feed=doubt.feed)
 
     async def conflicts(self, call: Call) -> Reply:
         """GET /conflicts: conflicts, the newest first."""

@@ -3,7 +3,8 @@
 A content is named by its chunks. An upload that broke off and went on, or that came in parts of another size, is cut at
 other places than the same bytes in one piece, so equal names mean equal bytes, but not the other way round. Such
 versions are compared before the transaction in which equal content is no conflict; a version that turns out equal takes
-over the chunks of the other one, and with them its name.
+over the chunks of the other one, and with them its name. What one request may have compared is bounded; what is more
+is not known to be equal.
 """
 
 from __future__ import annotations
@@ -35,40 +36,89 @@ Stretch = tuple[Sequence[Piece], Sequence[Piece]]
 _STAGED = "SELECT id FROM versions WHERE feed = ? AND id = ? AND state = 'staged' AND user_id = ? AND size_bytes > 0"
 
 
+COMPARED_BYTES = 1024 * 1024 * 1024
+"""So much of the versions of one request is read, of each side, to find out whether they are the same."""
+
+COMPARED_CHUNKS = 200_000
+"""So many chunks of both sides together are looked up for one request."""
+
+
 class Doubt(NamedTuple):
-    """A staged version that may have the content of one that is kept, and the stretches that decide it."""
+    """A staged version that may have the content of one that is kept."""
 
     feed: int
+    organisation: str
     version_id: str
     like: Version
-    stretches: Sequence[Stretch]
+
+
+class Reading(NamedTuple):
+    """What decides a doubt: the stretches to read, None when the two are not the same or it cannot be known."""
+
+    stretches: Sequence[Stretch] | None
     refs: dict[bytes, ChunkRef]
+    chunks: int
+
+    @property
+    def size_bytes(self) -> int:
+        """How much is to be read of each side."""
+        return sum(piece.length_bytes for ours, _ in self.stretches or () for piece in ours)
 
 
 def doubts(tx: Transaction, principal: Principal, asked: Apply) -> list[Doubt]:
-    """What has to be read before these changes are applied; nothing for who may not apply them."""
+    """Which versions have to be compared before these changes are applied, each pair once.
+
+    Nothing for who may not apply them.
+    """
     try:
         row = access.require(tx, principal, asked.share_id, Access.WRITE)
     except HeadwaterError:
         return []
     trails = Trails(tx, row)
-    found = (_doubt(trails, row, principal, change) for change in asked.changes if change.version_id)
-    return [doubt for doubt in found if doubt is not None]
+    found: dict[tuple[str, str], Doubt] = {}
+    for change in asked.changes:
+        if change.version_id:
+            for doubt in _doubts(trails, row, principal, change):
+                found.setdefault((doubt.version_id, doubt.like.id), doubt)
+    return list(found.values())
 
 
-def is_same(place: PackPlace, doubt: Doubt) -> bool:
-    """True when the two have the same bytes; reads what is cut otherwise, up to the first difference."""
+def look(tx: Transaction, doubt: Doubt, limit: int) -> Reading:
+    """What has to be read of a pair; nothing of one with more than ``limit`` chunks."""
+    ours = versions.pieces(tx, doubt.feed, doubt.version_id, limit=limit + 1)
+    theirs = versions.pieces(tx, doubt.feed, doubt.like.id, limit=max(0, limit + 1 - len(ours)))
+    if len(ours) + len(theirs) > limit:
+        return Reading(None, {}, len(ours) + len(theirs))
+    version = versions.find(tx, doubt.feed, doubt.version_id)
+    known = version is not None and version.sha256 is not None and version.sha256 == doubt.like.sha256
+    parts = [] if known else stretches(ours, theirs)
+    wanted = {piece.chunk: piece for side in parts or () for pieces in side for piece in pieces}
     try:
-        return all(_digest(place, doubt, ours) == _digest(place, doubt, theirs) for ours, theirs in doubt.stretches)
+        refs = content.refs_of(tx, doubt.organisation, list(wanted.values()))
+    except Damaged:
+        parts, refs = None, []
+    return Reading(parts, {ref.chunk: ref for ref in refs}, len(ours) + len(theirs))
+
+
+def is_same(place: PackPlace, reading: Reading) -> bool:
+    """True when the two have the same bytes; reads what is cut otherwise, up to the first difference."""
+    if reading.stretches is None:
+        return False
+    try:
+        return all(
+            _digest(place, reading, ours) == _digest(place, reading, theirs) for ours, theirs in reading.stretches
+        )
     except Damaged:
         # Whoever asks for the content is told; here it is only not known to be equal.
         return False
 
 
 def adopt(tx: Transaction, doubt: Doubt) -> None:
-    """Let a staged version have the chunks of the one that it is equal to."""
+    """Let a staged version have the chunks of the one that it is equal to, if that one is still there."""
     tx.lock(doubt.feed)
-    versions.take_over(tx, doubt.feed, doubt.version_id, doubt.like)
+    # Of a file that was purged meanwhile only a part of the chunks may be left.
+    if doubt.like.node is not None and tree.find(tx, doubt.feed, doubt.like.node) is not None:
+        versions.take_over(tx, doubt.feed, doubt.version_id, doubt.like)
 
 
 def stretches(ours: Sequence[Piece], theirs: Sequence[Piece]) -> list[Stretch] | None:
@@ -91,25 +141,15 @@ def stretches(ours: Sequence[Piece], theirs: Sequence[Piece]) -> list[Stretch] |
     return found
 
 
-def _doubt(trails: Trails, row: ShareRow, principal: Principal, change: ChangeItem) -> Doubt | None:
+def _doubts(trails: Trails, row: ShareRow, principal: Principal, change: ChangeItem) -> Iterator[Doubt]:
     tx, feed, version_id = trails.tx, row.feed, change.version_id or ""
     if tx.row(_STAGED, feed, version_id, principal.user_id) is None:
-        return None
+        return
     version = versions.find(tx, feed, version_id)
     for other_id in _opponents(trails, row, change):
         other = versions.find(tx, feed, other_id)
-        if version is None or other is None or not _may_be_same(version, other):
-            continue
-        ours, theirs = (versions.pieces(tx, feed, each) for each in (version_id, other_id))
-        parts = [] if version.sha256 and version.sha256 == other.sha256 else stretches(ours, theirs)
-        if parts is not None:
-            wanted = {piece.chunk: piece for side in parts for pieces in side for piece in pieces}
-            try:
-                refs = content.refs_of(tx, row.organisation, list(wanted.values()))
-            except Damaged:
-                continue
-            return Doubt(feed, version_id, other, parts, {ref.chunk: ref for ref in refs})
-    return None
+        if version is not None and other is not None and _may_be_same(version, other):
+            yield Doubt(feed, row.organisation, version_id, other)
 
 
 def _opponents(trails: Trails, row: ShareRow, change: ChangeItem) -> Iterator[str]:
@@ -142,8 +182,8 @@ def _may_be_same(version: Version, other: Version) -> bool:
     return versions.only_chunk(version.content_hash) is None or versions.only_chunk(other.content_hash) is None
 
 
-def _digest(place: PackPlace, doubt: Doubt, pieces: Sequence[Piece]) -> bytes:
+def _digest(place: PackPlace, reading: Reading, pieces: Sequence[Piece]) -> bytes:
     digest = blake3()
-    for part in read_range(place, [doubt.refs[piece.chunk] for piece in pieces]):
+    for part in read_range(place, [reading.refs[piece.chunk] for piece in pieces]):
         digest.update(part)
     return digest.digest()
