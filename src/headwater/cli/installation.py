@@ -28,7 +28,7 @@ def opened(
 ) -> Iterator[Installation]:
     """Open an installation that had its first start; a server may run on it meanwhile.
 
-    Raises: SettingsInvalid, NotInstalled, SchemaOutdated, DatabaseUnusable.
+    Raises: SettingsInvalid, NotInstalled, OwnerDiffers, SchemaOutdated, DatabaseUnusable.
     """
     settings = options.load(data, database, config, sets)
     log.configure(settings.log)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 from collections.abc import Callable
 from pathlib import Path
 
@@ -61,6 +63,14 @@ class NotInstalled(HeadwaterError):
     hint = "Run 'headwater serve' there once, or name the right folder with --data or database with --database."
 
 
+class OwnerDiffers(HeadwaterError):
+    """Root opens the data of another user: what it would write there, the server could not read."""
+
+    code = "OWNER_DIFFERS"
+    title = "Another user's data"
+    hint = "Run the command as the user that the server runs as; the detail names it."
+
+
 def open_database(settings: Settings, on_fatal: OnFatal = lambda _failure: None) -> Database:
     """The database to serve, made if need be, with every schema step applied.
 
@@ -80,12 +90,13 @@ def open_existing(settings: Settings) -> Database:
     """The database of an installation that had its first start, as it is, for a command.
 
     A command may read everything at one moment, and a person watches it: the limit of a request does not hold.
-    Raises: NotInstalled, SchemaOutdated, DatabaseUnusable.
+    Raises: NotInstalled, OwnerDiffers, SchemaOutdated, DatabaseUnusable.
     """
     path = Path(settings.database.data_folder) / DATABASE_FILE
     nothing = f"there is no Headwater data in {path.parent if settings.database.url is None else 'that database'}"
     if settings.database.url is None and not path.exists():
         raise NotInstalled(nothing)
+    _require_owner(settings)
     small = msgspec.structs.replace(settings.database, reserve_file_bytes=0, statement_seconds=COMMAND_SECONDS)
     database = open_bare(msgspec.structs.replace(settings, database=small))
     try:
@@ -126,6 +137,25 @@ def open_packs(settings: Settings) -> PackPlace:
     from headwater.store.pack_bucket import PackBucket  # noqa: PLC0415
 
     return PackBucket(from_url(settings.files.pack_store))
+
+
+def _require_owner(settings: Settings) -> None:
+    """Hold root back from files of another user, as which the server runs. Raises: OwnerDiffers.
+
+    What the server made itself tells who it is: the folder around it may have been made by somebody else.
+    """
+    folder = Path(settings.database.data_folder)
+    made = folder / (DATABASE_FILE if settings.database.url is None else PACKS_FOLDER)
+    if os.geteuid() != 0 or not made.exists():
+        return
+    owner = made.stat().st_uid
+    if owner == 0:
+        return
+    try:
+        name = pwd.getpwuid(owner).pw_name
+    except KeyError:
+        name = f"#{owner}"
+    raise OwnerDiffers(f"{made} belongs to the user {name}, and this runs as root: sudo -u {name!r} headwater ...")
 
 
 def _open_postgres(url: str, settings: Settings, on_fatal: OnFatal) -> Database:
