@@ -2,13 +2,15 @@
 
 Whose turn it is stands in one counter of the database: the instant at which the next sweep is due. Whoever finds it
 past sets it a little ahead, moves it on while sweeping, and at the end sets it to the next period. A process that
-dies in the middle is followed by another soon after.
+dies in the middle is followed by another soon after. When the last sweep ended stands in a counter of its own.
 """
 
 from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Callable
+from functools import partial
 
 from headwater.base.clock import SECOND_US, monotonic_seconds
 from headwater.base.log import get_log
@@ -25,6 +27,7 @@ CLAIM_US = 900 * SECOND_US
 """How far ahead of itself a sweep claims the turn."""
 
 _COUNTER = "gc_due_us"
+_FINISHED = "gc_finished_us"
 log = get_log(__name__)
 
 
@@ -62,8 +65,7 @@ class Sweeper:
         """Sweep if it is due and nobody else does; what it did, None when there was nothing to do or it was ended."""
         claimed_us = await self._services.database.write(self.claim)
         if claimed_us is None:
-            due_us = await self._services.database.read(lambda tx: tx.counter(0, _COUNTER))
-            self._finished_us = max(self._finished_us, min(due_us - self._every_us, self._services.clock()))
+            self._finished_us = await self._services.database.read(lambda tx: tx.counter(0, _FINISHED))
             return None
         stopped = threading.Event()
         try:
@@ -87,10 +89,10 @@ class Sweeper:
             purged = purging.purge_shares(services.database, services.settings.files, turn.breathe)
             purged_nodes = trash_purge.purge_trash(services.database, services.settings.files, turn.breathe)
             swept = sweeping.free(services.database, services.packs, services.settings.files, turn.breathe)
-            turn.move(self._every_us)
+            finished_us = turn.end(self._every_us)
         except _EndedError:
             return None
-        self._swept, self._seconds, self._finished_us = swept, monotonic_seconds() - began, services.clock()
+        self._swept, self._seconds, self._finished_us = swept, monotonic_seconds() - began, finished_us
         self._runs += 1
         log.info(
             "content_swept",
@@ -126,13 +128,28 @@ class _Turn:
 
     def move(self, ahead_us: int) -> None:
         """Set the next due instant so far ahead. Raises: _EndedError (the turn was lost meanwhile)."""
+        self._write(partial(self._set_due, ahead_us=ahead_us))
+
+    def end(self, ahead_us: int) -> int:
+        """Set the next due instant, and note that a sweep ended: when. Raises: _EndedError (the turn was lost)."""
 
         def work(tx: Transaction) -> int | None:
-            if tx.counter(0, _COUNTER) != self._claimed_us:
-                return None
-            return tx.bump(0, _COUNTER, tx.now_us + ahead_us - self._claimed_us)
+            due_us = self._set_due(tx, ahead_us)
+            if due_us is not None:
+                tx.bump(0, _FINISHED, tx.now_us - tx.counter(0, _FINISHED))
+            return due_us
 
-        moved_us = self._services.database.write_now(work)
-        if moved_us is None:
+        self._write(work)
+        return self._claimed_us - ahead_us
+
+    def _set_due(self, tx: Transaction, ahead_us: int) -> int | None:
+        """The next due instant; None when the turn is somebody else's."""
+        if tx.counter(0, _COUNTER) != self._claimed_us:
+            return None
+        return tx.bump(0, _COUNTER, tx.now_us + ahead_us - self._claimed_us)
+
+    def _write(self, work: Callable[[Transaction], int | None]) -> None:
+        due_us = self._services.database.write_now(work)
+        if due_us is None:
             raise _EndedError
-        self._claimed_us = moved_us
+        self._claimed_us = due_us

@@ -125,9 +125,32 @@ def test_a_process_that_starts_anew_knows_when_the_last_sweep_was_finished(
     anew = Sweeper(server.services, metrics)
     clock.advance(3600)
     assert server.loop.run(anew.run()) is None
+    assert finished(metrics) == finished_us / SECOND_US
+
+
+def finished(metrics: Metrics) -> float:
+    """What a process shows as the end of the last sweep."""
     lines = [line.split() for line in metrics.render().decode().splitlines()]
     [shown] = [float(line[1]) for line in lines if line[0] == "headwater_gc_finished_timestamp_seconds"]
-    assert shown == finished_us / SECOND_US
+    return shown
+
+
+def test_a_sweep_under_way_elsewhere_is_not_shown_as_finished(
+    server: ServerUnderTest, sweeper: Sweeper, clock: MovableClock
+) -> None:
+    metrics = Metrics()
+    other = Sweeper(server.services, metrics)
+    clock.advance(10 * DAY_SECONDS)
+    assert server.database.write_now(sweeper.claim) is not None
+    assert server.loop.run(other.run()) is None
+    assert finished(metrics) == 0
+    clock.advance(CLAIM_US // SECOND_US)
+    assert server.loop.run(sweeper.run()) is not None
+    ended = clock() / SECOND_US
+    clock.advance(DAY_SECONDS)
+    assert server.database.write_now(sweeper.claim) is not None
+    assert server.loop.run(other.run()) is None
+    assert finished(metrics) == ended
 
 
 def test_a_sweep_that_failed_is_tried_again_soon(
