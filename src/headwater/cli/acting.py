@@ -32,4 +32,8 @@ def operator(tx: Transaction, organisation: str = DEFAULT_ORGANISATION, user_id:
 
 def share(tx: Transaction, share_id: str) -> ShareRow:
     """The share with this id, whosever it is. Raises: NotFound."""
-    return access.require(tx, operator(tx), share_id, Access.MANAGE)
+    try:
+        return access.require(tx, operator(tx), share_id, Access.MANAGE)
+    except NotFound as failure:
+        hint = "'headwater share list' shows those of this installation, --data or --database names another"
+        raise NotFound(f"{failure.detail}; {hint}") from None

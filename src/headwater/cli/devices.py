@@ -36,7 +36,10 @@ def list_(
 
 @app.command(epilog=options.examples("headwater device deactivate dev_7d1fd2kcxj8rw0mq"))
 def deactivate(
-    id: Annotated[str, typer.Argument(metavar="ID", help="The device's id, dev_..., as 'device list' shows it.")],
+    id: Annotated[
+        str,
+        typer.Argument(metavar="ID", help="The device's id, dev_..., as 'device list' shows it, or the client's own."),
+    ],
     data: options.DataFolder = None,
     database: options.DatabaseUrl = None,
     config: options.ConfigFile = None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from headwater.base.errors import NotFound
+from headwater.base.errors import NotFound, StateConflict
 from headwater.base.ids import random_id
 from headwater.store.database import Transaction
 
@@ -68,10 +68,17 @@ def read_all(tx: Transaction, organisation: str | None = None, *, inactive: bool
 def deactivate(tx: Transaction, id: str) -> list[Standing]:
     """Stop waiting for a device: it no longer keeps old changes from being forgotten. Its rows, one for each feed.
 
-    A device that comes again is active again, and starts anew where its place has been forgotten. Raises: NotFound.
+    ``id`` may also be the client's own name for the device, when no other device has it. A device that comes again is
+    active again, and starts anew where its place has been forgotten.
+    Raises: NotFound, StateConflict (several clients gave this name).
     """
-    if not tx.value("SELECT 1 FROM devices WHERE id = ?", id):
-        raise NotFound(f"no device {id!r}")
+    found = tx.rows("SELECT id FROM devices WHERE id = ? OR device_id = ? ORDER BY id = ? DESC, id", id, id, id)
+    ids = [str(row[0]) for row in found]
+    if not ids:
+        raise NotFound(f"no device {id!r}; 'headwater device list' shows them")
+    if ids[0] != id and len(ids) > 1:
+        raise StateConflict(f"{len(ids)} devices are called {id!r}: say which by its id: {', '.join(ids)}")
+    id = ids[0]
     tx.run("UPDATE devices SET is_active = 0 WHERE id = ?", id)
     return [_standing(row) for row in tx.rows(f"{_SELECT} WHERE d.id = ? ORDER BY f.name", id)]
 

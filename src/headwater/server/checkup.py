@@ -147,7 +147,10 @@ def _database(settings: Settings) -> Iterator[Check]:
     try:
         database = opening.open_existing(settings)
     except HeadwaterError as failure:
-        yield Check("database", "bad", failure.detail, failure.hint)
+        # Its own hint is to ask this command.
+        unusable = type(failure) is opening.DatabaseUnusable
+        advice = "put a backup back with 'headwater restore FILE --force': it moves what is there aside"
+        yield Check("database", "bad", failure.detail, advice if unusable else failure.hint)
         return
     try:
         yield Check("schema", "ok", "up to date")

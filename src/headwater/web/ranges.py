@@ -105,7 +105,7 @@ def parse_query(range_start: str | None, range_end: str | None) -> ByteRange | N
     first = _position(range_start) if range_start is not None else 0
     last = _position(range_end) if range_end is not None else None
     if last is not None and last < first:
-        raise _invalid("range_end", "before_start", "is not before range_start")
+        raise _invalid("range_end", "before_start", "lies before range_start")
     return ByteRange(first, last)
 
 

@@ -208,6 +208,15 @@ def test_a_snapshot_passes_over_any_amount_of_trash(share: FileShare, laptop: De
     assert [change["new_path"] for change in changes] == ["/kept"]
 
 
+def test_what_is_not_in_the_trash_is_told_apart_from_what_is_below_it(share: FileShare, laptop: Device) -> None:
+    folder = laptop.folder("/a")
+    file = laptop.put("/a/c.txt", b"one")["resource_id"]
+    restore = f"/api/v1/shares/{share.id}/nodes/{file}/restore"
+    assert share.client.post(restore, json={}).json()["detail"] == "this is not in the trash"
+    laptop.applied({"resource_type": "folder", "change_type": "deleted", "resource_id": folder, "old_path": "/a"})
+    assert "restore the folder" in share.client.post(restore, json={}).json()["detail"]
+
+
 def test_a_restored_folder_is_told_with_all_that_returns(share: FileShare, laptop: Device) -> None:
     folder = laptop.folder("/a")
     laptop.folder("/a/b")

@@ -98,6 +98,12 @@ def test_each_thing_that_is_not_well_is_found(
     assert states(command, installed)[check] == state
 
 
+def test_the_advice_for_a_damaged_database_is_not_to_ask_again(command: Command, installed: Installed) -> None:
+    (installed.folder / "headwater.sqlite").write_bytes(b"nothing that SQLite knows" * 1000)
+    told = command("doctor", "--data", installed.folder).out
+    assert ("headwater restore" in told, "headwater doctor" in told) == (True, False)
+
+
 def test_settings_that_give_up_a_promise_are_found(command: Command, installed: Installed) -> None:
     found = states(command, installed, "--set", "database.synchronous=normal", "--set", "server.host=0.0.0.0")
     assert (found["durability"], found["exposure"]) == ("warn", "warn")

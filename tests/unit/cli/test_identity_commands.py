@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from headwater.feed import devices
 from headwater.identity import tokens
 from headwater.identity.roles import Role
 from headwater.store.database import Transaction
@@ -172,6 +173,23 @@ def test_devices_are_listed_with_their_lag_until_they_are_deactivated(command: C
     assert command("device", "list", *at, "--json").json == []
     assert [row["id"] for row in command("device", "list", "--all", *at, "--json").json] == ["dev_1"]
     assert command("device", "deactivate", "dev_2", *at, "--json").problem["code"] == "NOT_FOUND"
+
+
+def test_a_device_is_deactivated_by_the_clients_own_id_when_only_one_has_it(
+    command: Command, installed: Installed
+) -> None:
+    def work(tx: Transaction) -> None:
+        for door, name in (("sell", "till"), ("files", "till"), ("files", "laptop")):
+            devices.note(tx, "default", door, name, "usr_1")
+
+    with installed.database() as database:
+        database.write_now(work)
+    at = ("--data", installed.folder, "--json")
+    ids = {(row["door"], row["device"]): row["id"] for row in command("device", "list", *at).json}
+    [done] = command("device", "deactivate", "laptop", *at).json
+    assert (done["id"], done["active"]) == (ids["files", "laptop"], False)
+    both = command("device", "deactivate", "till", *at)
+    assert (both.code, all(ids[door, "till"] in both.problem["detail"] for door in ("sell", "files"))) == (1, True)
 
 
 def test_a_folder_that_nobody_served_holds_nothing_to_work_on(command: Command, tmp_path: Path) -> None:

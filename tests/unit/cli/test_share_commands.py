@@ -66,7 +66,7 @@ def test_members_come_in_change_their_level_and_go(share: Shares) -> None:
         (("revoke", "SHARE", "role:coordinator"), 1, "is no member"),
         (("quota", "SHARE", "much"), 2, "10GiB"),
         (("quota", "SHARE", "9999999TiB"), 2, "10GiB"),
-        (("show", "shr_none"), 1, "no share 'shr_none'"),
+        (("show", "shr_none"), 1, "no share 'shr_none'; 'headwater share list' shows"),
         (("grant", "shr_none", "role:coordinator", "read"), 1, "no share"),
         (("quota", "shr_none", "1GiB"), 1, "no share"),
         (("conflicts", "shr_none"), 1, "no share"),

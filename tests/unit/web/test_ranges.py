@@ -123,6 +123,7 @@ def test_a_query_that_ends_before_it_starts_is_invalid() -> None:
     with pytest.raises(Invalid) as refused:
         parse_query("5", "4")
     assert refused.value.fields[0][:2] == ("range_end", "before_start")
+    assert refused.value.detail == "range_end lies before range_start"
 
 
 def test_a_query_outside_the_content_is_unsatisfiable() -> None:

@@ -133,6 +133,8 @@ def restore(tx: Transaction, row: ShareRow, actor: Actor, node: Node, target: Ta
     Raises: StateConflict (it is not in the trash; its folder is gone; the name is taken).
     """
     if node.trashed_us is None:
+        if tree.is_live(tx, row.feed, node):
+            raise StateConflict("this is not in the trash")
         raise StateConflict("this is not in the trash itself; restore the folder that is")
     if target is None:
         target = Target(node.parent, Name(node.name, node.name_key))
