@@ -45,6 +45,7 @@ class Sweeper:
         self._finished_us = 0
         self._seconds = 0.0
         self._runs = 0
+        self._deleted_bytes = 0
         metrics.gauge("headwater_gc_runs", "Sweeps of unused content that this process finished.", lambda: self._runs)
         metrics.gauge(
             "headwater_gc_finished_timestamp_seconds",
@@ -61,8 +62,15 @@ class Sweeper:
             lambda: len(self._swept.damaged),
         )
 
+        metrics.gauge(
+            "headwater_deleted_shares_bytes",
+            "Bytes of versions in deleted shares, which no quota counts, when this process last looked (each hour).",
+            lambda: self._deleted_bytes,
+        )
+
     async def run(self) -> Swept | None:
         """Sweep if it is due and nobody else does; what it did, None when there was nothing to do or it was ended."""
+        self._deleted_bytes = await self._services.database.read(purging.held_bytes)
         claimed_us = await self._services.database.write(self.claim)
         if claimed_us is None:
             self._finished_us = await self._services.database.read(lambda tx: tx.counter(0, _FINISHED))

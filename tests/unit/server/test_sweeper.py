@@ -130,9 +130,33 @@ def test_a_process_that_starts_anew_knows_when_the_last_sweep_was_finished(
 
 def finished(metrics: Metrics) -> float:
     """What a process shows as the end of the last sweep."""
+    return gauge(metrics, "headwater_gc_finished_timestamp_seconds")
+
+
+def gauge(metrics: Metrics, name: str) -> float:
     lines = [line.split() for line in metrics.render().decode().splitlines()]
-    [shown] = [float(line[1]) for line in lines if line[0] == "headwater_gc_finished_timestamp_seconds"]
+    [shown] = [float(line[1]) for line in lines if line[0] == name]
     return shown
+
+
+def test_what_deleted_shares_hold_beside_every_quota_is_shown_until_it_is_purged(
+    server: ServerUnderTest, clock: MovableClock
+) -> None:
+    metrics = Metrics()
+    sweeper = Sweeper(server.services, metrics)
+    shown = []
+    shares = [make_share(server.client) for _ in range(3)]
+    for share in shares:
+        make_file(server.client, share, "/a", content_of(9000))
+    for seconds, deleted in ((0, []), (60, shares[:2]), (server.settings.files.keep_deleted_shares_seconds, [])):
+        for share in deleted:
+            assert server.client.delete(f"/api/v1/shares/{share}").status == 204
+        clock.advance(seconds)
+        server.loop.run(sweeper.run())
+        shown.append(gauge(metrics, "headwater_deleted_shares_bytes"))
+    clock.advance(3600)
+    server.loop.run(sweeper.run())
+    assert [*shown, gauge(metrics, "headwater_deleted_shares_bytes")] == [0, 18000, 18000, 0]
 
 
 def test_a_sweep_under_way_elsewhere_is_not_shown_as_finished(

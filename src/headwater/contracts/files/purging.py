@@ -12,13 +12,17 @@ from functools import partial
 
 from headwater.base.clock import SECOND_US
 from headwater.base.settings_tree import FileSettings
-from headwater.store import feeds
+from headwater.store import feeds, versions
 from headwater.store.database import Database, Transaction
 
 ROWS_AT_ONCE = 2000
 """Rows that one transaction removes; it holds up the embedded database's other writers for some milliseconds."""
 
 _DUE = "SELECT feed FROM shares WHERE deleted_us IS NOT NULL AND deleted_us <= ? AND feed > ? ORDER BY feed LIMIT 1"
+_HELD = (
+    "SELECT CAST(coalesce(sum(c.value), 0) AS BIGINT) FROM shares s JOIN counters c ON c.feed = s.feed AND c.name = ?"
+    " WHERE s.deleted_us IS NOT NULL"
+)
 
 # Each with what follows the feed in its key. The marks of content are first: they are what takes room.
 _TABLES = (
@@ -70,6 +74,12 @@ def purge_step(tx: Transaction, feed: int, before_us: int) -> bool:
     for table in _LAST:
         tx.run(f"DELETE FROM {table} WHERE feed = ?", feed)
     return True
+
+
+def held_bytes(tx: Transaction) -> int:
+    """The bytes of all versions of deleted shares: no quota counts them, and they wait for the purge."""
+    found: int = tx.value(_HELD, versions.BYTES)
+    return found
 
 
 def _next(tx: Transaction, before_us: int, after: int) -> int | None:
