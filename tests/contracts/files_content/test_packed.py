@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sysconfig
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,10 @@ from blake3 import blake3
 from headwater.base.errors import Unavailable
 from headwater.base.settings_tree import FileSettings, Settings
 from headwater.contracts.files import batch as batches
+from headwater.contracts.files import listed
+from headwater.store.pack_format import ChunkRef
+from headwater.store.pack_place import PackPlace
+from headwater.store.packs import read_range
 from tests.contracts.files_content.support import KIB, MIB, content_of, make_file, make_share, upload
 from tests.support.asgi import Client
 from tests.support.serving import ServerUnderTest
@@ -250,6 +254,35 @@ def test_a_list_of_chunks_is_held_against_the_checksums_of_the_whole(client: Cli
     assert [result["status"] for result in results] == ["created", "failed", "failed", "failed"]
     assert {result["error"]["code"] for result in results[1:]} == {"CHECKSUM_MISMATCH"}
     assert batch(client, share, paths=["/0"])[0][1] == whole
+
+
+@pytest.mark.sqlite_only
+class TestComparison:
+    """A list may name far more than was sent."""
+
+    @pytest.fixture
+    def settings(self) -> Settings:
+        return Settings(files=FileSettings(packed_bytes=MIB))
+
+    def test_what_is_beyond_the_limit_fails_before_a_chunk_is_read(
+        self, client: Client, share: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        part = content_of(256 * KIB)
+        known = {"hash": blake3(part).hexdigest(), "size": len(part)}
+        pack(client, share, [({"path": "/known", "chunks": [known | {"sent": True}]}, part)])
+        checked = {"blake3": blake3(part * 2).hexdigest()}
+        reads: list[int] = []
+
+        def read(place: PackPlace, refs: Sequence[ChunkRef]) -> Iterator[bytes]:
+            reads.append(len(refs))
+            return read_range(place, refs)
+
+        monkeypatch.setattr(listed, "read_range", read)
+        large: Files = [({"path": "/large", "chunks": [known] * 5, **checked}, b"")]
+        small: Files = [({"path": "/small", "chunks": [known] * 2, **checked}, b"")]
+        results = pack(client, share, [*large, *small])
+        assert [result["status"] for result in results] == ["failed", "created"]
+        assert (results[0]["error"]["code"], reads) == ("CHECKSUM_TOO_LARGE", [2])
 
 
 def test_staged_files_do_not_appear(client: Client, share: str) -> None:

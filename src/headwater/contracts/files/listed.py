@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from blake3 import blake3
 
-from headwater.base.errors import Damaged
+from headwater.base.errors import Damaged, TooLarge
 from headwater.contracts.files import content
 from headwater.contracts.files.packed import Arrived, failure_of, unequal
 from headwater.identity.principal import Principal
@@ -38,10 +38,35 @@ def locate(tx: Transaction, principal: Principal, organisation: str, files: Sequ
     return chunks.locate(tx, organisation, content.reachable(tx, principal, organisation, ids))
 
 
+def affordable(files: Iterable[Arrived], refs: Mapping[bytes, ChunkRef], most_bytes: int) -> list[Arrived]:
+    """Those that are to be read: a list may name far more than was sent, so what is beyond a limit fails unread.
+
+    A file with unknown chunks, or with other lengths than these have, is left to be refused.
+    """
+    found, left_bytes = [], most_bytes
+    for file in files:
+        located = (refs.get(piece.chunk) for piece in file.pieces)
+        if any(
+            ref is None or ref.length_bytes != piece.length_bytes
+            for ref, piece in zip(located, file.pieces, strict=True)
+        ):
+            continue
+        size_bytes = file.size_bytes
+        if size_bytes > left_bytes:
+            too_large = TooLarge(
+                f"at most {most_bytes} bytes of listed chunks are compared with checksums in one packed upload;"
+                " leave the checksum away, or send fewer such files at once",
+                code="CHECKSUM_TOO_LARGE",
+            )
+            file.failure = failure_of(too_large)
+        else:
+            left_bytes -= size_bytes
+            found.append(file)
+    return found
+
+
 def compare(place: PackPlace, file: Arrived, refs: Mapping[bytes, ChunkRef]) -> None:
-    """Read a file and note its failure if it has another checksum; one with unknown chunks is left to be refused."""
-    if any(piece.chunk not in refs for piece in file.pieces):
-        return
+    """Read a file, all of whose chunks are known, and note its failure if it has another checksum."""
     fields = file.fields
     blake, sha256 = blake3(), hashlib.sha256()
     try:

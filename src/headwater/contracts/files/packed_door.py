@@ -116,5 +116,5 @@ class PackedDoor:
         refs = await call.read(lambda tx: listed.locate(tx, call.principal, row.organisation, files), slow=True)
         refs |= {ref.chunk: ref for ref in written.refs}
         async with self._gate:
-            for file in files:
+            for file in listed.affordable(files, refs, self._settings.packed_bytes):
                 await asyncio.to_thread(listed.compare, self._services.packs, file, refs)
