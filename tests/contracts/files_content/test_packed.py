@@ -15,10 +15,15 @@ from blake3 import blake3
 from headwater.base.errors import Unavailable
 from headwater.base.settings_tree import FileSettings, Settings
 from headwater.contracts.files import batch as batches
-from headwater.contracts.files import listed
+from headwater.contracts.files import listed, packing
+from headwater.contracts.files.access import ShareRow
+from headwater.contracts.files.content_shapes import PackedResult
+from headwater.contracts.files.packing import Packing
+from headwater.store.database import Transaction
 from headwater.store.pack_format import ChunkRef
 from headwater.store.pack_place import PackPlace
 from headwater.store.packs import read_range
+from headwater.web.call import Call
 from tests.contracts.files_content.support import KIB, MIB, content_of, make_file, make_share, upload
 from tests.support.asgi import Client
 from tests.support.serving import ServerUnderTest
@@ -357,6 +362,26 @@ def test_a_pack_stays_when_nobody_knows_whether_it_was_committed(
     monkeypatch.undo()
     assert lost.status == 503
     assert batch(server.client, share, paths=["/a"])[0][1] == b"here"
+
+
+@pytest.mark.sqlite_only
+def test_files_are_stored_as_whoever_the_caller_is_after_the_stream(
+    client: Client, share: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+    store = packing.store
+
+    async def demote(call: Call) -> None:
+        call.principal = call.principal._replace(token_id="anew")
+
+    def look(tx: Transaction, row: ShareRow, packed: Packing, settings: FileSettings) -> list[PackedResult]:
+        seen.append(packed.principal.token_id)
+        return store(tx, row, packed, settings)
+
+    monkeypatch.setattr(Call, "recheck", demote)
+    monkeypatch.setattr(packing, "store", look)
+    pack(client, share, [({"path": "/a"}, b"a")])
+    assert seen == ["anew"]
 
 
 class TestProbing:

@@ -110,6 +110,19 @@ def test_a_refused_creation_reserves_no_room(client: Client, content: Any, more:
     assert create(client, 100, share_id=share).status == 201
 
 
+@pytest.mark.sqlite_only
+def test_a_refused_creation_tells_why_also_when_it_cannot_be_cleaned_up(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_given: Any) -> None:
+        raise Unavailable("the database is away")
+
+    monkeypatch.setattr(uploads, "drop", fail)
+    headers = {**BODY, "upload-length": "60", "upload-checksum": "sha256 " + "A" * 43 + "="}
+    path = f"/api/v1/uploads?share_id={make_share(client)}"
+    assert client.post(path, content=bytes(60), headers=headers).status == 460
+
+
 def test_the_length_may_come_later(client: Client, share: str) -> None:
     made = create(client, None, share_id=share, path="/later.bin")
     location = made.headers["location"]

@@ -49,7 +49,6 @@ class PackedDoor:
         unpacker, arrived, written = await self._receive(call, row)
         device_id = (call.header(b"x-device-id") or call.query.get("device_id") or "")[:128]
         actor = Actor(call.principal.user_id, device_id)
-        packed = Packing(call.principal, actor, arrived, written, stage_only)
         # The key of a repeated request is held against this in place of the body, which nobody keeps.
         call.body = unpacker.digest
         stored = False
@@ -57,6 +56,8 @@ class PackedDoor:
         def work(tx: Transaction) -> list[PackedResult]:
             nonlocal stored
             stored = True
+            # Who asks is looked up anew after the stream.
+            packed = Packing(call.principal, actor, arrived, written, stage_only)
             return packing.store(tx, share(tx), packed, self._settings)
 
         try:

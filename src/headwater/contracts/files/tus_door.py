@@ -13,7 +13,6 @@ from typing import TypeVar
 from headwater.base.errors import (
     HeadwaterError,
     Invalid,
-    NotFound,
     PreconditionFailed,
     StateConflict,
     TooLarge,
@@ -105,8 +104,9 @@ class TusDoor:
         try:
             upload, completed = await self._begun(call, upload, with_body=with_body)
         except HeadwaterError:
-            # Nobody was told its Location: it would only hold the room that it reserved.
-            with suppress(NotFound):
+            # Nobody was told its Location: it would only hold the room that it reserved. It expires all the same where
+            # it cannot be dropped now; what is told is why the creation was refused.
+            with suppress(HeadwaterError):
                 await call.write(lambda tx: uploads.drop(tx, call.principal, upload.id), feed=upload.feed)
             raise
         headers = ((b"location", f"/api/v1/uploads/{upload.id}".encode()), *state(upload, completed))
