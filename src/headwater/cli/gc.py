@@ -8,9 +8,9 @@ import typer
 
 from headwater.cli import installation, options
 from headwater.cli.screen import show_one
-from headwater.contracts.files import purging, sweeping, trash_purge
+from headwater.contracts.files import sweeping
+from headwater.contracts.files.sweeping import Cleaned
 from headwater.server import opening
-from headwater.store.pack_sweep import Swept
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
@@ -35,16 +35,17 @@ def gc(
     content goes an hour after it was emptied, for downloads under way: its bytes are freed by the next run.
     """
     with installation.opened(data, database, config, sets) as here:
-        purged_shares = purging.purge_shares(here.database, here.settings.files)
-        purged_nodes = trash_purge.purge_trash(here.database, here.settings.files)
-        swept = sweeping.free(here.database, opening.open_packs(here.settings), here.settings.files)
-    show_one({"purged_shares": purged_shares, "purged_files_and_folders": purged_nodes} | _row(swept), as_json=as_json)
-    if swept.damaged:
+        cleaned = sweeping.clean(here.database, opening.open_packs(here.settings), here.settings.files)
+    show_one(_row(cleaned), as_json=as_json)
+    if cleaned.swept.damaged:
         raise typer.Exit(1)
 
 
-def _row(swept: Swept) -> dict[str, Any]:
+def _row(cleaned: Cleaned) -> dict[str, Any]:
+    swept = cleaned.swept
     return {
+        "purged_shares": cleaned.purged_shares,
+        "purged_files_and_folders": cleaned.purged_nodes,
         "freed_bytes": swept.freed_bytes,
         "dropped_chunks": swept.dropped_chunks,
         "dropped_bytes": swept.dropped_bytes,

@@ -14,7 +14,7 @@ from functools import partial
 
 from headwater.base.clock import SECOND_US, monotonic_seconds
 from headwater.base.log import get_log
-from headwater.contracts.files import purging, sweeping, trash_purge
+from headwater.contracts.files import purging, sweeping
 from headwater.store.database import Transaction
 from headwater.store.pack_sweep import Swept
 from headwater.web.metrics import Metrics
@@ -94,18 +94,17 @@ class Sweeper:
         services, began = self._services, monotonic_seconds()
         turn = _Turn(services, claimed_us, stopped)
         try:
-            purged = purging.purge_shares(services.database, services.settings.files, turn.breathe)
-            purged_nodes = trash_purge.purge_trash(services.database, services.settings.files, turn.breathe)
-            swept = sweeping.free(services.database, services.packs, services.settings.files, turn.breathe)
+            cleaned = sweeping.clean(services.database, services.packs, services.settings.files, turn.breathe)
             finished_us = turn.end(self._every_us)
         except _EndedError:
             return None
+        swept = cleaned.swept
         self._swept, self._seconds, self._finished_us = swept, monotonic_seconds() - began, finished_us
         self._runs += 1
         log.info(
             "content_swept",
-            purged_shares_count=purged,
-            purged_nodes_count=purged_nodes,
+            purged_shares_count=cleaned.purged_shares,
+            purged_nodes_count=cleaned.purged_nodes,
             sweep_seconds=round(self._seconds, 3),
             freed_bytes=swept.freed_bytes,
             dropped_bytes=swept.dropped_bytes,

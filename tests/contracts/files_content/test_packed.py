@@ -15,7 +15,8 @@ from blake3 import blake3
 from headwater.base.errors import Unavailable
 from headwater.base.settings_tree import FileSettings, Settings
 from headwater.contracts.files import batch as batches
-from headwater.contracts.files import listed, packing
+from headwater.contracts.files import content as content_reading
+from headwater.contracts.files import packing
 from headwater.contracts.files.access import ShareRow
 from headwater.contracts.files.content_shapes import PackedResult
 from headwater.contracts.files.packing import Packing
@@ -282,7 +283,7 @@ class TestComparison:
             reads.append(len(refs))
             return read_range(place, refs)
 
-        monkeypatch.setattr(listed, "read_range", read)
+        monkeypatch.setattr(content_reading, "read_range", read)
         large: Files = [({"path": "/large", "chunks": [known] * 5, **checked}, b"")]
         small: Files = [({"path": "/small", "chunks": [known] * 2, **checked}, b"")]
         results = pack(client, share, [*large, *small])

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import threading
 from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
+from typing import Protocol
 
 from headwater.base.errors import Damaged
 from headwater.contracts.files import access
@@ -16,6 +17,14 @@ from headwater.store.pack_format import ChunkRef
 from headwater.store.pack_place import PackPlace
 from headwater.store.packs import read_range
 from headwater.store.versions import Piece
+
+
+class Digest(Protocol):
+    """What takes bytes piece by piece: a hash of any kind."""
+
+    def update(self, content: bytes, /) -> object:
+        """Take the next bytes into account."""
+
 
 _REACHED = chunks.batched(
     "SELECT DISTINCT c.chunk, c.feed FROM version_chunks c JOIN versions v ON v.feed = c.feed AND v.id = c.version"
@@ -45,9 +54,15 @@ def reachable(tx: Transaction, principal: Principal, organisation: str, ids: Ite
 def sha256_of(place: PackPlace, refs: Sequence[ChunkRef]) -> str:
     """The SHA-256 of the content of these chunks, in hexadecimal; reads all of it. Raises: Damaged."""
     digest = hashlib.sha256()
-    for piece in read_range(place, refs):
-        digest.update(piece)
+    digest_into(place, refs, digest)
     return digest.hexdigest()
+
+
+def digest_into(place: PackPlace, refs: Sequence[ChunkRef], *digests: Digest) -> None:
+    """Read the content of these chunks once, into all of the digests. Raises: Damaged."""
+    for piece in read_range(place, refs):
+        for digest in digests:
+            digest.update(piece)
 
 
 async def stream(pieces: Iterator[bytes]) -> AsyncGenerator[bytes, None]:

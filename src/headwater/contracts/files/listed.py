@@ -12,13 +12,13 @@ from blake3 import blake3
 
 from headwater.base.errors import Damaged, TooLarge
 from headwater.contracts.files import content
+from headwater.contracts.files.content import Digest
 from headwater.contracts.files.packed import Arrived, failure_of, unequal
 from headwater.identity.principal import Principal
 from headwater.store import chunks
 from headwater.store.database import Transaction
 from headwater.store.pack_format import ChunkRef
 from headwater.store.pack_place import PackPlace
-from headwater.store.packs import read_range
 
 
 def to_compare(arrived: Iterable[Arrived]) -> list[Arrived]:
@@ -69,12 +69,10 @@ def compare(place: PackPlace, file: Arrived, refs: Mapping[bytes, ChunkRef]) -> 
     """Read a file, all of whose chunks are known, and note its failure if it has another checksum."""
     fields = file.fields
     blake, sha256 = blake3(), hashlib.sha256()
+    both = ((blake, fields.blake3), (sha256, fields.checksum_sha256))
+    asked: list[Digest] = [digest for digest, given in both if given is not None]
     try:
-        for part in read_range(place, [refs[piece.chunk] for piece in file.pieces]):
-            if fields.blake3 is not None:
-                blake.update(part)
-            if fields.checksum_sha256 is not None:
-                sha256.update(part)
+        content.digest_into(place, [refs[piece.chunk] for piece in file.pieces], *asked)
     except Damaged as failure:
         file.failure = failure_of(failure)
         return

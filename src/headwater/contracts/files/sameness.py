@@ -26,7 +26,6 @@ from headwater.store import tree, versions
 from headwater.store.database import Transaction
 from headwater.store.pack_format import ChunkRef
 from headwater.store.pack_place import PackPlace
-from headwater.store.packs import read_range
 from headwater.store.tree import ROOT
 from headwater.store.versions import Piece, Version
 
@@ -184,6 +183,5 @@ def _may_be_same(version: Version, other: Version) -> bool:
 
 def _digest(place: PackPlace, reading: Reading, pieces: Sequence[Piece]) -> bytes:
     digest = blake3()
-    for part in read_range(place, [reading.refs[piece.chunk] for piece in pieces]):
-        digest.update(part)
+    content.digest_into(place, [reading.refs[piece.chunk] for piece in pieces], digest)
     return digest.digest()

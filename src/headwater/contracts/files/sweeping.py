@@ -1,12 +1,13 @@
-"""Forgets what nobody finished and frees the content that nothing refers to."""
+"""Removes what was deleted long ago, forgets what nobody finished, and frees the content that nothing refers to."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 from headwater.base.clock import SECOND_US
 from headwater.base.settings_tree import FileSettings
-from headwater.contracts.files import uploads
+from headwater.contracts.files import purging, trash_purge, uploads
 from headwater.store import versions
 from headwater.store.database import Database, Transaction
 from headwater.store.pack_place import PackPlace
@@ -20,6 +21,26 @@ before it, the other order could miss them in both tables.
 """
 
 ROWS_AT_ONCE = 500
+
+
+class Cleaned(NamedTuple):
+    """What a cleaning removed for good, and what its sweep did."""
+
+    purged_shares: int
+    purged_nodes: int
+    swept: Swept
+
+
+def clean(
+    database: Database, packs: PackPlace, settings: FileSettings, breathe: Callable[[], None] = lambda: None
+) -> Cleaned:
+    """Purge deleted shares and old trash, then free what nothing refers to any more; a server may run meanwhile.
+
+    ``breathe`` as for ``sweep``.
+    """
+    shares = purging.purge_shares(database, settings, breathe)
+    nodes = trash_purge.purge_trash(database, settings, breathe)
+    return Cleaned(shares, nodes, free(database, packs, settings, breathe))
 
 
 def drop_expired(tx: Transaction) -> int:
