@@ -10,10 +10,11 @@ import pytest
 from tests.rules.source import ROOT
 
 PAGES = sorted((ROOT / "docs" / "contracts").glob("*.md"))
-WITH_A_TEST_EACH = {"cache.md", "contacts.md", "record_feed.md", "sell.md"}
+WITH_A_TEST_EACH = ["cache.md", "contacts.md", "files.md", "record_feed.md", "sell.md", "terminology.md"]
 _NAMED = re.compile(r"`(test_\w+)`")
 _DEFINED = re.compile(r"^ *(?:async )?def (test_\w+)\(", re.MULTILINE)
 _READING = re.compile(r"^\d+\. ", re.MULTILINE)
+_NUMBER = re.compile(r"^(\d+)\. ", re.MULTILINE)
 
 
 def unknown_tests(text: str, known: set[str]) -> list[str]:
@@ -40,11 +41,17 @@ def test_a_contracts_page_names_only_tests_that_exist(page: Path, known: set[str
     assert unknown_tests(page.read_text("utf-8"), known) == []
 
 
-@pytest.mark.parametrize("name", sorted(WITH_A_TEST_EACH))
-def test_every_reading_of_a_record_doors_page_names_its_test(name: str) -> None:
+@pytest.mark.parametrize("name", WITH_A_TEST_EACH)
+def test_every_reading_of_a_contracts_page_names_its_test(name: str) -> None:
     text = (ROOT / "docs" / "contracts" / name).read_text("utf-8")
     assert _READING.search(text)
     assert unproved_readings(text) == []
+
+
+@pytest.mark.parametrize("name", WITH_A_TEST_EACH)
+def test_the_readings_of_a_page_are_numbered_one_by_one(name: str) -> None:
+    numbers = [int(number) for number in _NUMBER.findall((ROOT / "docs" / "contracts" / name).read_text("utf-8"))]
+    assert numbers == list(range(1, len(numbers) + 1))
 
 
 def test_the_rule_catches_an_unknown_test_and_a_reading_without_one() -> None:

@@ -13,25 +13,9 @@ from headwater.store.pack_place import PackPlace
 from headwater.store.versions import Piece
 from tests.contracts.files_content.support import begin, complete, content_of, send
 from tests.support.file_share import Device, FileShare, created, updated
-from tests.support.serving import ServerUnderTest
 
 CONTENT = content_of(3000, 5)
 STRATEGIES = ["MANUAL", "KEEP_BOTH", "CLIENT_WINS"]
-
-
-@pytest.fixture
-def share(server: ServerUnderTest) -> FileShare:
-    return FileShare(server)
-
-
-@pytest.fixture
-def laptop(share: FileShare) -> Device:
-    return share.device("laptop")
-
-
-@pytest.fixture
-def phone(share: FileShare) -> Device:
-    return share.device("phone")
 
 
 def staged(share: FileShare, *cuts: int, content: bytes = CONTENT, **more: str) -> str:

@@ -21,16 +21,6 @@ SETTINGS = FileSettings(keep_trash_seconds=KEPT_SECONDS)
 AT_ONCE = Retention(longest_us=SECOND_US, shortest_us=SECOND_US)
 
 
-@pytest.fixture
-def share(server: ServerUnderTest) -> FileShare:
-    return FileShare(server)
-
-
-@pytest.fixture
-def laptop(share: FileShare) -> Device:
-    return share.device("laptop")
-
-
 def wait(server: ServerUnderTest, seconds: int = KEPT_SECONDS + 1) -> None:
     """Let time go by, and compact the log to its end."""
     server.clock.advance(seconds)

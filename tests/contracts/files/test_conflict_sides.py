@@ -16,16 +16,6 @@ DAY_SECONDS = 86_400
 BASE, MINE = content_of(5000), content_of(7000, 2)
 
 
-@pytest.fixture
-def share(server: ServerUnderTest) -> FileShare:
-    return FileShare(server)
-
-
-@pytest.fixture
-def laptop(share: FileShare) -> Device:
-    return share.device("laptop")
-
-
 def staged(share: FileShare, content: bytes) -> str:
     """A version that a real upload staged."""
     version_id: str = upload(share.client, share.id, content)["version_id"]
