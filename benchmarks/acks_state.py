@@ -21,7 +21,7 @@ from typing import NamedTuple, Protocol
 
 from headwater.contracts.sell.ack_keys import AckKey, device_seed, parse_key, render_key
 from headwater.contracts.sell.acks import AckState, LiveRow, acknowledge, offer
-from headwater.store.sqlite import connect
+from headwater.store.sqlite.database import connect
 
 TYPE = "contact"
 PAGE = 100

@@ -22,12 +22,12 @@ from statistics import median
 from headwater.base.chunking import KIB, MIB, Chunker
 from headwater.base.clock import monotonic_seconds
 from headwater.base.settings_tree import DatabaseSettings
-from headwater.store.chunks import register
 from headwater.store.migrate import migrate
-from headwater.store.pack_folder import PackFolder
-from headwater.store.pack_format import ChunkRef
-from headwater.store.packs import PackWriter, read_each, read_range
-from headwater.store.sqlite import SqliteDatabase
+from headwater.store.packs.chunks import register
+from headwater.store.packs.folder import PackFolder
+from headwater.store.packs.format import ChunkRef
+from headwater.store.packs.writer import PackWriter, read_each, read_range
+from headwater.store.sqlite.database import SqliteDatabase
 
 ROUNDS = 5
 FILES = 10_000

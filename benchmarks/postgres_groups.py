@@ -20,13 +20,13 @@ import msgspec
 
 from headwater.base.clock import now_us
 from headwater.base.settings_tree import DatabaseSettings
-from headwater.store import feeds, records
 from headwater.store.database import Database, Transaction
+from headwater.store.log import feeds, records
 from headwater.store.migrate import migrate
-from headwater.store.postgres import PostgresDatabase
-from headwater.store.postgres_link import PostgresLink
-from headwater.store.postgres_mint import Mint
-from headwater.store.postgres_session import PostgresSession
+from headwater.store.postgres.connection import PostgresLink
+from headwater.store.postgres.database import PostgresDatabase
+from headwater.store.postgres.sequences import Mint
+from headwater.store.postgres.session import PostgresSession
 from tests.support.postgres import PostgresServer
 
 BODY = b'{"name":"' + b"n" * 280 + b'"}'

@@ -17,7 +17,7 @@ from benchmarks.servers import Floor, Product
 from benchmarks.table import Line
 from headwater.base.settings_tree import DatabaseSettings
 from headwater.base.wire import encode
-from headwater.store.sqlite import SqliteSession
+from headwater.store.sqlite.database import SqliteSession
 
 _CONTACT = {
     "first_name": "Bjørn",

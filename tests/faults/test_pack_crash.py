@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from headwater.base.clock import now_us
-from headwater.store.chunks import known, locate
-from headwater.store.pack_folder import PackFolder
-from headwater.store.pack_sweep import marked_by, sweep
-from headwater.store.pack_verify import verify
-from headwater.store.packs import read_range
+from headwater.store.packs.check import verify
+from headwater.store.packs.chunks import known, locate
+from headwater.store.packs.folder import PackFolder
+from headwater.store.packs.gc import marked_by, sweep
+from headwater.store.packs.writer import read_range
 from tests.support.clock import MovableClock
 from tests.support.databases import fresh_sqlite
 
@@ -22,11 +22,11 @@ UPLOADER = """
 import os, random, sys
 from pathlib import Path
 from headwater.base.settings_tree import DatabaseSettings
-from headwater.store.chunks import register
+from headwater.store.packs.chunks import register
 from headwater.store.migrate import migrate
-from headwater.store.pack_folder import PackFolder
-from headwater.store.packs import PackWriter
-from headwater.store.sqlite import SqliteDatabase
+from headwater.store.packs.folder import PackFolder
+from headwater.store.packs.writer import PackWriter
+from headwater.store.sqlite.database import SqliteDatabase
 
 folder = Path(sys.argv[1])
 database = SqliteDatabase(folder / "headwater.db", DatabaseSettings(reserve_file_bytes=0))

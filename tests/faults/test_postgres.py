@@ -13,10 +13,10 @@ import pytest
 import structlog
 
 from headwater.base.errors import HeadwaterError, Invalid, Unavailable
-from headwater.store import records
 from headwater.store.database import Transaction
-from headwater.store.postgres import PostgresDatabase
-from headwater.store.postgres_link import PostgresLink
+from headwater.store.log import records
+from headwater.store.postgres.connection import PostgresLink
+from headwater.store.postgres.database import PostgresDatabase
 from tests.support.clock import MovableClock
 from tests.support.databases import SHARED, SMALL, fresh_postgres, open_at, shared_postgres
 from tests.support.postgres import postgres_server

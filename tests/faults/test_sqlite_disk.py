@@ -12,8 +12,8 @@ import pytest
 from headwater.base.errors import Fatal, QuotaExceeded
 from headwater.base.settings_tree import KIB, MIB, DatabaseSettings
 from headwater.store.migrate import migrate
-from headwater.store.sqlite import SqliteDatabase
-from headwater.store.sqlite_session import PAGE_BYTES
+from headwater.store.sqlite.database import SqliteDatabase
+from headwater.store.sqlite.session import PAGE_BYTES
 from tests.support.disk import Disk, faulty_disk
 from tests.support.works import bury, ids_of, log_of, make_feed, put, together
 

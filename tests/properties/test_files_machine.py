@@ -35,7 +35,8 @@ from headwater.contracts.files.situation import (
     Spot,
     Strategy,
 )
-from headwater.store import tree, versions
+from headwater.store.tree import nodes as tree_nodes
+from headwater.store.tree import versions
 from tests.properties.test_conflict_choice import ROOT, Share
 from tests.support.clock import SECOND_US
 from tests.support.file_share import Device, FileShare
@@ -399,11 +400,11 @@ class Machine(RuleBasedStateMachine):
 
     def server_tree(self) -> dict[str, tuple[str, str, str | None]]:
         def work(tx: Any) -> dict[str, tuple[str, str, str | None]]:
-            nodes = tree.after_number(tx, self.share.feed, 0, 10_000)
+            nodes = tree_nodes.after_number(tx, self.share.feed, 0, 10_000)
             return {
-                tree.path_of(tx, self.share.feed, node): (node.id, node.type, node.version)
+                tree_nodes.path_of(tx, self.share.feed, node): (node.id, node.type, node.version)
                 for node in nodes
-                if tree.is_live(tx, self.share.feed, node)
+                if tree_nodes.is_live(tx, self.share.feed, node)
             }
 
         found: dict[str, tuple[str, str, str | None]] = self.share.read(work)

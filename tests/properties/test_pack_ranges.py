@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headwater.store.pack_folder import PackFolder
-from headwater.store.pack_format import ChunkRef
-from headwater.store.packs import PackWriter, read_each, read_range
+from headwater.store.packs.folder import PackFolder
+from headwater.store.packs.format import ChunkRef
+from headwater.store.packs.writer import PackWriter, read_each, read_range
 
 PIECE_BYTES = 300
 """Small pieces, so that runs, pieces and chunks end at different places."""

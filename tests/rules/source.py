@@ -27,7 +27,7 @@ class Module:
 
 @dataclass(frozen=True)
 class Import:
-    """One imported name with its whole path (``headwater.store.records.put``), and the line that asks.
+    """One imported name with its whole path (``headwater.store.log.records.put``), and the line that asks.
 
     ``type_only`` when it stands under ``if TYPE_CHECKING:``, where nothing is loaded.
     """

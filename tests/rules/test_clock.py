@@ -88,7 +88,7 @@ def test_a_second_reader_of_the_environment_is_found(text: str) -> None:
 
 def test_other_uses_of_the_operating_system_pass() -> None:
     text = "import os\nfrom os import fsync\nos.fsync(3)"
-    assert environment_reads(plant("headwater.store.packs", text)) == []
+    assert environment_reads(plant("headwater.store.packs.writer", text)) == []
 
 
 def time_reads(module: Module) -> list[str]:

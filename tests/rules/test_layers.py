@@ -26,9 +26,9 @@ HTTP_LIBRARIES = ("http", "httpx2", "starlette", "uvicorn", "websockets")
 PLAIN_LAYERS = ("base", "store", "feed", "identity")
 HANDOVERS = (  # where a door's coroutine hands its work to plain code, or waits for it
     "headwater.store.database",
-    "headwater.store.sqlite",
-    "headwater.store.postgres",
-    "headwater.store.writer",
+    "headwater.store.sqlite.database",
+    "headwater.store.postgres.database",
+    "headwater.store.group_commit",
     "headwater.feed.wake",
 )
 TYPE_ONLY = {
@@ -78,9 +78,9 @@ def test_every_folder_of_the_package_has_a_layer() -> None:
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        ("headwater.base.wire", "import headwater.store.records"),
-        ("headwater.store.records", "from headwater import feed"),
-        ("headwater.store.records", "from ..feed.wake import wake"),
+        ("headwater.base.wire", "import headwater.store.log.records"),
+        ("headwater.store.log.records", "from headwater import feed"),
+        ("headwater.store.log.records", "from ...feed.wake import wake"),
         ("headwater.feed.reader", "from headwater.identity.access import may_read"),
         ("headwater.web.call", "def late():\n    from headwater.contracts.sell import door"),
         ("headwater.server.app", "import importlib\nimportlib.import_module('headwater.cli.main')"),
@@ -118,7 +118,7 @@ def test_a_door_may_speak_http() -> None:
 
 
 def test_a_shape_that_reads_the_store_is_found() -> None:
-    text = "from headwater.base.wire import Time\nfrom headwater.store.records import Row"
+    text = "from headwater.base.wire import Time\nfrom headwater.store.log.records import Row"
     assert len(shape_imports([plant("headwater.contracts.sell.shapes", text)])) == 1
 
 
@@ -160,10 +160,10 @@ def test_an_import_for_types_alone_loads_nothing_but_is_found() -> None:
     second = plant("headwater.feed.cursor", "from headwater.feed import reader")
     assert cycles([first, second]) == []
     assert type_only_modules([first, second]) == ["headwater.feed.reader"]
-    assert len(upward_imports([plant("headwater.store.records", text)])) == 1
+    assert len(upward_imports([plant("headwater.store.log.records", text)])) == 1
 
 
-@pytest.mark.parametrize("name", ["headwater.store.records", "headwater.contracts.sell.rules"])
+@pytest.mark.parametrize("name", ["headwater.store.log.records", "headwater.contracts.sell.rules"])
 def test_async_code_below_the_door_is_found(name: str) -> None:
     assert len(async_below_the_door([plant(name, "async def write(): ...")])) == 1
 

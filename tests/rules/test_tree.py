@@ -104,7 +104,7 @@ def test_a_note_about_work_to_be_done_is_found(word: str) -> None:
 
 @pytest.mark.parametrize("text", ["import sqlite3", "from requests import get", "def late():\n    import httpx.client"])
 def test_an_unwanted_library_is_found(text: str) -> None:
-    assert len(unwanted_imports([plant("headwater.store.sqlite", text)])) == 1
+    assert len(unwanted_imports([plant("headwater.store.sqlite.database", text)])) == 1
     assert unwanted_imports([plant("headwater.client.remote", "import httpx2, apsw")]) == []
 
 

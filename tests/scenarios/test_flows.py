@@ -9,8 +9,9 @@ import pytest
 
 from headwater.contracts.contacts import upsert
 from headwater.contracts.contacts.interchange import read_csv
-from headwater.store import feeds, integrity
+from headwater.store import integrity
 from headwater.store.database import Transaction
+from headwater.store.log import feeds
 from tests.contracts.sell.conftest import Phone, events
 from tests.support.asgi import Client
 from tests.support.command import headwater, running

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from headwater.base.clock import monotonic_seconds
-from headwater.store.packs import PackWriter, Written
+from headwater.store.packs.writer import PackWriter, Written
 from tests.contracts.files_content.support import begin, chunk_path
 from tests.support.asgi import Answer, Client
 from tests.support.file_share import FileShare

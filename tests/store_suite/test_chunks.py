@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from headwater.store.chunks import claim, known, locate, register
 from headwater.store.database import Database
-from headwater.store.pack_folder import PackFolder
-from headwater.store.pack_format import ChunkRef, chunk_id
-from headwater.store.packs import PackWriter, Written, read_each
+from headwater.store.packs.chunks import claim, known, locate, register
+from headwater.store.packs.folder import PackFolder
+from headwater.store.packs.format import ChunkRef, chunk_id
+from headwater.store.packs.writer import PackWriter, Written, read_each
 
 
 @pytest.fixture

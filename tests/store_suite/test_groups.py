@@ -9,8 +9,8 @@ from collections.abc import Mapping
 import pytest
 
 from headwater.base.errors import Unavailable
-from headwater.store import feeds, records
 from headwater.store.database import Database, Transaction
+from headwater.store.log import feeds, records
 from tests.support.works import (
     KIND,
     Refused,

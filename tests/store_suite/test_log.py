@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from headwater.store import changes, feeds, records
 from headwater.store.database import Database, Transaction
+from headwater.store.log import changes, feeds, records
 from tests.support.works import (
     KIND,
     bury,

@@ -11,13 +11,14 @@ import pytest
 
 from headwater.base.clock import SECOND_US, now_us
 from headwater.base.errors import Damaged, QuotaExceeded
-from headwater.store import pack_folder, pack_sweep
-from headwater.store.chunks import RENEW_US, claim, known, locate, register
 from headwater.store.database import Database, Transaction
-from headwater.store.pack_folder import PackFolder
-from headwater.store.pack_format import ChunkRef, pack_name
-from headwater.store.pack_sweep import Swept, marked_by, packs_in_use, sweep
-from headwater.store.packs import PackWriter, Written, read_each
+from headwater.store.packs import folder as pack_folder
+from headwater.store.packs import gc as pack_gc
+from headwater.store.packs.chunks import RENEW_US, claim, known, locate, register
+from headwater.store.packs.folder import PackFolder
+from headwater.store.packs.format import ChunkRef, pack_name
+from headwater.store.packs.gc import Swept, marked_by, packs_in_use, sweep
+from headwater.store.packs.writer import PackWriter, Written, read_each
 from tests.support.clock import MovableClock
 
 HOUR_SECONDS = 3600
@@ -109,7 +110,7 @@ def test_an_empty_packs_file_goes_after_the_linger_so_that_readings_under_way_ca
 
 
 def test_only_what_is_unreferenced_goes_when_pages_mix_both(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pack_sweep, "_PAGE", 7)
+    monkeypatch.setattr(pack_gc, "_PAGE", 7)
     contents = make(100)
     refs = store.upload(contents)
     store.forget(refs[::3])
@@ -201,7 +202,7 @@ def test_a_pack_more_than_half_dead_is_rewritten_and_its_content_stays(store: St
 
 
 def test_much_to_rewrite_is_copied_batch_by_batch(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pack_sweep, "REWRITE_BYTES", 2000)
+    monkeypatch.setattr(pack_gc, "REWRITE_BYTES", 2000)
     contents = [make(100, seed=seed) for seed in range(5)]
     refs = [store.upload(content) for content in contents]
     for pack in refs:
@@ -221,18 +222,18 @@ def test_a_pack_half_alive_is_left(store: Store) -> None:
 
 
 def test_a_crowd_of_small_packs_becomes_one(store: Store) -> None:
-    contents = make(pack_sweep.CROWD_PACKS)
+    contents = make(pack_gc.CROWD_PACKS)
     refs = [store.upload([content])[0] for content in contents[:-1]]
     assert store.sweep_later().rewritten_packs == 0
     refs += store.upload(contents[-1:])
-    assert store.sweep_later().rewritten_packs == pack_sweep.CROWD_PACKS
+    assert store.sweep_later().rewritten_packs == pack_gc.CROWD_PACKS
     store.sweep_later()
     assert len(store.stored()) == 1
     assert store.contents(refs) == contents
 
 
 def test_no_organisations_chunks_come_into_anothers_pack(store: Store) -> None:
-    contents = make(pack_sweep.CROWD_PACKS)
+    contents = make(pack_gc.CROWD_PACKS)
     ours = [store.upload([content])[0] for content in contents]
     theirs = [store.upload([content], "org_b")[0] for content in contents]
     store.sweep_later()
@@ -268,7 +269,7 @@ def test_a_sweep_that_dies_between_any_two_steps_loses_nothing_and_the_next_one_
     contents = make(100)
     refs = store.upload(contents)
     store.forget(refs[20:])
-    monkeypatch.setattr(pack_sweep, "_PAGE", 9)
+    monkeypatch.setattr(pack_gc, "_PAGE", 9)
     real_write, real_delete = store.database.write_now, store.folder.delete
     left = 0
 

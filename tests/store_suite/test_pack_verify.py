@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from headwater.store import pack_verify
-from headwater.store.chunks import add_packs, register
 from headwater.store.database import Database, Transaction
-from headwater.store.pack_folder import PackFolder
-from headwater.store.pack_format import ChunkRef, pack_name
-from headwater.store.pack_sweep import stand_in
-from headwater.store.pack_verify import Verified, verify
-from headwater.store.packs import PackWriter, read_each
+from headwater.store.packs import check as pack_check
+from headwater.store.packs.check import Verified, verify
+from headwater.store.packs.chunks import add_packs, register
+from headwater.store.packs.folder import PackFolder
+from headwater.store.packs.format import ChunkRef, pack_name
+from headwater.store.packs.gc import stand_in
+from headwater.store.packs.writer import PackWriter, read_each
 
 
 @pytest.fixture
@@ -109,5 +109,5 @@ def test_a_chunk_that_moved_while_its_pack_was_read_is_checked_where_it_stands(
         database.write_now(lambda tx: tx.run("DELETE FROM chunks WHERE chunk = ?", refs[19].chunk))
         folder.delete(refs[0].pack)
 
-    monkeypatch.setattr(pack_verify, "stand_in", stand_in_then_move)
+    monkeypatch.setattr(pack_check, "stand_in", stand_in_then_move)
     assert verify(database, folder).damages == []

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 
 import pytest
 
-from headwater.store import records
 from headwater.store.database import Database, Transaction
+from headwater.store.log import records
 from tests.support import crowd
 from tests.support.databases import address_of, open_at
 from tests.support.works import KIND, draft, head_of, ids_of, log_of, make_feed, page_after, put

@@ -12,8 +12,8 @@ from headwater.base.clock import Clock, now_us
 from headwater.base.settings_tree import DatabaseSettings
 from headwater.store.database import Database
 from headwater.store.migrate import migrate
-from headwater.store.postgres import PostgresDatabase
-from headwater.store.sqlite import SqliteDatabase
+from headwater.store.postgres.database import PostgresDatabase
+from headwater.store.sqlite.database import SqliteDatabase
 from tests.support.postgres import postgres_server
 
 Opener = Callable[[Path, Clock, DatabaseSettings], AbstractContextManager[Database]]

@@ -8,9 +8,9 @@ from urllib.parse import quote
 
 from blake3 import blake3
 
-from headwater.store import versions
 from headwater.store.database import Transaction
-from headwater.store.versions import Piece, Staging
+from headwater.store.tree import versions
+from headwater.store.tree.versions import Piece, Staging
 from tests.support.asgi import Answer, Client
 from tests.support.serving import ServerUnderTest
 

@@ -12,7 +12,7 @@ from headwater.identity import organisations, tokens
 from headwater.identity.roles import SCOPES, Role
 from headwater.server.app import Server, assemble, attach, first_start
 from headwater.store.database import Database, Transaction
-from headwater.store.pack_folder import PackFolder
+from headwater.store.packs.folder import PackFolder
 from tests.support.asgi import Client
 from tests.support.clock import MovableClock
 from tests.support.loop import LoopThread

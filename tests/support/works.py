@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from headwater.store import changes, feeds, records
 from headwater.store.database import Database, Transaction, Work
+from headwater.store.log import changes, feeds, records
 
 KIND = "contact"
 

@@ -22,8 +22,8 @@ from headwater.contracts.contacts import file_keys, interchange, upsert
 from headwater.contracts.contacts.interchange import ContactRow, CsvRows, Parsed, RejectsFile
 from headwater.contracts.contacts.upsert import Outcome, Plan
 from headwater.identity import organisations
-from headwater.store import feeds
 from headwater.store.database import Database, Transaction
+from headwater.store.log import feeds
 
 import_app = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_help=True)
 export_app = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_help=True)

@@ -18,12 +18,13 @@ from headwater.contracts.files import batch, trees
 from headwater.contracts.files.access import ShareRow
 from headwater.contracts.files.names import NamePolicy, stored_name
 from headwater.server.reporting import Report
-from headwater.store import chunks, tree, versions
 from headwater.store.database import Database, Transaction
-from headwater.store.pack_format import ChunkRef
-from headwater.store.pack_place import PackPlace
-from headwater.store.packs import read_range
-from headwater.store.tree import ROOT, Node
+from headwater.store.packs import chunks
+from headwater.store.packs.backend import PackPlace
+from headwater.store.packs.format import ChunkRef
+from headwater.store.packs.writer import read_range
+from headwater.store.tree import nodes, versions
+from headwater.store.tree.nodes import ROOT, Node
 
 FILES_AT_ONCE = 1000
 FAILURES_KEPT = 1000
@@ -210,7 +211,7 @@ class Getting:
 
 def _children(tx: Transaction, row: ShareRow, folder_id: str) -> Iterator[Node]:
     after = ""
-    while page := tree.children(tx, row.feed, folder_id, after, CHILDREN_AT_ONCE):
+    while page := nodes.children(tx, row.feed, folder_id, after, CHILDREN_AT_ONCE):
         yield from page
         after = page[-1].name_key
 

@@ -11,8 +11,8 @@ from headwater.cli import installation, options
 from headwater.cli.screen import Row, show_one, show_rows
 from headwater.identity import organisations
 from headwater.identity.organisations import Organisation
-from headwater.store import feeds, records
 from headwater.store.database import Transaction
+from headwater.store.log import feeds, records
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_help=True)
 

@@ -24,13 +24,13 @@ from headwater.contracts.files.packed import Unpacker
 from headwater.contracts.files.packing import Packing
 from headwater.identity.principal import Principal
 from headwater.server.reporting import Report
-from headwater.store import tree, versions
 from headwater.store.database import Database, Transaction
-from headwater.store.pack_format import chunk_id
-from headwater.store.pack_place import PackPlace
-from headwater.store.packs import discard
-from headwater.store.tree import ROOT, Actor
-from headwater.store.versions import Piece
+from headwater.store.packs.backend import PackPlace
+from headwater.store.packs.format import chunk_id
+from headwater.store.packs.writer import discard
+from headwater.store.tree import nodes, versions
+from headwater.store.tree.nodes import ROOT, Actor
+from headwater.store.tree.versions import Piece
 
 BATCH_ENTRIES = 1000
 BATCH_BYTES = 16 * 1024 * 1024
@@ -306,7 +306,7 @@ class _Folders:
         kind, folder_id = self._folder(above)
         if kind != "folder":
             return There(kind)
-        node = tree.child(self._tx, self._row.feed, folder_id, name_key(name, self._policy))
+        node = nodes.child(self._tx, self._row.feed, folder_id, name_key(name, self._policy))
         if node is None:
             return There("nothing")
         version = versions.find(self._tx, self._row.feed, node.version) if node.version else None
@@ -322,7 +322,7 @@ class _Folders:
         for below in reversed(lacking):
             if kind == "folder":
                 key = name_key(below.rpartition("/")[2], self._policy)
-                node = tree.child(self._tx, self._row.feed, folder_id, key)
+                node = nodes.child(self._tx, self._row.feed, folder_id, key)
                 kind = "nothing" if node is None else "folder" if node.type == "folder" else "blocked"
                 folder_id = "" if node is None else node.id
             self._known[below] = kind, folder_id

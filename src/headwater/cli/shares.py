@@ -20,8 +20,8 @@ from headwater.contracts.files.conflicts import Wanted
 from headwater.contracts.files.share_shapes import Member, SharePatch, read_share
 from headwater.contracts.files.trails import Trails
 from headwater.identity import organisations
-from headwater.store import tree, versions
 from headwater.store.database import Transaction
+from headwater.store.tree import nodes, versions
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_help=True)
 
@@ -288,7 +288,7 @@ def _row(tx: Transaction, row: ShareRow) -> Row:
         "name": row.name,
         "organisation": row.organisation,
         "owner": row.owner,
-        "files": tree.count_files(tx, row.feed),
+        "files": nodes.count_files(tx, row.feed),
         "bytes": tx.counter(row.feed, versions.BYTES),
         "quota_bytes": row.quota_bytes,
         "created_at": row.created_us,

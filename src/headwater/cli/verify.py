@@ -14,10 +14,11 @@ from headwater.cli.screen import say_note, show_rows
 from headwater.server import archive, opening
 from headwater.server.held_packs import Inspection
 from headwater.server.reporting import Report, adding
-from headwater.store import integrity, pack_verify
+from headwater.store import integrity
 from headwater.store.database import Transaction
 from headwater.store.integrity import Finding
-from headwater.store.pack_format import pack_name
+from headwater.store.packs import check as pack_check
+from headwater.store.packs.format import pack_name
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
@@ -59,10 +60,10 @@ def _check(tx: Transaction, report: Report) -> tuple[list[Finding], int]:
 
 
 def _check_packs(here: Installation, report: Report) -> tuple[list[Finding], int]:
-    def progress(so_far: pack_verify.Verified) -> None:
+    def progress(so_far: pack_check.Verified) -> None:
         report("bytes of content", so_far.content_bytes, so_far.total_bytes)
 
-    verified = pack_verify.verify(here.database, opening.open_packs(here.settings), progress)
+    verified = pack_check.verify(here.database, opening.open_packs(here.settings), progress)
     found = [
         Finding("content", damage.organisation, f"pack {pack_name(damage.pack)}: {damage.reason}")
         for damage in verified.damages

@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterable
 from itertools import takewhile
 from typing import NamedTuple
 
-from headwater.store import changes, feeds
 from headwater.store.database import Database, Row, Transaction
-from headwater.store.feeds import Feed
+from headwater.store.log import changes, feeds
+from headwater.store.log.feeds import Feed
 
 SLICE_CHANGES = 500
 """Changes that one transaction looks at; it holds up the feed's other writers for some milliseconds."""

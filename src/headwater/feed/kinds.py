@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from headwater.store.database import Transaction
-from headwater.store.records import Draft, Record
+from headwater.store.log.records import Draft, Record
 
 Values = Mapping[str, Any]
 """A record's fields by name."""

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from headwater.feed.cursor import Place, invalid
 from headwater.feed.runs import Run, Runs, size_of
-from headwater.store import changes, feeds
 from headwater.store.database import Transaction
+from headwater.store.log import changes, feeds
 
 Parts = tuple[bytes | memoryview, ...]
 

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 from headwater.base.errors import NotFound
 from headwater.identity import chapters
-from headwater.store import feeds
 from headwater.store.database import Transaction
+from headwater.store.log import feeds
 
 _USERS = (
     "SELECT u.id, u.name, u.role FROM users u JOIN user_chapters c ON c.user_id = u.id AND c.chapter_id = ?"

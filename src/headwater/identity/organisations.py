@@ -7,8 +7,8 @@ from typing import NamedTuple
 from headwater.base.errors import Invalid, NotFound
 from headwater.base.ids import MAX_ID_LENGTH, is_acceptable
 from headwater.base.shape import FieldError
-from headwater.store import feeds
 from headwater.store.database import Transaction
+from headwater.store.log import feeds
 
 
 class Organisation(NamedTuple):

@@ -16,7 +16,7 @@ from headwater.identity.roles import SCOPES, Role
 from headwater.server.registry import contracts
 from headwater.server.sweeper import Sweeper
 from headwater.store.database import Database, Transaction
-from headwater.store.pack_place import PackPlace
+from headwater.store.packs.backend import PackPlace
 from headwater.web.auth import Authenticator
 from headwater.web.contract import Contract
 from headwater.web.edge import Edge

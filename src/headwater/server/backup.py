@@ -18,7 +18,7 @@ from headwater.server.app import ADMIN_TOKEN_FILE
 from headwater.server.archive import ArchiveWriter, Manifest, TableSummary
 from headwater.server.opening import PACKS_FOLDER
 from headwater.server.reporting import Report, silent
-from headwater.store import tables
+from headwater.store import dump
 from headwater.store.database import Database, Transaction
 from headwater.store.integrity import Finding
 
@@ -125,15 +125,15 @@ def _write_tables(
         raise Unavailable("the connection to the database was lost during the backup: make it again")
     steps = tuple(row[0] for row in tx.rows("SELECT name FROM schema_steps ORDER BY name"))
     hold.take()  # after the first read, which fixes the snapshot: every pack that it names is there now
-    names = tables.names(steps)
-    total = sum(tables.count(tx, name) for name in names)
+    names = dump.names(steps)
+    total = sum(dump.count(tx, name) for name in names)
     done = 0
     summaries: dict[str, TableSummary] = {}
     for name in names:
-        table = tables.describe(tx, name, embedded=embedded)
+        table = dump.describe(tx, name, embedded=embedded)
         rows = 0
-        for number, page in enumerate(tables.pages(tx, table)):
-            writer.add_bytes(f"tables/{name}/{number:06d}.msgpack", tables.pack(page))
+        for number, page in enumerate(dump.pages(tx, table)):
+            writer.add_bytes(f"tables/{name}/{number:06d}.msgpack", dump.pack(page))
             rows += len(page)
             done += len(page)
             report("rows", done, total)

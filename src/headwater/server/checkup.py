@@ -25,8 +25,8 @@ from headwater.server.folder import DATABASE_FILE, LOCK_FILE, AlreadyServed, hel
 from headwater.server.serving import warnings_of
 from headwater.store import integrity
 from headwater.store.database import Database, Transaction
-from headwater.store.feeds import Feed
-from headwater.store.sqlite import FIXED_VERSION
+from headwater.store.log.feeds import Feed
+from headwater.store.sqlite.database import FIXED_VERSION
 
 State = Literal["ok", "warn", "bad"]
 

@@ -8,10 +8,10 @@ from typing import IO
 
 from headwater.base.errors import Damaged
 from headwater.server.archive import PIECE_BYTES, Manifest
-from headwater.store import tables
+from headwater.store import dump
 from headwater.store.database import Transaction
 from headwater.store.integrity import Finding
-from headwater.store.pack_format import chunk_id, pack_name, pack_of_name, read_tail
+from headwater.store.packs.format import chunk_id, pack_name, pack_of_name, read_tail
 
 _IN_USE = "SELECT organisation, pack, size_bytes FROM packs WHERE retired_us IS NULL ORDER BY pack"
 _COLUMNS = ("organisation", "pack", "size_bytes", "retired_us")
@@ -72,7 +72,7 @@ class Inspection:
         if manifest.packs != "included" or table is None or not set(_COLUMNS) <= set(table.columns):
             return []
         places = [table.columns.index(column) for column in _COLUMNS]
-        rows = [tuple(row[place] for place in places) for page in self._pages for row in tables.unpack(page)]
+        rows = [tuple(row[place] for place in places) for page in self._pages for row in dump.unpack(page)]
         in_use = [(row[0], row[1], row[2]) for row in rows if row[3] is None]
         owners = {pack_name(pack): organisation for organisation, pack, _ in in_use}
         damaged = [Finding("content", owners[name], why) for name, why in self._damages.items() if name in owners]

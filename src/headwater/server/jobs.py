@@ -15,7 +15,7 @@ from headwater.contracts.files import sweeping
 from headwater.feed.compact import Retention, compact
 from headwater.feed.wake import EVERYTHING, Wake
 from headwater.server.sweeper import Sweeper
-from headwater.store import answers
+from headwater.store import idempotency
 from headwater.store.database import Database, Transaction
 from headwater.web.services import Services
 
@@ -129,7 +129,7 @@ async def sweep_answers(services: Services) -> int:
     oldest_us = services.clock() - services.settings.idempotency.keep_seconds * SECOND_US
     total = 0
     while True:
-        gone = await services.database.write(lambda tx: answers.sweep(tx, oldest_us, SWEEP_ROWS))
+        gone = await services.database.write(lambda tx: idempotency.sweep(tx, oldest_us, SWEEP_ROWS))
         total += gone
         if gone < SWEEP_ROWS:
             return total

@@ -16,9 +16,9 @@ from headwater.identity import meta
 from headwater.server.folder import DATABASE_FILE, prepare
 from headwater.store.database import Database
 from headwater.store.migrate import migrate, pending, steps
-from headwater.store.pack_folder import PackFolder
-from headwater.store.pack_place import PackPlace
-from headwater.store.sqlite import SqliteDatabase
+from headwater.store.packs.backend import PackPlace
+from headwater.store.packs.folder import PackFolder
+from headwater.store.sqlite.database import SqliteDatabase
 
 OnFatal = Callable[[Exception], None]
 
@@ -134,7 +134,7 @@ def open_packs(settings: Settings) -> PackPlace:
     # Only a server with a bucket loads what speaks to it.
     from obstore.store import from_url  # noqa: PLC0415
 
-    from headwater.store.pack_bucket import PackBucket  # noqa: PLC0415
+    from headwater.store.packs.bucket import PackBucket  # noqa: PLC0415
 
     return PackBucket(from_url(settings.files.pack_store))
 
@@ -162,7 +162,7 @@ def _open_postgres(url: str, settings: Settings, on_fatal: OnFatal) -> Database:
     # Only an installation on PostgreSQL loads what speaks to it.
     import psycopg  # noqa: PLC0415
 
-    from headwater.store.postgres import PostgresDatabase  # noqa: PLC0415
+    from headwater.store.postgres.database import PostgresDatabase  # noqa: PLC0415
 
     try:
         return PostgresDatabase(url, settings.database, on_fatal=on_fatal)

@@ -26,7 +26,7 @@ from headwater.server.archive import BackupDamaged, Manifest
 from headwater.server.folder import DATABASE_FILE, held, prepare
 from headwater.server.opening import PACKS_FOLDER
 from headwater.server.reporting import Report, adding
-from headwater.store import integrity, tables
+from headwater.store import dump, integrity
 from headwater.store.database import Database, Row, Transaction
 from headwater.store.integrity import Finding
 from headwater.store.migrate import LEDGER, migrate, steps
@@ -82,7 +82,7 @@ def _into_postgres(
     from headwater.server.postgres_room import room  # noqa: PLC0415 - loads what only PostgreSQL needs
 
     folder = Path(settings.database.data_folder)
-    names = [*tables.names([name for name, _ in steps()]), LEDGER]
+    names = [*dump.names([name for name, _ in steps()]), LEDGER]
     aside = f"replaced_{stamp.lower()}"
     with _building(folder) as building:
         with room(settings.database.url or "", names, aside, replace=replace) as moved:
@@ -126,7 +126,7 @@ def load(database: Database, path: Path, manifest: Manifest, folder: Path, repor
     for name, source in archive.members(path):
         part = name.split("/")
         if part[0] == "tables":
-            loading.take(part[1], tables.unpack(source.read()))
+            loading.take(part[1], dump.unpack(source.read()))
             report("rows", sum(loading.done.values()), total)
         elif name == archive.ADMIN_TOKEN:
             _write_file(folder / ADMIN_TOKEN_FILE, source)
@@ -148,7 +148,7 @@ class _Loading:
         self._manifest = manifest
         self._facts: list[Row] = []
         self.done = dict.fromkeys(manifest.tables, 0)
-        known = tables.names(manifest.schema_steps)
+        known = dump.names(manifest.schema_steps)
         if set(known) != set(manifest.tables):
             raise BackupDamaged(f"{path} does not hold the tables that its schema steps make")
         for name in known:
@@ -156,10 +156,10 @@ class _Loading:
 
     def _prepare(self, name: str) -> None:
         """Hold the columns against the schema's own, and remove what a schema step put into the table."""
-        here = self._database.read_now(lambda tx: tables.describe(tx, name, embedded=self._database.embedded))
+        here = self._database.read_now(lambda tx: dump.describe(tx, name, embedded=self._database.embedded))
         if set(here.columns) != set(self._manifest.tables[name].columns):
             raise BackupDamaged(f"{self._path} has other columns of {name} than its schema steps make")
-        self._database.write_now(lambda tx: tables.clear(tx, name))
+        self._database.write_now(lambda tx: dump.clear(tx, name))
 
     def take(self, name: str, rows: list[Row]) -> None:
         """Write a page of rows; the facts wait for the end."""
@@ -170,7 +170,7 @@ class _Loading:
             self._facts += rows
         else:
             columns = self._manifest.tables[name].columns
-            self._database.write_now(partial(tables.insert, name=name, columns=columns, rows=rows))
+            self._database.write_now(partial(dump.insert, name=name, columns=columns, rows=rows))
 
     def expect_all(self) -> None:
         """Raises: BackupDamaged unless every row that the manifest counts came."""
@@ -184,7 +184,7 @@ class _Loading:
         """Write the facts with a new epoch, which makes the database an installation; the epoch."""
 
         def work(tx: Transaction) -> int:
-            tables.insert(tx, _META, self._manifest.tables[_META].columns, self._facts)
+            dump.insert(tx, _META, self._manifest.tables[_META].columns, self._facts)
             return meta.renew_epoch(tx)
 
         return self._database.write_now(work)

@@ -16,7 +16,7 @@ from headwater.base.clock import SECOND_US, monotonic_seconds
 from headwater.base.log import get_log
 from headwater.contracts.files import purging, sweeping
 from headwater.store.database import Transaction
-from headwater.store.pack_sweep import Swept
+from headwater.store.packs.gc import Swept
 from headwater.web.metrics import Metrics
 from headwater.web.services import Services
 

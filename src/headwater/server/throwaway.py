@@ -12,7 +12,7 @@ import msgspec
 from headwater.base.settings_tree import DatabaseSettings, Settings
 from headwater.server.app import Server, assemble, first_start
 from headwater.server.opening import open_database
-from headwater.store.pack_folder import PackFolder
+from headwater.store.packs.folder import PackFolder
 
 
 @contextmanager

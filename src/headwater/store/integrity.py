@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from headwater.store import feeds
 from headwater.store.database import Row, Transaction
-from headwater.store.feeds import Feed
-from headwater.store.records import family
+from headwater.store.log import feeds
+from headwater.store.log.feeds import Feed
+from headwater.store.log.records import family
 
 PAGE_ROWS = 5_000
 

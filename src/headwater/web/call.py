@@ -15,7 +15,7 @@ from headwater.base.errors import Invalid, Malformed
 from headwater.base.shape import FieldError
 from headwater.base.wire import decode
 from headwater.identity.principal import Principal
-from headwater.store import answers
+from headwater.store import idempotency
 from headwater.store.database import Transaction, Work
 from headwater.web import bodies
 from headwater.web.bodies import Message, Receive
@@ -118,7 +118,7 @@ class Call:
             kept = self._kept(tx, *key)
             if kept is None:
                 kept = render(work(tx))
-                answers.keep(tx, *key, _pack(kept))
+                idempotency.keep(tx, *key, _pack(kept))
             return kept
 
         return await self.write(once, feed=feed)
@@ -140,7 +140,7 @@ class Call:
             reply = await deed()
             return await self.act(lambda _tx: reply, lambda reply: reply, device=device)
 
-    def _idempotency(self, device: str) -> tuple[answers.Scope, bytes] | None:
+    def _idempotency(self, device: str) -> tuple[idempotency.Scope, bytes] | None:
         """Whose key this request has, and the hash of the request; None without a key. Raises: Invalid."""
         key = self.header(b"idempotency-key")
         if key is None:
@@ -148,14 +148,14 @@ class Call:
         if not 0 < len(key) <= _MAX_KEY:
             raise Invalid.of("Idempotency-Key", "incorrect_value", f"expected 1-{_MAX_KEY} characters")
         caller = self.principal.token_id or "public"
-        scope = answers.Scope(self.principal.organisation, caller, key)
+        scope = idempotency.Scope(self.principal.organisation, caller, key)
         asker = (device.encode(),) if device else ()
-        return scope, answers.request_hash(self.path.encode(), self.query_string, self.body, *asker)
+        return scope, idempotency.request_hash(self.path.encode(), self.query_string, self.body, *asker)
 
-    def _kept(self, tx: Transaction, scope: answers.Scope, request: bytes) -> Reply | None:
+    def _kept(self, tx: Transaction, scope: idempotency.Scope, request: bytes) -> Reply | None:
         """The answer kept for a key. Raises: Invalid when it answered another request."""
         keep_us = self.services.settings.idempotency.keep_seconds * SECOND_US
-        kept = answers.find(tx, scope, tx.now_us - keep_us)
+        kept = idempotency.find(tx, scope, tx.now_us - keep_us)
         if kept is None:
             return None
         if kept.request_hash != request:

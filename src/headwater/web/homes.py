@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from headwater.store import feeds
 from headwater.store.database import Database
+from headwater.store.log import feeds
 
 _REMEMBERED = 10_000
 

@@ -10,9 +10,9 @@ from headwater.base.clock import Clock
 from headwater.base.settings_tree import Settings
 from headwater.feed.cursor import CursorCodec
 from headwater.feed.wake import Wake
-from headwater.store.answers import Scope
 from headwater.store.database import Database
-from headwater.store.pack_place import PackPlace
+from headwater.store.idempotency import Scope
+from headwater.store.packs.backend import PackPlace
 from headwater.web.auth import Authenticator
 from headwater.web.homes import HomeFeeds
 

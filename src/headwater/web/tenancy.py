@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from headwater.base.errors import NotFound
 from headwater.identity import organisations
-from headwater.store import feeds
 from headwater.store.database import Transaction
+from headwater.store.log import feeds
 from headwater.web.call import Call
 
 

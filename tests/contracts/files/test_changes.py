@@ -8,7 +8,7 @@ import time
 import pytest
 
 from headwater.contracts.files import revive
-from headwater.store import feeds
+from headwater.store.log import feeds
 from tests.properties.test_files_machine import Follower
 from tests.support.asgi import Answer
 from tests.support.file_share import Device, FileShare, created, deleted, placed

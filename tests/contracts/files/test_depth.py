@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from headwater.store import tree
+from headwater.store.tree import nodes
 from tests.support.file_share import Device, FileShare, created, placed, updated
 
 DEPTH = 60
@@ -19,24 +19,24 @@ PATHS = ["/d" * depth for depth in range(1, DEPTH + 1)]
 def looks(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many nodes were looked at, one entry for each look-up."""
     found: list[int] = []
-    child, ancestors, find = tree.child, tree.ancestors, tree.find
+    child, ancestors, find = nodes.child, nodes.ancestors, nodes.find
 
-    def counted_child(*asked: object) -> tree.Node | None:
+    def counted_child(*asked: object) -> nodes.Node | None:
         found.append(1)
         return child(*asked)  # type: ignore[arg-type]
 
-    def counted_find(*asked: object) -> tree.Node | None:
+    def counted_find(*asked: object) -> nodes.Node | None:
         found.append(1)
         return find(*asked)  # type: ignore[arg-type]
 
-    def counted_ancestors(*asked: object) -> list[tree.Node]:
+    def counted_ancestors(*asked: object) -> list[nodes.Node]:
         rows = ancestors(*asked)  # type: ignore[arg-type]
         found.append(len(rows))
         return rows
 
-    monkeypatch.setattr(tree, "child", counted_child)
-    monkeypatch.setattr(tree, "ancestors", counted_ancestors)
-    monkeypatch.setattr(tree, "find", counted_find)
+    monkeypatch.setattr(nodes, "child", counted_child)
+    monkeypatch.setattr(nodes, "ancestors", counted_ancestors)
+    monkeypatch.setattr(nodes, "find", counted_find)
     return found
 
 

@@ -16,8 +16,8 @@ from headwater.contracts.files.readership import Readership
 from headwater.identity import chapter_users, chapters
 from headwater.identity.principal import Principal
 from headwater.server.jobs import ForeignCommits
-from headwater.store import feeds
 from headwater.store.database import Database
+from headwater.store.log import feeds
 from tests.support.asgi import Client
 from tests.support.clock import MovableClock
 from tests.support.databases import address_of, open_at

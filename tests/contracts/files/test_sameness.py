@@ -9,8 +9,8 @@ import pytest
 
 from headwater.contracts.files import sameness
 from headwater.contracts.files.sameness import Reading, stretches
-from headwater.store.pack_place import PackPlace
-from headwater.store.versions import Piece
+from headwater.store.packs.backend import PackPlace
+from headwater.store.tree.versions import Piece
 from tests.contracts.files_content.support import begin, complete, content_of, send
 from tests.support.file_share import Device, FileShare, created, updated
 

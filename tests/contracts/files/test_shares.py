@@ -8,7 +8,7 @@ import pytest
 
 from headwater.identity import chapters
 from headwater.identity.roles import SCOPES
-from headwater.store import tree
+from headwater.store.tree import nodes
 from tests.support.asgi import Client
 from tests.support.file_share import Device, FileShare
 from tests.support.serving import ServerUnderTest
@@ -221,15 +221,15 @@ def test_files_are_counted_without_what_is_in_the_trash_or_below_it(share: FileS
     for path in ("/outer/inner/a.txt", "/outer/b.txt", "/c.txt"):
         laptop.put(path, path.encode())
     gone = laptop.put("/d.txt", b"d")["resource_id"]
-    assert share.read(lambda tx: tree.count_files(tx, share.feed)) == 4
+    assert share.read(lambda tx: nodes.count_files(tx, share.feed)) == 4
     for node in (gone, outer["id"]):
         assert share.client.delete(f"{SHARES}/{share.id}/nodes/{node}").status == 200
-    assert share.read(lambda tx: tree.count_files(tx, share.feed)) == 1
+    assert share.read(lambda tx: nodes.count_files(tx, share.feed)) == 1
 
 
 @pytest.mark.sqlite_only
 def test_counting_files_goes_from_folder_to_folder_by_their_names(share: FileShare) -> None:
-    plan = share.read(lambda tx: tx.rows("EXPLAIN QUERY PLAN " + tree.COUNT_FILES, *[share.feed] * 3))
+    plan = share.read(lambda tx: tx.rows("EXPLAIN QUERY PLAN " + nodes.COUNT_FILES, *[share.feed] * 3))
     steps = [row[3] for row in plan]
     below = steps[steps.index("RECURSIVE STEP") + 1 :][:2]
     assert (below[0], "nodes_by_name (feed=? AND parent=?" in below[1]) == ("SCAN live", True)

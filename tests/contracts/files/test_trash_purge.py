@@ -11,7 +11,8 @@ from headwater.base.clock import SECOND_US
 from headwater.base.settings_tree import FileSettings
 from headwater.contracts.files import sweeping, trash_purge
 from headwater.feed.compact import Retention, compact
-from headwater.store import integrity, versions
+from headwater.store import integrity
+from headwater.store.tree import versions
 from tests.contracts.files_content.support import KIB, content_of, make_file
 from tests.support.file_share import Device, FileShare, created, updated
 from tests.support.serving import ServerUnderTest

@@ -21,9 +21,9 @@ from headwater.contracts.files.access import ShareRow
 from headwater.contracts.files.content_shapes import PackedResult
 from headwater.contracts.files.packing import Packing
 from headwater.store.database import Transaction
-from headwater.store.pack_format import ChunkRef
-from headwater.store.pack_place import PackPlace
-from headwater.store.packs import read_range
+from headwater.store.packs.backend import PackPlace
+from headwater.store.packs.format import ChunkRef
+from headwater.store.packs.writer import read_range
 from headwater.web.call import Call
 from tests.contracts.files_content.support import KIB, MIB, content_of, make_file, make_share, upload
 from tests.support.asgi import Client

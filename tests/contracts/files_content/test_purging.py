@@ -6,7 +6,8 @@ import pytest
 
 from headwater.base.settings_tree import FileSettings, Settings
 from headwater.contracts.files import purging, sweeping
-from headwater.store import integrity, pack_sweep
+from headwater.store import integrity
+from headwater.store.packs import gc as pack_gc
 from tests.contracts.files_content.support import KIB, begin, content_of, make_file, make_share
 from tests.support.file_share import FileShare
 from tests.support.serving import ServerUnderTest
@@ -113,7 +114,7 @@ def test_only_the_content_of_the_deleted_share_is_freed(server: ServerUnderTest)
     server.clock.advance(10 * KEPT_SECONDS)
     assert purge(server) == 1
     assert sweeping.free(server.database, server.services.packs, FileSettings()).dropped_bytes == 100 * KIB
-    server.clock.advance(pack_sweep.LINGER_US / 1_000_000 + 1)
+    server.clock.advance(pack_gc.LINGER_US / 1_000_000 + 1)
     sweeping.free(server.database, server.services.packs, FileSettings())
     assert client.get(f"/api/v1/sync/download/{kept}").body == content_of(10 * KIB, 2)
     assert client.get(f"/api/v1/sync/download/{old}?version=1").body == content_of(10 * KIB, 3)

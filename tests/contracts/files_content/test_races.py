@@ -18,10 +18,10 @@ from headwater.contracts.files.uploads import Completed
 from headwater.identity import organisations
 from headwater.identity.principal import ANONYMOUS, Principal
 from headwater.identity.roles import Role
-from headwater.store import versions
 from headwater.store.database import Database, Transaction
-from headwater.store.packs import PackWriter
-from headwater.store.versions import Version
+from headwater.store.packs.writer import PackWriter
+from headwater.store.tree import versions
+from headwater.store.tree.versions import Version
 from tests.contracts.files_content.support import begin, chunk_path, complete, make_share, send
 from tests.support.clock import MovableClock
 from tests.support.databases import address_of, open_at

@@ -7,8 +7,9 @@ import pytest
 from headwater.base.errors import NotFound
 from headwater.base.settings_tree import FileSettings
 from headwater.contracts.files import sweeping
-from headwater.store import pack_sweep, versions
-from headwater.store.pack_sweep import Swept
+from headwater.store.packs import gc as pack_gc
+from headwater.store.packs.gc import Swept
+from headwater.store.tree import versions
 from tests.contracts.files_content.support import KIB, begin, chunk_path, complete, content_of, make_file, make_share
 from tests.support.asgi import Client
 from tests.support.serving import ServerUnderTest
@@ -45,7 +46,7 @@ def test_unfinished_uploads_and_staged_versions_go_after_their_time_with_their_b
     server.clock.advance(DAY_SECONDS)
     assert free(server).dropped_chunks == 2
     assert client.get(f"/api/v1/uploads/{open_session['session_id']}").status == 404
-    server.clock.advance(pack_sweep.LINGER_US / 1_000_000 + 1)
+    server.clock.advance(pack_gc.LINGER_US / 1_000_000 + 1)
     assert free(server).freed_bytes > 64 * KIB
     assert client.get(f"/api/v1/sync/download/{kept['resource_id']}").body == content_of(10 * KIB, 1)
 

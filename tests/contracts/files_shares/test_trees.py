@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from headwater.store import versions
 from headwater.store.database import Transaction
-from headwater.store.versions import Piece
+from headwater.store.tree import versions
+from headwater.store.tree.versions import Piece
 from tests.support.file_share import FileShare
 from tests.support.serving import ServerUnderTest
 

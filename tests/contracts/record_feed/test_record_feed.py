@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from headwater.contracts.record_feed import shapes
-from headwater.store import feeds
 from headwater.store.database import Transaction
+from headwater.store.log import feeds
 from tests.support.asgi import Client
 from tests.support.printed import assert_printed
 from tests.support.serving import ServerUnderTest

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from headwater.store import feeds, integrity
+from headwater.store import integrity
 from headwater.store.database import Transaction
+from headwater.store.log import feeds
 from tests.contracts.sell.conftest import Phone, events
 from tests.support.asgi import Client
 from tests.support.serving import ServerUnderTest

@@ -10,8 +10,8 @@ import pytest
 from headwater.base.settings_tree import Settings
 from headwater.contracts.sell import door as sell_door
 from headwater.contracts.sell import shapes
-from headwater.store import feeds
 from headwater.store.database import Transaction
+from headwater.store.log import feeds
 from tests.contracts.sell.conftest import DEVICE, Phone, events, keys
 from tests.support.asgi import Answer, Client
 from tests.support.printed import assert_printed

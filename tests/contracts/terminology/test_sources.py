@@ -12,8 +12,8 @@ import pytest
 
 from headwater.base.settings_tree import LimitSettings, Settings, TerminologySettings
 from headwater.contracts.terminology import source_rules
-from headwater.store import feeds
 from headwater.store.database import Transaction
+from headwater.store.log import feeds
 from tests.support.asgi import Answer, Client
 from tests.support.clock import MovableClock
 from tests.support.loop import WAIT_SECONDS

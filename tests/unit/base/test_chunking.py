@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from headwater.base.chunking import DEFAULT_SIZES, KIB, MIB, Chunker, ChunkSizes, lengths
 from headwater.base.settings_tree import FileSettings, fields_of
-from headwater.store.pack_format import CHUNK_LIMIT_BYTES
+from headwater.store.packs.format import CHUNK_LIMIT_BYTES
 
 SMALL = ChunkSizes(minimum_bytes=256, average_bytes=KIB, maximum_bytes=4 * KIB)
 

@@ -11,13 +11,13 @@ import pytest
 from headwater.base.settings_tree import Settings
 from headwater.identity import meta, organisations, tokens
 from headwater.server import archive
-from headwater.store import records
-from headwater.store.chunks import register
 from headwater.store.database import Transaction
-from headwater.store.pack_folder import PackFolder
-from headwater.store.pack_format import pack_name
-from headwater.store.packs import PackWriter
-from headwater.store.records import Draft
+from headwater.store.log import records
+from headwater.store.log.records import Draft
+from headwater.store.packs.chunks import register
+from headwater.store.packs.folder import PackFolder
+from headwater.store.packs.format import pack_name
+from headwater.store.packs.writer import PackWriter
 from tests.unit.cli.conftest import Command, Installed
 
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from headwater.store import feeds
 from headwater.store.database import Transaction
+from headwater.store.log import feeds
 from tests.unit.cli.conftest import Command, Done, Installed
 
 CSV = """uid,first_name,last_name,email,phone,chapters

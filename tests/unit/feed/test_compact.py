@@ -8,9 +8,10 @@ import pytest
 
 from headwater.feed import compact as module
 from headwater.feed.compact import Retention, compact, compact_slice, is_due
-from headwater.store import changes, feeds, integrity, records
+from headwater.store import integrity
 from headwater.store.database import Database, Transaction
-from headwater.store.feeds import Feed
+from headwater.store.log import changes, feeds, records
+from headwater.store.log.feeds import Feed
 from tests.support.clock import SECOND_US, MovableClock
 from tests.support.works import KIND, bury, head_of, ids_of, log_of, make_feed, put
 

@@ -9,8 +9,8 @@ from typing import Any
 from headwater.feed import reader
 from headwater.feed.cursor import Place
 from headwater.feed.runs import Run, Runs
-from headwater.store import changes
 from headwater.store.database import Database, Transaction
+from headwater.store.log import changes
 from tests.support.works import bury, ids_of, make_feed, put
 
 STEPS = 250

@@ -11,8 +11,8 @@ import pytest
 from headwater.base.errors import NotFound
 from headwater.identity import chapter_users, chapters, organisations, tokens
 from headwater.identity.roles import Role
-from headwater.store import feeds
 from headwater.store.database import Database, Transaction
+from headwater.store.log import feeds
 
 
 @pytest.fixture

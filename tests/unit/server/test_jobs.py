@@ -14,9 +14,9 @@ from headwater.base.settings_tree import DatabaseSettings
 from headwater.feed.wake import Wake
 from headwater.identity import organisations
 from headwater.server.jobs import FIRST_SECONDS, ForeignCommits, Job, Jobs, compact_feeds, jobs_of, sweep_answers
-from headwater.store import answers
+from headwater.store import idempotency
 from headwater.store.database import Database
-from headwater.store.sqlite import SqliteDatabase
+from headwater.store.sqlite.database import SqliteDatabase
 from tests.support.clock import MovableClock
 from tests.support.serving import ServerUnderTest
 
@@ -122,14 +122,14 @@ async def test_commits_of_others_wake_those_who_wait_and_our_own_are_not_told_tw
 @pytest.mark.anyio
 async def test_answers_are_kept_for_their_time_and_no_longer(server: ServerUnderTest, clock: MovableClock) -> None:
     keep_seconds = server.settings.idempotency.keep_seconds
-    old, young = (answers.Scope("default", "tok", key) for key in ("old", "young"))
-    server.database.write_now(lambda tx: answers.keep(tx, old, b"h", b"a"))
+    old, young = (idempotency.Scope("default", "tok", key) for key in ("old", "young"))
+    server.database.write_now(lambda tx: idempotency.keep(tx, old, b"h", b"a"))
     clock.advance(keep_seconds)
-    server.database.write_now(lambda tx: answers.keep(tx, young, b"h", b"a"))
+    server.database.write_now(lambda tx: idempotency.keep(tx, young, b"h", b"a"))
     assert server.loop.run(sweep_answers(server.services)) == 0
     clock.advance(1)
     assert server.loop.run(sweep_answers(server.services)) == 1
-    kept = server.database.read_now(lambda tx: [answers.find(tx, scope, -SECOND_US) for scope in (old, young)])
+    kept = server.database.read_now(lambda tx: [idempotency.find(tx, scope, -SECOND_US) for scope in (old, young)])
     assert [found is not None for found in kept] == [False, True]
 
 

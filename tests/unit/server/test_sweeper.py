@@ -19,7 +19,7 @@ from headwater.contracts.files import sweeping
 from headwater.server import sweeper as sweeper_module
 from headwater.server.jobs import HOUR_SECONDS, jobs_of
 from headwater.server.sweeper import CLAIM_US, Sweeper
-from headwater.store.pack_sweep import Swept
+from headwater.store.packs.gc import Swept
 from headwater.web.metrics import Metrics
 from tests.contracts.files_content.support import begin, content_of, make_file, make_share, send
 from tests.support.clock import MovableClock

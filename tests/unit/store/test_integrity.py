@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from headwater.identity import organisations
-from headwater.store import feeds, integrity, records
+from headwater.store import integrity
 from headwater.store.database import Database, Transaction
 from headwater.store.integrity import Finding
-from headwater.store.records import Draft
+from headwater.store.log import feeds, records
+from headwater.store.log.records import Draft
 
 
 def draft(id: str, text: str = "x") -> Draft:

@@ -8,10 +8,10 @@ import pytest
 from obstore.store import LocalStore, MemoryStore, ObjectStore, S3Store
 
 from headwater.base.errors import Damaged, Unavailable
-from headwater.store import pack_bucket
-from headwater.store.pack_bucket import PackBucket
-from headwater.store.pack_format import pack_name, read_tail
-from headwater.store.packs import PackWriter, discard, read_each, read_range
+from headwater.store.packs import bucket as pack_bucket
+from headwater.store.packs.bucket import PackBucket
+from headwater.store.packs.format import pack_name, read_tail
+from headwater.store.packs.writer import PackWriter, discard, read_each, read_range
 
 
 @pytest.fixture(params=["memory", "local"])

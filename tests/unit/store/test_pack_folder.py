@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from headwater.base.errors import Damaged, Fatal, HeadwaterError, QuotaExceeded, Unavailable
-from headwater.store import pack_folder
-from headwater.store.pack_folder import PackFolder
-from headwater.store.pack_format import pack_name
-from headwater.store.packs import PackWriter
+from headwater.store.packs import folder as pack_folder
+from headwater.store.packs.folder import PackFolder
+from headwater.store.packs.format import pack_name
+from headwater.store.packs.writer import PackWriter
 
 
 class Failing:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from headwater.base.errors import Damaged
-from headwater.store.pack_format import (
+from headwater.store.packs.format import (
     HEAD,
     ChunkRef,
     chunk_id,

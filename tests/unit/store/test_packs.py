@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from headwater.base.errors import Damaged, Invalid, TooLarge
-from headwater.store.pack_folder import PackFolder
-from headwater.store.pack_format import CHUNK_LIMIT_BYTES, HEAD, ChunkRef, chunk_id, pack_name, read_tail
-from headwater.store.pack_place import PackSource
-from headwater.store.packs import PackWriter, Written, discard, read_each, read_range
+from headwater.store.packs.backend import PackSource
+from headwater.store.packs.folder import PackFolder
+from headwater.store.packs.format import CHUNK_LIMIT_BYTES, HEAD, ChunkRef, chunk_id, pack_name, read_tail
+from headwater.store.packs.writer import PackWriter, Written, discard, read_each, read_range
 
 KIB = 1024
 

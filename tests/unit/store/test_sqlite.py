@@ -16,11 +16,11 @@ import structlog
 
 from headwater.base.errors import HeadwaterError, Unavailable
 from headwater.base.settings_tree import MIB
-from headwater.store import sqlite
 from headwater.store.database import Transaction
 from headwater.store.migrate import migrate
-from headwater.store.sqlite import SqliteDatabase
-from headwater.store.sqlite_session import connect
+from headwater.store.sqlite import database as sqlite_database
+from headwater.store.sqlite.database import SqliteDatabase
+from headwater.store.sqlite.session import connect
 from tests.support.databases import SMALL
 from tests.support.works import ids_of, make_feed, put, together
 
@@ -200,7 +200,7 @@ def test_an_unsafe_library_is_refused(path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(apsw, "sqlite_lib_version", lambda: "3.51.2")
     with pytest.raises(HeadwaterError, match=r"3\.51\.3"):
         SqliteDatabase(path, SMALL)
-    assert sqlite.FIXED_VERSION == (3, 51, 3)
+    assert sqlite_database.FIXED_VERSION == (3, 51, 3)
 
 
 def test_a_connection_that_makes_the_first_wal_waits_for_whoever_writes(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from headwater.base.errors import HeadwaterError
-from headwater.store import tables
+from headwater.store import dump
 from headwater.store.database import Database, Row, Transaction
 from headwater.store.migrate import steps
 from tests.support.clock import MovableClock
@@ -28,8 +28,8 @@ def fill(tx: Transaction) -> None:
 
 def rows_of(database: Database, name: str, page_rows: int) -> list[list[Row]]:
     def work(tx: Transaction) -> list[list[Row]]:
-        table = tables.describe(tx, name, embedded=database.embedded)
-        return [[tuple(row) for row in page] for page in tables.pages(tx, table, page_rows)]
+        table = dump.describe(tx, name, embedded=database.embedded)
+        return [[tuple(row) for row in page] for page in dump.pages(tx, table, page_rows)]
 
     return database.read_now(work)
 
@@ -48,8 +48,8 @@ def test_an_empty_table_has_no_page(database: Database) -> None:
 
 
 def test_every_table_of_the_schema_is_known_with_its_key(database: Database) -> None:
-    def work(tx: Transaction) -> list[tables.Table]:
-        return [tables.describe(tx, name, embedded=database.embedded) for name in tables.names(ALL_STEPS)]
+    def work(tx: Transaction) -> list[dump.Table]:
+        return [dump.describe(tx, name, embedded=database.embedded) for name in dump.names(ALL_STEPS)]
 
     described = {table.name: table for table in database.read_now(work)}
     assert described["changes"].key == ("feed", "position")
@@ -58,12 +58,12 @@ def test_every_table_of_the_schema_is_known_with_its_key(database: Database) -> 
 
 
 def test_tables_of_steps_that_are_not_named_are_left_out() -> None:
-    assert "tokens" not in tables.names(["0001_log.sql"])
+    assert "tokens" not in dump.names(["0001_log.sql"])
 
 
 def test_a_table_that_is_not_there_is_named(database: Database) -> None:
     with pytest.raises(HeadwaterError, match="no_such_table"):
-        database.read_now(lambda tx: tables.describe(tx, "no_such_table", embedded=database.embedded))
+        database.read_now(lambda tx: dump.describe(tx, "no_such_table", embedded=database.embedded))
 
 
 @pytest.mark.postgres
@@ -75,14 +75,14 @@ def test_packed_rows_of_one_database_load_into_the_other(
     (tmp_path / "other").mkdir()
     with OPENERS[kind](tmp_path / "other", clock, SMALL) as other:
         for name in ("counters", "meta"):
-            columns = other.read_now(partial(tables.describe, name=name, embedded=other.embedded)).columns
-            other.write_now(partial(tables.clear, name=name))
+            columns = other.read_now(partial(dump.describe, name=name, embedded=other.embedded)).columns
+            other.write_now(partial(dump.clear, name=name))
             for page in rows_of(database, name, 8):
-                rows = tables.unpack(tables.pack(page))
-                other.write_now(partial(tables.insert, name=name, columns=columns, rows=rows))
+                rows = dump.unpack(dump.pack(page))
+                other.write_now(partial(dump.insert, name=name, columns=columns, rows=rows))
             assert rows_of(other, name, 100) == rows_of(database, name, 100)
 
 
 def test_bytes_that_are_no_rows_are_refused() -> None:
     with pytest.raises(HeadwaterError, match="cannot be read"):
-        tables.unpack(b"\xff\xff")
+        dump.unpack(b"\xff\xff")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from headwater.contracts.contacts import rules
-from headwater.store import feeds
+from headwater.store.log import feeds
 from tests.support.serving import ServerUnderTest
 
 

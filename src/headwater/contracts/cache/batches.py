@@ -17,7 +17,7 @@ from headwater.base.ids import is_acceptable
 from headwater.base.textkeys import fold, phone_digits
 from headwater.base.wire import encode, field_error, format_seconds, parse_time
 from headwater.contracts.cache.shapes import RowError, StoredContact, StoredNote, read_contact, read_note
-from headwater.store.records import Draft
+from headwater.store.log.records import Draft
 
 FUTURE_US = 300 * SECOND_US
 """How far ahead of our clock a row's time may be."""

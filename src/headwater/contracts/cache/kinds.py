@@ -13,7 +13,7 @@ from headwater.contracts.cache import batches, rules
 from headwater.contracts.cache.shapes import StoredContact, StoredNote
 from headwater.feed.kinds import RecordKind, Values
 from headwater.store.database import Transaction
-from headwater.store.records import Draft, Record
+from headwater.store.log.records import Draft, Record
 
 _CONTACT_FIELDS = ("name", "email", "phone", "org_name")
 _NOTE_FIELDS = ("contact_id", "content", "author_name")

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from headwater.base.textkeys import search_prefixes
-from headwater.store import changes
 from headwater.store.database import Row, Transaction
-from headwater.store.records import Record
+from headwater.store.log import changes
+from headwater.store.log.records import Record
 
 _SYNC = "number, organisation, contacts_synced, notes_synced, status, synced_us, updated_us"
 

@@ -12,9 +12,9 @@ from headwater.contracts.cache import queries
 from headwater.contracts.cache.batches import CONTACTS, NOTES, Prepared, changed_fields
 from headwater.contracts.cache.queries import Sync
 from headwater.contracts.cache.shapes import Cleared, SkippedRow, SyncResult
-from headwater.store import changes, records
 from headwater.store.database import Transaction
-from headwater.store.records import Draft, Record
+from headwater.store.log import changes, records
+from headwater.store.log.records import Draft, Record
 
 CONTACT = "cached_contact"
 NOTE = "note"

@@ -13,8 +13,8 @@ from headwater.base.wire import format_seconds
 from headwater.contracts.contacts import rules
 from headwater.contracts.contacts.shapes import Affiliation, AffiliationsSet
 from headwater.identity import chapters
-from headwater.store import feeds
 from headwater.store.database import Transaction
+from headwater.store.log import feeds
 
 FIELD = "chapter_ids"
 """The field of a contact's body that holds its chapters."""

@@ -9,8 +9,8 @@ from headwater.base.wire import parse_time
 from headwater.contracts.contacts import queries, rules, shapes
 from headwater.contracts.contacts.queries import Wanted
 from headwater.contracts.contacts.sight import etag_header, feed_of_contact, is_known
-from headwater.store import records
 from headwater.store.database import Transaction
+from headwater.store.log import records
 from headwater.web import etags, reply
 from headwater.web.call import Call
 from headwater.web.paging import link, pagination, paging

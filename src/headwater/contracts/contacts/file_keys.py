@@ -14,8 +14,8 @@ from headwater.base.wire import encode
 from headwater.contracts.contacts.interchange import ContactRow
 from headwater.contracts.contacts.rules import KIND
 from headwater.contracts.contacts.shapes import FIELDS, Contact, read_contact
-from headwater.store import changes
 from headwater.store.database import Row, Transaction
+from headwater.store.log import changes
 
 Extra = dict[str, list[str]]
 """vCard lines that say what the fields cannot, by property."""

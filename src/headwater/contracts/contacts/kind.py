@@ -12,7 +12,7 @@ from headwater.contracts.contacts import rules
 from headwater.contracts.contacts.shapes import FIELDS, Contact, ContactFields, read_contact
 from headwater.feed.kinds import RecordKind, Values
 from headwater.store.database import Transaction
-from headwater.store.records import Draft, Record
+from headwater.store.log.records import Draft, Record
 
 
 def _values(body: bytes) -> dict[str, Any]:

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 from headwater.base.textkeys import search_prefixes
 from headwater.contracts.contacts.rules import KIND
-from headwater.store import records
 from headwater.store.database import Row, Transaction
+from headwater.store.log import records
 
 _EVERY_FEED = "r.feed IN (SELECT feed FROM feeds WHERE history = 0)"
 

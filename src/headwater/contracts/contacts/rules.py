@@ -17,9 +17,9 @@ from headwater.base.shape import FieldError
 from headwater.base.textkeys import check_email, fold, phone_digits
 from headwater.base.wire import encode, format_seconds
 from headwater.contracts.contacts.shapes import FIELDS, Contact, ContactFields, read_contact
-from headwater.store import feeds, records
 from headwater.store.database import Transaction
-from headwater.store.records import Draft, Record
+from headwater.store.log import feeds, records
+from headwater.store.log.records import Draft, Record
 
 KIND = "contact"
 """The kind of a contact in the log."""

@@ -19,9 +19,9 @@ from headwater.contracts.contacts.interchange import Parsed, Problem
 from headwater.contracts.contacts.interchange.record import FIELDS as ROW_FIELDS
 from headwater.contracts.contacts.shapes import FIELDS, Contact, read_contact
 from headwater.identity import chapters
-from headwater.store import records
 from headwater.store.database import Transaction
-from headwater.store.records import Record
+from headwater.store.log import records
+from headwater.store.log.records import Record
 
 MAX_CHAPTERS = 100
 """Most chapters of one contact, as the contacts door has it."""

@@ -9,7 +9,7 @@ from headwater.base.errors import Forbidden, NotFound
 from headwater.identity.principal import Principal
 from headwater.identity.roles import Role, role_of
 from headwater.store.database import Transaction
-from headwater.store.tree import Share
+from headwater.store.tree.nodes import Share
 
 _COLUMNS = (
     "feed, id, organisation, name, owner, case_sensitive, portable, quota_bytes, created_us, updated_us, deleted_us"

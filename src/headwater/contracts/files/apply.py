@@ -32,9 +32,10 @@ from headwater.contracts.files.sync_shapes import (
 )
 from headwater.contracts.files.trails import Trails
 from headwater.identity.principal import Principal
-from headwater.store import answers, tree, versions
+from headwater.store import idempotency
 from headwater.store.database import Transaction
-from headwater.store.tree import Actor, Node
+from headwater.store.tree import nodes, versions
+from headwater.store.tree.nodes import Actor, Node
 
 CONFLICT = "SYNC_CONFLICT"
 STALE = "SYNC_VERSION_STALE"
@@ -169,7 +170,7 @@ def _undone(tx: Transaction, applier: Applier, change: ChangeItem, result: Resul
         if isinstance(told, ConflictItem):
             return told
         opponent = result.resource_id
-        known = opponent is None or tree.find(tx, applier.row.feed, opponent) is not None
+        known = opponent is None or nodes.find(tx, applier.row.feed, opponent) is not None
         if known and decision is not None and decision.conflict is not None:
             for effect in decision.effects:
                 if isinstance(effect, HoldVersion):
@@ -196,7 +197,7 @@ def _once(tx: Transaction, applier: Applier, index: int, change: ChangeItem) -> 
 def _remembered(tx: Transaction, applier: Applier, index: int, change: ChangeItem) -> Result | None:
     """What an item was told before under its ``client_change_id``; None when it comes for the first time."""
     key = _key(applier, change)
-    kept = None if key is None else answers.find(tx, key[0], applier.oldest_us)
+    kept = None if key is None else idempotency.find(tx, key[0], applier.oldest_us)
     if key is None or kept is None:
         return None
     if kept.request_hash != key[1]:
@@ -216,18 +217,18 @@ def _remember(tx: Transaction, applier: Applier, change: ChangeItem, result: Res
     """
     key = _key(applier, change)
     if key is not None and isinstance(result, Applied):
-        answers.keep(tx, *key, encode(_Kept(applied=result)))
+        idempotency.keep(tx, *key, encode(_Kept(applied=result)))
     elif key is not None and isinstance(result, ConflictItem):
-        answers.keep(tx, *key, encode(_Kept(conflict=result)))
+        idempotency.keep(tx, *key, encode(_Kept(conflict=result)))
 
 
-def _key(applier: Applier, change: ChangeItem) -> tuple[answers.Scope, bytes] | None:
+def _key(applier: Applier, change: ChangeItem) -> tuple[idempotency.Scope, bytes] | None:
     """Under what an item's result is kept, and the hash of the item; None when it has no id of its own."""
     change_id = change.metadata.client_change_id
     if change_id is None:
         return None
-    scope = answers.Scope(applier.row.organisation, "apply:" + applier.device.id, change_id)
-    return scope, answers.request_hash(applier.row.id.encode(), encode(change))
+    scope = idempotency.Scope(applier.row.organisation, "apply:" + applier.device.id, change_id)
+    return scope, idempotency.request_hash(applier.row.id.encode(), encode(change))
 
 
 def _tried(tx: Transaction, applier: Applier, index: int, change: ChangeItem) -> tuple[Result, Decision | None]:
@@ -277,7 +278,7 @@ def _applied_item(trails: Trails, index: int, change: ChangeItem, decision: Deci
     resource_id = decision.resource_id or (done.made.id if done.made else change.resource_id or "")
     node, path = done.made, done.made_path
     if node is None or node.id != resource_id or path is None:
-        node = tree.find(trails.tx, trails.row.feed, resource_id)
+        node = nodes.find(trails.tx, trails.row.feed, resource_id)
         standing = trails.standing(node) if node else None
         path = standing.path if standing and standing.is_live else None
     return Applied(
@@ -304,7 +305,7 @@ def _conflict_item(
 def _kept_as(tx: Transaction, applier: Applier, change: ChangeItem, decision: Decision, done: Done) -> KeptAs:
     """Where the item ended up, so that the device can follow its own file."""
     resource_id = done.made.id if done.made else decision.resource_id
-    node = tree.find(tx, applier.row.feed, resource_id) if resource_id else None
+    node = nodes.find(tx, applier.row.feed, resource_id) if resource_id else None
     return KeptAs(
         keeper=decision.client_bytes.value,
         resource_id=resource_id,

@@ -17,12 +17,13 @@ from headwater.contracts.files.access import Access, ShareRow
 from headwater.contracts.files.content_shapes import BatchFields, BatchHead
 from headwater.contracts.files.packed import failure_of
 from headwater.identity.principal import Principal
-from headwater.store import chunks, tree, versions
 from headwater.store.database import Database, Transaction
-from headwater.store.pack_format import ChunkRef
-from headwater.store.pack_place import PackPlace
-from headwater.store.packs import read_each, read_range
-from headwater.store.tree import ROOT
+from headwater.store.packs import chunks
+from headwater.store.packs.backend import PackPlace
+from headwater.store.packs.format import ChunkRef
+from headwater.store.packs.writer import read_each, read_range
+from headwater.store.tree import nodes, versions
+from headwater.store.tree.nodes import ROOT
 
 GATHER_BYTES = 1024 * 1024
 REFS_AT_ONCE = 1_000
@@ -197,8 +198,8 @@ class _Alive:
         """True when neither the folder nor one above it is in the trash."""
         found = self._known.get(folder_id)
         if found is None:
-            node = tree.find(self._tx, self._feed, folder_id)
-            found = self._known[folder_id] = node is not None and tree.is_live(self._tx, self._feed, node)
+            node = nodes.find(self._tx, self._feed, folder_id)
+            found = self._known[folder_id] = node is not None and nodes.is_live(self._tx, self._feed, node)
         return found
 
 

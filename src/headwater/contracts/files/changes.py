@@ -16,8 +16,8 @@ from headwater.contracts.files.access import Access, ShareRow
 from headwater.contracts.files.snapshot import SharePage
 from headwater.feed.cursor import CursorCodec, Place, invalid
 from headwater.identity.principal import Principal
-from headwater.store import changes, feeds
 from headwater.store.database import Transaction
+from headwater.store.log import changes, feeds
 
 INLINE_CHANGES = 500
 """So many changes are read without making others wait."""

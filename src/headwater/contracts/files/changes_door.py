@@ -10,9 +10,9 @@ from headwater.contracts.files.access import Access
 from headwater.contracts.files.changes import Asked, ChangesPage
 from headwater.contracts.files.positions import Standing
 from headwater.contracts.files.sync_shapes import CursorSet, SyncStatus
-from headwater.store import feeds
 from headwater.store.database import Transaction
-from headwater.store.feeds import ACCESS
+from headwater.store.log import feeds
+from headwater.store.log.feeds import ACCESS
 from headwater.web import reply
 from headwater.web.call import Call
 from headwater.web.paging import integer

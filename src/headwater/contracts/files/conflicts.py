@@ -21,9 +21,10 @@ from headwater.contracts.files.sync_shapes import ChangeItem, read_item
 from headwater.contracts.files.sync_shapes import Conflict as ConflictShown
 from headwater.contracts.files.trails import Trails
 from headwater.identity.principal import Principal
-from headwater.store import answers, tree, versions
+from headwater.store import idempotency
 from headwater.store.database import Transaction
-from headwater.store.tree import Actor
+from headwater.store.tree import nodes, versions
+from headwater.store.tree.nodes import Actor
 
 _COLUMNS = (
     "feed, id, number, device_id, resource_type, resource_id, kind, local_version_id, server_version_id, item,"
@@ -80,7 +81,7 @@ class Wanted(NamedTuple):
 def item_hash(device_id: str, change: ChangeItem) -> bytes:
     """By what the same change of a device is known again: resource, version and paths."""
     parts = (change.resource_type, change.change_type, change.resource_id, change.version_id, change.old_path)
-    return answers.request_hash(device_id.encode(), encode((*parts, change.new_path)))
+    return idempotency.request_hash(device_id.encode(), encode((*parts, change.new_path)))
 
 
 def earlier(tx: Transaction, feed: int, device_id: str, change: ChangeItem) -> ConflictRow | None:
@@ -187,7 +188,7 @@ def resolve(tx: Transaction, principal: Principal, id: str, resolution: Strategy
 
 def shown(trails: Trails, row: ConflictRow) -> ConflictShown:
     """A conflict as it goes out; its path is where the resource is now."""
-    node = tree.find(trails.tx, row.feed, row.resource_id) if row.resource_id else None
+    node = nodes.find(trails.tx, row.feed, row.resource_id) if row.resource_id else None
     return ConflictShown(
         id=row.id,
         share_id=trails.row.id,
@@ -218,7 +219,7 @@ def _release(tx: Transaction, share: ShareRow, row: ConflictRow, decision: Decis
     if version is None or version.state != "held":
         return
     resource_id = decision.resource_id or row.resource_id or (done.made.id if done.made else None)
-    node = tree.find(tx, share.feed, resource_id) if resource_id else None
+    node = nodes.find(tx, share.feed, resource_id) if resource_id else None
     if node is not None and node.type == "file":
         versions.keep(tx, share.feed, version, node.id, min(version.modified_us, tx.now_us))
 

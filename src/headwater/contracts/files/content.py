@@ -11,12 +11,12 @@ from typing import Protocol
 from headwater.base.errors import Damaged
 from headwater.contracts.files import access
 from headwater.identity.principal import Principal
-from headwater.store import chunks
 from headwater.store.database import Transaction
-from headwater.store.pack_format import ChunkRef
-from headwater.store.pack_place import PackPlace
-from headwater.store.packs import read_range
-from headwater.store.versions import Piece
+from headwater.store.packs import chunks
+from headwater.store.packs.backend import PackPlace
+from headwater.store.packs.format import ChunkRef
+from headwater.store.packs.writer import read_range
+from headwater.store.tree.versions import Piece
 
 
 class Digest(Protocol):

@@ -12,10 +12,10 @@ from typing import NamedTuple
 from headwater.contracts.files import content, downloads
 from headwater.contracts.files.content_shapes import Manifest, ManifestChunk
 from headwater.contracts.files.downloads import Found
-from headwater.store import versions
 from headwater.store.database import Transaction
-from headwater.store.pack_format import ChunkRef
-from headwater.store.packs import read_range
+from headwater.store.packs.format import ChunkRef
+from headwater.store.packs.writer import read_range
+from headwater.store.tree import versions
 from headwater.web import etags, reply
 from headwater.web.call import Call
 from headwater.web.disposition import attachment

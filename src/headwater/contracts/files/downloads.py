@@ -9,10 +9,10 @@ from headwater.contracts.files import access, conflicts
 from headwater.contracts.files.access import Access, ShareRow
 from headwater.contracts.files.conflicts import ConflictRow
 from headwater.identity.principal import Principal
-from headwater.store import tree, versions
 from headwater.store.database import Transaction
-from headwater.store.tree import Node
-from headwater.store.versions import Version
+from headwater.store.tree import nodes, versions
+from headwater.store.tree.nodes import Node
+from headwater.store.tree.versions import Version
 
 _FEEDS = "SELECT s.feed FROM shares s JOIN nodes n ON n.feed = s.feed AND n.id = ? WHERE s.deleted_us IS NULL"
 _SIDES = (
@@ -54,8 +54,8 @@ def find_file(tx: Transaction, principal: Principal, file_id: str) -> tuple[Shar
         row = access.require_feed(tx, principal, feed, Access.READ)
     except NotFound:
         raise unknown from None
-    node = tree.find(tx, feed, file_id)
-    if node is None or not tree.is_live(tx, feed, node):
+    node = nodes.find(tx, feed, file_id)
+    if node is None or not nodes.is_live(tx, feed, node):
         raise unknown
     if node.type != "file":
         raise Invalid.of("file_id", "incorrect_value", "this is a folder; only files have content")
@@ -96,7 +96,7 @@ def _find_side(tx: Transaction, principal: Principal, conflict: ConflictRow, wan
         raise NotFound("the device brought no content to this conflict; name the other side with version")
     if version is None:
         raise NotFound(f"no version {version_id!r} of this conflict")
-    node = tree.find(tx, row.feed, conflict.resource_id) if conflict.resource_id else None
+    node = nodes.find(tx, row.feed, conflict.resource_id) if conflict.resource_id else None
     name = node.name if node else (conflict.change.new_path or "").rstrip("/").rpartition("/")[2]
     return Found(row, conflict.id, name, version)
 

@@ -29,9 +29,9 @@ from headwater.contracts.files.names import copy_name, name_key, parent_path, sp
 from headwater.contracts.files.situation import Folder, Item
 from headwater.contracts.files.trails import Trails
 from headwater.contracts.files.trees import policy
-from headwater.store import tree, versions
-from headwater.store.tree import ROOT, Actor, Name, Node, Paths
-from headwater.store.versions import Staging, Version
+from headwater.store.tree import nodes, versions
+from headwater.store.tree.nodes import ROOT, Actor, Name, Node, Paths
+from headwater.store.tree.versions import Staging, Version
 
 
 class Hand(NamedTuple):
@@ -112,7 +112,7 @@ class _Work:
                 node = self._node(resource_id)
                 path = self._trails.path(node)
                 self._note(
-                    tree.trash(self._tx, self._row.share, self._hand.actor, node, self._details(node), path=path)
+                    nodes.trash(self._tx, self._row.share, self._hand.actor, node, self._details(node), path=path)
                 )
             case _:
                 assert_never(effect)
@@ -120,7 +120,7 @@ class _Work:
     def _put_current(self, node: Node, version_id: str) -> None:
         version = self._keep(version_id, node.id)
         details, path = versions.details(version), self._trails.path(node)
-        self._note(tree.put_version(self._tx, self._row.share, self._hand.actor, node, version.id, details, path=path))
+        self._note(nodes.put_version(self._tx, self._row.share, self._hand.actor, node, version.id, details, path=path))
 
     def _create(self, version_id: str | None, *, in_trash: bool, as_copy: bool) -> None:
         path = self._item.new_path or "/"
@@ -139,7 +139,7 @@ class _Work:
         node_id = random_id("fil" if kind == "file" else "fld")
         kept = self._keep(version_id, node_id) if version_id else None
         details = versions.details(kept) if kept else {}
-        self.done.made = tree.create(
+        self.done.made = nodes.create(
             self._tx, self._row.share, self._hand.actor, kind, spot.parent, spot.name, kept and kept.id, details,
             id=node_id, trashed=trashed, folder_path=spot.folder_path,
         )  # fmt: skip
@@ -153,9 +153,9 @@ class _Work:
         parent, above = ROOT, ""
         for name in split_path(path):
             text = self._name(name)
-            found = tree.child(self._tx, self._row.feed, parent, text.key)
+            found = nodes.child(self._tx, self._row.feed, parent, text.key)
             if found is None:
-                found = tree.create(
+                found = nodes.create(
                     self._tx, self._row.share, self._hand.actor, "folder", parent, text, None, {}, folder_path=above
                 )
                 self._note(found)
@@ -165,7 +165,7 @@ class _Work:
         folder_path = self._trails.folder_path(spot.parent) if spot.folder_path is None else spot.folder_path
         paths = Paths(self._trails.path(node), f"{folder_path}/{spot.name.text}")
         self._note(
-            tree.place(
+            nodes.place(
                 self._tx, self._row.share, self._hand.actor, node, spot.parent, spot.name, self._details(node),
                 paths=paths,
             )
@@ -233,7 +233,7 @@ class _Work:
             name,
             self._hand.device_name,
             self._tx.now_us,
-            lambda key: tree.child(self._tx, self._row.feed, parent, key) is not None,
+            lambda key: nodes.child(self._tx, self._row.feed, parent, key) is not None,
             policy=policy(self._row),
             folder=kind == "folder",
             numbers=self._trails.copies_in(parent),
@@ -244,7 +244,7 @@ class _Work:
         return Name(text, name_key(text, policy(self._row)))
 
     def _node(self, node_id: str) -> Node:
-        node = tree.find(self._tx, self._row.feed, node_id)
+        node = nodes.find(self._tx, self._row.feed, node_id)
         if node is None:
             raise NotFound(f"no file or folder {node_id!r}")
         return node

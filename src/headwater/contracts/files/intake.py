@@ -10,9 +10,9 @@ from headwater.base.chunking import Chunker, ChunkSizes
 from headwater.base.errors import Fatal, HeadwaterError, Unavailable
 from headwater.base.settings_tree import FileSettings
 from headwater.store.database import Database, Work
-from headwater.store.pack_place import Content, PackPlace
-from headwater.store.packs import PackWriter, Written, discard
-from headwater.store.versions import Piece
+from headwater.store.packs.backend import Content, PackPlace
+from headwater.store.packs.writer import PackWriter, Written, discard
+from headwater.store.tree.versions import Piece
 
 Result = TypeVar("Result")
 

@@ -15,10 +15,10 @@ from headwater.contracts.files.access import ShareRow
 from headwater.contracts.files.names import join_path, name_key, split_path, stored_path
 from headwater.contracts.files.share_shapes import FolderFields
 from headwater.contracts.files.trees import Target
-from headwater.store import tree, versions
 from headwater.store.database import Transaction
-from headwater.store.tree import ROOT, Actor, Node
-from headwater.store.versions import Version
+from headwater.store.tree import nodes, versions
+from headwater.store.tree.nodes import ROOT, Actor, Node
+from headwater.store.tree.versions import Version
 
 
 class Place(NamedTuple):
@@ -54,7 +54,7 @@ def land(
         node = trees.by_id(tx, row, place.resource_id)
         return put_on(tx, row, actor, node, version, base_version_id)
     target = target_of(tx, row, actor, place)
-    taken = tree.child(tx, row.feed, target.parent, target.name.key)
+    taken = nodes.child(tx, row.feed, target.parent, target.name.key)
     if taken is not None:
         return put_on(tx, row, actor, taken, version, base_version_id)
     require_no_base(base_version_id)
@@ -63,7 +63,7 @@ def land(
         trees.require_reach(tx, row, target)
     node_id = random_id("fil")
     kept = versions.keep(tx, row.feed, version, node_id, version.modified_us)
-    node = tree.create(
+    node = nodes.create(
         tx, row.share, actor, "file", target.parent, target.name, kept.id, versions.details(kept), id=node_id
     )
     return Landed("created", node, kept)
@@ -83,7 +83,7 @@ def put_on(
             f"the file is at {node.version}, not at {base_version_id}", extra={"version_id": node.version}
         )
     kept = versions.keep(tx, row.feed, version, node.id, version.modified_us)
-    updated = tree.put_version(tx, row.share, actor, node, kept.id, versions.details(kept))
+    updated = nodes.put_version(tx, row.share, actor, node, kept.id, versions.details(kept))
     return Landed("updated", updated, kept)
 
 
@@ -100,7 +100,7 @@ def target_of(tx: Transaction, row: ShareRow, actor: Actor, place: Place) -> Tar
         if not parts:
             raise Invalid.of("path", "incorrect_value", "the root has no name to give")
         parent = folder_at(tx, row, actor, parts[:-1])
-        return Target(parent, tree.Name(parts[-1], name_key(parts[-1], trees.policy(row))))
+        return Target(parent, nodes.Name(parts[-1], name_key(parts[-1], trees.policy(row))))
     if place.file_name is None:
         raise Invalid.of("path", "missing", "name the file with path, or with file_name and folder_id")
     return Target(trees.folder_by_id(tx, row, place.folder_id), trees.name_in(row, place.file_name, "file_name"))

@@ -15,10 +15,10 @@ from headwater.contracts.files import content
 from headwater.contracts.files.content import Digest
 from headwater.contracts.files.packed import Arrived, failure_of, unequal
 from headwater.identity.principal import Principal
-from headwater.store import chunks
 from headwater.store.database import Transaction
-from headwater.store.pack_format import ChunkRef
-from headwater.store.pack_place import PackPlace
+from headwater.store.packs import chunks
+from headwater.store.packs.backend import PackPlace
+from headwater.store.packs.format import ChunkRef
 
 
 def to_compare(arrived: Iterable[Arrived]) -> list[Arrived]:

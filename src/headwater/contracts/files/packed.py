@@ -21,10 +21,10 @@ from headwater.base.wire import decode, parse_time
 from headwater.contracts.files.content_shapes import FailureAnswer, PackedFields, read_packed
 from headwater.contracts.files.intake import sizes_of
 from headwater.contracts.files.names import MAX_PATH_BYTES, NamePolicy, name_key, stored_name, stored_path
-from headwater.store.pack_place import PackPlace
-from headwater.store.packs import PackWriter, Written
-from headwater.store.tree import Name
-from headwater.store.versions import Piece
+from headwater.store.packs.backend import PackPlace
+from headwater.store.packs.writer import PackWriter, Written
+from headwater.store.tree.nodes import Name
+from headwater.store.tree.versions import Piece
 
 MAX_LINE_BYTES = 1024 * 1024
 """Longest line; one with a list of chunks is long."""

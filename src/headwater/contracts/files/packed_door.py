@@ -14,8 +14,8 @@ from headwater.contracts.files.packed import Arrived, Unpacker
 from headwater.contracts.files.packing import Packing
 from headwater.contracts.files.trees import policy
 from headwater.store.database import Transaction
-from headwater.store.packs import Written, discard
-from headwater.store.tree import Actor
+from headwater.store.packs.writer import Written, discard
+from headwater.store.tree.nodes import Actor
 from headwater.web import reply
 from headwater.web.call import Call
 from headwater.web.paging import boolean

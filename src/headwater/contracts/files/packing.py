@@ -19,12 +19,14 @@ from headwater.contracts.files.names import name_key, parent_path
 from headwater.contracts.files.packed import Arrived, failure_of, unknown_chunks
 from headwater.contracts.files.uploads import DEFAULT_TYPE
 from headwater.identity.principal import Principal
-from headwater.store import chunks, tree, tree_bulk, versions
 from headwater.store.database import Transaction
-from headwater.store.packs import Written
-from headwater.store.tree import ROOT, Actor, Name
-from headwater.store.tree_bulk import NewFile
-from headwater.store.versions import Piece, Version
+from headwater.store.packs import chunks
+from headwater.store.packs.writer import Written
+from headwater.store.tree import bulk as tree_bulk
+from headwater.store.tree import nodes, versions
+from headwater.store.tree.bulk import NewFile
+from headwater.store.tree.nodes import ROOT, Actor, Name
+from headwater.store.tree.versions import Piece, Version
 
 _FileWork = Callable[[Arrived], None]
 _TAKEN = "SELECT name_key FROM nodes WHERE feed = ? AND parent = ? AND trashed_us IS NULL AND name_key"
@@ -180,7 +182,7 @@ class _Storing:
         if file.name is None:
             node = trees.by_id(tx, row, file.fields.resource_id or "")
         else:
-            found = tree.child(tx, row.feed, self._folders.id_of(file.folder), file.name.key)
+            found = nodes.child(tx, row.feed, self._folders.id_of(file.folder), file.name.key)
             if found is None:
                 raise StateConflict(f"the name {file.name.text!r} is taken in that folder", code="NAME_TAKEN")
             node = found
@@ -268,10 +270,10 @@ class _Folders:
     def _find(self, parent: str, path: str) -> str:
         text = path.rpartition("/")[2]
         name = Name(text, name_key(text, trees.policy(self._row)))
-        node = tree.child(self._tx, self._row.feed, parent, name.key)
+        node = nodes.child(self._tx, self._row.feed, parent, name.key)
         if node is None:
             above = self._paths[parent]
-            node = tree.create(
+            node = nodes.create(
                 self._tx, self._row.share, self._actor, "folder", parent, name, None, {}, folder_path=above
             )
             self._new.add(node.id)

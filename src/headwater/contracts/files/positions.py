@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from headwater.contracts.files.devices import DeviceRow
 from headwater.feed.cursor import Place
-from headwater.store import feeds
 from headwater.store.database import Transaction
+from headwater.store.log import feeds
 
 _RELIST = "relist"
 """The counter of a share's feed that holds the position of its newest change that says ``relist``."""

@@ -12,8 +12,9 @@ from functools import partial
 
 from headwater.base.clock import SECOND_US
 from headwater.base.settings_tree import FileSettings
-from headwater.store import feeds, versions
 from headwater.store.database import Database, Transaction
+from headwater.store.log import feeds
+from headwater.store.tree import versions
 
 ROWS_AT_ONCE = 2000
 """Rows that one transaction removes; it holds up the embedded database's other writers for some milliseconds."""

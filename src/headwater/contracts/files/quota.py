@@ -9,8 +9,8 @@ from headwater.base.errors import QuotaExceeded, TooLarge
 from headwater.base.settings_tree import FileSettings
 from headwater.contracts.files.access import ShareRow
 from headwater.identity import organisations
-from headwater.store import versions
 from headwater.store.database import Transaction
+from headwater.store.tree import versions
 
 _OPEN = (
     "SELECT CAST(coalesce(sum(coalesce(size_bytes, offset_bytes)), 0) AS BIGINT) FROM uploads"

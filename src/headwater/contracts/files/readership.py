@@ -8,7 +8,7 @@ from headwater.base.errors import NotFound
 from headwater.contracts.files import access
 from headwater.contracts.files.access import Access
 from headwater.identity.principal import Principal
-from headwater.store import feeds
+from headwater.store.log import feeds
 from headwater.web.services import Services
 
 _MAX_KNOWN = 100_000

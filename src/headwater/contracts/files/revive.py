@@ -7,9 +7,9 @@ from typing import Any
 
 from headwater.contracts.files import positions
 from headwater.contracts.files.access import ShareRow
-from headwater.store import tree, versions
 from headwater.store.database import Transaction
-from headwater.store.tree import Actor, Name, Node
+from headwater.store.tree import nodes, versions
+from headwater.store.tree.nodes import Actor, Name, Node
 
 MAX_ANNOUNCED = 10_000
 """Most files and folders that are told of one by one; beyond it the folder's change says ``relist``."""
@@ -30,17 +30,17 @@ def restore(
     """
     below = _below(tx, row.feed, node) if node.type == "folder" else []
     if len(below) > MAX_ANNOUNCED:
-        back = tree.restore(tx, row.share, actor, node, parent, name, {**details, "relist": True}, path=path)
+        back = nodes.restore(tx, row.share, actor, node, parent, name, {**details, "relist": True}, path=path)
         positions.ask_for_listing(tx, row.feed, back.position)
         return back
-    back = tree.restore(tx, row.share, actor, node, parent, name, details, path=path)
-    paths = {node.id: tree.path_of(tx, row.feed, back) if path is None else path}
+    back = nodes.restore(tx, row.share, actor, node, parent, name, details, path=path)
+    paths = {node.id: nodes.path_of(tx, row.feed, back) if path is None else path}
     for each in below:
         path = f"{paths[each.parent]}/{each.name}"
         if each.type == "folder":
             paths[each.id] = path
         version = versions.find(tx, row.feed, each.version) if each.version else None
-        tree.announce(tx, row.share, actor, each, path, versions.details(version) if version else {})
+        nodes.announce(tx, row.share, actor, each, path, versions.details(version) if version else {})
     return back
 
 
@@ -50,7 +50,7 @@ def _below(tx: Transaction, feed: int, folder: Node) -> list[Node]:
     waiting = [folder.id]
     while waiting and len(found) <= MAX_ANNOUNCED:
         parent, after = waiting.pop(), ""
-        while page := tree.children(tx, feed, parent, after, _PAGE):
+        while page := nodes.children(tx, feed, parent, after, _PAGE):
             found += page
             waiting += [child.id for child in page if child.type == "folder"]
             after = page[-1].name_key

@@ -22,12 +22,12 @@ from headwater.contracts.files.sync_shapes import Apply, ChangeItem
 from headwater.contracts.files.trails import Trails
 from headwater.contracts.files.trees import policy
 from headwater.identity.principal import Principal
-from headwater.store import tree, versions
 from headwater.store.database import Transaction
-from headwater.store.pack_format import ChunkRef
-from headwater.store.pack_place import PackPlace
-from headwater.store.tree import ROOT
-from headwater.store.versions import Piece, Version
+from headwater.store.packs.backend import PackPlace
+from headwater.store.packs.format import ChunkRef
+from headwater.store.tree import nodes, versions
+from headwater.store.tree.nodes import ROOT
+from headwater.store.tree.versions import Piece, Version
 
 Stretch = tuple[Sequence[Piece], Sequence[Piece]]
 """The same bytes of two contents, if these are equal: chunks that end together and nowhere in between."""
@@ -116,7 +116,7 @@ def adopt(tx: Transaction, doubt: Doubt) -> None:
     """Let a staged version have the chunks of the one that it is equal to, if that one is still there."""
     tx.lock(doubt.feed)
     # Of a file that was purged meanwhile only a part of the chunks may be left.
-    if doubt.like.node is not None and tree.find(tx, doubt.feed, doubt.like.node) is not None:
+    if doubt.like.node is not None and nodes.find(tx, doubt.feed, doubt.like.node) is not None:
         versions.take_over(tx, doubt.feed, doubt.version_id, doubt.like)
 
 
@@ -153,7 +153,7 @@ def _doubts(trails: Trails, row: ShareRow, principal: Principal, change: ChangeI
 
 def _opponents(trails: Trails, row: ShareRow, change: ChangeItem) -> Iterator[str]:
     """The versions that a change is held against: the present one and the base, or who has the name."""
-    node = tree.find(trails.tx, row.feed, change.resource_id) if change.resource_id else None
+    node = nodes.find(trails.tx, row.feed, change.resource_id) if change.resource_id else None
     if node is not None:
         if node.version is not None:
             yield node.version
@@ -167,7 +167,7 @@ def _opponents(trails: Trails, row: ShareRow, change: ChangeItem) -> Iterator[st
         names = split_path(path)
         trail = trails.to(parent_path(path))
         parent = trail.node.id if trail.node else ROOT
-        found = tree.child(trails.tx, row.feed, parent, name_key(names[-1], policy(row))) if names else None
+        found = nodes.child(trails.tx, row.feed, parent, name_key(names[-1], policy(row))) if names else None
         if found is not None and found.version is not None:
             yield found.version
 

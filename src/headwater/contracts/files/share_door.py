@@ -23,10 +23,10 @@ from headwater.contracts.files.share_shapes import (
     VersionPage,
 )
 from headwater.feed.cursor import invalid
-from headwater.store import tree, versions
 from headwater.store.database import Transaction
-from headwater.store.tree import ROOT, Actor, Node
-from headwater.store.versions import Version
+from headwater.store.tree import nodes, versions
+from headwater.store.tree.nodes import ROOT, Actor, Node
+from headwater.store.tree.versions import Version
 from headwater.web import etags, reply
 from headwater.web.call import Call
 from headwater.web.paging import integer
@@ -115,7 +115,7 @@ class ShareDoor:
         def work(tx: Transaction) -> NodePage:
             row = _share(tx, call, Access.READ)
             folder = _folder(tx, call, row)
-            found = tree.children(tx, row.feed, folder, after, limit + 1)
+            found = nodes.children(tx, row.feed, folder, after, limit + 1)
             return _page(tx, row, found, limit, [node.name_key for node in found])
 
         return reply.json(await call.read(work, slow=limit > 200))
@@ -232,7 +232,7 @@ def shown(tx: Transaction, row: ShareRow, node: Node, folders: dict[str, str] | 
     """A node as it goes out; ``folders`` keeps the paths of the folders of a page, so that each is made up once."""
     folders = {} if folders is None else folders
     if node.parent not in folders:
-        folders[node.parent] = tree.path_of(tx, row.feed, node).removesuffix(node.name)
+        folders[node.parent] = nodes.path_of(tx, row.feed, node).removesuffix(node.name)
     version = versions.find(tx, row.feed, node.version) if node.version else None
     return NodeAnswer(
         node.id,

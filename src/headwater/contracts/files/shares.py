@@ -14,9 +14,10 @@ from headwater.contracts.files.access import Access, ShareRow
 from headwater.contracts.files.share_shapes import Member, ShareAnswer, ShareFields, SharePatch
 from headwater.identity.principal import Principal
 from headwater.identity.roles import role_of
-from headwater.store import feeds, tree, versions
 from headwater.store.database import Transaction
-from headwater.store.tree import Actor, Node, Paths
+from headwater.store.log import feeds
+from headwater.store.tree import nodes, versions
+from headwater.store.tree.nodes import Actor, Node, Paths
 
 
 def create(tx: Transaction, principal: Principal, fields: ShareFields) -> ShareAnswer:
@@ -118,5 +119,5 @@ def _exists(tx: Transaction, organisation: str, member: Member) -> bool:
 
 def _note(tx: Transaction, row: ShareRow, principal: Principal, change_type: str, paths: Paths, name: str) -> None:
     """Append a change about the share itself."""
-    node = Node(row.id, 0, "share", tree.ROOT, name, "", None, 0, None, None, row.created_us, tx.now_us, tx.now_us)
-    tree.write_change(tx, row.share, Actor(principal.user_id), node, change_type, paths, {"name": name})
+    node = Node(row.id, 0, "share", nodes.ROOT, name, "", None, 0, None, None, row.created_us, tx.now_us, tx.now_us)
+    nodes.write_change(tx, row.share, Actor(principal.user_id), node, change_type, paths, {"name": name})

@@ -27,9 +27,9 @@ from headwater.contracts.files.standing import PLACING
 from headwater.contracts.files.sync_shapes import ChangeItem
 from headwater.contracts.files.trails import Trails
 from headwater.contracts.files.trees import policy
-from headwater.store import tree, versions
 from headwater.store.database import Transaction
-from headwater.store.tree import ROOT, Node
+from headwater.store.tree import nodes, versions
+from headwater.store.tree.nodes import ROOT, Node
 
 
 class Question(NamedTuple):
@@ -50,7 +50,7 @@ def look(trails: Trails, question: Question) -> Situation:
     tx, row = trails.tx, trails.row
     item = item_of(tx, row, question)
     change = question.change
-    node = tree.find(tx, row.feed, change.resource_id) if change.resource_id else None
+    node = nodes.find(tx, row.feed, change.resource_id) if change.resource_id else None
     resource = None if node is None else resource_of(trails, node)
     return Situation(
         item,
@@ -116,7 +116,7 @@ def spot_of(trails: Trails, path: str, resource: Resource | None) -> Spot:
         return Spot(trail.folder, inside_itself=inside)
     names = split_path(path)
     key = name_key(names[-1], policy(row)) if names else ""
-    occupant = tree.child(tx, row.feed, trail.node.id if trail.node else ROOT, key) if names else None
+    occupant = nodes.child(tx, row.feed, trail.node.id if trail.node else ROOT, key) if names else None
     return Spot(Folder.LIVE, resource_of(trails, occupant) if occupant else None, inside)
 
 

@@ -20,9 +20,10 @@ import msgspec
 from headwater.base.wire import encode, format_seconds
 from headwater.contracts.files.access import ShareRow
 from headwater.feed.cursor import Place
-from headwater.store import changes, feeds, tree, versions
 from headwater.store.database import Row, Transaction
-from headwater.store.tree import ROOT, Actor, Node, Paths
+from headwater.store.log import changes, feeds
+from headwater.store.tree import nodes, versions
+from headwater.store.tree.nodes import ROOT, Actor, Node, Paths
 
 _NODE = ", ".join("n." + name for name in Node._fields)
 _WIDTH = len(Node._fields)
@@ -188,7 +189,7 @@ class _Walk:
         details = {} if version[0] is None else versions.details(versions.Version(*version))
         if relist or (self._catching_up and told.metadata.relist):
             details["relist"] = True
-        content = tree.change(self._row.share, actor, node, kind, paths, details)
+        content = nodes.change(self._row.share, actor, node, kind, paths, details)
         return encode(
             content
             | {
@@ -201,8 +202,8 @@ class _Walk:
     def _folder(self, folder_id: str) -> _Folder:
         """The folder with this id, looked up once a page."""
         climbed: list[Node] = []
-        while folder_id not in self._folders and len(climbed) <= tree.MAX_DEPTH:
-            node = tree.find(self._tx, self._row.feed, folder_id)
+        while folder_id not in self._folders and len(climbed) <= nodes.MAX_DEPTH:
+            node = nodes.find(self._tx, self._row.feed, folder_id)
             if node is None:
                 self._folders[folder_id] = _Folder((), "", False)
                 break

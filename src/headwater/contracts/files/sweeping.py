@@ -8,10 +8,10 @@ from typing import NamedTuple
 from headwater.base.clock import SECOND_US
 from headwater.base.settings_tree import FileSettings
 from headwater.contracts.files import purging, trash_purge, uploads
-from headwater.store import versions
 from headwater.store.database import Database, Transaction
-from headwater.store.pack_place import PackPlace
-from headwater.store.pack_sweep import Swept, marked_by, sweep
+from headwater.store.packs.backend import PackPlace
+from headwater.store.packs.gc import Swept, marked_by, sweep
+from headwater.store.tree import versions
 
 MARKS = marked_by(uploads.CHUNKS_TABLE, versions.CHUNKS_TABLE)
 """What keeps a chunk: uploads under way, and versions.

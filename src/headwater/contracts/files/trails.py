@@ -12,9 +12,9 @@ from headwater.contracts.files.access import ShareRow
 from headwater.contracts.files.names import name_key, split_path
 from headwater.contracts.files.situation import Folder
 from headwater.contracts.files.trees import policy
-from headwater.store import tree
 from headwater.store.database import Transaction
-from headwater.store.tree import MAX_DEPTH, ROOT, Node
+from headwater.store.tree import nodes
+from headwater.store.tree.nodes import MAX_DEPTH, ROOT, Node
 
 _MAX_NAMESAKES = 20
 _MAX_LOOKUPS = 500
@@ -101,7 +101,7 @@ class Trails:
     def undone(self) -> None:
         """All changes since the beginning were undone."""
         for node_id in self._changed:
-            self._renew(node_id, tree.find(self.tx, self.row.feed, node_id))
+            self._renew(node_id, nodes.find(self.tx, self.row.feed, node_id))
         self._changed = []
 
     def to(self, path: str) -> Trail:
@@ -116,7 +116,7 @@ class Trails:
             key = name_key(name, rules)
             below = self._living.get((way.id, key))
             if below is None:
-                found = tree.child(self.tx, self.row.feed, way.id, key)
+                found = nodes.child(self.tx, self.row.feed, way.id, key)
                 if found is None:
                     gone = _gone(self.tx, self.row, names)
                     return Trail(Folder.MISSING if gone is None else Folder.DELETED, gone, way)
@@ -145,7 +145,7 @@ class Trails:
         way = self._top if folder_id == ROOT else self._ways.get(folder_id)
         if way is not None:
             return Trail(Folder.LIVE, way.node, way).path
-        node = tree.find(self.tx, self.row.feed, folder_id)
+        node = nodes.find(self.tx, self.row.feed, folder_id)
         return "" if node is None else self.path(node)
 
     def copies_in(self, folder_id: str) -> dict[str, int]:
@@ -158,7 +158,7 @@ class Trails:
         unknown: list[Node] = []
         last, limit = node, _FIRST_LOOK
         while last.parent != ROOT and last.parent not in self._ways and len(unknown) < MAX_DEPTH:
-            found = tree.ancestors(self.tx, self.row.feed, last, limit)
+            found = nodes.ancestors(self.tx, self.row.feed, last, limit)
             if not found:
                 break
             for each in found:
@@ -211,7 +211,7 @@ def _gone(tx: Transaction, row: ShareRow, names: tuple[str, ...]) -> Node | None
         found = [
             node
             for candidate in candidates
-            for node in tree.namesakes(tx, row.feed, candidate, key, _MAX_NAMESAKES)
+            for node in nodes.namesakes(tx, row.feed, candidate, key, _MAX_NAMESAKES)
             if node.type == "folder"
         ][:_MAX_NAMESAKES]
         candidates = [node.id for node in found]

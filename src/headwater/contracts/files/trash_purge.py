@@ -18,9 +18,10 @@ from typing import NamedTuple
 
 from headwater.base.clock import SECOND_US
 from headwater.base.settings_tree import FileSettings
-from headwater.store import feeds, tree, versions
 from headwater.store.database import Database, Transaction
-from headwater.store.tree import ROOT, Node
+from headwater.store.log import feeds
+from headwater.store.tree import nodes, versions
+from headwater.store.tree.nodes import ROOT, Node
 
 NODES_AT_ONCE = 200
 ROWS_AT_ONCE = 2000
@@ -86,7 +87,7 @@ def remove(tx: Transaction, feed: int, before_us: int, ids: Sequence[str]) -> in
     """Remove those of these files and folders that may go now; how many."""
     trash = _Trash(tx, feed, before_us)
     removed = 0
-    for node in filter(None, (tree.find(tx, feed, id) for id in ids)):
+    for node in filter(None, (nodes.find(tx, feed, id) for id in ids)):
         if not trash.may_lose(node):
             continue
         tx.run("DELETE FROM nodes WHERE feed = ? AND id = ?", feed, node.id)
@@ -157,8 +158,8 @@ class _Trash:
     def _standing(self, folder_id: str) -> _Standing:
         """A folder's standing, looked up once; one whose folder is missing counts as living."""
         climbed: list[Node] = []
-        while folder_id not in self._folders and len(climbed) <= tree.MAX_DEPTH:
-            node = tree.find(self._tx, self._feed, folder_id)
+        while folder_id not in self._folders and len(climbed) <= nodes.MAX_DEPTH:
+            node = nodes.find(self._tx, self._feed, folder_id)
             if node is None:
                 break
             climbed.append(node)
@@ -182,7 +183,7 @@ def _candidates(database: Database, feed: int, before_us: int) -> Iterator[str]:
     floor = database.read_now(lambda tx: feeds.floor(tx, feed))
     after_us, after_id = 0, ""
     while page := database.read_now(
-        partial(tree.trashed, feed=feed, after_us=after_us, after_id=after_id, limit=NODES_AT_ONCE)
+        partial(nodes.trashed, feed=feed, after_us=after_us, after_id=after_id, limit=NODES_AT_ONCE)
     ):
         for node in page:
             if node.trashed_us is None or node.trashed_us > before_us:

@@ -16,10 +16,10 @@ from headwater.contracts.files.access import ShareRow
 from headwater.contracts.files.names import NamePolicy, name_key, require_length, split_path, stored_name, stored_path
 from headwater.contracts.files.share_shapes import FolderFields
 from headwater.feed.cursor import invalid
-from headwater.store import tree, versions
 from headwater.store.database import Transaction
-from headwater.store.tree import ROOT, Actor, Name, Node
-from headwater.store.versions import Version
+from headwater.store.tree import nodes, versions
+from headwater.store.tree.nodes import ROOT, Actor, Name, Node
+from headwater.store.tree.versions import Version
 
 MAX_CROSSING = 10_000
 """Most files and folders that one move into another share carries."""
@@ -52,7 +52,7 @@ def walk(tx: Transaction, row: ShareRow, path: str) -> Node | None:
     for part in split_path(path):
         if node is not None and node.type != "folder":
             return None
-        node = tree.child(tx, row.feed, node.id if node else ROOT, name_key(part, policy(row)))
+        node = nodes.child(tx, row.feed, node.id if node else ROOT, name_key(part, policy(row)))
         if node is None:
             return None
     return node
@@ -68,8 +68,8 @@ def at_path(tx: Transaction, row: ShareRow, raw: str) -> Node:
 
 def by_id(tx: Transaction, row: ShareRow, node_id: str, *, trashed: bool = False) -> Node:
     """The node with this id: a live one, or with ``trashed`` also one in the trash. Raises: NotFound."""
-    node = tree.find(tx, row.feed, node_id)
-    if node is None or (not trashed and not tree.is_live(tx, row.feed, node)):
+    node = nodes.find(tx, row.feed, node_id)
+    if node is None or (not trashed and not nodes.is_live(tx, row.feed, node)):
         raise NotFound(f"no file or folder {node_id!r}")
     return node
 
@@ -119,12 +119,12 @@ def move(tx: Transaction, row: ShareRow, actor: Actor, node: Node, target: Targe
     require_free(tx, row, target, node.id)
     require_outside(tx, row, node, target.parent)
     require_reach(tx, row, target)
-    return tree.place(tx, row.share, actor, node, target.parent, target.name, content(tx, row.feed, node))
+    return nodes.place(tx, row.share, actor, node, target.parent, target.name, content(tx, row.feed, node))
 
 
 def trash(tx: Transaction, row: ShareRow, actor: Actor, node: Node) -> Node:
     """Put a live node into the trash, with all that is below it."""
-    return tree.trash(tx, row.share, actor, node, content(tx, row.feed, node))
+    return nodes.trash(tx, row.share, actor, node, content(tx, row.feed, node))
 
 
 def restore(tx: Transaction, row: ShareRow, actor: Actor, node: Node, target: Target | None) -> Node:
@@ -133,13 +133,13 @@ def restore(tx: Transaction, row: ShareRow, actor: Actor, node: Node, target: Ta
     Raises: StateConflict (it is not in the trash; its folder is gone; the name is taken).
     """
     if node.trashed_us is None:
-        if tree.is_live(tx, row.feed, node):
+        if nodes.is_live(tx, row.feed, node):
             raise StateConflict("this is not in the trash")
         raise StateConflict("this is not in the trash itself; restore the folder that is")
     if target is None:
         target = Target(node.parent, Name(node.name, node.name_key))
-    above = tree.find(tx, row.feed, target.parent) if target.parent else None
-    if target.parent and (above is None or not tree.is_live(tx, row.feed, above)):
+    above = nodes.find(tx, row.feed, target.parent) if target.parent else None
+    if target.parent and (above is None or not nodes.is_live(tx, row.feed, above)):
         raise StateConflict("its folder is gone; name a path to restore it to")
     require_free(tx, row, target, node.id)
     require_reach(tx, row, target)
@@ -171,7 +171,7 @@ def restore_version(
     )
     staged = versions.stage(tx, staging, versions.pieces(tx, row.feed, older.id))
     kept = versions.keep(tx, row.feed, staged, node.id, older.modified_us)
-    return tree.put_version(tx, row.share, actor, node, kept.id, versions.details(kept))
+    return nodes.put_version(tx, row.share, actor, node, kept.id, versions.details(kept))
 
 
 def trash_key(node: Node) -> str:
@@ -184,7 +184,7 @@ def in_trash(tx: Transaction, row: ShareRow, after: str, limit: int) -> list[Nod
     if after and not _TRASH_KEY.match(after):
         raise invalid("malformed", "the cursor is not one of this server's")
     at_text, _, node_id = after.partition(" ")
-    return tree.trashed(tx, row.feed, int(at_text or 0), node_id, limit)
+    return nodes.trashed(tx, row.feed, int(at_text or 0), node_id, limit)
 
 
 class Crossing(NamedTuple):
@@ -215,15 +215,15 @@ def cross(tx: Transaction, row: ShareRow, actor: Actor, node: Node, crossing: Cr
 
 def require_free(tx: Transaction, row: ShareRow, target: Target, own_id: str) -> None:
     """Hold back unless the name is free, or the node's own. Raises: StateConflict."""
-    taken = tree.child(tx, row.feed, target.parent, target.name.key)
+    taken = nodes.child(tx, row.feed, target.parent, target.name.key)
     if taken is not None and taken.id != own_id:
         raise StateConflict(f"the name {taken.name!r} is taken in that folder", code="NAME_TAKEN")
 
 
 def require_reach(tx: Transaction, row: ShareRow, target: Target) -> None:
     """Hold back a place whose path is longer than any caller may send. Raises: Invalid."""
-    above = tree.find(tx, row.feed, target.parent) if target.parent else None
-    folder = tree.path_of(tx, row.feed, above) if above else ""
+    above = nodes.find(tx, row.feed, target.parent) if target.parent else None
+    folder = nodes.path_of(tx, row.feed, above) if above else ""
     require_length(f"{folder}/{target.name.text}")
 
 
@@ -231,9 +231,9 @@ def require_outside(tx: Transaction, row: ShareRow, node: Node, parent: str) -> 
     """Hold back a folder from going into itself. Raises: StateConflict."""
     if node.type != "folder" or parent == ROOT:
         return
-    above = tree.find(tx, row.feed, parent)
+    above = nodes.find(tx, row.feed, parent)
     inside = parent == node.id or (
-        above is not None and any(folder.id == node.id for folder in tree.ancestors(tx, row.feed, above))
+        above is not None and any(folder.id == node.id for folder in nodes.ancestors(tx, row.feed, above))
     )
     if inside:
         raise StateConflict("a folder cannot be moved into itself", code="INTO_ITSELF")
@@ -248,7 +248,7 @@ def content(tx: Transaction, feed: int, node: Node) -> dict[str, object]:
 def _make_folder(tx: Transaction, row: ShareRow, actor: Actor, target: Target) -> Node:
     require_free(tx, row, target, "")
     require_reach(tx, row, target)
-    return tree.create(tx, row.share, actor, "folder", target.parent, target.name, None, {})
+    return nodes.create(tx, row.share, actor, "folder", target.parent, target.name, None, {})
 
 
 def _make_folders(tx: Transaction, row: ShareRow, actor: Actor, raw: str) -> Node:
@@ -262,10 +262,10 @@ def _make_folders(tx: Transaction, row: ShareRow, actor: Actor, raw: str) -> Nod
     for part in parts:
         name = Name(part, name_key(part, policy(row)))
         # What was made just now has nothing in it.
-        node = None if is_new else tree.child(tx, row.feed, parent, name.key)
+        node = None if is_new else nodes.child(tx, row.feed, parent, name.key)
         if node is None:
             require_length(f"{path}/{part}")
-            node = tree.create(tx, row.share, actor, "folder", parent, name, None, {}, folder_path=path)
+            node = nodes.create(tx, row.share, actor, "folder", parent, name, None, {}, folder_path=path)
             is_new = True
         elif node.type != "folder":
             raise StateConflict(f"the name {node.name!r} is taken in that folder", code="NAME_TAKEN")
@@ -308,8 +308,8 @@ class _Carried:
 
     def copy(self, node: Node, target: Target) -> Node:
         """Make the node, and what lives below it, in the other share."""
-        above = tree.find(self._tx, self._other.feed, target.parent) if target.parent else None
-        folder_path = tree.path_of(self._tx, self._other.feed, above) if above else ""
+        above = nodes.find(self._tx, self._other.feed, target.parent) if target.parent else None
+        folder_path = nodes.path_of(self._tx, self._other.feed, above) if above else ""
         waiting = [(node, target, folder_path)]
         first: Node | None = None
         while waiting:
@@ -329,12 +329,12 @@ class _Carried:
         require_free(tx, other, target, "")
         version = self._versions.get(source.id)
         if version is None:
-            return tree.create(tx, other.share, self._actor, source.type, *place, None, {}, folder_path=folder_path)
+            return nodes.create(tx, other.share, self._actor, source.type, *place, None, {}, folder_path=folder_path)
         pieces = versions.pieces(tx, self._row.feed, version.id)
         details = versions.details(version) | {"version_number": 1}
         # An id of its own: a file that goes back to where it came from meets its old version there.
         carried_id = random_id("ver")
-        made = tree.create(tx, other.share, self._actor, "file", *place, carried_id, details, folder_path=folder_path)
+        made = nodes.create(tx, other.share, self._actor, "file", *place, carried_id, details, folder_path=folder_path)
         carried = version._replace(id=carried_id, node=made.id, number=1, state="kept", created_us=tx.now_us)
         versions.insert_many(tx, other.feed, other.organisation, [(carried, pieces)])
         tx.bump(other.feed, versions.BYTES, version.size_bytes)
@@ -343,7 +343,7 @@ class _Carried:
     def _children_of(self, folder: Node) -> list[Node]:
         found: list[Node] = []
         after = ""
-        while page := tree.children(self._tx, self._row.feed, folder.id, after, 1000):
+        while page := nodes.children(self._tx, self._row.feed, folder.id, after, 1000):
             found += page
             after = page[-1].name_key
             if len(found) > MAX_CROSSING:

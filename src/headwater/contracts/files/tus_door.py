@@ -33,9 +33,9 @@ from headwater.contracts.files.tus_words import (
 )
 from headwater.contracts.files.uploads import TUS, Completed, Upload
 from headwater.store.database import Transaction, Work
-from headwater.store.pack_format import ChunkRef
-from headwater.store.packs import Written, discard
-from headwater.store.versions import Piece
+from headwater.store.packs.format import ChunkRef
+from headwater.store.packs.writer import Written, discard
+from headwater.store.tree.versions import Piece
 from headwater.web import reply
 from headwater.web.call import Call
 from headwater.web.errors import problem, status_of

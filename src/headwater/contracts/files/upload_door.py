@@ -24,10 +24,10 @@ from headwater.contracts.files.content_shapes import (
 from headwater.contracts.files.intake import Batch, Intake, note, pour, sizes_of
 from headwater.contracts.files.tus_door import RESUMABLE, TusDoor
 from headwater.contracts.files.uploads import CHUNKS, Beginning, Completed, Upload
-from headwater.store import tree
 from headwater.store.database import Transaction
-from headwater.store.pack_format import ChunkRef
-from headwater.store.versions import Piece
+from headwater.store.packs.format import ChunkRef
+from headwater.store.tree import nodes
+from headwater.store.tree.versions import Piece
 from headwater.web import reply
 from headwater.web.call import Call
 from headwater.web.errors import problem, status_of
@@ -240,7 +240,7 @@ def _in_a_row(parts: dict[int, int]) -> int:
 
 def _with_path(tx: Transaction, completed: Completed) -> tuple[Completed, str | None]:
     landed = completed.landed
-    return completed, tree.path_of(tx, completed.upload.feed, landed.node) if landed else None
+    return completed, nodes.path_of(tx, completed.upload.feed, landed.node) if landed else None
 
 
 def _completed(completed: Completed, path: str | None, request_id: str) -> Reply:

@@ -24,10 +24,11 @@ from headwater.contracts.files.content_shapes import UploadFields
 from headwater.contracts.files.intake import Batch
 from headwater.contracts.files.landing import Landed, Place
 from headwater.identity.principal import Principal
-from headwater.store import chunks, tree, versions
 from headwater.store.database import Transaction
-from headwater.store.tree import Actor
-from headwater.store.versions import Piece, Staging, Version
+from headwater.store.packs import chunks
+from headwater.store.tree import nodes, versions
+from headwater.store.tree.nodes import Actor
+from headwater.store.tree.versions import Piece, Staging, Version
 
 CHUNKS_TABLE = "upload_chunks"
 """The table that marks the chunks of unfinished uploads as live."""
@@ -345,7 +346,7 @@ def _completed_before(tx: Transaction, upload: Upload) -> Completed:
     request = upload.request
     if request.refused is not None:
         return Completed(upload, version, None, request.refused.failure)
-    node = None if version.node is None else tree.find(tx, upload.feed, version.node)
+    node = None if version.node is None else nodes.find(tx, upload.feed, version.node)
     landed = None if node is None or request.landed is None else Landed(request.landed, node, version)
     return Completed(upload, version, landed, None)
 

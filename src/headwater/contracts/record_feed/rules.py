@@ -21,9 +21,10 @@ from headwater.feed.kinds import RecordKind
 from headwater.identity import organisations
 from headwater.identity.principal import Principal
 from headwater.identity.roles import allows
-from headwater.store import answers, records
+from headwater.store import idempotency
 from headwater.store.database import Transaction
-from headwater.store.records import Record
+from headwater.store.log import records
+from headwater.store.log.records import Record
 
 Kinds = Mapping[str, RecordKind]
 
@@ -98,9 +99,9 @@ def _deleted_by(conflict: Conflict, sides: Mapping[str, Sides]) -> str | None:
 
 def _once(tx: Transaction, pusher: Pusher, change: PushedChange, kinds: Kinds) -> Outcome:
     """The outcome of an edit; one that came before gets its first answer."""
-    scope = answers.Scope(pusher.principal.organisation, "push:" + pusher.device_id, change.client_change_id)
-    request = answers.request_hash(str(pusher.feed).encode(), encode(change))
-    kept = answers.find(tx, scope, pusher.oldest_us)
+    scope = idempotency.Scope(pusher.principal.organisation, "push:" + pusher.device_id, change.client_change_id)
+    request = idempotency.request_hash(str(pusher.feed).encode(), encode(change))
+    kept = idempotency.find(tx, scope, pusher.oldest_us)
     if kept is not None:
         if kept.request_hash == request:
             return shapes.read_outcome.decode(kept.answer)
@@ -110,7 +111,7 @@ def _once(tx: Transaction, pusher: Pusher, change: PushedChange, kinds: Kinds) -
             outcome = _apply(tx, pusher, change, kinds)
     except HeadwaterError as failure:
         outcome = _refused(change, failure.error_code, failure.detail)
-    answers.keep(tx, scope, request, encode(outcome))
+    idempotency.keep(tx, scope, request, encode(outcome))
     return outcome
 
 

@@ -13,8 +13,8 @@ from headwater.contracts.sell.ack_keys import AckKey, parse_key, render_key
 from headwater.contracts.sell.acks import AckState, acknowledge, event_type, offer
 from headwater.contracts.sell.queries import SELL_TYPES, FullChange
 from headwater.feed import devices
-from headwater.store import changes, feeds, records
 from headwater.store.database import Transaction
+from headwater.store.log import changes, feeds, records
 
 
 class Device(NamedTuple):

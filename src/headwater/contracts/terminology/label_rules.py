@@ -9,9 +9,9 @@ from headwater.base.wire import encode, format_millis
 from headwater.contracts.terminology import label_sets, queries
 from headwater.contracts.terminology.label_sets import Labels
 from headwater.contracts.terminology.queries import OWN, Kept
-from headwater.store import records
 from headwater.store.database import Transaction
-from headwater.store.records import Draft
+from headwater.store.log import records
+from headwater.store.log.records import Draft
 
 KIND = "labels"
 """The kind of a published set of labels in the log; an organisation has one record of it, with this id."""

@@ -11,8 +11,8 @@ from headwater.contracts.terminology.door import location, named_or_own, place, 
 from headwater.contracts.terminology.label_rules import Edited, Shown
 from headwater.contracts.terminology.queries import OWN, URL, Kept, State, Summary
 from headwater.contracts.terminology.shapes import SourceKind
-from headwater.store import feeds
 from headwater.store.database import Transaction
+from headwater.store.log import feeds
 from headwater.web import etags, reply
 from headwater.web.call import Call
 from headwater.web.paging import link, pagination, paging

@@ -15,8 +15,8 @@ from headwater.contracts.terminology.queries import State
 from headwater.contracts.terminology.sync_rules import Job, Outcome
 from headwater.contracts.terminology.upstream import Fetched
 from headwater.identity import organisations
-from headwater.store import records
 from headwater.store.database import Database, Transaction
+from headwater.store.log import records
 from tests.support.clock import MovableClock
 
 SETTINGS = TerminologySettings(upstream_seconds=30, retry_base_seconds=8, retry_max_seconds=100)

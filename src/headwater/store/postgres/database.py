@@ -12,12 +12,12 @@ from headwater.base.clock import Clock, now_us
 from headwater.base.log import get_log
 from headwater.base.settings_tree import DatabaseSettings
 from headwater.store.database import Moved, Result, Row, Work
-from headwater.store.postgres_link import PostgresLink
-from headwater.store.postgres_listener import Listener
-from headwater.store.postgres_mint import Mint
-from headwater.store.postgres_session import PostgresReader, PostgresSession
-from headwater.store.readers import Readers
-from headwater.store.writer import Gate, GroupWriter
+from headwater.store.group_commit import Gate, GroupWriter
+from headwater.store.postgres.connection import PostgresLink
+from headwater.store.postgres.listener import Listener
+from headwater.store.postgres.sequences import Mint
+from headwater.store.postgres.session import PostgresReader, PostgresSession
+from headwater.store.reader_pool import Readers
 
 WRITERS = 4
 """Writing connections; the writes of one feed always take the same one, so that they are grouped."""

@@ -12,7 +12,8 @@ from types import TracebackType
 from typing import NamedTuple, Self
 
 from headwater.base.errors import Damaged, HeadwaterError, Invalid, TooLarge
-from headwater.store.pack_format import (
+from headwater.store.packs.backend import Content, PackPlace, PackSink, PackSource
+from headwater.store.packs.format import (
     CHUNK_LIMIT_BYTES,
     HEAD,
     ChunkRef,
@@ -21,7 +22,6 @@ from headwater.store.pack_format import (
     encode_tail,
     pack_name,
 )
-from headwater.store.pack_place import Content, PackPlace, PackSink, PackSource
 
 PACK_LIMIT_BYTES = 1024 * 1024 * 1024
 """A request larger than this goes on in a second pack, so that a later rewrite stays small."""

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 from headwater.base.ids import random_id
 from headwater.base.wire import encode, format_seconds
-from headwater.store import changes
 from headwater.store.database import Transaction
+from headwater.store.log import changes
 
 _COLUMNS = (
     "id, number, type, parent, name, name_key, version, position, trashed_us, trashed_by, created_us, updated_us,"

@@ -17,8 +17,8 @@ from psycopg import errors
 from headwater.base.errors import Unavailable
 from headwater.store.database import FeedNotHeld, Result, Row, Transaction, Work
 from headwater.store.dialect import bulk, to_postgres, to_postgres_schema
-from headwater.store.postgres_link import PostgresLink, may_repeat, translate
-from headwater.store.postgres_mint import Mint
+from headwater.store.postgres.connection import PostgresLink, may_repeat, translate
+from headwater.store.postgres.sequences import Mint
 
 CHANNEL = "headwater_moved"
 """The channel on which commits are told to other processes: ``feed:head`` pairs, separated by spaces."""

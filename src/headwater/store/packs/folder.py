@@ -14,8 +14,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from headwater.base.errors import Damaged, Fatal, HeadwaterError, QuotaExceeded, Unavailable
-from headwater.store.pack_format import new_pack, pack_name, pack_of_name
-from headwater.store.pack_place import Content, PackSource, StoredPack
+from headwater.store.packs.backend import Content, PackSource, StoredPack
+from headwater.store.packs.format import new_pack, pack_name, pack_of_name
 
 WRITEBACK_BYTES = 4 * 1024 * 1024
 """The disk is set to work each time so much was written, so that the final sync is short."""

@@ -8,12 +8,12 @@ from functools import partial
 from typing import NamedTuple
 
 from headwater.base.errors import Damaged
-from headwater.store.chunks import locate
 from headwater.store.database import Database, Transaction
-from headwater.store.pack_format import ChunkRef
-from headwater.store.pack_place import PackPlace
-from headwater.store.pack_sweep import organisations, stand_in, tail_of
-from headwater.store.packs import read_each
+from headwater.store.packs.backend import PackPlace
+from headwater.store.packs.chunks import locate
+from headwater.store.packs.format import ChunkRef
+from headwater.store.packs.gc import organisations, stand_in, tail_of
+from headwater.store.packs.writer import read_each
 
 _LIVE = (
     "SELECT pack, count(*), CAST(sum(length_bytes) AS BIGINT) FROM chunks"

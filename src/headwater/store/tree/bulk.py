@@ -11,10 +11,11 @@ from itertools import count
 import msgspec
 
 from headwater.base.wire import encode, format_seconds
-from headwater.store import changes, tree
 from headwater.store.database import Transaction
-from headwater.store.tree import Actor, Name, Share
-from headwater.store.versions import Version
+from headwater.store.log import changes
+from headwater.store.tree import nodes
+from headwater.store.tree.nodes import Actor, Name, Share
+from headwater.store.tree.versions import Version
 
 
 class NewFile(msgspec.Struct, gc=False):
@@ -35,7 +36,7 @@ def create_files(tx: Transaction, share: Share, actor: Actor, files: Sequence[Ne
     first_number = tx.bump(share.feed, "number:node", len(files)) - len(files) + 1
     feed, now_us = share.feed, tx.now_us
     tx.run_many(
-        tree.INSERT,
+        nodes.INSERT,
         [
             (
                 feed, file.id, number, "file", file.parent, file.name.text, file.name.key, file.version.id, position,

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeVar
 
 from headwater.store.database import Row, Transaction
-from headwater.store.pack_format import ChunkRef, Pack
-from headwater.store.packs import Written
+from headwater.store.packs.format import ChunkRef, Pack
+from headwater.store.packs.writer import Written
 
 Id = TypeVar("Id", bytes, int)
 

@@ -10,8 +10,8 @@ import psycopg
 
 from headwater.base.log import get_log
 from headwater.store.database import Moved
-from headwater.store.postgres_link import PostgresLink
-from headwater.store.postgres_session import CHANNEL, read_note
+from headwater.store.postgres.connection import PostgresLink
+from headwater.store.postgres.session import CHANNEL, read_note
 
 ANY_FEED = -1
 """Stands for every feed: notifications may have been missed."""

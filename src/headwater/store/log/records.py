@@ -12,8 +12,8 @@ from typing import NamedTuple
 import msgspec
 
 from headwater.base.wire import encode
-from headwater.store import changes
 from headwater.store.database import Database, Row, Transaction
+from headwater.store.log import changes
 
 _COLUMNS = "id, number, revision, position, deleted, parent, created_us, updated_us, fields"
 _INSERT = (

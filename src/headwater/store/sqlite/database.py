@@ -16,9 +16,9 @@ from headwater.base.errors import HeadwaterError
 from headwater.base.log import get_log
 from headwater.base.settings_tree import MIB, DatabaseSettings
 from headwater.store.database import Moved, Result, Row, Work
-from headwater.store.readers import Readers
-from headwater.store.sqlite_session import SqliteReader, SqliteSession, connect
-from headwater.store.writer import Gate, GroupWriter
+from headwater.store.group_commit import Gate, GroupWriter
+from headwater.store.reader_pool import Readers
+from headwater.store.sqlite.session import SqliteReader, SqliteSession, connect
 
 FIXED_VERSION = (3, 51, 3)
 """The first SQLite in which two connections cannot corrupt a WAL that is being reset."""

@@ -18,11 +18,11 @@ from itertools import islice
 from typing import NamedTuple
 
 from headwater.base.errors import Damaged, Invalid
-from headwater.store.chunks import RENEW_US, add_packs, among, batched, locate
 from headwater.store.database import Database, Transaction
-from headwater.store.pack_format import ChunkRef, Tail, pack_name, read_tail
-from headwater.store.pack_place import PackPlace, StoredPack
-from headwater.store.packs import PackWriter, read_each
+from headwater.store.packs.backend import PackPlace, StoredPack
+from headwater.store.packs.chunks import RENEW_US, add_packs, among, batched, locate
+from headwater.store.packs.format import ChunkRef, Tail, pack_name, read_tail
+from headwater.store.packs.writer import PackWriter, read_each
 
 Marks = Callable[[Transaction, str, Sequence[bytes]], set[bytes]]
 """Says which of an organisation's chunk ids are referred to, unfinished uploads included."""

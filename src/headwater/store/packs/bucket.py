@@ -13,8 +13,8 @@ import obstore
 from obstore.exceptions import BaseError
 
 from headwater.base.errors import Damaged, Unavailable
-from headwater.store.pack_format import new_pack, pack_name, pack_of_name
-from headwater.store.pack_place import Content, PackSource, StoredPack
+from headwater.store.packs.backend import Content, PackSource, StoredPack
+from headwater.store.packs.format import new_pack, pack_name, pack_of_name
 
 if TYPE_CHECKING:
     from obstore import WritableFile

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 
 import psycopg
 
-from headwater.store.postgres_link import PostgresLink
+from headwater.store.postgres.connection import PostgresLink
 
 BLOCK_MAX = 64
 """Largest block; the first one has a single integer, and each next one is twice as large."""

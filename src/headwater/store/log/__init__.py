@@ -1,0 +1,1 @@
+"""The change log and the rows that point into it: the only writers of synced records."""

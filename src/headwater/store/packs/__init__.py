@@ -1,0 +1,1 @@
+"""Content by hash: packs, the chunks in them, where packs are kept, and gc."""

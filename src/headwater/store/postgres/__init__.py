@@ -1,0 +1,1 @@
+"""PostgreSQL through psycopg: the database of several processes."""

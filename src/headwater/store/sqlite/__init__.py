@@ -1,0 +1,1 @@
+"""SQLite through apsw: the embedded database of one process."""

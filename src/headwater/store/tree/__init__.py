@@ -1,0 +1,1 @@
+"""The tree of a share: its nodes and the versions of its files."""
