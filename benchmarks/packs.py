@@ -26,7 +26,8 @@ from headwater.store.migrate import migrate
 from headwater.store.packs.chunks import register
 from headwater.store.packs.folder import PackFolder
 from headwater.store.packs.format import ChunkRef
-from headwater.store.packs.writer import PackWriter, read_each, read_range
+from headwater.store.packs.reader import read_each, read_range
+from headwater.store.packs.writer import PackWriter
 from headwater.store.sqlite.database import SqliteDatabase
 
 ROUNDS = 5

@@ -14,7 +14,7 @@ from headwater.store.packs.check import verify
 from headwater.store.packs.chunks import known, locate
 from headwater.store.packs.folder import PackFolder
 from headwater.store.packs.gc import marked_by, sweep
-from headwater.store.packs.writer import read_range
+from headwater.store.packs.reader import read_range
 from tests.support.clock import MovableClock
 from tests.support.databases import fresh_sqlite
 

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from headwater.store.packs.folder import PackFolder
 from headwater.store.packs.format import ChunkRef
-from headwater.store.packs.writer import PackWriter, read_each, read_range
+from headwater.store.packs.reader import read_each, read_range
+from headwater.store.packs.writer import PackWriter
 
 PIECE_BYTES = 300
 """Small pieces, so that runs, pieces and chunks end at different places."""

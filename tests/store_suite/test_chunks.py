@@ -9,7 +9,8 @@ from headwater.store.database import Database
 from headwater.store.packs.chunks import claim, known, locate, register
 from headwater.store.packs.folder import PackFolder
 from headwater.store.packs.format import ChunkRef, chunk_id
-from headwater.store.packs.writer import PackWriter, Written, read_each
+from headwater.store.packs.reader import read_each
+from headwater.store.packs.writer import PackWriter, Written
 
 
 @pytest.fixture

@@ -18,7 +18,8 @@ from headwater.store.packs.chunks import RENEW_US, claim, known, locate, registe
 from headwater.store.packs.folder import PackFolder
 from headwater.store.packs.format import ChunkRef, pack_name
 from headwater.store.packs.gc import Swept, marked_by, packs_in_use, sweep
-from headwater.store.packs.writer import PackWriter, Written, read_each
+from headwater.store.packs.reader import read_each
+from headwater.store.packs.writer import PackWriter, Written
 from tests.support.clock import MovableClock
 
 HOUR_SECONDS = 3600

@@ -13,7 +13,8 @@ from headwater.store.packs.chunks import add_packs, register
 from headwater.store.packs.folder import PackFolder
 from headwater.store.packs.format import ChunkRef, pack_name
 from headwater.store.packs.gc import stand_in
-from headwater.store.packs.writer import PackWriter, read_each
+from headwater.store.packs.reader import read_each
+from headwater.store.packs.writer import PackWriter
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from headwater.store.database import Database, Transaction
 from headwater.store.packs import chunks
 from headwater.store.packs.backend import PackPlace
 from headwater.store.packs.format import ChunkRef
-from headwater.store.packs.writer import read_range
+from headwater.store.packs.reader import read_range
 from headwater.store.tree import nodes, versions
 from headwater.store.tree.nodes import ROOT, Node
 

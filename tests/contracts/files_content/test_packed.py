@@ -23,7 +23,7 @@ from headwater.contracts.files.packing import Packing
 from headwater.store.database import Transaction
 from headwater.store.packs.backend import PackPlace
 from headwater.store.packs.format import ChunkRef
-from headwater.store.packs.writer import read_range
+from headwater.store.packs.reader import read_range
 from headwater.web.call import Call
 from tests.contracts.files_content.support import KIB, MIB, content_of, make_file, make_share, upload
 from tests.support.asgi import Client

@@ -11,7 +11,8 @@ from headwater.base.errors import Damaged, Unavailable
 from headwater.store.packs import bucket as pack_bucket
 from headwater.store.packs.bucket import PackBucket
 from headwater.store.packs.format import pack_name, read_tail
-from headwater.store.packs.writer import PackWriter, discard, read_each, read_range
+from headwater.store.packs.reader import read_each, read_range
+from headwater.store.packs.writer import PackWriter, discard
 
 
 @pytest.fixture(params=["memory", "local"])

@@ -10,7 +10,8 @@ from headwater.base.errors import Damaged, Invalid, TooLarge
 from headwater.store.packs.backend import PackSource
 from headwater.store.packs.folder import PackFolder
 from headwater.store.packs.format import CHUNK_LIMIT_BYTES, HEAD, ChunkRef, chunk_id, pack_name, read_tail
-from headwater.store.packs.writer import PackWriter, Written, discard, read_each, read_range
+from headwater.store.packs.reader import read_each, read_range
+from headwater.store.packs.writer import PackWriter, Written, discard
 
 KIB = 1024
 

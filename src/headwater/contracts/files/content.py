@@ -15,7 +15,7 @@ from headwater.store.database import Transaction
 from headwater.store.packs import chunks
 from headwater.store.packs.backend import PackPlace
 from headwater.store.packs.format import ChunkRef
-from headwater.store.packs.writer import read_range
+from headwater.store.packs.reader import read_range
 from headwater.store.tree.versions import Piece
 
 

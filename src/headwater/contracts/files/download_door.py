@@ -14,7 +14,7 @@ from headwater.contracts.files.content_shapes import Manifest, ManifestChunk
 from headwater.contracts.files.downloads import Found
 from headwater.store.database import Transaction
 from headwater.store.packs.format import ChunkRef
-from headwater.store.packs.writer import read_range
+from headwater.store.packs.reader import read_range
 from headwater.store.tree import versions
 from headwater.web import etags, reply
 from headwater.web.call import Call

@@ -13,7 +13,7 @@ from headwater.store.packs.backend import PackPlace
 from headwater.store.packs.chunks import locate
 from headwater.store.packs.format import ChunkRef
 from headwater.store.packs.gc import organisations, stand_in, tail_of
-from headwater.store.packs.writer import read_each
+from headwater.store.packs.reader import read_each
 
 _LIVE = (
     "SELECT pack, count(*), CAST(sum(length_bytes) AS BIGINT) FROM chunks"

@@ -22,7 +22,8 @@ from headwater.store.database import Database, Transaction
 from headwater.store.packs.backend import PackPlace, StoredPack
 from headwater.store.packs.chunks import RENEW_US, add_packs, among, batched, locate
 from headwater.store.packs.format import ChunkRef, Tail, pack_name, read_tail
-from headwater.store.packs.writer import PackWriter, read_each
+from headwater.store.packs.reader import read_each
+from headwater.store.packs.writer import PackWriter
 
 Marks = Callable[[Transaction, str, Sequence[bytes]], set[bytes]]
 """Says which of an organisation's chunk ids are referred to, unfinished uploads included."""
