@@ -10,7 +10,7 @@ import pytest
 from headwater.base.ids import random_id
 from headwater.base.settings_tree import LimitSettings, Settings
 from headwater.identity.roles import Role
-from headwater.web.openapi import is_single
+from headwater.web.docs.openapi import is_single
 from tests.support.asgi import Answer
 from tests.support.clock import MovableClock
 from tests.support.databases import fresh_sqlite

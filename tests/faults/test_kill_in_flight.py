@@ -33,7 +33,7 @@ TUS = {"tus_resumable": "1.0.0"}
 DIES_BEFORE_IT_ANSWERS = """
 import asyncio, os, signal, sys
 from headwater.cli.main import main
-from headwater.web.edge import Edge
+from headwater.web.edge.app import Edge
 
 KINDS = int(sys.argv.pop(1))
 handle = Edge.__call__

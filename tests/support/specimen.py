@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from headwater.web.contract import Access, Contract, Handler, Route, SocketRoute
-from headwater.web.edge import Edge
+from headwater.web.edge.app import Edge
+from headwater.web.edge.metrics import Metrics
 from headwater.web.errors import problem
-from headwater.web.metrics import Metrics
 from tests.support.asgi import Client
 from tests.support.serving import ServerUnderTest
 

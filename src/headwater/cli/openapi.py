@@ -19,7 +19,7 @@ def openapi(
 ) -> None:
     """Print the OpenAPI 3.1 document of a server with these settings."""
     from headwater.server.throwaway import throwaway
-    from headwater.web.openapi import describe
+    from headwater.web.docs.openapi import describe
 
     settings = options.load(data, None, config, sets)
     with throwaway(settings) as server:

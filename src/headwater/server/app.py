@@ -19,9 +19,9 @@ from headwater.store.database import Database, Transaction
 from headwater.store.packs.backend import PackPlace
 from headwater.web.auth import Authenticator
 from headwater.web.contract import Contract
-from headwater.web.edge import Edge
+from headwater.web.edge.app import Edge
+from headwater.web.edge.metrics import Metrics
 from headwater.web.homes import HomeFeeds
-from headwater.web.metrics import Metrics
 from headwater.web.services import Services
 
 ADMIN_TOKEN_FILE = "admin.token"  # noqa: S105 - a file's name

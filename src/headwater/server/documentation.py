@@ -13,11 +13,13 @@ import msgspec
 from headwater import __version__
 from headwater.base.settings_tree import Settings
 from headwater.base.wire import encode
-from headwater.web import catalogue, docs_pages, reply
+from headwater.web import reply
 from headwater.web.call import Call
 from headwater.web.contract import Access, Contract, Route
+from headwater.web.docs import error_catalogue
+from headwater.web.docs import pages as docs_pages
+from headwater.web.docs.openapi import describe
 from headwater.web.errors import problem
-from headwater.web.openapi import describe
 from headwater.web.reply import Header, Reply
 
 _POLICY: Header = (
@@ -69,7 +71,7 @@ class Documentation:
     @cached_property
     def errors_page(self) -> bytes:
         """The page of all error codes."""
-        return docs_pages.errors_page(catalogue.entries(), __version__)
+        return docs_pages.errors_page(error_catalogue.entries(), __version__)
 
     @cached_property
     def style(self) -> bytes:

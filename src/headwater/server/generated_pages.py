@@ -8,9 +8,9 @@ from typing import Any
 
 from headwater.base.settings_tree import Settings
 from headwater.server.throwaway import throwaway
-from headwater.web.catalogue import Entry, entries
 from headwater.web.contract import Access, Contract
-from headwater.web.openapi import describe
+from headwater.web.docs.error_catalogue import Entry, entries
+from headwater.web.docs.openapi import describe
 
 FOLDER = Path("docs")
 

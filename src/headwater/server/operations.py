@@ -7,12 +7,12 @@ import msgspec
 from headwater.base.clock import SECOND_US
 from headwater.base.errors import Forbidden
 from headwater.base.wire import format_seconds
-from headwater.web import metrics as metrics_page
 from headwater.web import reply
 from headwater.web.call import Call
 from headwater.web.contract import Access, Contract, Route
+from headwater.web.edge import metrics as metrics_page
+from headwater.web.edge.metrics import Metrics
 from headwater.web.errors import problem
-from headwater.web.metrics import Metrics
 from headwater.web.reply import Reply
 from headwater.web.services import Services
 

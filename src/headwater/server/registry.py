@@ -25,7 +25,7 @@ from headwater.server.documentation import Documentation
 from headwater.server.documentation import build as documentation
 from headwater.server.operations import build as operations
 from headwater.web.contract import Contract
-from headwater.web.metrics import Metrics
+from headwater.web.edge.metrics import Metrics
 from headwater.web.services import Services
 
 BUILDERS = (

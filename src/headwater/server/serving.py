@@ -26,9 +26,9 @@ from headwater.feed.wake import Wake
 from headwater.server.app import Server, attach
 from headwater.server.connection import Refuse, bounded
 from headwater.server.jobs import Jobs, jobs_of
+from headwater.web.edge.router import Router
 from headwater.web.errors import problem
 from headwater.web.reply import Reply
-from headwater.web.router import Router
 
 BACKLOG = 2048
 EXIT_FATAL = 70

@@ -17,7 +17,7 @@ from headwater.base.log import get_log
 from headwater.contracts.files import purging, sweeping
 from headwater.store.database import Transaction
 from headwater.store.packs.gc import Swept
-from headwater.web.metrics import Metrics
+from headwater.web.edge.metrics import Metrics
 from headwater.web.services import Services
 
 BREATH_SECONDS = 0.02

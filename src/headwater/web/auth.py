@@ -10,7 +10,7 @@ from headwater.identity.principal import ANONYMOUS, Principal
 from headwater.identity.roles import allows
 from headwater.store.database import Database, Transaction
 from headwater.web.contract import Access
-from headwater.web.hosts import same_site
+from headwater.web.http.hosts import same_site
 
 _IDENTITY = "SELECT value FROM counters WHERE feed = 0 AND name = 'identity'"
 _MAX_CACHED = 10_000

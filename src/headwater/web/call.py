@@ -17,8 +17,8 @@ from headwater.base.wire import decode
 from headwater.identity.principal import Principal
 from headwater.store import idempotency
 from headwater.store.database import Transaction, Work
-from headwater.web import bodies
-from headwater.web.bodies import Message, Receive
+from headwater.web.http import bodies
+from headwater.web.http.bodies import Message, Receive
 from headwater.web.limits import InFlight
 from headwater.web.reply import Reply
 from headwater.web.services import Services

@@ -17,13 +17,13 @@ from headwater.base.wire import encode
 from headwater.identity.principal import Principal
 from headwater.store.database import Transaction
 from headwater.web.auth import permit
-from headwater.web.bodies import Message, Receive
 from headwater.web.call import parse_query
 from headwater.web.contract import Access
+from headwater.web.edge.router import Router, SocketMatch
 from headwater.web.errors import status_of
-from headwater.web.hosts import AllowedHosts, same_site
+from headwater.web.http.bodies import Message, Receive
+from headwater.web.http.hosts import AllowedHosts, same_site
 from headwater.web.limits import Rate
-from headwater.web.router import Router, SocketMatch
 from headwater.web.services import Services
 
 Send = Callable[[Message], Awaitable[None]]

@@ -20,7 +20,7 @@ from headwater.server import sweeper as sweeper_module
 from headwater.server.jobs import HOUR_SECONDS, jobs_of
 from headwater.server.sweeper import CLAIM_US, Sweeper
 from headwater.store.packs.gc import Swept
-from headwater.web.metrics import Metrics
+from headwater.web.edge.metrics import Metrics
 from tests.contracts.files_content.support import begin, content_of, make_file, make_share, send
 from tests.support.clock import MovableClock
 from tests.support.databases import address_of, open_at

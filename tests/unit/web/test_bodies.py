@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from headwater.base.errors import BodyTimeout, Invalid, Malformed
 from headwater.base.settings_tree import LimitSettings
-from headwater.web import bodies, reply
+from headwater.web import reply
 from headwater.web.call import Call
+from headwater.web.http import bodies
 from headwater.web.reply import Reply
 from tests.support.asgi import Client
 from tests.support.serving import ServerUnderTest

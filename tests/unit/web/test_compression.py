@@ -9,7 +9,7 @@ import zstandard
 
 from headwater.web import reply
 from headwater.web.call import Call
-from headwater.web.compression import LEAST_BYTES, OFF_LOOP_BYTES, chosen
+from headwater.web.http.compression import LEAST_BYTES, OFF_LOOP_BYTES, chosen
 from headwater.web.reply import Reply
 from tests.support.serving import ServerUnderTest
 from tests.support.specimen import route, specimen

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from headwater.base.errors import PreconditionFailed
-from headwater.web import etags
+from headwater.web.http import etags
 from tests.support.asgi import Client
 
 CONTACTS = "/api/v1/contacts"

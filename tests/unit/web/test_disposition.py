@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headwater.web.disposition import attachment
+from headwater.web.http.content_disposition import attachment
 
 FIELD = re.compile(r'attachment; filename="([^"\\%/]*)"(?:; filename\*=UTF-8\'\'([A-Za-z0-9!#$&+\-.^_`|~%]+))?')
 

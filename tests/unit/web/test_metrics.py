@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from headwater.web.metrics import Metrics
+from headwater.web.edge.metrics import Metrics
 from tests.support.serving import ServerUnderTest
 
 pytestmark = pytest.mark.sqlite_only

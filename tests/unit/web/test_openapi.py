@@ -13,9 +13,9 @@ import pytest
 
 from headwater.base.settings_tree import AccessSettings, ServerSettings, Settings
 from headwater.server import generated_pages
-from headwater.web import docs_pages
-from headwater.web.catalogue import ADVICE, entries
-from headwater.web.openapi import describe
+from headwater.web.docs import pages as docs_pages
+from headwater.web.docs.error_catalogue import ADVICE, entries
+from headwater.web.docs.openapi import describe
 from tests.support.asgi import Client
 from tests.support.doors import contracts, doors
 from tests.support.serving import ServerUnderTest

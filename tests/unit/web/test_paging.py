@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headwater.base.errors import Invalid
-from headwater.web.paging import Paging, boolean, integer, link, pagination, paging
+from headwater.web.http.paging import Paging, boolean, integer, link, pagination, paging
 
 
 def test_without_parameters_it_is_the_first_page_of_twenty() -> None:

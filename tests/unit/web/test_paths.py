@@ -10,9 +10,9 @@ from headwater.base.errors import HeadwaterError
 from headwater.web import reply
 from headwater.web.call import Call
 from headwater.web.contract import Access, Contract, Route
+from headwater.web.edge.router import Router
 from headwater.web.errors import problem
 from headwater.web.reply import Reply
-from headwater.web.router import Router
 from tests.support.asgi import Client
 from tests.support.serving import ServerUnderTest
 from tests.support.specimen import route, specimen

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headwater.base.errors import Invalid, Malformed, RangeUnsatisfiable
-from headwater.web.ranges import (
+from headwater.web.http.ranges import (
     MAX_POSITION,
     Span,
     chosen_span,

@@ -19,9 +19,10 @@ from headwater.contracts.cache.shapes import Cleared, LastSync, SyncDetails, Syn
 from headwater.feed.cursor import invalid
 from headwater.identity import organisations
 from headwater.store.database import Transaction
-from headwater.web import etags, reply
+from headwater.web import reply
 from headwater.web.call import Call
-from headwater.web.paging import integer, link, pagination, paging
+from headwater.web.http import etags
+from headwater.web.http.paging import integer, link, pagination, paging
 from headwater.web.reply import Reply
 from headwater.web.services import Services
 

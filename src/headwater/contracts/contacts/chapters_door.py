@@ -16,9 +16,10 @@ from headwater.contracts.contacts.sight import etag_header, feed_of_contact, is_
 from headwater.identity import chapters
 from headwater.identity.chapters import Chapter
 from headwater.store.database import Transaction
-from headwater.web import etags, reply
+from headwater.web import reply
 from headwater.web.call import Call
-from headwater.web.paging import link, pagination, paging
+from headwater.web.http import etags
+from headwater.web.http.paging import link, pagination, paging
 from headwater.web.reply import Reply
 from headwater.web.services import Services
 from headwater.web.tenancy import feed_to_write

@@ -5,8 +5,8 @@ from __future__ import annotations
 from headwater.base.errors import NotFound
 from headwater.contracts.contacts import queries
 from headwater.store.database import Transaction
-from headwater.web import etags
 from headwater.web.call import Call
+from headwater.web.http import etags
 from headwater.web.reply import Header
 from headwater.web.tenancy import feed_to_write, sees_every_feed
 

@@ -24,7 +24,7 @@ from headwater.store.database import Transaction
 from headwater.web import reply
 from headwater.web.call import Call
 from headwater.web.errors import problem, status_of
-from headwater.web.paging import integer
+from headwater.web.http.paging import integer
 from headwater.web.reply import Reply
 from headwater.web.services import Services
 

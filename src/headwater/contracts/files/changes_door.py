@@ -15,7 +15,7 @@ from headwater.store.log import feeds
 from headwater.store.log.feeds import ACCESS
 from headwater.web import reply
 from headwater.web.call import Call
-from headwater.web.paging import integer
+from headwater.web.http.paging import integer
 from headwater.web.reply import Reply
 from headwater.web.services import Services
 

@@ -16,10 +16,11 @@ from headwater.store.database import Transaction
 from headwater.store.packs.format import ChunkRef
 from headwater.store.packs.reader import read_range
 from headwater.store.tree import versions
-from headwater.web import etags, reply
+from headwater.web import reply
 from headwater.web.call import Call
-from headwater.web.disposition import attachment
-from headwater.web.ranges import Span, chosen_span
+from headwater.web.http import etags
+from headwater.web.http.content_disposition import attachment
+from headwater.web.http.ranges import Span, chosen_span
 from headwater.web.reply import Header, Reply
 from headwater.web.services import Services
 

@@ -18,7 +18,7 @@ from headwater.store.packs.writer import Written, discard
 from headwater.store.tree.nodes import Actor
 from headwater.web import reply
 from headwater.web.call import Call
-from headwater.web.paging import boolean
+from headwater.web.http.paging import boolean
 from headwater.web.reply import Reply
 from headwater.web.services import Services
 

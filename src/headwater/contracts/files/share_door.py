@@ -27,9 +27,10 @@ from headwater.store.database import Transaction
 from headwater.store.tree import nodes, versions
 from headwater.store.tree.nodes import ROOT, Actor, Node
 from headwater.store.tree.versions import Version
-from headwater.web import etags, reply
+from headwater.web import reply
 from headwater.web.call import Call
-from headwater.web.paging import integer
+from headwater.web.http import etags
+from headwater.web.http.paging import integer
 from headwater.web.reply import Header, Reply
 from headwater.web.services import Services
 

@@ -16,8 +16,8 @@ from headwater.feed.runs import Runs, size_of
 from headwater.store.database import Transaction
 from headwater.web import reply
 from headwater.web.call import Call
+from headwater.web.http.paging import boolean, integer, link, pagination, paging
 from headwater.web.nudges import Nudges, serve, type_of
-from headwater.web.paging import boolean, integer, link, pagination, paging
 from headwater.web.reply import Reply
 from headwater.web.services import Services
 from headwater.web.sockets import Socket

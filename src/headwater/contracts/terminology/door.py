@@ -19,9 +19,10 @@ from headwater.contracts.terminology.rules import Standing
 from headwater.contracts.terminology.upstream import Upstream
 from headwater.identity import organisations
 from headwater.store.database import Transaction
-from headwater.web import etags, reply
+from headwater.web import reply
 from headwater.web.call import Call
-from headwater.web.paging import integer, link, pagination, paging
+from headwater.web.http import etags
+from headwater.web.http.paging import integer, link, pagination, paging
 from headwater.web.reply import Header, Reply
 from headwater.web.services import Services
 from headwater.web.tenancy import organisation_in_sight

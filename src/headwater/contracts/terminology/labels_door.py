@@ -13,9 +13,10 @@ from headwater.contracts.terminology.queries import OWN, URL, Kept, State, Summa
 from headwater.contracts.terminology.shapes import SourceKind
 from headwater.store.database import Transaction
 from headwater.store.log import feeds
-from headwater.web import etags, reply
+from headwater.web import reply
 from headwater.web.call import Call
-from headwater.web.paging import link, pagination, paging
+from headwater.web.http import etags
+from headwater.web.http.paging import link, pagination, paging
 from headwater.web.reply import Header, Reply
 from headwater.web.services import Services
 

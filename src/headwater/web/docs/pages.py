@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import jinja2
 
-from headwater.web.catalogue import Entry
+from headwater.web.docs.error_catalogue import Entry
 
 Json = dict[str, Any]
 SERVER_UNSAID = "http://127.0.0.1:8484"
@@ -55,7 +55,7 @@ class Operation(NamedTuple):
 
 def style() -> bytes:
     """The pages' style sheet."""
-    return resources.files("headwater.web.pages").joinpath("style.css").read_bytes()
+    return resources.files(__package__).joinpath("templates", "style.css").read_bytes()
 
 
 def api_page(document: Json) -> bytes:
@@ -229,7 +229,7 @@ def _code(text: str) -> str:
 
 
 def _template(name: str) -> str:
-    return resources.files("headwater.web.pages").joinpath(name).read_text("utf-8")
+    return resources.files(__package__).joinpath("templates", name).read_text("utf-8")
 
 
 def _render(name: str, **values: Any) -> bytes:

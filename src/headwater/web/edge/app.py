@@ -11,16 +11,17 @@ from headwater.base.errors import HeadersTooLarge, HeadwaterError, Malformed
 from headwater.base.log import get_log
 from headwater.base.settings_tree import Settings
 from headwater.identity.principal import Principal
-from headwater.web import bodies, errors
-from headwater.web.bodies import Message, Receive
+from headwater.web import errors
 from headwater.web.call import Call
-from headwater.web.compression import LEAST_BYTES, compressed
 from headwater.web.contract import Contract
-from headwater.web.hosts import AllowedHosts
+from headwater.web.edge.metrics import Metrics
+from headwater.web.edge.router import Match, Router
+from headwater.web.http import bodies
+from headwater.web.http.bodies import Message, Receive
+from headwater.web.http.compression import LEAST_BYTES, compressed
+from headwater.web.http.hosts import AllowedHosts
 from headwater.web.limits import InFlight, Rate
-from headwater.web.metrics import Metrics
 from headwater.web.reply import Header, Part, Reply
-from headwater.web.router import Match, Router
 from headwater.web.services import Services
 from headwater.web.sockets import SocketEdge
 

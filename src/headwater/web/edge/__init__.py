@@ -1,0 +1,1 @@
+"""The way in: the ASGI application, the router, sockets and metrics."""

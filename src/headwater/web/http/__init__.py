@@ -1,0 +1,1 @@
+"""HTTP as the RFCs have it: one rule in each module."""
