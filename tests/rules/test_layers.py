@@ -31,10 +31,6 @@ HANDOVERS = (  # where a door's coroutine hands its work to plain code, or waits
     "headwater.store.group_commit",
     "headwater.feed.wake",
 )
-TYPE_ONLY = {
-    "headwater.web.contract": "a route names its handler's argument, and calls and sockets are made after routing",
-}
-"""Modules that may ask for ours under `if TYPE_CHECKING:`, and why; there it hides a cycle, so it stays rare."""
 PURE_PARTS = {"rules", "queries", "shapes"}
 
 
@@ -62,8 +58,8 @@ def test_no_module_imports_itself_through_others() -> None:
     assert cycles(package()) == []
 
 
-def test_imports_for_types_alone_are_few_and_have_a_reason() -> None:
-    assert type_only_modules(package()) == sorted(TYPE_ONLY)
+def test_no_module_imports_for_types_alone() -> None:
+    assert type_only_imports(package()) == []
 
 
 def test_everything_below_the_door_is_synchronous() -> None:
@@ -154,12 +150,12 @@ def test_a_cycle_is_found_once() -> None:
     ]
 
 
-def test_an_import_for_types_alone_loads_nothing_but_is_found() -> None:
+def test_an_import_for_types_alone_is_found_and_counts_in_a_cycle() -> None:
     text = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from headwater.feed import cursor\n"
     first = plant("headwater.feed.reader", text)
     second = plant("headwater.feed.cursor", "from headwater.feed import reader")
-    assert cycles([first, second]) == []
-    assert type_only_modules([first, second]) == ["headwater.feed.reader"]
+    assert cycles([first, second]) == ["headwater.feed.cursor, headwater.feed.reader"]
+    assert type_only_imports([first, second]) == ["headwater.feed.reader:3 imports headwater.feed.cursor"]
     assert len(upward_imports([plant("headwater.store.log.records", text)])) == 1
 
 
@@ -254,13 +250,14 @@ def cycles(modules: Iterable[Module]) -> list[str]:
     return sorted(groups)
 
 
-def type_only_modules(modules: Iterable[Module]) -> list[str]:
-    """Modules that ask for ours where only a type checker looks."""
-    return sorted(
-        module.name
+def type_only_imports(modules: Iterable[Module]) -> list[str]:
+    """Imports that only a type checker reads, of ours or of a library: they hide a cycle, or a cost."""
+    return [
+        f"{module.name}:{found.line} imports {found.target}"
         for module in modules
-        if any(found.type_only and is_within(found.target, PACKAGE) for found in imports(module))
-    )
+        for found in imports(module)
+        if found.type_only
+    ]
 
 
 def async_below_the_door(modules: Iterable[Module]) -> list[str]:
@@ -320,9 +317,7 @@ def import_graph(modules: Iterable[Module]) -> dict[str, set[str]]:
         name: {
             other
             for found in imports(module)
-            if not found.type_only
-            and (other := module_of(found.target, held)) is not None
-            and other not in {name, PACKAGE}
+            if (other := module_of(found.target, held)) is not None and other not in {name, PACKAGE}
         }
         for name, module in held.items()
     }

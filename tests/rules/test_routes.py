@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from headwater.identity.roles import SCOPES
-from headwater.web.contract import Access
+from headwater.web.access_rule import AccessRule
 from tests.support.doors import Door, contracts, doors
 
 WITHOUT_A_TOKEN = {
@@ -55,7 +55,7 @@ def test_a_route_says_what_it_does_in_one_line(door: Door) -> None:
 @every_door
 def test_a_route_has_an_access_rule_of_a_known_scope(door: Door) -> None:
     access = door.route.access
-    assert isinstance(access, Access)
+    assert isinstance(access, AccessRule)
     assert access.open == (door.name in WITHOUT_A_TOKEN)
     assert (access.scope == "") == (door.name in WITHOUT_A_TOKEN | WITH_ANY_TOKEN)
     assert access.scope in ("", *SCOPES)

@@ -10,7 +10,7 @@ import pytest
 from headwater.base.ids import random_id
 from headwater.base.settings_tree import LimitSettings, Settings
 from headwater.identity.roles import SCOPES, Role
-from headwater.web.contract import Access
+from headwater.web.access_rule import AccessRule
 from tests.support.asgi import Answer, Client
 from tests.support.clock import MovableClock
 from tests.support.databases import fresh_sqlite
@@ -87,7 +87,7 @@ def test_without_good_credentials_only_what_says_so_answers(server: ServerUnderT
     text, row = server.token_row("org_a", Role.ORG_ADMIN)
     server.revoke(row.id)
     expired = server.token("org_a", Role.ORG_ADMIN, expires_us=server.clock() - 1)
-    access: Access = door.route.access
+    access: AccessRule = door.route.access
     assert (ask(server.public, door, ids).status == 401) == (not access.open and not access.public), "no token"
     for name, token in (("garbage", "x" * 64), ("revoked", text), ("expired", expired), ("cut", text[:63])):
         assert (ask(server.client.as_token(token), door, ids).status == 401) == (not access.open), name

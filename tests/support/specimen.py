@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from headwater.web.contract import Access, Contract, Handler, Route, SocketRoute
+from headwater.web.access_rule import AccessRule
+from headwater.web.contract import Contract, Handler, Route, SocketRoute
 from headwater.web.edge.app import Edge
 from headwater.web.edge.metrics import Metrics
 from headwater.web.errors import problem
 from tests.support.asgi import Client
 from tests.support.serving import ServerUnderTest
 
-OPEN = Access(open=True)
+OPEN = AccessRule(open=True)
 
 
-def route(method: str, path: str, handler: Handler, access: Access = OPEN, *, raw: bool = False) -> Route:
+def route(method: str, path: str, handler: Handler, access: AccessRule = OPEN, *, raw: bool = False) -> Route:
     """A route of the specimen contract."""
     return Route(method, path, handler, access, "A specimen", raw=raw)
 

@@ -6,12 +6,9 @@ elsewhere without harm. Server and client both cut with this module. Decision: d
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
-from typing import TYPE_CHECKING, NamedTuple
-
-if TYPE_CHECKING:
-    from pyfastcdc import FastCDC
+from typing import Any, NamedTuple
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -33,11 +30,11 @@ DEFAULT_SIZES = ChunkSizes()
 
 
 @cache
-def _cutter(sizes: ChunkSizes) -> FastCDC:
+def _cutter(sizes: ChunkSizes) -> Callable[[memoryview], Iterable[Any]]:
     # Imported when first needed: a client that finds nothing to upload starts without it.
     from pyfastcdc import FastCDC  # noqa: PLC0415
 
-    return FastCDC(sizes.average_bytes, min_size=sizes.minimum_bytes, max_size=sizes.maximum_bytes)
+    return FastCDC(sizes.average_bytes, min_size=sizes.minimum_bytes, max_size=sizes.maximum_bytes).cut_buf
 
 
 def lengths(window: memoryview, *, last: bool, sizes: ChunkSizes = DEFAULT_SIZES) -> Iterator[int]:
@@ -49,7 +46,7 @@ def lengths(window: memoryview, *, last: bool, sizes: ChunkSizes = DEFAULT_SIZES
     left = len(window)
     least = sizes.average_bytes + 1 if last else sizes.maximum_bytes
     if left >= least:
-        for chunk in _cutter(sizes).cut_buf(window):
+        for chunk in _cutter(sizes)(window):
             yield chunk.length
             left -= chunk.length
             if left < least:

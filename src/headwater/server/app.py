@@ -21,8 +21,7 @@ from headwater.web.auth import Authenticator
 from headwater.web.contract import Contract
 from headwater.web.edge.app import Edge
 from headwater.web.edge.metrics import Metrics
-from headwater.web.homes import HomeFeeds
-from headwater.web.services import Services
+from headwater.web.services import HomeFeeds, Services
 
 ADMIN_TOKEN_FILE = "admin.token"  # noqa: S105 - a file's name
 """Where the first start keeps the admin token, in the data folder, readable by its owner only."""

@@ -14,8 +14,9 @@ from headwater import __version__
 from headwater.base.settings_tree import Settings
 from headwater.base.wire import encode
 from headwater.web import reply
+from headwater.web.access_rule import AccessRule
 from headwater.web.call import Call
-from headwater.web.contract import Access, Contract, Route
+from headwater.web.contract import Contract, Route
 from headwater.web.docs import error_catalogue
 from headwater.web.docs import pages as docs_pages
 from headwater.web.docs.openapi import describe
@@ -27,7 +28,7 @@ _POLICY: Header = (
     b"default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
 )
 _KEEP: Header = (b"cache-control", b"public, max-age=300")
-_OPEN = Access(open=True)
+_OPEN = AccessRule(open=True)
 
 
 class Start(msgspec.Struct, gc=False):

@@ -8,7 +8,8 @@ from typing import Any
 
 from headwater.base.settings_tree import Settings
 from headwater.server.throwaway import throwaway
-from headwater.web.contract import Access, Contract
+from headwater.web.access_rule import AccessRule
+from headwater.web.contract import Contract
 from headwater.web.docs.error_catalogue import Entry, entries
 from headwater.web.docs.openapi import describe
 
@@ -87,7 +88,7 @@ def _routes(contracts: tuple[Contract, ...], document: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _token(access: Access) -> str:
+def _token(access: AccessRule) -> str:
     if access.open:
         return "none"
     scope = f"`{access.scope}`" if access.scope else "any"

@@ -8,8 +8,9 @@ from headwater.base.clock import SECOND_US
 from headwater.base.errors import Forbidden
 from headwater.base.wire import format_seconds
 from headwater.web import reply
+from headwater.web.access_rule import AccessRule
 from headwater.web.call import Call
-from headwater.web.contract import Access, Contract, Route
+from headwater.web.contract import Contract, Route
 from headwater.web.edge import metrics as metrics_page
 from headwater.web.edge.metrics import Metrics
 from headwater.web.errors import problem
@@ -68,11 +69,11 @@ def build(services: Services, metrics: Metrics) -> Contract:
     """The operator's door of one server."""
     door = OperationsDoor(services, metrics)
     routes = (
-        Route("GET", "/healthz", door.healthz, Access(open=True), "Is the process alive?", answer=Health),
-        Route("GET", "/readyz", door.readyz, Access(open=True), "Can it serve?", answer=Health),
-        Route("GET", "/metrics", door.metrics, Access("admin", public=True), "Prometheus metrics",
+        Route("GET", "/healthz", door.healthz, AccessRule(open=True), "Is the process alive?", answer=Health),
+        Route("GET", "/readyz", door.readyz, AccessRule(open=True), "Can it serve?", answer=Health),
+        Route("GET", "/metrics", door.metrics, AccessRule("admin", public=True), "Prometheus metrics",
               media="text/plain"),
-        Route("POST", "/api/v1/auth/jwt", door.short_token, Access(), "Mint a short-lived JWT", answer=ShortToken,
+        Route("POST", "/api/v1/auth/jwt", door.short_token, AccessRule(), "Mint a short-lived JWT", answer=ShortToken,
               status=201),
     )  # fmt: skip
     return Contract("operations", "Operations", ("",), routes, problem)

@@ -9,7 +9,7 @@ from headwater.identity import short_tokens, tokens
 from headwater.identity.principal import ANONYMOUS, Principal
 from headwater.identity.roles import allows
 from headwater.store.database import Database, Transaction
-from headwater.web.contract import Access
+from headwater.web.access_rule import AccessRule
 from headwater.web.http.hosts import same_site
 
 _IDENTITY = "SELECT value FROM counters WHERE feed = 0 AND name = 'identity'"
@@ -31,7 +31,7 @@ class Authenticator:
         self._seen: int | None = -1
         self._lets_public_in = settings.answers_without_token
 
-    def known(self, headers: dict[bytes, bytes], access: Access) -> Principal | None:
+    def known(self, headers: dict[bytes, bytes], access: AccessRule) -> Principal | None:
         """As ``caller``, when the credentials came before and nothing changed since; else None. Raises: Forbidden."""
         credentials = headers.get(b"authorization")
         if credentials is None or access.open:
@@ -42,7 +42,7 @@ class Authenticator:
         permit(found, access)
         return found
 
-    async def caller(self, headers: dict[bytes, bytes], access: Access) -> Principal:
+    async def caller(self, headers: dict[bytes, bytes], access: AccessRule) -> Principal:
         """The caller, allowed to use a route with this access rule.
 
         Raises: Unauthenticated, Forbidden.
@@ -130,7 +130,7 @@ class Authenticator:
         return self._known.get(credentials)
 
 
-def permit(principal: Principal, access: Access) -> None:
+def permit(principal: Principal, access: AccessRule) -> None:
     """Hold a caller against an access rule. Raises: Forbidden naming what is missing."""
     if access.scope and not allows(principal.scopes, access.scope, write=access.write):
         raise Forbidden(f"the token lacks the scope {access.scope!r}", extra={"missing": access.scope})

@@ -4,36 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from headwater.base.errors import HeadwaterError
-from headwater.identity.roles import Role
+from headwater.web.access_rule import AccessRule
+from headwater.web.call import Call
 from headwater.web.errors import PROBLEM_TYPE, Problem
 from headwater.web.reply import Reply
+from headwater.web.sockets import Socket
 
-if TYPE_CHECKING:
-    from headwater.web.call import Call
-    from headwater.web.sockets import Socket
-
-Handler = Callable[["Call"], Awaitable[Reply]]
-SocketHandler = Callable[["Socket"], Awaitable[None]]
+Handler = Callable[[Call], Awaitable[Reply]]
+SocketHandler = Callable[[Socket], Awaitable[None]]
 Envelope = Callable[[HeadwaterError, int, str], Reply]
 """Turns an error, its HTTP status and the request id into the contract's own error answer."""
-
-
-@dataclass(frozen=True)
-class Access:
-    """Who may use a route. Every route has one; the server does not start without it.
-
-    ``scope`` is needed on the token (its ``:read`` half is enough unless ``write``); ``least`` is the lowest
-    role; ``public`` lets callers without a token in where ``public_access`` does; ``open`` asks nobody.
-    """
-
-    scope: str = ""
-    write: bool = False
-    least: Role = Role.PEER_MENTOR
-    public: bool = False
-    open: bool = False
 
 
 @dataclass(frozen=True)
@@ -63,7 +46,7 @@ class Route:
     method: str
     path: str
     handler: Handler
-    access: Access
+    access: AccessRule
     summary: str
     body: Any = None
     answer: Any = None
@@ -89,7 +72,7 @@ class SocketRoute:
 
     path: str
     handler: SocketHandler
-    access: Access
+    access: AccessRule
     summary: str
     query_token: bool = False
 

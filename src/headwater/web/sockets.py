@@ -1,4 +1,4 @@
-"""WebSockets: who may open one, frames in and out, and how one ends; the handlers belong to the doors.
+"""One WebSocket: frames in and out, and how it ends; the handlers belong to the doors.
 
 Source: RFC 6455; close codes 4401 (bad token) and 4404 (unknown) from the files contract's readings.
 """
@@ -6,24 +6,12 @@ Source: RFC 6455; close codes 4401 (bad token) and 4404 (unknown) from the files
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from headwater.base.clock import monotonic_seconds
-from headwater.base.errors import Forbidden, HeadwaterError, NotFound, TooManyRequests, Unauthenticated
-from headwater.base.log import get_log
 from headwater.base.wire import encode
 from headwater.identity.principal import Principal
-from headwater.store.database import Transaction
-from headwater.web.auth import permit
-from headwater.web.call import parse_query
-from headwater.web.contract import Access
-from headwater.web.edge.router import Router, SocketMatch
-from headwater.web.errors import status_of
 from headwater.web.http.bodies import Message, Receive
-from headwater.web.http.hosts import AllowedHosts, same_site
-from headwater.web.limits import Rate
 from headwater.web.services import Services
 
 Send = Callable[[Message], Awaitable[None]]
@@ -38,8 +26,6 @@ CLOSE_REFUSED = 1008
 CLOSE_FAILED = 1011
 CLOSE_DONE = 1000
 CLOSE_GOING = 1001
-_RECHECK_SECONDS = 2.0
-log = get_log(__name__)
 
 
 class Closed(Exception):
@@ -114,131 +100,3 @@ class Socket:
                 await self._send({"type": "websocket.close", "code": code, "reason": reason})
         except (TimeoutError, OSError, RuntimeError):
             return
-
-
-class SocketEdge:
-    """Lets sockets in, watches that their tokens stay good, and ends them all at shutdown."""
-
-    def __init__(
-        self, services: Services, router: Router, hosts: AllowedHosts, token_rate: Rate, address_rate: Rate
-    ) -> None:
-        self._services = services
-        self._router = router
-        self._hosts = hosts
-        self._token_rate = token_rate
-        self._address_rate = address_rate
-        self._watch: asyncio.Task[None] | None = None
-        self.open: dict[Socket, Access] = {}
-        self._of_token: Counter[str] = Counter()
-
-    async def serve(self, scope: Message, receive: Receive, send: Send) -> None:
-        """Serve one WebSocket from its handshake to its end."""
-        await receive()
-        try:
-            match, principal, query = await self._admit(scope)
-        except HeadwaterError as failure:
-            await send({"type": "websocket.accept"})
-            await send({"type": "websocket.close", "code": close_code(failure), "reason": failure.title})
-            return
-        socket = Socket(self._services, principal, match.params, query, receive, send)
-        self.open[socket] = match.route.access
-        self._of_token[principal.token_id] += 1
-        if self._watch is None or self._watch.done():
-            self._watch = asyncio.create_task(self._watch_tokens())
-        try:
-            await socket.accept()
-            await match.route.handler(socket)
-            await socket.close(CLOSE_DONE)
-        except Closed:
-            return
-        except HeadwaterError as failure:
-            await socket.close(close_code(failure), failure.title)
-        except Exception as failure:  # noqa: BLE001 - the request edge of sockets
-            log.failure("socket_failed", failure, contract=match.contract.name)
-            await socket.close(CLOSE_FAILED)
-        finally:
-            self.open.pop(socket, None)
-            self._of_token[principal.token_id] -= 1
-            if not self._of_token[principal.token_id]:
-                del self._of_token[principal.token_id]
-            await socket.close(CLOSE_GOING)
-
-    async def _admit(self, scope: Message) -> tuple[SocketMatch, Principal, dict[str, str]]:
-        headers = dict(scope["headers"])
-        client = scope["client"][0] if scope.get("client") else ""
-        try:
-            self._hosts.check(headers.get(b"host"), sum(name == b"host" for name, _ in scope["headers"]))
-            match = self._router.find_socket(scope["raw_path"].decode("latin-1"))
-            query = parse_query(scope["query_string"])
-            self._check_origin(headers)
-            principal = await self._principal(headers, query, match)
-        except HeadwaterError:
-            self._address_rate.spend(client, monotonic_seconds())
-            raise
-        self._token_rate.spend(principal.token_id, monotonic_seconds())
-        permit(principal, match.route.access)
-        limits = self._services.settings.sockets
-        if len(self.open) >= limits.limit:
-            raise TooManyRequests("the server holds as many sockets as it may", retry_after_seconds=30)
-        if self._of_token[principal.token_id] >= limits.token_limit:
-            raise TooManyRequests("the token holds as many sockets as it may", retry_after_seconds=30)
-        return match, principal, query
-
-    async def _principal(self, headers: dict[bytes, bytes], query: dict[str, str], match: SocketMatch) -> Principal:
-        authenticator = self._services.authenticator
-        credentials = headers.get(b"authorization")
-        if credentials is not None:
-            return await authenticator.principal(credentials)
-        if match.route.query_token and "token" in query:
-            return await authenticator.principal_of_jwt(query["token"])
-        raise Unauthenticated("a socket needs an Authorization header or ?token=JWT")
-
-    def _check_origin(self, headers: dict[bytes, bytes]) -> None:
-        """A page of another site may not open a socket with somebody's browser. Raises: NotFound."""
-        if not same_site(headers, self._services.settings.server.public_url):
-            raise NotFound("sockets are not opened for pages of other sites")
-
-    async def _watch_tokens(self) -> None:
-        """Close sockets within seconds of their tokens' end; one look at the database serves all of them."""
-        seen: int | None = None
-        while self.open:
-            await asyncio.sleep(_RECHECK_SECONDS)
-            try:
-                changed = await self._services.database.read(_identity_changes)
-                due = [
-                    (socket, access)
-                    for socket, access in self.open.items()
-                    if changed != seen or socket.principal.expires_us is not None
-                ]
-                # All at once: a peer that reads slowly must not put off the end of the others.
-                await asyncio.gather(*(self._recheck(socket, access) for socket, access in due))
-                seen = changed
-            except Exception as failure:  # noqa: BLE001 - a database that fails for a moment must not end the watch
-                log.failure("socket_watch_failed", failure)
-
-    async def _recheck(self, socket: Socket, access: Access) -> None:
-        """Go on with the caller as it is now: its role may be another, and its token may be no good any more."""
-        try:
-            principal = await self._services.authenticator.still_good(socket.principal.token_id)
-            permit(principal, access)
-            socket.principal = principal
-        except Unauthenticated:
-            await socket.close(CLOSE_UNAUTHENTICATED, "the token was revoked or has expired")
-        except Forbidden:
-            await socket.close(CLOSE_FORBIDDEN, "the token may not use this socket any more")
-
-
-def _identity_changes(tx: Transaction) -> int:
-    return tx.counter(0, "identity")
-
-
-def close_code(failure: HeadwaterError) -> int:
-    """The close code that says what an error's HTTP status would."""
-    codes = {
-        "UNAUTHENTICATED": CLOSE_UNAUTHENTICATED,
-        "FORBIDDEN": CLOSE_FORBIDDEN,
-        "NOT_FOUND": CLOSE_UNKNOWN,
-        "PATH_NOT_FOUND": CLOSE_UNKNOWN,
-        "TOO_MANY_REQUESTS": CLOSE_TOO_MANY,
-    }
-    return codes.get(failure.error_code, CLOSE_REFUSED if status_of(failure) < 500 else CLOSE_FAILED)

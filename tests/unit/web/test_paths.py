@@ -8,8 +8,9 @@ import pytest
 
 from headwater.base.errors import HeadwaterError
 from headwater.web import reply
+from headwater.web.access_rule import AccessRule
 from headwater.web.call import Call
-from headwater.web.contract import Access, Contract, Route
+from headwater.web.contract import Contract, Route
 from headwater.web.edge.router import Router
 from headwater.web.errors import problem
 from headwater.web.reply import Reply
@@ -81,7 +82,7 @@ def test_a_literal_segment_wins_over_a_named_one(served: Client) -> None:
 
 
 def test_a_route_declared_twice_stops_the_start() -> None:
-    twice = (Route("GET", "/a", echo, Access(), "x"), Route("GET", "/a", echo, Access(), "x"))
+    twice = (Route("GET", "/a", echo, AccessRule(), "x"), Route("GET", "/a", echo, AccessRule(), "x"))
     with pytest.raises(HeadwaterError, match="declared twice"):
         Router((Contract("c", "C", ("/c",), twice, problem),))
 

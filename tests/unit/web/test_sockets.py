@@ -15,7 +15,9 @@ from headwater.identity import tokens
 from headwater.identity.roles import Role
 from headwater.store.database import Transaction
 from headwater.web import sockets
-from headwater.web.contract import Access, SocketRoute
+from headwater.web.access_rule import AccessRule
+from headwater.web.contract import SocketRoute
+from headwater.web.edge import socket_edge
 from headwater.web.sockets import Socket
 from tests.support.asgi import Client
 from tests.support.serving import ServerUnderTest
@@ -37,10 +39,10 @@ async def echo(socket: Socket) -> None:
         await socket.send({"got": text, "id": socket.params["id"]})
 
 
-SYNC = Access("sync")
+SYNC = AccessRule("sync")
 
 
-def serving(server: ServerUnderTest, access: Access = SYNC, *, query_token: bool = True) -> Client:
+def serving(server: ServerUnderTest, access: AccessRule = SYNC, *, query_token: bool = True) -> Client:
     routes = (SocketRoute("/ws/{id}", echo, access, "An echo", query_token),)
     return specimen(server, sockets=routes)
 
@@ -74,7 +76,7 @@ def test_a_socket_without_or_with_wrong_credentials_closes_with_4401(server: Ser
 
 
 def test_a_public_caller_gets_no_socket(server: ServerUnderTest) -> None:
-    with serving(server, Access("contacts", public=True)).socket(PATH, token=None) as socket:
+    with serving(server, AccessRule("contacts", public=True)).socket(PATH, token=None) as socket:
         assert socket.wait_closed() == 4401
 
 
@@ -125,7 +127,7 @@ def test_a_binary_or_long_frame_closes_with_1009(server: ServerUnderTest) -> Non
 
 
 def test_a_revoked_token_closes_its_open_sockets(server: ServerUnderTest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sockets, "_RECHECK_SECONDS", 0.01)
+    monkeypatch.setattr(socket_edge, "_RECHECK_SECONDS", 0.01)
     text, row = server.token_row()
     served = serving(server)
     with served.socket(PATH, token=text) as ending, served.socket(PATH) as staying:
@@ -138,7 +140,7 @@ def test_a_revoked_token_closes_its_open_sockets(server: ServerUnderTest, monkey
 def test_a_caller_whose_role_fell_loses_the_sockets_that_need_more(
     server: ServerUnderTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sockets, "_RECHECK_SECONDS", 0.01)
+    monkeypatch.setattr(socket_edge, "_RECHECK_SECONDS", 0.01)
     text, row = server.token_row(role="org_admin")
 
     def demote(tx: Transaction) -> None:
@@ -146,7 +148,7 @@ def test_a_caller_whose_role_fell_loses_the_sockets_that_need_more(
         tokens.mark_changed(tx)
 
     with (
-        serving(server, Access("sync", least=Role.ORG_ADMIN)).socket(PATH, token=text) as ending,
+        serving(server, AccessRule("sync", least=Role.ORG_ADMIN)).socket(PATH, token=text) as ending,
         serving(server).socket(PATH, token=text) as staying,
     ):
         server.database.write_now(demote)
@@ -158,7 +160,7 @@ def test_a_caller_whose_role_fell_loses_the_sockets_that_need_more(
 def test_a_slow_peer_does_not_put_off_the_end_of_the_others(
     server: ServerUnderTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sockets, "_RECHECK_SECONDS", 0.01)
+    monkeypatch.setattr(socket_edge, "_RECHECK_SECONDS", 0.01)
     text, row = server.token_row()
     others = asyncio.Event()
     closed: list[int] = []
@@ -186,7 +188,7 @@ def test_a_slow_peer_does_not_put_off_the_end_of_the_others(
 
 
 def test_an_expired_token_closes_its_open_sockets(server: ServerUnderTest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sockets, "_RECHECK_SECONDS", 0.01)
+    monkeypatch.setattr(socket_edge, "_RECHECK_SECONDS", 0.01)
     token = server.token(expires_us=server.clock() + 60_000_000)
     with serving(server).socket(PATH, token=token) as socket:
         server.clock.advance(60)
@@ -196,7 +198,7 @@ def test_an_expired_token_closes_its_open_sockets(server: ServerUnderTest, monke
 def test_a_watch_that_ended_with_the_last_socket_begins_again(
     server: ServerUnderTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sockets, "_RECHECK_SECONDS", 0.01)
+    monkeypatch.setattr(socket_edge, "_RECHECK_SECONDS", 0.01)
     served = serving(server)
     for _ in range(2):
         text, row = server.token_row()

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from headwater.contracts.cache import shapes
 from headwater.contracts.cache.door import CacheDoor
-from headwater.web.contract import Access, Contract, Param, Route
+from headwater.web.access_rule import AccessRule
+from headwater.web.contract import Contract, Param, Route
 from headwater.web.errors import problem
 from headwater.web.services import Services
 
-_READ = Access("cache", public=True)
-_WRITE = Access("cache", write=True, public=True)
+_READ = AccessRule("cache", public=True)
+_WRITE = AccessRule("cache", write=True, public=True)
 _PREFIX = "/api/v1/cache/sync"
 _ORG = Param("org_id", "The organisation; a token of one organisation may leave it out.")
 _PAGE = (

@@ -5,12 +5,13 @@ from __future__ import annotations
 from headwater.contracts.contacts import shapes
 from headwater.contracts.contacts.chapters_door import AffiliationsDoor, ChaptersDoor
 from headwater.contracts.contacts.door import ContactsDoor
-from headwater.web.contract import Access, Contract, Param, Route
+from headwater.web.access_rule import AccessRule
+from headwater.web.contract import Contract, Param, Route
 from headwater.web.errors import problem
 from headwater.web.services import Services
 
-_READ = Access("contacts", public=True)
-_WRITE = Access("contacts", write=True, public=True)
+_READ = AccessRule("contacts", public=True)
+_WRITE = AccessRule("contacts", write=True, public=True)
 _PREFIX = "/api/v1/contacts"
 PAGE = (
     Param("page", "Page number, from 1.", {"type": "integer", "minimum": 1, "maximum": 10**9, "default": 1}),

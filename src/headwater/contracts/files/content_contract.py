@@ -8,12 +8,13 @@ from headwater.contracts.files import content_shapes as shapes
 from headwater.contracts.files.download_door import DownloadDoor
 from headwater.contracts.files.packed_door import MEDIA, PackedDoor
 from headwater.contracts.files.upload_door import UploadDoor
-from headwater.web.contract import Access, Contract, Param, Route
+from headwater.web.access_rule import AccessRule
+from headwater.web.contract import Contract, Param, Route
 from headwater.web.errors import problem
 from headwater.web.services import Services
 
-_READ = Access("files")
-_WRITE = Access("files", write=True)
+_READ = AccessRule("files")
+_WRITE = AccessRule("files", write=True)
 _UPLOAD = "/{upload_id}"
 _PACKED = (
     Param("share_id", "The share.", required=True),
@@ -38,7 +39,7 @@ def build_uploads(services: Services) -> Contract:
         Param("blake3", "The BLAKE3 of the chunk, in hexadecimal, to be compared."),
     )
     routes = (
-        Route("OPTIONS", "", door.options, Access(open=True), "Say what of tus is spoken", status=204),
+        Route("OPTIONS", "", door.options, AccessRule(open=True), "Say what of tus is spoken", status=204),
         Route("POST", "", door.begin, _WRITE, "Begin an upload", body=shapes.UploadFields, answer=shapes.UploadAnswer,
               status=201, example=shapes.UPLOAD_EXAMPLE, raw=True, errors=(404, 409, 413, 507)),
         Route("POST", "/check", door.check, _WRITE, "Ask which chunks to send", body=shapes.CheckFields,

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from headwater.contracts.files import device_shapes as shapes
 from headwater.contracts.files.device_door import DeviceDoor
-from headwater.web.contract import Access, Contract, Route, SocketRoute
+from headwater.web.access_rule import AccessRule
+from headwater.web.contract import Contract, Route, SocketRoute
 from headwater.web.errors import problem
 from headwater.web.services import Services
 
-_READ = Access("files")
+_READ = AccessRule("files")
 
 
 def build(services: Services) -> Contract:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from headwater.contracts.files import share_shapes as shapes
 from headwater.contracts.files.share_door import ShareDoor
-from headwater.web.contract import Access, Contract, Param, Route
+from headwater.web.access_rule import AccessRule
+from headwater.web.contract import Contract, Param, Route
 from headwater.web.errors import problem
 from headwater.web.services import Services
 
-_READ = Access("files")
-_WRITE = Access("files", write=True)
+_READ = AccessRule("files")
+_WRITE = AccessRule("files", write=True)
 _NODE = "/{share_id}/nodes/{node_id}"
 _PAGE = (
     Param("cursor", "The cursor of the page before."),

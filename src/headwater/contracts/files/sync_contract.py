@@ -6,12 +6,13 @@ from headwater.contracts.files import sync_shapes as shapes
 from headwater.contracts.files.apply_door import ApplyDoor
 from headwater.contracts.files.changes_door import ChangesDoor
 from headwater.contracts.files.situation import Strategy
-from headwater.web.contract import Access, Contract, Param, Route
+from headwater.web.access_rule import AccessRule
+from headwater.web.contract import Contract, Param, Route
 from headwater.web.errors import problem
 from headwater.web.services import Services
 
-_READ = Access("files")
-_WRITE = Access("files", write=True)
+_READ = AccessRule("files")
+_WRITE = AccessRule("files", write=True)
 _ANSWERS = [strategy.value for strategy in Strategy if strategy is not Strategy.MANUAL]
 _PREFIXES = ("/api/v1/sync",)
 _SHARE = Param("share_id", "The share.", required=True)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from headwater.contracts.record_feed import shapes
 from headwater.contracts.record_feed.door import RecordFeedDoor
 from headwater.feed.kinds import RecordKind
-from headwater.web.contract import Access, Contract, Param, Route, SocketRoute
+from headwater.web.access_rule import AccessRule
+from headwater.web.contract import Contract, Param, Route, SocketRoute
 from headwater.web.errors import problem
 from headwater.web.services import Services
 
-_READ = Access("sync")
-_WRITE = Access("sync", write=True)
+_READ = AccessRule("sync")
+_WRITE = AccessRule("sync", write=True)
 _ORG = Param("org_id", "The organisation, for a global admin.")
 _PAGE = (
     Param("page", "Page number, from 1.", {"type": "integer", "minimum": 1, "maximum": 10**9, "default": 1}),

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from headwater.contracts.sell import shapes
 from headwater.contracts.sell.door import DEVICE_HEADER, SellDoor, envelope
-from headwater.web.contract import Access, Contract, Param, Route
+from headwater.web.access_rule import AccessRule
+from headwater.web.contract import Contract, Param, Route
 from headwater.web.services import Services
 
-_SYNC = Access("sync")
+_SYNC = AccessRule("sync")
 _DEVICE = Param(DEVICE_HEADER, "The device's id; it must not change between sessions.",
                 {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"}, required=True,
                 place="header")  # fmt: skip

@@ -9,7 +9,8 @@ from headwater.contracts.terminology import shapes
 from headwater.contracts.terminology.door import SyncDoor
 from headwater.contracts.terminology.labels_door import LabelsDoor
 from headwater.identity.roles import Role
-from headwater.web.contract import Access, Contract, Param, Route
+from headwater.web.access_rule import AccessRule
+from headwater.web.contract import Contract, Param, Route
 from headwater.web.errors import problem
 from headwater.web.services import Services
 
@@ -29,11 +30,11 @@ def build(services: Services) -> Contract:
     door = SyncDoor(services)
     longest_seconds = services.settings.feed.wait_seconds_max
     wait = {"type": "integer", "minimum": 0, "maximum": longest_seconds, "default": 0}
-    coordinator = Access(_SCOPE, least=Role.COORDINATOR)
-    coordinator_writes = Access(_SCOPE, write=True, least=Role.COORDINATOR)
-    org_admin = Access(_SCOPE, least=Role.ORG_ADMIN)
-    org_admin_writes = Access(_SCOPE, write=True, least=Role.ORG_ADMIN)
-    global_admin_writes = Access(_SCOPE, write=True, least=Role.GLOBAL_ADMIN)
+    coordinator = AccessRule(_SCOPE, least=Role.COORDINATOR)
+    coordinator_writes = AccessRule(_SCOPE, write=True, least=Role.COORDINATOR)
+    org_admin = AccessRule(_SCOPE, least=Role.ORG_ADMIN)
+    org_admin_writes = AccessRule(_SCOPE, write=True, least=Role.ORG_ADMIN)
+    global_admin_writes = AccessRule(_SCOPE, write=True, least=Role.GLOBAL_ADMIN)
     routes = (
         Route("GET", "", door.list, org_admin, "List sync state", answer=shapes.SyncStateList, params=(*_PAGE, _ORG),
               answer_example=shapes.LIST_EXAMPLE),
@@ -61,10 +62,10 @@ def build(services: Services) -> Contract:
 def build_labels(services: Services) -> Contract:
     """The door of the labels themselves, which the contract leaves out."""
     door = LabelsDoor(services)
-    read = Access(_SCOPE)
-    org_admin_writes = Access(_SCOPE, write=True, least=Role.ORG_ADMIN)
-    global_admin = Access(_SCOPE, least=Role.GLOBAL_ADMIN)
-    global_admin_writes = Access(_SCOPE, write=True, least=Role.GLOBAL_ADMIN)
+    read = AccessRule(_SCOPE)
+    org_admin_writes = AccessRule(_SCOPE, write=True, least=Role.ORG_ADMIN)
+    global_admin = AccessRule(_SCOPE, least=Role.GLOBAL_ADMIN)
+    global_admin_writes = AccessRule(_SCOPE, write=True, least=Role.GLOBAL_ADMIN)
     routes = (
         Route("GET", "", door.list, read, "List organisations with labels", answer=shapes.LabelSummaryList,
               params=(*_PAGE, _ORG)),

@@ -7,18 +7,15 @@ written; a lifecycle rule of the bucket should remove the unfinished multipart u
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import obstore
 from obstore.exceptions import BaseError
+from obstore.store import ObjectStore
 
 from headwater.base.errors import Damaged, Unavailable
 from headwater.store.packs.backend import Content, PackSource, StoredPack
 from headwater.store.packs.format import new_pack, pack_name, pack_of_name
-
-if TYPE_CHECKING:
-    from obstore import WritableFile
-    from obstore.store import ObjectStore
 
 PART_BYTES = 8 * 1024 * 1024
 """Size of one part of an upload; a gibibyte has 128 of them, far below the 10,000 that S3 allows."""
@@ -33,12 +30,20 @@ def _unavailable(failure: Exception) -> Unavailable:
     return Unavailable(f"the object store did not answer as it should: {failure}", retry_after_seconds=5)
 
 
+class _Upload(Protocol):
+    """An upload under way, as ``obstore.open_writer`` gives one; its class has no public name there."""
+
+    def write(self, buffer: bytes, /) -> int: ...
+
+    def close(self) -> None: ...
+
+
 class _ObjectSink:
     """An object that is being uploaded; it exists once ``finish`` returns."""
 
-    def __init__(self, pack: int, writer: WritableFile) -> None:
+    def __init__(self, pack: int, writer: _Upload) -> None:
         self.pack = pack
-        self._writer: WritableFile | None = writer
+        self._writer: _Upload | None = writer
 
     def write(self, piece: Content) -> None:
         """Hand a piece over; it is copied before this returns."""

@@ -16,6 +16,7 @@ from headwater.web.call import Call
 from headwater.web.contract import Contract
 from headwater.web.edge.metrics import Metrics
 from headwater.web.edge.router import Match, Router
+from headwater.web.edge.socket_edge import SocketEdge
 from headwater.web.http import bodies
 from headwater.web.http.bodies import Message, Receive
 from headwater.web.http.compression import LEAST_BYTES, compressed
@@ -23,7 +24,6 @@ from headwater.web.http.hosts import AllowedHosts
 from headwater.web.limits import InFlight, Rate
 from headwater.web.reply import Header, Part, Reply
 from headwater.web.services import Services
-from headwater.web.sockets import SocketEdge
 
 Send = Callable[[Message], Awaitable[None]]
 
