@@ -47,7 +47,7 @@ bench: $(TEST_STAMP) ## Measure on this machine (ARGS go to the benchmarks)
 	$(BIN)/python -m benchmarks $(ARGS)
 
 docs: $(RUN_STAMP) ## Write the generated pages under docs/ again
-	$(BIN)/python -m headwater.base.settings_page
+	$(BIN)/python -m headwater.base.settings.page
 	$(BIN)/python -m headwater.server.generated_pages
 
 lock: ## Resolve pyproject.toml anew into requirements/*.lock (ARGS='--upgrade' takes newer versions)

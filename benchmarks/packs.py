@@ -21,7 +21,7 @@ from statistics import median
 
 from headwater.base.chunking import KIB, MIB, Chunker
 from headwater.base.clock import monotonic_seconds
-from headwater.base.settings_tree import DatabaseSettings
+from headwater.base.settings.table import DatabaseSettings
 from headwater.store.migrate import migrate
 from headwater.store.packs.chunks import register
 from headwater.store.packs.folder import PackFolder

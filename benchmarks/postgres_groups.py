@@ -19,7 +19,7 @@ from typing import NamedTuple
 import msgspec
 
 from headwater.base.clock import now_us
-from headwater.base.settings_tree import DatabaseSettings
+from headwater.base.settings.table import DatabaseSettings
 from headwater.store.database import Database, Transaction
 from headwater.store.log import feeds, records
 from headwater.store.migrate import migrate

@@ -15,7 +15,7 @@ import apsw
 from benchmarks.load import Answer, Caller, Run, drive, request
 from benchmarks.servers import Floor, Product
 from benchmarks.table import Line
-from headwater.base.settings_tree import DatabaseSettings
+from headwater.base.settings.table import DatabaseSettings
 from headwater.base.wire import encode
 from headwater.store.sqlite.database import SqliteSession
 

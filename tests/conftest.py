@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from headwater.base.settings_tree import Settings
+from headwater.base.settings.table import Settings
 from headwater.store.database import Database
 from tests.support.asgi import Client
 from tests.support.clock import MovableClock

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 import pytest
 
 from headwater.base.ids import random_id
-from headwater.base.settings_tree import LimitSettings, Settings
+from headwater.base.settings.table import LimitSettings, Settings
 from headwater.identity.roles import Role
 from headwater.web.docs.openapi import is_single
 from tests.support.asgi import Answer

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from headwater.base.ids import random_id
-from headwater.base.settings_tree import AccessSettings, FeedSettings, LimitSettings, LogSettings, Settings
+from headwater.base.settings.table import AccessSettings, FeedSettings, LimitSettings, LogSettings, Settings
 from tests.support.clock import MovableClock
 from tests.support.databases import fresh_sqlite
 from tests.support.live import LiveServer, live

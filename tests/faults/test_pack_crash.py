@@ -21,7 +21,7 @@ from tests.support.databases import fresh_sqlite
 UPLOADER = """
 import os, random, sys
 from pathlib import Path
-from headwater.base.settings_tree import DatabaseSettings
+from headwater.base.settings.table import DatabaseSettings
 from headwater.store.packs.chunks import register
 from headwater.store.migrate import migrate
 from headwater.store.packs.folder import PackFolder

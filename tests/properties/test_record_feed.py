@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from headwater.base.settings_tree import Settings
+from headwater.base.settings.table import Settings
 from tests.support.clock import MovableClock
 from tests.support.databases import OPENERS, SMALL
 from tests.support.serving import serving

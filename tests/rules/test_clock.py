@@ -10,7 +10,7 @@ import pytest
 from tests.rules.source import SOURCE, Module, imports, package, plant
 
 CLOCK = "headwater.base.clock"
-SETTINGS = "headwater.base.settings"
+SETTINGS = "headwater.base.settings.load"
 
 TIME_CALLS = {"now", "utcnow", "today"}
 LOOPS = {"loop", "get_running_loop", "get_event_loop"}

@@ -90,7 +90,7 @@ def test_a_route_names_the_shapes_of_what_it_takes_and_gives(door: Door) -> None
 
 @every_door
 def test_a_limit_of_a_body_is_a_setting(door: Door) -> None:
-    from headwater.base.settings_tree import LimitSettings
+    from headwater.base.settings.table import LimitSettings
 
     assert isinstance(getattr(LimitSettings(), door.route.body_limit), int)
 

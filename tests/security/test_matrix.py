@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from headwater.base.ids import random_id
-from headwater.base.settings_tree import LimitSettings, Settings
+from headwater.base.settings.table import LimitSettings, Settings
 from headwater.identity.roles import SCOPES, Role
 from headwater.web.access_rule import AccessRule
 from tests.support.asgi import Answer, Client

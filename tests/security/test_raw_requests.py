@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from headwater.base.settings_tree import Settings
+from headwater.base.settings.table import Settings
 from tests.support.clock import MovableClock
 from tests.support.databases import fresh_sqlite
 from tests.support.live import LiveServer, live

@@ -13,7 +13,7 @@ import threading
 from pathlib import Path
 
 from headwater.base.log import configure
-from headwater.base.settings_tree import DatabaseSettings, LogSettings
+from headwater.base.settings.table import DatabaseSettings, LogSettings
 from headwater.store.database import Database
 from tests.support.databases import open_at
 from tests.support.works import put

@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 
 from headwater.base.clock import Clock, now_us
-from headwater.base.settings_tree import DatabaseSettings
+from headwater.base.settings.table import DatabaseSettings
 from headwater.store.database import Database
 from headwater.store.migrate import migrate
 from headwater.store.postgres.database import PostgresDatabase

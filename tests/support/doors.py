@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from headwater.base.settings_tree import Settings
+from headwater.base.settings.table import Settings
 from headwater.web.contract import Contract, Route
 from tests.support.clock import MovableClock
 from tests.support.databases import fresh_sqlite

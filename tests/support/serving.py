@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from headwater.base.settings_tree import Settings
+from headwater.base.settings.table import Settings
 from headwater.identity import organisations, tokens
 from headwater.identity.roles import SCOPES, Role
 from headwater.server.app import Server, assemble, attach, first_start

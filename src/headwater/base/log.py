@@ -18,7 +18,7 @@ from typing import Any, TextIO
 
 import structlog
 
-from headwater.base.settings_tree import LogSettings
+from headwater.base.settings.table import LogSettings
 
 ALLOWED_KEYS = frozenset(
     {

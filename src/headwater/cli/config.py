@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from headwater.base import settings
+from headwater.base.settings.load import explain
 from headwater.cli import options
 from headwater.cli.screen import show_rows
 
@@ -34,7 +34,7 @@ def show(
 
     Secrets are masked.
     """
-    rows = settings.explain(options.flags(data, database, sets), config=config)
+    rows = explain(options.flags(data, database, sets), config=config)
     if as_json:
         shown = [
             {"name": row.name, "value": row.value, "origin": row.origin, "default": row.default, "unit": row.unit,

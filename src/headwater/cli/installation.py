@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from headwater.base import log
-from headwater.base.settings import Settings
+from headwater.base.settings.load import Settings
 from headwater.cli import options
 from headwater.server import opening
 from headwater.store.database import Database

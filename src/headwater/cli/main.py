@@ -16,7 +16,7 @@ from typer.core import TyperGroup
 
 from headwater import __version__
 from headwater.base.errors import Fatal, HeadwaterError, QuotaExceeded, Unavailable
-from headwater.base.settings import SettingsInvalid
+from headwater.base.settings.load import SettingsInvalid
 from headwater.cli.screen import say_problem
 
 COMMANDS = {

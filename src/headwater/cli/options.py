@@ -10,9 +10,9 @@ from typing import Annotated, NamedTuple
 
 import typer
 
-from headwater.base import settings
 from headwater.base.errors import Invalid
-from headwater.base.settings import Settings, SettingsInvalid
+from headwater.base.settings.load import Settings, SettingsInvalid
+from headwater.base.settings.load import load as load_settings
 
 DataFolder = Annotated[
     Path | None,
@@ -88,4 +88,4 @@ def load(
     more: Mapping[str, object] | None = None,
 ) -> Settings:
     """The settings of an installation as a command line names it. Raises: SettingsInvalid."""
-    return settings.load(flags(data, database, sets, more), config=config)
+    return load_settings(flags(data, database, sets, more), config=config)

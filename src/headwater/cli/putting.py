@@ -11,7 +11,7 @@ import msgspec
 
 from headwater.base.chunking import Chunker
 from headwater.base.errors import Fatal, HeadwaterError, Unavailable
-from headwater.base.settings_tree import FileSettings
+from headwater.base.settings.table import FileSettings
 from headwater.base.wire import encode, format_micros
 from headwater.cli.local_tree import Entry, Found, LeftOut, LocalFile, Refused, Unreadable
 from headwater.cli.screen import Row

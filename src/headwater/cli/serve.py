@@ -13,7 +13,7 @@ import typer
 from headwater import __version__
 from headwater.base import log
 from headwater.base.errors import Fatal
-from headwater.base.settings import Settings
+from headwater.base.settings.load import Settings
 from headwater.cli import options
 from headwater.cli.screen import say_note
 

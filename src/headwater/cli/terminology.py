@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 from headwater.base.errors import UpstreamFailed
-from headwater.base.settings import SettingsInvalid
-from headwater.base.settings_tree import TerminologySettings
+from headwater.base.settings.load import SettingsInvalid
+from headwater.base.settings.table import TerminologySettings
 from headwater.cli import installation, options
 from headwater.cli.screen import Row, say_note, show_one
 from headwater.contracts.terminology import queries, source_rules

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from headwater.base.clock import Clock, now_us
-from headwater.base.settings_tree import Settings
+from headwater.base.settings.table import Settings
 from headwater.feed.cursor import CursorCodec
 from headwater.feed.wake import Wake
 from headwater.identity import meta, organisations, tokens

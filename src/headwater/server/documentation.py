@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from headwater import __version__
-from headwater.base.settings_tree import Settings
+from headwater.base.settings.table import Settings
 from headwater.base.wire import encode
 from headwater.web import reply
 from headwater.web.access_rule import AccessRule

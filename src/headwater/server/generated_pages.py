@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from headwater.base.settings_tree import Settings
+from headwater.base.settings.table import Settings
 from headwater.server.throwaway import throwaway
 from headwater.web.access_rule import AccessRule
 from headwater.web.contract import Contract

@@ -11,7 +11,7 @@ import apsw
 import msgspec
 
 from headwater.base.errors import HeadwaterError
-from headwater.base.settings_tree import Settings
+from headwater.base.settings.table import Settings
 from headwater.identity import meta
 from headwater.server.folder import DATABASE_FILE, prepare
 from headwater.store.database import Database

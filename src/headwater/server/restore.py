@@ -17,7 +17,7 @@ import msgspec
 
 from headwater.base.clock import now_us
 from headwater.base.errors import HeadwaterError, StateConflict
-from headwater.base.settings_tree import Settings
+from headwater.base.settings.table import Settings
 from headwater.base.wire import format_seconds
 from headwater.identity import meta
 from headwater.server import archive, opening

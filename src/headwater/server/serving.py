@@ -21,7 +21,7 @@ import uvloop
 from headwater.base.errors import HeadwaterError
 from headwater.base.ids import random_id
 from headwater.base.log import get_log
-from headwater.base.settings_tree import Settings
+from headwater.base.settings.table import Settings
 from headwater.feed.wake import Wake
 from headwater.server.app import Server, attach
 from headwater.server.connection import Refuse, bounded

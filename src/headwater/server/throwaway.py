@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from headwater.base.settings_tree import DatabaseSettings, Settings
+from headwater.base.settings.table import DatabaseSettings, Settings
 from headwater.server.app import Server, assemble, first_start
 from headwater.server.opening import open_database
 from headwater.store.packs.folder import PackFolder

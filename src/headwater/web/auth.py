@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from headwater.base.clock import SECOND_US, Clock
 from headwater.base.errors import Forbidden, Unauthenticated
-from headwater.base.settings_tree import Settings
+from headwater.base.settings.table import Settings
 from headwater.identity import short_tokens, tokens
 from headwater.identity.principal import ANONYMOUS, Principal
 from headwater.identity.roles import allows

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from weakref import WeakValueDictionary
 
 from headwater.base.clock import Clock
-from headwater.base.settings_tree import Settings
+from headwater.base.settings.table import Settings
 from headwater.feed.cursor import CursorCodec
 from headwater.feed.wake import Wake
 from headwater.store.database import Database

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from headwater.base.settings_tree import Settings
+from headwater.base.settings.table import Settings
 from headwater.contracts.cache import shapes
 from tests.support.asgi import Answer, Client
 from tests.support.printed import assert_printed

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from headwater.base.settings_tree import Settings
+from headwater.base.settings.table import Settings
 from headwater.store.database import Transaction
 from tests.support.asgi import Client
 from tests.support.serving import ServerUnderTest

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from headwater.base.settings_tree import Settings, SocketSettings
+from headwater.base.settings.table import Settings, SocketSettings
 from headwater.contracts.files import access
 from headwater.contracts.files.readership import Readership
 from headwater.identity import chapter_users, chapters

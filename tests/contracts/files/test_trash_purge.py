@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from headwater.base.clock import SECOND_US
-from headwater.base.settings_tree import FileSettings
+from headwater.base.settings.table import FileSettings
 from headwater.contracts.files import sweeping, trash_purge
 from headwater.feed.compact import Retention, compact
 from headwater.store import integrity

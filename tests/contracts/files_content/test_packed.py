@@ -13,7 +13,7 @@ import pytest
 from blake3 import blake3
 
 from headwater.base.errors import Unavailable
-from headwater.base.settings_tree import FileSettings, Settings
+from headwater.base.settings.table import FileSettings, Settings
 from headwater.contracts.files import batch as batches
 from headwater.contracts.files import content as content_reading
 from headwater.contracts.files import packing

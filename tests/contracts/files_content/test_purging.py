@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from headwater.base.settings_tree import FileSettings, Settings
+from headwater.base.settings.table import FileSettings, Settings
 from headwater.contracts.files import purging, sweeping
 from headwater.store import integrity
 from headwater.store.packs import gc as pack_gc

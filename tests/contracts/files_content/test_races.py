@@ -12,7 +12,7 @@ import pytest
 
 from headwater.base.clock import SECOND_US
 from headwater.base.errors import Gone
-from headwater.base.settings_tree import FileSettings
+from headwater.base.settings.table import FileSettings
 from headwater.contracts.files import sweeping, uploads
 from headwater.contracts.files.uploads import Completed
 from headwater.identity import organisations

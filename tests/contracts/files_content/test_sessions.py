@@ -7,7 +7,7 @@ import hashlib
 import pytest
 from blake3 import blake3
 
-from headwater.base.settings_tree import FileSettings, Settings
+from headwater.base.settings.table import FileSettings, Settings
 from tests.contracts.files_content.support import (
     KIB,
     begin,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from headwater.base.errors import NotFound
-from headwater.base.settings_tree import FileSettings
+from headwater.base.settings.table import FileSettings
 from headwater.contracts.files import sweeping
 from headwater.store.packs import gc as pack_gc
 from headwater.store.packs.gc import Swept

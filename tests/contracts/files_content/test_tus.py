@@ -12,7 +12,7 @@ import pytest
 from tusclient.client import TusClient
 
 from headwater.base.errors import Unavailable
-from headwater.base.settings_tree import FileSettings, Settings
+from headwater.base.settings.table import FileSettings, Settings
 from headwater.contracts.files import uploads
 from tests.contracts.files_content.support import KIB, MIB, begin, content_of, make_share
 from tests.support.asgi import Answer, Client

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from headwater.base.errors import QuotaExceeded
-from headwater.base.settings_tree import FileSettings, Settings
+from headwater.base.settings.table import FileSettings, Settings
 from headwater.contracts.files import uploads
 from headwater.contracts.files.uploads import TUS, Beginning, Request
 from headwater.identity import organisations

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from headwater.base.settings_tree import Settings
+from headwater.base.settings.table import Settings
 from headwater.contracts.sell import door as sell_door
 from headwater.contracts.sell import shapes
 from headwater.store.database import Transaction

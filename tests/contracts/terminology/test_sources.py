@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from headwater.base.settings_tree import LimitSettings, Settings, TerminologySettings
+from headwater.base.settings.table import LimitSettings, Settings, TerminologySettings
 from headwater.contracts.terminology import source_rules
 from headwater.store.database import Transaction
 from headwater.store.log import feeds

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from headwater.base.settings_tree import AccessSettings, Settings
+from headwater.base.settings.table import AccessSettings, Settings
 from tests.support.asgi import Client
 from tests.support.clock import MovableClock
 from tests.support.serving import ServerUnderTest

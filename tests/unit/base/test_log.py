@@ -14,7 +14,7 @@ import structlog
 from headwater.base import log as log_module
 from headwater.base.errors import NotFound
 from headwater.base.log import ALLOWED_KEYS, configure, get_log, request_scope, scrub
-from headwater.base.settings_tree import LogSettings
+from headwater.base.settings.table import LogSettings
 
 SOURCE = Path(log_module.__file__).resolve().parents[1]
 LOG = get_log("headwater.test")

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from headwater.base.errors import HeadwaterError
-from headwater.base.settings import Settings, SettingsInvalid, explain, load, table
-from headwater.base.settings_page import PAGE, render
-from headwater.base.settings_tree import AccessSettings, DatabaseSettings, ServerSettings
+from headwater.base.settings.load import Settings, SettingsInvalid, explain, load, table
+from headwater.base.settings.page import PAGE, render
+from headwater.base.settings.table import AccessSettings, DatabaseSettings, ServerSettings
 
 ROOT = Path(__file__).resolve().parents[3]
 HOME = {"HOME": "/nowhere", "PATH": "/bin"}

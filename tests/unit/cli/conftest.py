@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import msgspec
 import pytest
 
-from headwater.base.settings_tree import DatabaseSettings, Settings
+from headwater.base.settings.table import DatabaseSettings, Settings
 from headwater.cli.main import main
 from headwater.server.app import first_start
 from headwater.server.opening import open_database

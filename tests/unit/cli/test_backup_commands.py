@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from headwater.base.settings_tree import Settings
+from headwater.base.settings.table import Settings
 from headwater.identity import meta, organisations, tokens
 from headwater.server import archive
 from headwater.store.database import Transaction

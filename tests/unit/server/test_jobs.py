@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from headwater.base.clock import SECOND_US
-from headwater.base.settings_tree import DatabaseSettings
+from headwater.base.settings.table import DatabaseSettings
 from headwater.feed.wake import Wake
 from headwater.identity import organisations
 from headwater.server.jobs import FIRST_SECONDS, ForeignCommits, Job, Jobs, compact_feeds, jobs_of, sweep_answers

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from headwater.base.settings_tree import DatabaseSettings, Settings
+from headwater.base.settings.table import DatabaseSettings, Settings
 from headwater.server import opening
 from headwater.server.app import first_start
 from headwater.server.folder import DATABASE_FILE

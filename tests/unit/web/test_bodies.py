@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headwater.base.errors import BodyTimeout, Invalid, Malformed
-from headwater.base.settings_tree import LimitSettings
+from headwater.base.settings.table import LimitSettings
 from headwater.web import reply
 from headwater.web.call import Call
 from headwater.web.http import bodies

@@ -7,7 +7,7 @@ from typing import Any
 import jwt
 import pytest
 
-from headwater.base.settings_tree import AccessSettings, ServerSettings, Settings
+from headwater.base.settings.table import AccessSettings, ServerSettings, Settings
 from headwater.identity import meta
 from headwater.store.database import Transaction
 from tests.support.asgi import Client

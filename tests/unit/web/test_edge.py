@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from headwater.base.errors import Unavailable
-from headwater.base.settings_tree import LimitSettings, ServerSettings, Settings
+from headwater.base.settings.table import LimitSettings, ServerSettings, Settings
 from headwater.web import reply
 from headwater.web.call import Call
 from headwater.web.reply import Reply

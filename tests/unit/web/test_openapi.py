@@ -11,7 +11,7 @@ from typing import Any
 import jsonschema_rs
 import pytest
 
-from headwater.base.settings_tree import AccessSettings, ServerSettings, Settings
+from headwater.base.settings.table import AccessSettings, ServerSettings, Settings
 from headwater.server import generated_pages
 from headwater.web.docs import pages as docs_pages
 from headwater.web.docs.error_catalogue import ADVICE, entries

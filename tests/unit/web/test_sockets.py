@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from headwater.base.errors import NotFound
-from headwater.base.settings_tree import SocketSettings
+from headwater.base.settings.table import SocketSettings
 from headwater.identity import tokens
 from headwater.identity.roles import Role
 from headwater.store.database import Transaction

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from headwater.base.errors import HeadwaterError, Invalid, NotFound, TooLarge
-from headwater.base.settings_tree import FileSettings
+from headwater.base.settings.table import FileSettings
 from headwater.base.wire import encode, format_seconds
 from headwater.contracts.files import access, content, trees
 from headwater.contracts.files.access import Access, ShareRow

@@ -8,7 +8,7 @@ from typing import NamedTuple, TypeVar
 
 from headwater.base.chunking import Chunker, ChunkSizes
 from headwater.base.errors import Fatal, HeadwaterError, Unavailable
-from headwater.base.settings_tree import FileSettings
+from headwater.base.settings.table import FileSettings
 from headwater.store.database import Database, Work
 from headwater.store.packs.backend import Content, PackPlace
 from headwater.store.packs.writer import PackWriter, Written, discard

@@ -16,7 +16,7 @@ from blake3 import blake3
 
 from headwater.base.chunking import Chunker
 from headwater.base.errors import HeadwaterError, Invalid, Malformed, NotFound, TooLarge
-from headwater.base.settings_tree import FileSettings
+from headwater.base.settings.table import FileSettings
 from headwater.base.wire import decode, parse_time
 from headwater.contracts.files.content_shapes import FailureAnswer, PackedFields, read_packed
 from headwater.contracts.files.intake import sizes_of

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from headwater.base.clock import SECOND_US
 from headwater.base.errors import HeadwaterError, StateConflict
 from headwater.base.ids import random_id, random_ids
-from headwater.base.settings_tree import FileSettings
+from headwater.base.settings.table import FileSettings
 from headwater.contracts.files import content, landing, quota, trees
 from headwater.contracts.files.access import ShareRow
 from headwater.contracts.files.content_shapes import FailureAnswer, PackedResult

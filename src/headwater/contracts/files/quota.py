@@ -6,7 +6,7 @@ Content counts in full wherever it appears: that equal chunks are kept once save
 from __future__ import annotations
 
 from headwater.base.errors import QuotaExceeded, TooLarge
-from headwater.base.settings_tree import FileSettings
+from headwater.base.settings.table import FileSettings
 from headwater.contracts.files.access import ShareRow
 from headwater.identity import organisations
 from headwater.store.database import Transaction

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from headwater.base.clock import SECOND_US
-from headwater.base.settings_tree import FileSettings
+from headwater.base.settings.table import FileSettings
 from headwater.contracts.files import purging, trash_purge, uploads
 from headwater.store.database import Database, Transaction
 from headwater.store.packs.backend import PackPlace

@@ -17,7 +17,7 @@ from functools import partial
 from typing import NamedTuple
 
 from headwater.base.clock import SECOND_US
-from headwater.base.settings_tree import FileSettings
+from headwater.base.settings.table import FileSettings
 from headwater.store.database import Database, Transaction
 from headwater.store.log import feeds
 from headwater.store.tree import nodes, versions

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from headwater.base.errors import Invalid, NotFound, StateConflict, TooLarge
 from headwater.base.ids import random_id
-from headwater.base.settings_tree import FileSettings
+from headwater.base.settings.table import FileSettings
 from headwater.contracts.files import quota, revive
 from headwater.contracts.files.access import ShareRow
 from headwater.contracts.files.names import NamePolicy, name_key, require_length, split_path, stored_name, stored_path

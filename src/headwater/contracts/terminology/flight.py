@@ -12,7 +12,7 @@ from collections.abc import Callable
 from headwater.base.clock import monotonic_seconds
 from headwater.base.errors import Unavailable, UpstreamFailed
 from headwater.base.log import get_log
-from headwater.base.settings_tree import TerminologySettings
+from headwater.base.settings.table import TerminologySettings
 from headwater.contracts.terminology import rules, sync_rules
 from headwater.contracts.terminology.sync_rules import Job, Outcome
 from headwater.contracts.terminology.upstream import Fetch

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from headwater.base.errors import Invalid, StateConflict
-from headwater.base.settings_tree import is_loopback
+from headwater.base.settings.table import is_loopback
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 

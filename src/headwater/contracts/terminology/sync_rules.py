@@ -11,7 +11,7 @@ from typing import NamedTuple
 from headwater.base.clock import SECOND_US
 from headwater.base.errors import UpstreamFailed
 from headwater.base.ids import random_id
-from headwater.base.settings_tree import TerminologySettings
+from headwater.base.settings.table import TerminologySettings
 from headwater.contracts.terminology import label_rules, label_sets, queries, rules
 from headwater.contracts.terminology.label_sets import Labels
 from headwater.contracts.terminology.queries import OWN, Kept, Tracked

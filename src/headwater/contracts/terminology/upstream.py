@@ -16,7 +16,7 @@ from typing import NamedTuple, Protocol
 import httpx2
 
 from headwater.base.errors import HeadwaterError, UpstreamFailed
-from headwater.base.settings_tree import TerminologySettings
+from headwater.base.settings.table import TerminologySettings
 from headwater.contracts.terminology import label_sets, outbound
 from headwater.contracts.terminology.label_sets import Labels
 from headwater.contracts.terminology.outbound import Target

@@ -15,7 +15,7 @@ from psycopg.types.array import ListBinaryDumper
 from psycopg.types.numeric import Int8BinaryDumper, NumericBinaryLoader
 
 from headwater.base.errors import HeadwaterError, Invalid, QuotaExceeded, Unavailable
-from headwater.base.settings_tree import DatabaseSettings
+from headwater.base.settings.table import DatabaseSettings
 from headwater.store.database import Row
 from headwater.store.dialect import Bulk
 

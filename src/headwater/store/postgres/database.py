@@ -10,7 +10,7 @@ from typing import Any
 
 from headwater.base.clock import Clock, now_us
 from headwater.base.log import get_log
-from headwater.base.settings_tree import DatabaseSettings
+from headwater.base.settings.table import DatabaseSettings
 from headwater.store.database import Moved, Result, Row, Work
 from headwater.store.group_commit import Gate, GroupWriter
 from headwater.store.postgres.connection import PostgresLink

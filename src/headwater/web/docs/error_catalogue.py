@@ -14,7 +14,14 @@ from typing import NamedTuple
 
 from headwater.web.errors import STATUSES
 
-_OPERATORS = ("headwater.base.settings", "headwater.server", "headwater.cli", "headwater.client")
+_OPERATORS = (
+    "headwater.base.settings",
+    "headwater.installation",
+    "headwater.server",
+    "headwater.transfer",
+    "headwater.cli",
+    "headwater.client",
+)
 """Where errors are raised that no request meets."""
 
 

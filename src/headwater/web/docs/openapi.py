@@ -14,7 +14,7 @@ import msgspec
 
 from headwater import __version__
 from headwater.base.ids import MAX_ID_LENGTH
-from headwater.base.settings_tree import Settings
+from headwater.base.settings.table import Settings
 from headwater.identity.roles import Role
 from headwater.web.contract import Contract, Param, Route, SocketRoute
 from headwater.web.errors import PROBLEM_TYPE

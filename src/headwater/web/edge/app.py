@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from headwater.base.clock import monotonic_seconds
 from headwater.base.errors import HeadersTooLarge, HeadwaterError, Malformed
 from headwater.base.log import get_log
-from headwater.base.settings_tree import Settings
+from headwater.base.settings.table import Settings
 from headwater.identity.principal import Principal
 from headwater.web import errors
 from headwater.web.call import Call

@@ -13,7 +13,7 @@ from typing import Any
 
 from headwater.base.clock import monotonic_seconds
 from headwater.base.errors import BodyTimeout, Invalid, Malformed, MediaUnsupported, TooLarge
-from headwater.base.settings_tree import LimitSettings
+from headwater.base.settings.table import LimitSettings
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from headwater.base.errors import NotFound, Unavailable, UpstreamFailed
-from headwater.base.settings_tree import TerminologySettings
+from headwater.base.settings.table import TerminologySettings
 from headwater.contracts.terminology import queries, rules, source_rules, sync_rules
 from headwater.contracts.terminology.flight import Flights
 from headwater.contracts.terminology.queries import State

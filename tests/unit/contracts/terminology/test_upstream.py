@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from headwater.base.errors import UpstreamFailed
-from headwater.base.settings_tree import TerminologySettings
+from headwater.base.settings.table import TerminologySettings
 from headwater.contracts.terminology.upstream import Fetched, Upstream, resolve_host
 from tests.support.upstream import FakeUpstream, fake_upstream
 

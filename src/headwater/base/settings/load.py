@@ -1,7 +1,7 @@
 """Settings from their sources: default < `headwater.toml` < environment < command line.
 
 This module is the only reader of the environment and of the configuration file. The fields are
-declared in `headwater.base.settings_tree`.
+declared in `headwater.base.settings.table`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from urllib.parse import parse_qs, urlsplit
 import msgspec
 
 from headwater.base.errors import HeadwaterError
-from headwater.base.settings_tree import GIB, KIB, MIB, Field, Section, Settings, fields_of
+from headwater.base.settings.table import GIB, KIB, MIB, Field, Section, Settings, fields_of
 
 __all__ = ["SettingRow", "SettingSpec", "Settings", "SettingsInvalid", "explain", "load", "shown", "table"]
 

@@ -1,4 +1,4 @@
-"""Writes docs/settings.md from the tree of settings: `python -m headwater.base.settings_page [FILE]`."""
+"""Writes docs/settings.md from the tree of settings: `python -m headwater.base.settings.page [FILE]`."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from pathlib import Path
 
 import msgspec
 
-from headwater.base.settings import SettingSpec, shown, table
-from headwater.base.settings_tree import GIB, KIB, MIB, Settings
+from headwater.base.settings.load import SettingSpec, shown, table
+from headwater.base.settings.table import GIB, KIB, MIB, Settings
 
 PAGE = Path("docs/settings.md")
 
 _HEAD = """\
 # Settings
 
-This page is generated from `src/headwater/base/settings_tree.py` by `make docs`.
+This page is generated from `src/headwater/base/settings/table.py` by `make docs`.
 
 A setting has a default. What stands later in this list wins over what stands before:
 

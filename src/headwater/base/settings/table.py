@@ -1,6 +1,6 @@
 """The tree of settings: every field with its type, default, range, unit and one sentence.
 
-This file is the one table. `headwater.base.settings` fills the tree from its sources, and
+This file is the one table. `headwater.base.settings.load` fills the tree from its sources, and
 `docs/settings.md` is generated from it. To add a setting, add one field here and run `make docs`.
 """
 
