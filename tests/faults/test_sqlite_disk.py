@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from headwater.base.errors import Fatal, QuotaExceeded
-from headwater.base.settings.table import KIB, MIB, DatabaseSettings
+from headwater.base.settings.field import KIB, MIB
+from headwater.base.settings.table import DatabaseSettings
 from headwater.store.migrate import migrate
 from headwater.store.sqlite.database import SqliteDatabase
 from headwater.store.sqlite.session import PAGE_BYTES

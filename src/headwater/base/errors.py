@@ -29,9 +29,15 @@ HeadwaterError
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
-from headwater.base.shape import FieldError
+
+class FieldError(NamedTuple):
+    """One wrong field: its path (``contacts[3].email``), a code, and a sentence."""
+
+    field: str
+    code: str
+    detail: str
 
 
 class HeadwaterError(Exception):

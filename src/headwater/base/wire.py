@@ -9,8 +9,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from headwater.base.errors import Invalid, Malformed
-from headwater.base.shape import FieldError
+from headwater.base.errors import FieldError, Invalid, Malformed
 
 T = TypeVar("T")
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from headwater.base.errors import Invalid, NotFound, StateConflict
+from headwater.base.errors import FieldError, Invalid, NotFound, StateConflict
 from headwater.base.ids import MAX_ID_LENGTH, is_acceptable, random_id
-from headwater.base.shape import FieldError
 from headwater.store.database import Transaction
 
 MAX_NAME_LENGTH = 200

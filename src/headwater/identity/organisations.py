@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from headwater.base.errors import Invalid, NotFound
+from headwater.base.errors import FieldError, Invalid, NotFound
 from headwater.base.ids import MAX_ID_LENGTH, is_acceptable
-from headwater.base.shape import FieldError
 from headwater.store.database import Transaction
 from headwater.store.log import feeds
 

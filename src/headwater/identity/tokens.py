@@ -8,9 +8,8 @@ import zlib
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from headwater.base.errors import Invalid, NotFound, StateConflict
+from headwater.base.errors import FieldError, Invalid, NotFound, StateConflict
 from headwater.base.ids import random_id
-from headwater.base.shape import FieldError
 from headwater.identity.principal import Principal
 from headwater.identity.roles import Role, known_scope, role_of
 from headwater.store.database import Transaction

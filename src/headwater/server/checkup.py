@@ -16,8 +16,9 @@ import apsw
 
 from headwater.base.clock import SECOND_US, now_us
 from headwater.base.errors import HeadwaterError
+from headwater.base.settings.field import GIB, MIB
 from headwater.base.settings.load import FILE_NAME
-from headwater.base.settings.table import GIB, MIB, Settings
+from headwater.base.settings.table import Settings
 from headwater.base.wire import format_seconds
 from headwater.server import opening
 from headwater.server.app import ADMIN_TOKEN_FILE

@@ -11,8 +11,7 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from headwater.base.clock import SECOND_US
-from headwater.base.errors import Invalid, Malformed
-from headwater.base.shape import FieldError
+from headwater.base.errors import FieldError, Invalid, Malformed
 from headwater.base.wire import decode
 from headwater.identity.principal import Principal
 from headwater.store import idempotency

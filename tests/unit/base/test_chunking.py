@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headwater.base.chunking import DEFAULT_SIZES, KIB, MIB, Chunker, ChunkSizes, lengths
-from headwater.base.settings.table import FileSettings, fields_of
+from headwater.base.settings.field import fields_of
+from headwater.base.settings.table import FileSettings
 from headwater.store.packs.format import CHUNK_LIMIT_BYTES
 
 SMALL = ChunkSizes(minimum_bytes=256, average_bytes=KIB, maximum_bytes=4 * KIB)

@@ -15,7 +15,7 @@ import pytest
 import structlog
 
 from headwater.base.errors import HeadwaterError, Unavailable
-from headwater.base.settings.table import MIB
+from headwater.base.settings.field import MIB
 from headwater.store.database import Transaction
 from headwater.store.migrate import migrate
 from headwater.store.sqlite import database as sqlite_database

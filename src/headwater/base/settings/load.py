@@ -20,7 +20,8 @@ from urllib.parse import parse_qs, urlsplit
 import msgspec
 
 from headwater.base.errors import HeadwaterError
-from headwater.base.settings.table import GIB, KIB, MIB, Field, Section, Settings, fields_of
+from headwater.base.settings.field import GIB, KIB, MIB, Field, Section, fields_of
+from headwater.base.settings.table import Settings
 
 __all__ = ["SettingRow", "SettingSpec", "Settings", "SettingsInvalid", "explain", "load", "shown", "table"]
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import msgspec
 
+from headwater.base.settings.field import GIB, KIB, MIB
 from headwater.base.settings.load import SettingSpec, shown, table
-from headwater.base.settings.table import GIB, KIB, MIB, Settings
+from headwater.base.settings.table import Settings
 
 PAGE = Path("docs/settings.md")
 

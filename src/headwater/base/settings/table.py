@@ -7,112 +7,27 @@ This file is the one table. `headwater.base.settings.load` fills the tree from i
 from __future__ import annotations
 
 import ipaddress
-from functools import cache
-from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-import msgspec
+from headwater.base.settings.field import GIB, KIB, MIB, Section, count, described, duration, size
 
-KIB = 1024
-MIB = 1024 * KIB
-GIB = 1024 * MIB
 DAY_SECONDS = 86_400
 
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
-
-
-def _say(sentence: str, form: str = "", *, pattern: str | None = None, secret: bool = False) -> msgspec.Meta:
-    """Describe a field that is no number; `form` is its range in words."""
-    return msgspec.Meta(description=sentence, pattern=pattern, extra={"unit": "", "range": form, "secret": secret})
-
-
-def _count(sentence: str, unit: str, ge: int, le: int) -> msgspec.Meta:
-    """Describe an integer counted in `unit`, from `ge` to `le`, both included."""
-    return msgspec.Meta(description=sentence, ge=ge, le=le, extra={"unit": unit, "range": "", "secret": False})
-
-
-def _bytes(sentence: str, ge: int, le: int) -> msgspec.Meta:
-    """Describe a size in bytes."""
-    return _count(sentence, "bytes", ge, le)
-
-
-def _seconds(sentence: str, ge: int, le: int) -> msgspec.Meta:
-    """Describe a length of time in whole seconds."""
-    return _count(sentence, "seconds", ge, le)
-
-
-class Field(msgspec.Struct, frozen=True, kw_only=True):
-    """What the tree says about one field; `kind` is its type with its constraints."""
-
-    name: str
-    kind: Any
-    optional: bool
-    default: Any
-    sentence: str
-    unit: str
-    form: str
-    secret: bool
-
-
-@cache
-def fields_of(section: type[msgspec.Struct]) -> tuple[Field, ...]:
-    """Read the fields that a section declares, in their order; a branch of the tree has none itself."""
-    hints = get_type_hints(section, include_extras=True)
-    defaults = {field.name: field.default for field in msgspec.structs.fields(section)}
-    found = []
-    for name, hint in hints.items():
-        kinds = [part for part in (hint, *get_args(hint)) if get_origin(part) is Annotated]
-        if kinds:
-            meta = kinds[0].__metadata__[0]
-            found.append(
-                Field(
-                    name=name,
-                    kind=kinds[0],
-                    optional=hint is not kinds[0],
-                    default=defaults[name],
-                    sentence=meta.description,
-                    unit=meta.extra["unit"],
-                    form=meta.extra["range"] or _form(kinds[0], meta),
-                    secret=meta.extra["secret"],
-                )
-            )
-    return tuple(found)
-
-
-def _form(kind: Any, meta: msgspec.Meta) -> str:
-    """Put the allowed values of a number or a choice in words."""
-    base = get_args(kind)[0]
-    if get_origin(base) is Literal:
-        return ", ".join(f"`{choice}`" for choice in get_args(base))
-    return f"{meta.ge} to {meta.le}"
-
-
-class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One branch of the tree; its text form never shows a secret."""
-
-    def __rich_repr__(self) -> Any:
-        """Yield each field with its value, secrets as `***`."""
-        hidden = {field.name for field in fields_of(type(self)) if field.secret}
-        for field in self.__struct_fields__:
-            value = getattr(self, field)
-            yield field, "***" if field in hidden and value is not None else value
-
-    def __repr__(self) -> str:
-        """Show the fields, secrets as `***`."""
-        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self.__rich_repr__())})"
 
 
 class ServerSettings(Section, frozen=True, kw_only=True):
     """Where the server listens and how it ends a connection."""
 
     host: Annotated[
-        str, _say("Address that the server binds.", "an IP address or a host name", pattern=r"^[^\s/]+$")
+        str, described("Address that the server binds.", "an IP address or a host name", pattern=r"^[^\s/]+$")
     ] = "127.0.0.1"
-    port: Annotated[int, _count("TCP port; 0 lets the system choose one.", "", 0, 65_535)] = 8484
+    port: Annotated[int, count("TCP port; 0 lets the system choose one.", "", 0, 65_535)] = 8484
     public_url: (
         Annotated[
             str,
-            _say(
+            described(
                 "Address that clients use, when a proxy stands in front.",
                 "`http://` or `https://` with a host, without a path",
                 pattern=r"^https?://[^\s/?#@]+$",
@@ -122,19 +37,19 @@ class ServerSettings(Section, frozen=True, kw_only=True):
     ) = None
     trusted_proxies: Annotated[
         tuple[str, ...],
-        _say("Proxies whose forwarded headers are believed.", "IP addresses or networks"),
+        described("Proxies whose forwarded headers are believed.", "IP addresses or networks"),
     ] = ()
     allowed_hosts: Annotated[
         tuple[str, ...],
-        _say(
+        described(
             "Host names that requests may carry; empty means the loopback names, `host` and the host of `public_url`.",
             "host names without a port",
         ),
     ] = ()
     keep_alive_seconds: Annotated[
-        int, _seconds("How long an idle connection stays open for its next request.", 1, 3600)
+        int, duration("How long an idle connection stays open for its next request.", 1, 3600)
     ] = 75
-    shutdown_seconds: Annotated[int, _seconds("How long a stopping server waits for requests in flight.", 0, 3600)] = 10
+    shutdown_seconds: Annotated[int, duration("How long a stopping server waits for requests in flight.", 0, 3600)] = 10
 
 
 class AccessSettings(Section, frozen=True, kw_only=True):
@@ -142,28 +57,32 @@ class AccessSettings(Section, frozen=True, kw_only=True):
 
     public_access: Annotated[
         Literal["loopback", "on", "off"],
-        _say("Whether the public doors (contacts, cache) answer without a token; `loopback`: only on a loopback bind."),
+        described(
+            "Whether the public doors (contacts, cache) answer without a token; `loopback`: only on a loopback bind."
+        ),
     ] = "loopback"
     provisioning: (
         Annotated[
             Literal["open", "closed"],
-            _say("Whether an unknown organisation or chapter is created on first use; unset: open on a loopback bind."),
+            described(
+                "Whether an unknown organisation or chapter is created on first use; unset: open on a loopback bind."
+            ),
         ]
         | None
     ) = None
-    jwt_lifetime_seconds: Annotated[int, _seconds("How long a short-lived JWT is valid.", 30, 900)] = 900
+    jwt_lifetime_seconds: Annotated[int, duration("How long a short-lived JWT is valid.", 30, 900)] = 900
 
 
 class DatabaseSettings(Section, frozen=True, kw_only=True):
     """Where the log is kept and how it is written."""
 
-    data_folder: Annotated[str, _say("Folder that holds everything the server keeps.", "a path", pattern=r"[^\s]")] = (
-        "headwater-data"
-    )
+    data_folder: Annotated[
+        str, described("Folder that holds everything the server keeps.", "a path", pattern=r"[^\s]")
+    ] = "headwater-data"
     url: (
         Annotated[
             str,
-            _say(
+            described(
                 "PostgreSQL database; unset means SQLite in the data folder.",
                 "`postgresql://...`",
                 pattern=r"^postgres(ql)?://",
@@ -174,50 +93,50 @@ class DatabaseSettings(Section, frozen=True, kw_only=True):
     ) = None
     synchronous: Annotated[
         Literal["full", "normal"],
-        _say("How SQLite syncs a commit; with `normal` a power loss can take acknowledged writes."),
+        described("How SQLite syncs a commit; with `normal` a power loss can take acknowledged writes."),
     ] = "full"
-    wal_limit_bytes: Annotated[int, _bytes("Size of SQLite's WAL at which the writer truncates it.", MIB, 4 * GIB)] = (
+    wal_limit_bytes: Annotated[int, size("Size of SQLite's WAL at which the writer truncates it.", MIB, 4 * GIB)] = (
         64 * MIB
     )
     writer_batch_requests: Annotated[
-        int, _count("Most requests that one commit takes together.", "requests", 1, 10_000)
+        int, count("Most requests that one commit takes together.", "requests", 1, 10_000)
     ] = 256
     writer_queue_requests: Annotated[
-        int, _count("Most writes that wait; beyond it the server answers 503.", "requests", 1, 1_000_000)
+        int, count("Most writes that wait; beyond it the server answers 503.", "requests", 1, 1_000_000)
     ] = 4096
     reserve_file_bytes: Annotated[
-        int, _bytes("Size of the file that is freed first when the disk is full; 0 means none.", 0, 16 * GIB)
+        int, size("Size of the file that is freed first when the disk is full; 0 means none.", 0, 16 * GIB)
     ] = 64 * MIB
-    read_threads: Annotated[int, _count("Threads that read the database.", "threads", 1, 64)] = 4
-    statement_seconds: Annotated[int, _seconds("How long one statement may run.", 1, 3600)] = 30
+    read_threads: Annotated[int, count("Threads that read the database.", "threads", 1, 64)] = 4
+    statement_seconds: Annotated[int, duration("How long one statement may run.", 1, 3600)] = 30
 
 
 class LimitSettings(Section, frozen=True, kw_only=True):
     """What one request, one token and one address may ask for."""
 
-    body_bytes: Annotated[int, _bytes("Largest request body.", KIB, GIB)] = MIB
-    cache_body_bytes: Annotated[int, _bytes("Largest body of a cache sync.", KIB, GIB)] = 16 * MIB
-    cache_rows: Annotated[int, _count("Most contacts and notes in one cache sync.", "rows", 1, 1_000_000)] = 50_000
-    header_bytes: Annotated[int, _bytes("Largest request head: line and headers.", KIB, MIB)] = 16 * KIB
+    body_bytes: Annotated[int, size("Largest request body.", KIB, GIB)] = MIB
+    cache_body_bytes: Annotated[int, size("Largest body of a cache sync.", KIB, GIB)] = 16 * MIB
+    cache_rows: Annotated[int, count("Most contacts and notes in one cache sync.", "rows", 1, 1_000_000)] = 50_000
+    header_bytes: Annotated[int, size("Largest request head: line and headers.", KIB, MIB)] = 16 * KIB
     in_flight_requests: Annotated[
         int,
-        _count("Most requests at work at once; beyond it the server answers 503.", "requests", 1, 100_000),
+        count("Most requests at work at once; beyond it the server answers 503.", "requests", 1, 100_000),
     ] = 256
-    body_seconds_base: Annotated[int, _seconds("Time that every body gets to arrive.", 1, 3600)] = 10
+    body_seconds_base: Annotated[int, duration("Time that every body gets to arrive.", 1, 3600)] = 10
     body_bytes_per_second: Annotated[
         int,
-        _count("Slowest rate at which a body may arrive, after the base time.", "bytes per second", KIB, GIB),
+        count("Slowest rate at which a body may arrive, after the base time.", "bytes per second", KIB, GIB),
     ] = 64 * KIB
-    json_depth: Annotated[int, _count("Deepest nesting of JSON in a request.", "levels", 4, 256)] = 32
+    json_depth: Annotated[int, count("Deepest nesting of JSON in a request.", "levels", 4, 256)] = 32
     rate_token_per_second: Annotated[
-        int, _count("Requests that one token may send, in the long run.", "requests per second", 1, 1_000_000)
+        int, count("Requests that one token may send, in the long run.", "requests per second", 1, 1_000_000)
     ] = 1000
     rate_token_burst: Annotated[
-        int, _count("Requests that one token may send at once after a pause.", "requests", 1, 10_000_000)
+        int, count("Requests that one token may send at once after a pause.", "requests", 1, 10_000_000)
     ] = 5000
     rate_address_per_second: Annotated[
         int,
-        _count(
+        count(
             "Requests that one address may send without a valid token, in the long run.",
             "requests per second",
             1,
@@ -226,21 +145,21 @@ class LimitSettings(Section, frozen=True, kw_only=True):
     ] = 200
     rate_address_burst: Annotated[
         int,
-        _count("Requests that one address may send at once without a valid token.", "requests", 1, 10_000_000),
+        count("Requests that one address may send at once without a valid token.", "requests", 1, 10_000_000),
     ] = 1000
 
 
 class SellSettings(Section, frozen=True, kw_only=True):
     """The sell door."""
 
-    page_items: Annotated[int, _count("Most items in one page of a queue.", "items", 1, 1000)] = 100
-    session_idle_seconds: Annotated[int, _seconds("How long a session lives without a request.", 60, DAY_SECONDS)] = (
+    page_items: Annotated[int, count("Most items in one page of a queue.", "items", 1, 1000)] = 100
+    session_idle_seconds: Annotated[int, duration("How long a session lives without a request.", 60, DAY_SECONDS)] = (
         3600
     )
-    sessions_per_account: Annotated[int, _count("Most live sessions of one account.", "sessions", 1, 10_000)] = 100
+    sessions_per_account: Annotated[int, count("Most live sessions of one account.", "sessions", 1, 10_000)] = 100
     resource_types: Annotated[
         tuple[Literal["contact", "note"], ...],
-        _say("Types that devices are sent.", "any of `contact`, `note`"),
+        described("Types that devices are sent.", "any of `contact`, `note`"),
     ] = ("contact", "note")
 
 
@@ -249,17 +168,17 @@ class TerminologySettings(Section, frozen=True, kw_only=True):
 
     ttl_seconds: Annotated[
         int,
-        _seconds("How long labels stay fresh when a record names no time of its own.", 1, 30 * DAY_SECONDS),
+        duration("How long labels stay fresh when a record names no time of its own.", 1, 30 * DAY_SECONDS),
     ] = 43_200
-    upstream_seconds: Annotated[int, _seconds("How long a fetch from an upstream may take.", 1, 300)] = 10
-    upstream_bytes: Annotated[int, _bytes("Largest answer of an upstream.", KIB, 256 * MIB)] = 4 * MIB
+    upstream_seconds: Annotated[int, duration("How long a fetch from an upstream may take.", 1, 300)] = 10
+    upstream_bytes: Annotated[int, size("Largest answer of an upstream.", KIB, 256 * MIB)] = 4 * MIB
     retry_base_seconds: Annotated[
-        int, _seconds("Wait after the first failed fetch; each next one doubles it.", 1, 3600)
+        int, duration("Wait after the first failed fetch; each next one doubles it.", 1, 3600)
     ] = 5
-    retry_max_seconds: Annotated[int, _seconds("Longest wait between two tries.", 1, DAY_SECONDS)] = 900
+    retry_max_seconds: Annotated[int, duration("Longest wait between two tries.", 1, DAY_SECONDS)] = 900
     allowed_hosts: Annotated[
         tuple[str, ...],
-        _say(
+        described(
             "Hosts that an upstream may live on; empty means that no upstream may be fetched.",
             "host names without a port",
         ),
@@ -269,47 +188,47 @@ class TerminologySettings(Section, frozen=True, kw_only=True):
 class FeedSettings(Section, frozen=True, kw_only=True):
     """Reading the change log, and forgetting its old part."""
 
-    page_changes: Annotated[int, _count("Most changes in one page.", "changes", 1, 5000)] = 5000
+    page_changes: Annotated[int, count("Most changes in one page.", "changes", 1, 5000)] = 5000
     runs_bytes: Annotated[
         int,
-        _bytes("Memory for parts of the present state that devices which begin share; 0 keeps none.", 0, 4 * GIB),
+        size("Memory for parts of the present state that devices which begin share; 0 keeps none.", 0, 4 * GIB),
     ] = 32 * MIB
-    wait_seconds_max: Annotated[int, _seconds("Longest wait of a long poll; 0 turns long polls off.", 0, 60)] = 60
+    wait_seconds_max: Annotated[int, duration("Longest wait of a long poll; 0 turns long polls off.", 0, 60)] = 60
     retention_seconds: Annotated[
-        int, _seconds("How long changes and tombstones are kept before compaction.", 3600, 3650 * DAY_SECONDS)
+        int, duration("How long changes and tombstones are kept before compaction.", 3600, 3650 * DAY_SECONDS)
     ] = 90 * DAY_SECONDS
     retention_min_seconds: Annotated[
         int,
-        _seconds(
+        duration(
             "How long they are kept when every active device has them; at most `retention_seconds`.",
             3600,
             3650 * DAY_SECONDS,
         ),
     ] = 30 * DAY_SECONDS
-    compact_every_seconds: Annotated[int, _seconds("Time between two compactions.", 1, 30 * DAY_SECONDS)] = 3600
+    compact_every_seconds: Annotated[int, duration("Time between two compactions.", 1, 30 * DAY_SECONDS)] = 3600
 
 
 class FileSettings(Section, frozen=True, kw_only=True):
     """Uploads, chunks, packs and quotas."""
 
     upload_idle_seconds: Annotated[
-        int, _seconds("How long an unfinished upload lives without a request.", 60, 30 * DAY_SECONDS)
+        int, duration("How long an unfinished upload lives without a request.", 60, 30 * DAY_SECONDS)
     ] = DAY_SECONDS
-    file_bytes: Annotated[int, _bytes("Largest file.", MIB, 2**50)] = 64 * GIB
+    file_bytes: Annotated[int, size("Largest file.", MIB, 2**50)] = 64 * GIB
     uploads_at_once: Annotated[
-        int, _count("Most request bodies that are being cut into chunks at once; others wait.", "requests", 1, 1000)
+        int, count("Most request bodies that are being cut into chunks at once; others wait.", "requests", 1, 1000)
     ] = 64
-    packed_bytes: Annotated[int, _bytes("Largest packed upload.", MIB, 16 * GIB)] = 256 * MIB
+    packed_bytes: Annotated[int, size("Largest packed upload.", MIB, 16 * GIB)] = 256 * MIB
     packed_files: Annotated[
-        int, _count("Most files in one packed upload or one batch download.", "files", 1, 100_000)
+        int, count("Most files in one packed upload or one batch download.", "files", 1, 100_000)
     ] = 10_000
-    chunk_min_bytes: Annotated[int, _bytes("Smallest chunk that content is cut into.", 4 * KIB, MIB)] = 256 * KIB
-    chunk_avg_bytes: Annotated[int, _bytes("Chunk size that cutting aims at.", 4 * KIB, 4 * MIB)] = MIB
-    chunk_max_bytes: Annotated[int, _bytes("Largest chunk that content is cut into.", 4 * KIB, 16 * MIB)] = 4 * MIB
+    chunk_min_bytes: Annotated[int, size("Smallest chunk that content is cut into.", 4 * KIB, MIB)] = 256 * KIB
+    chunk_avg_bytes: Annotated[int, size("Chunk size that cutting aims at.", 4 * KIB, 4 * MIB)] = MIB
+    chunk_max_bytes: Annotated[int, size("Largest chunk that content is cut into.", 4 * KIB, 16 * MIB)] = 4 * MIB
     pack_store: (
         Annotated[
             str,
-            _say(
+            described(
                 "Object store for packs; unset means the folder `packs` in the data folder.",
                 "`s3://bucket/prefix`, without credentials",
                 pattern=r"^s3://[^\s/?#@]+(/[^\s?#@]*)?$",
@@ -318,17 +237,17 @@ class FileSettings(Section, frozen=True, kw_only=True):
         | None
     ) = None
     quota_organisation_bytes: (
-        Annotated[int, _bytes("Most bytes that one organisation may keep; unset means no limit.", 0, 2**60)] | None
+        Annotated[int, size("Most bytes that one organisation may keep; unset means no limit.", 0, 2**60)] | None
     ) = None
     quota_share_bytes: (
-        Annotated[int, _bytes("Most bytes that one share may keep; unset means no limit.", 0, 2**60)] | None
+        Annotated[int, size("Most bytes that one share may keep; unset means no limit.", 0, 2**60)] | None
     ) = None
     gc_grace_seconds: Annotated[
-        int, _seconds("Age that an unused pack must reach before it is removed.", 60, 365 * DAY_SECONDS)
+        int, duration("Age that an unused pack must reach before it is removed.", 60, 365 * DAY_SECONDS)
     ] = 2 * DAY_SECONDS
     gc_every_seconds: Annotated[
         int,
-        _seconds(
+        duration(
             "Time between two sweeps of unused content by the server; 0 leaves them to 'headwater gc'.",
             0,
             365 * DAY_SECONDS,
@@ -336,7 +255,7 @@ class FileSettings(Section, frozen=True, kw_only=True):
     ] = DAY_SECONDS
     keep_deleted_shares_seconds: Annotated[
         int,
-        _seconds(
+        duration(
             "How long what a deleted share held is kept before it is removed for good; 0 keeps it for ever.",
             0,
             3650 * DAY_SECONDS,
@@ -344,7 +263,7 @@ class FileSettings(Section, frozen=True, kw_only=True):
     ] = 30 * DAY_SECONDS
     keep_trash_seconds: Annotated[
         int,
-        _seconds(
+        duration(
             "How long files and folders lie in the trash before they are removed for good; 0 keeps them for ever.",
             0,
             3650 * DAY_SECONDS,
@@ -355,12 +274,12 @@ class FileSettings(Section, frozen=True, kw_only=True):
 class SocketSettings(Section, frozen=True, kw_only=True):
     """WebSockets that nudge devices."""
 
-    limit: Annotated[int, _count("Most open sockets.", "sockets", 0, 1_000_000)] = 1000
-    token_limit: Annotated[int, _count("Most open sockets of one token.", "sockets", 0, 1_000_000)] = 100
-    send_seconds: Annotated[int, _seconds("How long a slow reader may block before its socket is closed.", 1, 300)] = 5
-    frame_bytes: Annotated[int, _bytes("Largest frame that a client may send.", 128, MIB)] = 4096
+    limit: Annotated[int, count("Most open sockets.", "sockets", 0, 1_000_000)] = 1000
+    token_limit: Annotated[int, count("Most open sockets of one token.", "sockets", 0, 1_000_000)] = 100
+    send_seconds: Annotated[int, duration("How long a slow reader may block before its socket is closed.", 1, 300)] = 5
+    frame_bytes: Annotated[int, size("Largest frame that a client may send.", 128, MIB)] = 4096
     nudges_per_second: Annotated[
-        int, _count("Most nudges to one socket; those between are merged.", "frames per second", 1, 1000)
+        int, count("Most nudges to one socket; those between are merged.", "frames per second", 1, 1000)
     ] = 4
 
 
@@ -368,18 +287,20 @@ class IdempotencySettings(Section, frozen=True, kw_only=True):
     """Answers kept for retried requests."""
 
     keep_seconds: Annotated[
-        int, _seconds("How long an answer is kept for the same Idempotency-Key.", 60, 30 * DAY_SECONDS)
+        int, duration("How long an answer is kept for the same Idempotency-Key.", 60, 30 * DAY_SECONDS)
     ] = DAY_SECONDS
 
 
 class LogSettings(Section, frozen=True, kw_only=True):
     """Log lines on standard error."""
 
-    level: Annotated[Literal["debug", "info", "warning", "error"], _say("Least serious line that is written.")] = "info"
+    level: Annotated[Literal["debug", "info", "warning", "error"], described("Least serious line that is written.")] = (
+        "info"
+    )
     format: (
         Annotated[
             Literal["console", "json"],
-            _say("Form of a line; unset means console on a terminal, else JSON."),
+            described("Form of a line; unset means console on a terminal, else JSON."),
         ]
         | None
     ) = None

@@ -11,9 +11,8 @@ from typing import Any, NamedTuple
 
 from msgspec import UNSET, UnsetType
 
-from headwater.base.errors import Invalid, NotFound, PreconditionFailed
+from headwater.base.errors import FieldError, Invalid, NotFound, PreconditionFailed
 from headwater.base.ids import contact_id
-from headwater.base.shape import FieldError
 from headwater.base.textkeys import check_email, fold, phone_digits
 from headwater.base.wire import encode, format_seconds
 from headwater.contracts.contacts.shapes import FIELDS, Contact, ContactFields, read_contact

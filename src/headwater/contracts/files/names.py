@@ -14,8 +14,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
-from headwater.base.errors import Invalid, StateConflict
-from headwater.base.shape import FieldError
+from headwater.base.errors import FieldError, Invalid, StateConflict
 
 MAX_NAME_BYTES = 255
 """Longest component, in bytes of UTF-8 in NFC: what common file systems hold."""

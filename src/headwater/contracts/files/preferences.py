@@ -10,8 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from headwater.base.errors import Invalid
-from headwater.base.shape import FieldError
+from headwater.base.errors import FieldError, Invalid
 from headwater.contracts.files.names import (
     DEFAULT_POLICY,
     NamePolicy,

@@ -5,9 +5,8 @@ from __future__ import annotations
 import msgspec
 from msgspec import UNSET
 
-from headwater.base.errors import Invalid
+from headwater.base.errors import FieldError, Invalid
 from headwater.base.ids import random_id
-from headwater.base.shape import FieldError
 from headwater.base.wire import format_seconds
 from headwater.contracts.files import access
 from headwater.contracts.files.access import Access, ShareRow

@@ -13,10 +13,9 @@ import msgspec
 
 from headwater.base import errors
 from headwater.base.clock import SECOND_US
-from headwater.base.errors import Gone, HeadwaterError, Invalid, NotFound, StateConflict
+from headwater.base.errors import FieldError, Gone, HeadwaterError, Invalid, NotFound, StateConflict
 from headwater.base.ids import random_id
 from headwater.base.settings.table import FileSettings
-from headwater.base.shape import FieldError
 from headwater.base.wire import encode, parse_time
 from headwater.contracts.files import access, landing, quota
 from headwater.contracts.files.access import Access, ShareRow

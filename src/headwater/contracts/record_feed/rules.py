@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from headwater.base.errors import Forbidden, HeadwaterError, Invalid, NotFound, StateConflict
+from headwater.base.errors import FieldError, Forbidden, HeadwaterError, Invalid, NotFound, StateConflict
 from headwater.base.ids import is_acceptable, random_id
-from headwater.base.shape import FieldError
 from headwater.base.wire import encode
 from headwater.contracts.record_feed import queries, shapes
 from headwater.contracts.record_feed.queries import Conflict

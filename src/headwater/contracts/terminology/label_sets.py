@@ -14,8 +14,7 @@ from typing import Any
 
 import msgspec
 
-from headwater.base.errors import Invalid
-from headwater.base.shape import FieldError
+from headwater.base.errors import FieldError, Invalid
 from headwater.base.wire import decode, encode
 from headwater.contracts.terminology.shapes import LABEL_KEY
 

@@ -10,8 +10,7 @@ from typing import NamedTuple
 from msgspec import UNSET
 
 from headwater.base.clock import SECOND_US
-from headwater.base.errors import Invalid, NotFound, StateConflict
-from headwater.base.shape import FieldError
+from headwater.base.errors import FieldError, Invalid, NotFound, StateConflict
 from headwater.contracts.terminology import label_sets, queries
 from headwater.contracts.terminology.queries import OWN, State
 from headwater.contracts.terminology.shapes import SyncRecordChange

@@ -14,7 +14,8 @@ import apsw
 from headwater.base.clock import Clock, now_us
 from headwater.base.errors import HeadwaterError
 from headwater.base.log import get_log
-from headwater.base.settings.table import MIB, DatabaseSettings
+from headwater.base.settings.field import MIB
+from headwater.base.settings.table import DatabaseSettings
 from headwater.store.database import Moved, Result, Row, Work
 from headwater.store.group_commit import Gate, GroupWriter
 from headwater.store.reader_pool import Readers

@@ -13,7 +13,8 @@ import msgspec
 from headwater.base.clock import monotonic_seconds
 from headwater.base.errors import Fatal, QuotaExceeded, Unavailable
 from headwater.base.log import get_log
-from headwater.base.settings.table import KIB, DatabaseSettings
+from headwater.base.settings.field import KIB
+from headwater.base.settings.table import DatabaseSettings
 from headwater.store.database import Result, Row, Transaction, Work
 
 PAGE_BYTES = 8192

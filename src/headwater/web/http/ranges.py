@@ -12,8 +12,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from headwater.base.errors import Invalid, Malformed, RangeUnsatisfiable
-from headwater.base.shape import FieldError
+from headwater.base.errors import FieldError, Invalid, Malformed, RangeUnsatisfiable
 
 MAX_POSITION = 2**63 - 1
 """Larger positions count as this one: beyond any content, whatever their number of digits."""
