@@ -48,7 +48,7 @@ bench: $(TEST_STAMP) ## Measure on this machine (ARGS go to the benchmarks)
 
 docs: $(RUN_STAMP) ## Write the generated pages under docs/ again
 	$(BIN)/python -m headwater.base.settings.page
-	$(BIN)/python -m headwater.server.generated_pages
+	$(BIN)/python -m headwater.server.docs_generator
 
 lock: ## Resolve pyproject.toml anew into requirements/*.lock (ARGS='--upgrade' takes newer versions)
 	$(PYTHON) -m venv $(LOCK_VENV)

@@ -83,7 +83,7 @@ def test_code_that_is_given_the_time_passes(text: str) -> None:
     ],
 )
 def test_a_second_reader_of_the_environment_is_found(text: str) -> None:
-    assert len(environment_reads(plant("headwater.cli.serve", text))) == 1
+    assert len(environment_reads(plant("headwater.cli.commands.server.serve", text))) == 1
 
 
 def test_other_uses_of_the_operating_system_pass() -> None:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 import re
 import shlex
 from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 
 from headwater.cli.main import COMMANDS
 from tests.rules.source import ROOT
@@ -35,7 +33,7 @@ def problem_of(words: list[str]) -> str:
         return "" if words[0] in ("--help", "--version") else f"no option {words[0]}"
     if words[0] not in COMMANDS:
         return f"no command {words[0]}"
-    made: Any = typer.main.get_command(importlib.import_module(f"headwater.cli.{COMMANDS[words[0]][0]}").app)
+    made: Any = COMMANDS[words[0]].load()
     rest = words[1:]
     if subcommands := getattr(made, "commands", None):
         if not rest or rest[0] not in subcommands:

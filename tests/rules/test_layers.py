@@ -15,15 +15,17 @@ LAYERS = {
     "feed": 2,
     "identity": 2,
     "web": 3,
+    "installation": 3,
     "contracts": 4,
     "console": 5,
     "server": 5,
+    "transfer": 5,
     "client": 5,
     "cli": 6,
     "__main__": 7,
 }
 HTTP_LIBRARIES = ("http", "httpx2", "starlette", "uvicorn", "websockets")
-PLAIN_LAYERS = ("base", "store", "feed", "identity")
+PLAIN_LAYERS = ("base", "store", "feed", "identity", "installation", "transfer")
 HANDOVERS = (  # where a door's coroutine hands its work to plain code, or waits for it
     "headwater.store.database",
     "headwater.store.sqlite.database",

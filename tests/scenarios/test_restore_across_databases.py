@@ -130,7 +130,7 @@ def _repeat_a_page(backup: Path) -> None:
     """Write the backup again with one page of records twice, which its hashes allow and its keys do not."""
     import msgspec
 
-    from headwater.server import archive
+    from headwater.installation import archive
 
     manifest = archive.check(backup)
     content = [(name, source.read()) for name, source in archive.members(backup) if not name.startswith("manifest")]

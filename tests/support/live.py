@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 import uvicorn
 
-from headwater.server.serving import configuration
+from headwater.server.serve import configuration
 from tests.support.serving import ServerUnderTest
 
 STOP_SECONDS = 30.0

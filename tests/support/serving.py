@@ -10,7 +10,8 @@ from typing import Any
 from headwater.base.settings.table import Settings
 from headwater.identity import organisations, tokens
 from headwater.identity.roles import SCOPES, Role
-from headwater.server.app import Server, assemble, attach, first_start
+from headwater.installation.first_start import first_start
+from headwater.server.app import Server, assemble, attach
 from headwater.store.database import Database, Transaction
 from headwater.store.packs.folder import PackFolder
 from tests.support.asgi import Client

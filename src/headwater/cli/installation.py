@@ -10,7 +10,7 @@ from typing import NamedTuple
 from headwater.base import log
 from headwater.base.settings.load import Settings
 from headwater.cli import options
-from headwater.server import opening
+from headwater.installation import connect
 from headwater.store.database import Database
 
 
@@ -32,7 +32,7 @@ def opened(
     """
     settings = options.load(data, database, config, sets)
     log.configure(settings.log)
-    found = opening.open_existing(settings)
+    found = connect.open_existing(settings)
     try:
         yield Installation(settings, Path(settings.database.data_folder), found)
     finally:

@@ -9,7 +9,7 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import typer
 from typer.core import TyperGroup
@@ -17,27 +17,41 @@ from typer.core import TyperGroup
 from headwater import __version__
 from headwater.base.errors import Fatal, HeadwaterError, QuotaExceeded, Unavailable
 from headwater.base.settings.load import SettingsInvalid
-from headwater.cli.screen import say_problem
+from headwater.cli.output import say_problem
+
+
+class Command(NamedTuple):
+    """A sub-command: its module below ``commands``, what it is for, and its name in the module."""
+
+    module: str
+    sentence: str
+    app: str = "app"
+
+    def load(self) -> Any:
+        """The command itself; its module is loaded only now."""
+        module = importlib.import_module(f"headwater.cli.commands.{self.module}")
+        return typer.main.get_command(getattr(module, self.app))
+
 
 COMMANDS = {
-    "serve": ("serve", "Run the server."),
-    "token": ("tokens", "Make, list and revoke tokens."),
-    "org": ("organisations", "Make and list organisations."),
-    "chapter": ("chapters", "Make, list and rename an organisation's chapters."),
-    "device": ("devices", "List devices with their lag, and stop waiting for one."),
-    "share": ("shares", "Make shares, say who may use them, and bring files in and out."),
-    "backup": ("backup", "Write everything into one file, while the server runs."),
-    "restore": ("restore", "Put a backup into an empty data folder."),
-    "verify": ("verify", "Read everything and say what does not agree."),
-    "gc": ("gc", "Free the content that nothing refers to any more."),
-    "doctor": ("doctor", "Look the installation over, and say what to do about what is not well."),
-    "openapi": ("openapi", "Print the OpenAPI document."),
-    "terminology": ("terminology", "Show or choose where an organisation's labels come from."),
-    "import": ("import_command", "Bring contacts in from a file."),
-    "export": ("export_command", "Write contacts to a file."),
-    "config": ("config", "Show each setting and where its value came from."),
+    "serve": Command("server.serve", "Run the server."),
+    "token": Command("access.tokens", "Make, list and revoke tokens."),
+    "org": Command("access.organisations", "Make and list organisations."),
+    "chapter": Command("access.chapters", "Make, list and rename an organisation's chapters."),
+    "device": Command("access.devices", "List devices with their lag, and stop waiting for one."),
+    "share": Command("content.shares", "Make shares, say who may use them, and bring files in and out."),
+    "backup": Command("storage.backup", "Write everything into one file, while the server runs."),
+    "restore": Command("storage.restore", "Put a backup into an empty data folder."),
+    "verify": Command("storage.verify", "Read everything and say what does not agree."),
+    "gc": Command("storage.gc", "Free the content that nothing refers to any more."),
+    "doctor": Command("server.doctor", "Look the installation over, and say what to do about what is not well."),
+    "openapi": Command("server.openapi", "Print the OpenAPI document."),
+    "terminology": Command("content.terminology", "Show or choose where an organisation's labels come from."),
+    "import": Command("content.contacts", "Bring contacts in from a file.", app="import_app"),
+    "export": Command("content.contacts", "Write contacts to a file.", app="export_app"),
+    "config": Command("server.config", "Show each setting and where its value came from."),
 }
-"""Sub-commands in the order in which a new operator needs them: the module beside this one, and what it is for."""
+"""Sub-commands in the order in which a new operator needs them."""
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -67,15 +81,14 @@ class LazyGroup(TyperGroup):
         """The command of this name, or None."""
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"headwater.cli.{COMMANDS[cmd_name][0]}")
-        command = typer.main.get_command(module.app)
+        command = COMMANDS[cmd_name].load()
         command.name = cmd_name
         return command
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - typer's signature
         """List the commands from the table, so that ``--help`` loads none of them."""
         with formatter.section("Commands"):
-            formatter.write_dl([(name, sentence) for name, (_, sentence) in COMMANDS.items()])
+            formatter.write_dl([(name, command.sentence) for name, command in COMMANDS.items()])
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """The command that the arguments name; a wrong name is answered with the nearest ones."""

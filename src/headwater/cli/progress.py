@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from headwater.server.reporting import Report
+from headwater.installation.progress import Report
 
 
 @contextmanager

@@ -4,31 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from pathlib import Path
 
 from headwater.base.clock import Clock, now_us
 from headwater.base.settings.table import Settings
 from headwater.feed.cursor import CursorCodec
 from headwater.feed.wake import Wake
-from headwater.identity import meta, organisations, tokens
-from headwater.identity.principal import DEFAULT_ORGANISATION
-from headwater.identity.roles import SCOPES, Role
+from headwater.identity import meta
+from headwater.installation.first_start import KEYS
+from headwater.server.gc_job import Sweeper
 from headwater.server.registry import contracts
-from headwater.server.sweeper import Sweeper
-from headwater.store.database import Database, Transaction
+from headwater.store.database import Database
 from headwater.store.packs.backend import PackPlace
 from headwater.web.auth import Authenticator
 from headwater.web.contract import Contract
 from headwater.web.edge.app import Edge
 from headwater.web.edge.metrics import Metrics
 from headwater.web.services import HomeFeeds, Services
-
-ADMIN_TOKEN_FILE = "admin.token"  # noqa: S105 - a file's name
-"""Where the first start keeps the admin token, in the data folder, readable by its owner only."""
-
-
-KEYS = ("cursor_key", "jwt_key", "master_key")
-"""The secrets of an installation: what signs cursors, short-lived JWTs, and everything else."""
 
 
 @dataclass(frozen=True)
@@ -39,36 +30,6 @@ class Server:
     services: Services
     contracts: tuple[Contract, ...]
     sweeper: Sweeper
-
-
-def first_start(database: Database, folder: Path) -> str | None:
-    """Make the organisation ``default`` and its admin token unless they exist; the new token's text, or None.
-
-    The token is kept in ``admin.token`` before it is good, so that it cannot be lost.
-    """
-
-    def work(tx: Transaction) -> str | None:
-        meta.epoch(tx)
-        for name in KEYS:
-            meta.secret(tx, name)
-        if organisations.find(tx, DEFAULT_ORGANISATION) is not None:
-            return None
-        organisations.create(tx, DEFAULT_ORGANISATION)
-        text, _ = tokens.create(
-            tx,
-            DEFAULT_ORGANISATION,
-            Role.GLOBAL_ADMIN,
-            SCOPES,
-            label="admin (first start)",
-            user_name="admin",
-        )
-        path = folder / ADMIN_TOKEN_FILE
-        path.touch(mode=0o600)
-        path.chmod(0o600)
-        path.write_text(text + "\n", "ascii")
-        return text
-
-    return database.write_now(work)
 
 
 def assemble(database: Database, settings: Settings, packs: PackPlace, *, clock: Clock = now_us) -> Server:

@@ -14,7 +14,7 @@ from headwater.base.log import get_log
 from headwater.contracts.files import sweeping
 from headwater.feed.compact import Retention, compact
 from headwater.feed.wake import EVERYTHING, Wake
-from headwater.server.sweeper import Sweeper
+from headwater.server.gc_job import Sweeper
 from headwater.store import idempotency
 from headwater.store.database import Database, Transaction
 from headwater.web.services import Services

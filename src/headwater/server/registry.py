@@ -21,9 +21,9 @@ from headwater.contracts.record_feed.contract import build as record_feed
 from headwater.contracts.sell.contract import build as sell
 from headwater.contracts.terminology.contract import build as terminology
 from headwater.contracts.terminology.contract import build_labels as terminology_labels
-from headwater.server.documentation import Documentation
-from headwater.server.documentation import build as documentation
-from headwater.server.operations import build as operations
+from headwater.server.docs_door import Documentation
+from headwater.server.docs_door import build as documentation
+from headwater.server.operator_door import build as operations
 from headwater.web.contract import Contract
 from headwater.web.edge.metrics import Metrics
 from headwater.web.services import Services

@@ -14,8 +14,8 @@ import pytest
 
 from headwater.base.settings.table import DatabaseSettings, Settings
 from headwater.cli.main import main
-from headwater.server.app import first_start
-from headwater.server.opening import open_database
+from headwater.installation.connect import open_database
+from headwater.installation.first_start import first_start
 from headwater.store.database import Database
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from headwater.base.settings.table import Settings
 from headwater.identity import meta, organisations, tokens
-from headwater.server import archive
+from headwater.installation import archive
 from headwater.store.database import Transaction
 from headwater.store.log import records
 from headwater.store.log.records import Draft

@@ -9,8 +9,8 @@ from pathlib import Path
 import apsw
 import pytest
 
-from headwater.server import checkup
-from headwater.server.folder import held
+from headwater.installation import doctor
+from headwater.installation.data_folder import held
 from tests.unit.cli.conftest import Command, Installed
 
 
@@ -116,7 +116,7 @@ def test_a_full_disk_is_found(command: Command, installed: Installed, monkeypatc
 
 
 def test_a_clock_of_the_past_is_found(command: Command, installed: Installed, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checkup, "now_us", lambda: 0)
+    monkeypatch.setattr(doctor, "now_us", lambda: 0)
     assert states(command, installed)["clock"] == "bad"
 
 

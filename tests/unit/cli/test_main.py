@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-import typer
 
 from headwater.base.errors import Fatal
 from headwater.cli import main as main_module
@@ -20,8 +18,7 @@ from tests.unit.cli.conftest import Command, Installed
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_is_helped_with_examples_that_name_it(command: Command, name: str) -> None:
-    module = importlib.import_module(f"headwater.cli.{COMMANDS[name][0]}")
-    made = typer.main.get_command(module.app)
+    made = COMMANDS[name].load()
     subs = [[name, sub] for sub in getattr(made, "commands", {})] or [[name]]
     for words in subs:
         shown = command(*words, "--help")

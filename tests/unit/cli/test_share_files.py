@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from headwater.cli import getting, local_tree, putting
-from headwater.cli.local_tree import Entry
 from headwater.contracts.files.names import NamePolicy
+from headwater.transfer import get_folder, local_files, put_folder
+from headwater.transfer.local_files import Entry
 from tests.unit.cli.conftest import Done, Shares
 
 STANDARD_LIBRARY = Path(os.__file__).parent
@@ -177,18 +177,18 @@ def test_a_file_that_cannot_be_read_fails_alone(share: Shares, local: Path, monk
     assert (done.code, counts(done), reasons(done)) == (1, (1, 0, 0, 1), {"b.txt": "Permission denied"})
 
 
-@pytest.mark.parametrize("batch_bytes", [putting.BATCH_BYTES, 1000])
+@pytest.mark.parametrize("batch_bytes", [put_folder.BATCH_BYTES, 1000])
 def test_a_file_that_grows_or_shrinks_while_it_is_read_fails_alone(
     share: Shares, local: Path, monkeypatch: pytest.MonkeyPatch, batch_bytes: int
 ) -> None:
-    monkeypatch.setattr(putting, "BATCH_BYTES", batch_bytes)
+    monkeypatch.setattr(put_folder, "BATCH_BYTES", batch_bytes)
     for name in ("grows.txt", "shrinks.txt"):
         (local / name).write_bytes(b"x" * 5000)
-    found = list(local_tree.walk(local, "", NamePolicy()))
+    found = list(local_files.walk(local, "", NamePolicy()))
     with (local / "grows.txt").open("ab") as stream:
         stream.write(b"more")
     os.truncate(local / "shrinks.txt", 10)
-    monkeypatch.setattr(local_tree, "walk", lambda *_: iter(found))
+    monkeypatch.setattr(local_files, "walk", lambda *_: iter(found))
     done = share("put", local, share.create()["id"], "--json")
     assert (done.code, counts(done)) == (1, (2, 0, 0, 2))
     assert set(reasons(done).values()) == {"it changed while it was read"}
@@ -197,8 +197,8 @@ def test_a_file_that_grows_or_shrinks_while_it_is_read_fails_alone(
 def test_a_large_file_is_sent_alone_and_piece_by_piece(
     share: Shares, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(putting, "BATCH_BYTES", MIB)
-    monkeypatch.setattr(putting, "PIECE_BYTES", 100_000)
+    monkeypatch.setattr(put_folder, "BATCH_BYTES", MIB)
+    monkeypatch.setattr(put_folder, "PIECE_BYTES", 100_000)
     folder, made = tmp_path / "large", share.create()["id"]
     folder.mkdir()
     content = bytearray(os.urandom(5 * MIB))
@@ -216,17 +216,17 @@ def test_a_large_file_is_sent_alone_and_piece_by_piece(
     assert tree(tmp_path / "out") == tree(folder)
 
 
-@pytest.mark.parametrize("batch_bytes", [putting.BATCH_BYTES, 1000])
+@pytest.mark.parametrize("batch_bytes", [put_folder.BATCH_BYTES, 1000])
 def test_what_has_no_room_fails_with_the_quota_and_nothing_large_is_written_first(
     share: Shares, local: Path, monkeypatch: pytest.MonkeyPatch, batch_bytes: int
 ) -> None:
-    monkeypatch.setattr(putting, "BATCH_BYTES", batch_bytes)
+    monkeypatch.setattr(put_folder, "BATCH_BYTES", batch_bytes)
     (local / "large.bin").write_bytes(b"x" * 5000)
     done = share("put", local, share.create("--quota", "4000")["id"], "--json")
     assert (done.code, counts(done)) == (1, (2, 0, 0, 1))
     assert "the share has" in reasons(done)["large.bin"]
     written_bytes = sum(path.stat().st_size for path in (share.installed.folder / "packs").rglob("*") if path.is_file())
-    assert written_bytes < 5000 or batch_bytes == putting.BATCH_BYTES
+    assert written_bytes < 5000 or batch_bytes == put_folder.BATCH_BYTES
 
 
 def test_a_folder_and_a_file_of_one_name_do_not_replace_each_other(share: Shares, tmp_path: Path) -> None:
@@ -292,7 +292,7 @@ def test_what_this_system_cannot_name_fails_alone(
     (local / "con").mkdir()
     (local / "con" / "c.txt").write_text("c")
     share("put", local, made)
-    monkeypatch.setattr(getting, "LOCAL_NAMES", NamePolicy(portable=True))
+    monkeypatch.setattr(get_folder, "LOCAL_NAMES", NamePolicy(portable=True))
     done = share("get", made, tmp_path / "out", "--json")
     assert (done.code, done.json["files"], set(reasons(done))) == (1, 2, {"con", "c.txt"})
     assert set(tree(tmp_path / "out")) == {"a.txt", "sub", "sub/b.txt", "sub/empty"}
@@ -324,7 +324,7 @@ def test_a_system_without_syncfs_syncs_file_by_file(
     share("put", local, made)
     synced: list[Path] = []
     monkeypatch.setattr(ctypes, "CDLL", lambda *_, **__: object())
-    monkeypatch.setattr(getting, "_sync_one", synced.append)
+    monkeypatch.setattr(get_folder, "_sync_one", synced.append)
     assert share("get", made, tmp_path / "out").code == 0
     assert tree(tmp_path / "out") == tree(local)
     assert {"a.txt", "b.txt", "out", "sub"} < {path.name for path in synced}
@@ -333,12 +333,12 @@ def test_a_system_without_syncfs_syncs_file_by_file(
 def test_a_batch_ends_at_its_bytes_or_its_files_and_a_larger_file_comes_alone() -> None:
     def sizes(*wanted: int) -> list[list[int]]:
         entries = [Entry(f"/{number}", "", is_folder=False, size_bytes=size) for number, size in enumerate(wanted)]
-        return [[entry.size_bytes for entry in batch] for batch in putting.batches(entries)]
+        return [[entry.size_bytes for entry in batch] for batch in put_folder.batches(entries)]
 
-    most = putting.BATCH_BYTES
+    most = put_folder.BATCH_BYTES
     assert sizes() == []
     assert sizes(1, most - 1, 0, 1, most + 1, 0) == [[1, most - 1, 0], [1], [most + 1], [0]]
-    assert list(map(len, sizes(*[0] * (putting.BATCH_ENTRIES + 1)))) == [putting.BATCH_ENTRIES, 1]
+    assert list(map(len, sizes(*[0] * (put_folder.BATCH_ENTRIES + 1)))) == [put_folder.BATCH_ENTRIES, 1]
 
 
 def test_the_tables_of_a_put_and_a_get_tell_the_same(share: Shares, local: Path, tmp_path: Path) -> None:

@@ -11,8 +11,8 @@ import msgspec
 import pytest
 
 from headwater.base.wire import encode
-from headwater.server import archive
-from headwater.server.archive import ArchiveWriter, BackupDamaged, Manifest
+from headwater.installation import archive
+from headwater.installation.archive import ArchiveWriter, BackupDamaged, Manifest
 
 EMPTY = Manifest(
     format=archive.FORMAT, version=archive.VERSION, headwater="0", made_at="", database="sqlite", epoch="",

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from headwater.server import connection
+from headwater.server import http_connection
 from tests.support.live import LiveServer
 
 WAIT_SECONDS = 30.0
@@ -37,8 +37,8 @@ def answer(plain: socket.socket) -> tuple[int, dict[str, str], bytes]:
 
 @pytest.fixture
 def hurried(monkeypatch: pytest.MonkeyPatch, live_server: LiveServer) -> LiveServer:
-    monkeypatch.setattr(connection, "HEAD_SECONDS", SHORT_SECONDS)
-    monkeypatch.setattr(connection, "DRAIN_SECONDS", SHORT_SECONDS)
+    monkeypatch.setattr(http_connection, "HEAD_SECONDS", SHORT_SECONDS)
+    monkeypatch.setattr(http_connection, "DRAIN_SECONDS", SHORT_SECONDS)
     return live_server
 
 

@@ -16,9 +16,9 @@ from headwater.base.clock import SECOND_US
 from headwater.base.errors import Unavailable
 from headwater.base.log import keep_safe
 from headwater.contracts.files import sweeping
-from headwater.server import sweeper as sweeper_module
+from headwater.server import gc_job as sweeper_module
+from headwater.server.gc_job import CLAIM_US, Sweeper
 from headwater.server.jobs import HOUR_SECONDS, jobs_of
-from headwater.server.sweeper import CLAIM_US, Sweeper
 from headwater.store.packs.gc import Swept
 from headwater.web.edge.metrics import Metrics
 from tests.contracts.files_content.support import begin, content_of, make_file, make_share, send

@@ -12,7 +12,7 @@ import jsonschema_rs
 import pytest
 
 from headwater.base.settings.table import AccessSettings, ServerSettings, Settings
-from headwater.server import generated_pages
+from headwater.server import docs_generator
 from headwater.web.docs import pages as docs_pages
 from headwater.web.docs.error_catalogue import ADVICE, entries
 from headwater.web.docs.openapi import describe
@@ -160,7 +160,7 @@ def test_the_catalogue_names_members_as_they_are_on_the_wire_and_cursors_advice_
 @pytest.mark.parametrize("name", ["errors.md", "routes.md"])
 def test_the_generated_pages_are_in_step_with_the_code(name: str) -> None:
     stale = f"docs/{name} is stale: run `make docs`"
-    assert (ROOT / "docs" / name).read_text("utf-8") == generated_pages.render()[name], stale
+    assert (ROOT / "docs" / name).read_text("utf-8") == docs_generator.render()[name], stale
 
 
 def media_with_examples(node: Any) -> Any:

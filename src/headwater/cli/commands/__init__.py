@@ -1,0 +1,1 @@
+"""The commands, by subject; each reads options, calls, and prints."""

@@ -1,0 +1,1 @@
+"""Commands about who may come in: organisations, chapters, tokens, devices."""

@@ -1,0 +1,1 @@
+"""Commands about the running server and its settings."""

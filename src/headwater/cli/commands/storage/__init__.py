@@ -1,0 +1,1 @@
+"""Commands about what is kept: backup, restore, verify, gc."""

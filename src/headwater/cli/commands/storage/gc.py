@@ -1,0 +1,56 @@
+"""``headwater gc``: frees the content that nothing refers to any more."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+
+from headwater.cli import installation, options
+from headwater.cli.output import show_one
+from headwater.contracts.files import sweeping
+from headwater.contracts.files.sweeping import Cleaned
+from headwater.installation import connect
+
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
+
+
+@app.command(
+    epilog=options.examples(
+        "headwater gc --data /srv/headwater", "headwater gc --data /srv/headwater --set files.gc_grace_seconds=3600"
+    )
+)
+def gc(
+    data: options.DataFolder = None,
+    database: options.DatabaseUrl = None,
+    config: options.ConfigFile = None,
+    sets: options.Set = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Free the content that no version and no upload refers to any more.
+
+    Shares that were deleted longer ago than files.keep_deleted_shares_seconds are removed first, for good; so is what
+    lay in the trash longer than files.keep_trash_seconds, if that is set.
+    It may run while the server runs. What is younger than files.gc_grace_seconds stays, and a file of packed
+    content goes an hour after it was emptied, for downloads under way: its bytes are freed by the next run.
+    """
+    with installation.opened(data, database, config, sets) as here:
+        cleaned = sweeping.clean(here.database, connect.open_packs(here.settings), here.settings.files)
+    show_one(_row(cleaned), as_json=as_json)
+    if cleaned.swept.damaged:
+        raise typer.Exit(1)
+
+
+def _row(cleaned: Cleaned) -> dict[str, Any]:
+    swept = cleaned.swept
+    return {
+        "purged_shares": cleaned.purged_shares,
+        "purged_files_and_folders": cleaned.purged_nodes,
+        "freed_bytes": swept.freed_bytes,
+        "dropped_chunks": swept.dropped_chunks,
+        "dropped_bytes": swept.dropped_bytes,
+        "rewritten_packs": swept.rewritten_packs,
+        "retired_packs": swept.retired_packs,
+        "deleted_packs": swept.deleted_packs + swept.deleted_orphans,
+        "damaged": ", ".join(swept.damaged) or None,
+    }

@@ -1,0 +1,85 @@
+"""``headwater verify``: whether the log, its records and its counters agree, or whether a backup is whole."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from headwater.cli import installation, options
+from headwater.cli.installation import Installation
+from headwater.cli.output import say_note, show_rows
+from headwater.cli.progress import bars
+from headwater.installation import archive, connect
+from headwater.installation.pack_audit import Inspection
+from headwater.installation.progress import Report, adding
+from headwater.store import integrity
+from headwater.store.database import Transaction
+from headwater.store.integrity import Finding
+from headwater.store.packs import check as pack_check
+from headwater.store.packs.format import pack_name
+
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
+
+
+@app.command(
+    epilog=options.examples("headwater verify --data /srv/headwater", "headwater verify --backup monday.tar.zst")
+)
+def verify(
+    *,
+    backup: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Check this backup instead.", show_default=False)
+    ] = None,
+    data: options.DataFolder = None,
+    database: options.DatabaseUrl = None,
+    config: options.ConfigFile = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Read everything and say what does not agree.
+
+    Every record must have its change, every counter its count, every change say what its row says, every chunk of
+    content have its hash. It may run while the server runs. The exit code is 1 when something was found.
+    """
+    if backup is not None:
+        _verify_backup(backup, as_json=as_json)
+        return
+    with installation.opened(data, database, config) as here, bars(quiet=as_json) as report:
+        findings, total = here.database.read_now(lambda tx: _check(tx, report))
+        damages, chunks = _check_packs(here, report)
+    found = [*findings, *damages]
+    none = f"all {total} changes and {chunks} chunks of content are as they should be"
+    show_rows([finding._asdict() for finding in found], as_json=as_json, none=none)
+    if found:
+        raise typer.Exit(1)
+
+
+def _check(tx: Transaction, report: Report) -> tuple[list[Finding], int]:
+    total = integrity.changes_to_check(tx)
+    return list(integrity.check(tx, adding(report, "changes", total))), total
+
+
+def _check_packs(here: Installation, report: Report) -> tuple[list[Finding], int]:
+    def progress(so_far: pack_check.Verified) -> None:
+        report("bytes of content", so_far.content_bytes, so_far.total_bytes)
+
+    verified = pack_check.verify(here.database, connect.open_packs(here.settings), progress)
+    found = [
+        Finding("content", damage.organisation, f"pack {pack_name(damage.pack)}: {damage.reason}")
+        for damage in verified.damages
+    ]
+    return found, verified.chunks
+
+
+def _verify_backup(path: Path, *, as_json: bool) -> None:
+    with bars(quiet=as_json) as report:
+        inspection = Inspection()
+        manifest = archive.check(path, adding(report, "bytes", path.stat().st_size), inspection.hear)
+    found = inspection.findings(manifest)
+    rows = sum(table.rows for table in manifest.tables.values())
+    none = f"{path} is whole: {rows} rows in {len(manifest.members)} parts, made {manifest.made_at}"
+    show_rows([finding._asdict() for finding in found], as_json=as_json, none=none)
+    if found:
+        raise typer.Exit(1)
+    if not as_json:
+        say_note(f"it can be put back with: headwater restore {path} --data DIR")

@@ -1,0 +1,176 @@
+"""Opens the database of an installation: to serve it, or beside a server that runs on it."""
+
+from __future__ import annotations
+
+import os
+import pwd
+from collections.abc import Callable
+from pathlib import Path
+
+import apsw
+import msgspec
+
+from headwater.base.errors import HeadwaterError
+from headwater.base.settings.table import Settings
+from headwater.identity import meta
+from headwater.installation.data_folder import DATABASE_FILE, prepare
+from headwater.store.database import Database
+from headwater.store.migrate import migrate, pending, steps
+from headwater.store.packs.backend import PackPlace
+from headwater.store.packs.folder import PackFolder
+from headwater.store.sqlite.database import SqliteDatabase
+
+OnFatal = Callable[[Exception], None]
+
+COMMAND_SECONDS = 7 * 86_400
+"""How long a reading of a command may take: a backup of a large database is one."""
+
+PACKS_FOLDER = "packs"
+"""Where packs lie in the data folder."""
+
+
+class DatabaseUnusable(HeadwaterError):
+    """The database cannot be opened: it is none, it is damaged, or the system refuses it."""
+
+    code = "DATABASE_UNUSABLE"
+    title = "Database unusable"
+    hint = "Look at it with 'headwater doctor'; a backup is put back with 'headwater restore'."
+
+
+class DatabaseOutOfReach(DatabaseUnusable):
+    """The PostgreSQL server that the settings name cannot be reached, or does not let this server in."""
+
+    code = "DATABASE_OUT_OF_REACH"
+    title = "Database out of reach"
+    hint = (
+        "See that PostgreSQL runs there, and that host, port, database, user and password in `database.url` are right."
+    )
+
+
+class SchemaOutdated(HeadwaterError):
+    """The database's schema is older than this program."""
+
+    code = "SCHEMA_OUTDATED"
+    title = "Schema outdated"
+    hint = "Start the server once with this version of Headwater: it brings the schema up to date."
+
+
+class NotInstalled(HeadwaterError):
+    """There is no Headwater data where a command looked."""
+
+    code = "NOT_INSTALLED"
+    title = "Nothing installed"
+    hint = "Run 'headwater serve' there once, or name the right folder with --data or database with --database."
+
+
+class OwnerDiffers(HeadwaterError):
+    """Root opens the data of another user: what it would write there, the server could not read."""
+
+    code = "OWNER_DIFFERS"
+    title = "Another user's data"
+    hint = "Run the command as the user that the server runs as; the detail names it."
+
+
+def open_database(settings: Settings, on_fatal: OnFatal = lambda _failure: None) -> Database:
+    """The database to serve, made if need be, with every schema step applied.
+
+    Raises: DatabaseUnusable, FolderUnusable.
+    """
+    prepare(Path(settings.database.data_folder))
+    database = open_bare(settings, on_fatal)
+    try:
+        migrate(database)
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def open_existing(settings: Settings) -> Database:
+    """The database of an installation that had its first start, as it is, for a command.
+
+    A command may read everything at one moment, and a person watches it: the limit of a request does not hold.
+    Raises: NotInstalled, OwnerDiffers, SchemaOutdated, DatabaseUnusable.
+    """
+    path = Path(settings.database.data_folder) / DATABASE_FILE
+    nothing = f"there is no Headwater data in {path.parent if settings.database.url is None else 'that database'}"
+    if settings.database.url is None and not path.exists():
+        raise NotInstalled(nothing)
+    _require_owner(settings)
+    small = msgspec.structs.replace(settings.database, reserve_file_bytes=0, statement_seconds=COMMAND_SECONDS)
+    database = open_bare(msgspec.structs.replace(settings, database=small))
+    try:
+        missing = pending(database)
+        if len(missing) == len(steps()):
+            raise NotInstalled(nothing)
+        if missing:
+            raise SchemaOutdated(f"the database lacks {len(missing)} schema steps of this version ({missing[0]} ...)")
+        if not database.read_now(meta.had_first_start):
+            raise NotInstalled(f"{nothing}: the first start did not end")
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def open_bare(settings: Settings, on_fatal: OnFatal = lambda _failure: None) -> Database:
+    """The database that the settings name, whatever is in it. Raises: DatabaseUnusable."""
+    if settings.database.url is not None:
+        return _open_postgres(settings.database.url, settings, on_fatal)
+    path = Path(settings.database.data_folder) / DATABASE_FILE
+    try:
+        return SqliteDatabase(path, settings.database, on_fatal=on_fatal)
+    except apsw.Error as failure:
+        raise DatabaseUnusable(f"{path}: {failure}") from None
+
+
+def open_packs(settings: Settings) -> PackPlace:
+    """Where the content is: the folder ``packs`` in the data folder, or a bucket.
+
+    A bucket's credentials come from the environment, as object stores have it.
+    """
+    if settings.files.pack_store is None:
+        return PackFolder(Path(settings.database.data_folder) / PACKS_FOLDER)
+    # Only a server with a bucket loads what speaks to it.
+    from obstore.store import from_url  # noqa: PLC0415
+
+    from headwater.store.packs.bucket import PackBucket  # noqa: PLC0415
+
+    return PackBucket(from_url(settings.files.pack_store))
+
+
+def _require_owner(settings: Settings) -> None:
+    """Hold root back from files of another user, as which the server runs. Raises: OwnerDiffers.
+
+    What the server made itself tells who it is: the folder around it may have been made by somebody else.
+    """
+    folder = Path(settings.database.data_folder)
+    made = folder / (DATABASE_FILE if settings.database.url is None else PACKS_FOLDER)
+    if os.geteuid() != 0 or not made.exists():
+        return
+    owner = made.stat().st_uid
+    if owner == 0:
+        return
+    try:
+        name = pwd.getpwuid(owner).pw_name
+    except KeyError:
+        name = f"#{owner}"
+    raise OwnerDiffers(f"{made} belongs to the user {name}, and this runs as root: sudo -u {name!r} headwater ...")
+
+
+def _open_postgres(url: str, settings: Settings, on_fatal: OnFatal) -> Database:
+    # Only an installation on PostgreSQL loads what speaks to it.
+    import psycopg  # noqa: PLC0415
+
+    from headwater.store.postgres.database import PostgresDatabase  # noqa: PLC0415
+
+    try:
+        return PostgresDatabase(url, settings.database, on_fatal=on_fatal)
+    except psycopg.Error as failure:
+        raise DatabaseOutOfReach(_without_password(str(failure).partition("\n")[0], url)) from None
+
+
+def _without_password(text: str, url: str) -> str:
+    """A driver's message without the password that it may quote out of a URL it could not read."""
+    secret = url.partition("://")[2].partition("@")[0].partition(":")[2]
+    return text.replace(secret, "***") if secret else text

@@ -1,0 +1,251 @@
+"""Writes the tree of a share as local files: all of them under temporary names, made durable, then put in place."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import secrets
+import shutil
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+from headwater.base.errors import Damaged, HeadwaterError, StateConflict
+from headwater.contracts.files import batch, trees
+from headwater.contracts.files.access import ShareRow
+from headwater.contracts.files.names import NamePolicy, stored_name
+from headwater.installation.progress import Report
+from headwater.store.database import Database, Transaction
+from headwater.store.packs import chunks
+from headwater.store.packs.backend import PackPlace
+from headwater.store.packs.format import ChunkRef
+from headwater.store.packs.reader import read_range
+from headwater.store.tree import nodes, versions
+from headwater.store.tree.nodes import ROOT, Node
+from headwater.transfer.results import Failure
+
+FILES_AT_ONCE = 1000
+FAILURES_KEPT = 1000
+CHILDREN_AT_ONCE = 1000
+
+LOCAL_NAMES = NamePolicy(case_sensitive=True, portable=os.name == "nt")
+"""Which names this system can hold: none that leads elsewhere, and on Windows none that Windows reads as another."""
+
+
+class SharedFile(NamedTuple):
+    """A file of the tree; ``path`` are the names that lead to it from where the reading began."""
+
+    path: tuple[str, ...]
+    version: str
+    content_hash: str
+    size_bytes: int
+    modified_us: int
+
+
+class Listing(NamedTuple):
+    """A share's tree, or a part of it, at one moment; a folder comes before those in it."""
+
+    row: ShareRow
+    folders: Sequence[tuple[str, ...]]
+    files: Sequence[SharedFile]
+
+    @property
+    def size_bytes(self) -> int:
+        """How many bytes its files have."""
+        return sum(file.size_bytes for file in self.files)
+
+
+def listing(tx: Transaction, row: ShareRow, path: str) -> Listing:
+    """What is below a path of the share; of a file, the file itself. Raises: Invalid, NotFound.
+
+    Memory grows with the number of files, not with their sizes.
+    """
+    top = ROOT
+    if path != "/":
+        node = trees.at_path(tx, row, path)
+        if node.type != "folder":
+            return Listing(row, (), [_file(tx, row, (node.name,), node)])
+        top = node.id
+    folders: list[tuple[str, ...]] = []
+    files: list[SharedFile] = []
+    waiting: list[tuple[str, tuple[str, ...]]] = [(top, ())]
+    while waiting:
+        folder_id, names = waiting.pop()
+        for child in _children(tx, row, folder_id):
+            below = (*names, child.name)
+            if child.type == "folder":
+                folders.append(below)
+                waiting.append((child.id, below))
+            else:
+                files.append(_file(tx, row, below, child))
+    return Listing(row, folders, files)
+
+
+class Getting:
+    """One get under way, into a folder that is empty."""
+
+    def __init__(self, database: Database, packs: PackPlace, found: Listing, folder: Path, report: Report) -> None:
+        self.counts: Counter[str] = Counter()
+        self.written_bytes = 0
+        self.failures: list[Failure] = []
+        self._database = database
+        self._packs = packs
+        self._found = found
+        self._folder = folder
+        self._staging = folder / f".headwater-{secrets.token_hex(8)}"
+        self._bar = report
+        self._total_bytes = found.size_bytes
+        self._done_bytes = 0
+
+    def write(self) -> None:
+        """Write all of it. Raises: OSError (the disk is full), Unavailable: what has no name yet is removed."""
+        self._staging.mkdir(mode=0o700)
+        try:
+            written = self._write_contents()
+            # Before the names: a name that is there after a power loss has its content.
+            _sync(self._folder)
+            self._put_in_place(written)
+            _sync(self._folder)
+        finally:
+            shutil.rmtree(self._staging, ignore_errors=True)
+
+    def _write_contents(self) -> list[tuple[int, SharedFile]]:
+        """Write each content under a number; those that could be."""
+        written: list[tuple[int, SharedFile]] = []
+        numbered = enumerate(self._found.files)
+        while part := list(islice(numbered, FILES_AT_ONCE)):
+            located = self._located([file for _, file in part])
+            for number, file in part:
+                end = self._done_bytes + file.size_bytes
+                try:
+                    self._write_content(self._staging / str(number), file, self._refs(file, located))
+                    written.append((number, file))
+                except Damaged as failure:
+                    (self._staging / str(number)).unlink(missing_ok=True)
+                    self._fail(file.path, failure.detail)
+                self._report(end)
+        return written
+
+    def _located(self, files: Iterable[SharedFile]) -> Mapping[bytes, ChunkRef]:
+        """Where the contents stand that are one chunk."""
+        single = [chunk for file in files if (chunk := versions.only_chunk(file.content_hash)) is not None]
+        organisation = self._found.row.organisation
+        return self._database.read_now(lambda tx: chunks.locate(tx, organisation, single))
+
+    def _refs(self, file: SharedFile, located: Mapping[bytes, ChunkRef]) -> Iterable[ChunkRef]:
+        """Where a file's chunks stand, in their order. Raises: Damaged (one is gone)."""
+        chunk = versions.only_chunk(file.content_hash)
+        if chunk is None:
+            return batch.refs_of(self._database, self._found.row, file.version)
+        ref = located.get(chunk)
+        if ref is None:
+            raise Damaged(f"chunk {chunk.hex()} is gone")
+        return (ref,)
+
+    def _write_content(self, target: Path, file: SharedFile, refs: Iterable[ChunkRef]) -> None:
+        """Write one content, each chunk held against its hash. Raises: Damaged."""
+        if file.size_bytes < 0:
+            raise Damaged("its version is gone")
+        written_bytes = 0
+        with target.open("xb") as stream:
+            for piece in read_range(self._packs, refs, verify=True):
+                stream.write(piece)
+                written_bytes += len(piece)
+                self._report(self._done_bytes + len(piece))
+        if written_bytes != file.size_bytes:
+            raise Damaged(f"its chunks have {written_bytes} bytes, and it should have {file.size_bytes}")
+        at_ns = file.modified_us * 1000
+        os.utime(target, ns=(at_ns, at_ns))
+
+    def _put_in_place(self, written: Iterable[tuple[int, SharedFile]]) -> None:
+        """Give everything its name; what this system cannot name, or takes for another name, fails alone."""
+        places: dict[tuple[str, ...], Path] = {(): self._folder}
+        for names in self._found.folders:
+            place = self._place(places, names)
+            if place is not None:
+                try:
+                    place.mkdir()
+                except OSError as failure:
+                    self._fail(names, failure.strerror or type(failure).__name__)
+                    continue
+                places[names] = place
+                self.counts["folders"] += 1
+        for number, file in written:
+            place = self._place(places, file.path)
+            if place is not None:
+                try:
+                    (self._staging / str(number)).rename(place)
+                except OSError as failure:
+                    self._fail(file.path, failure.strerror or type(failure).__name__)
+                    continue
+                self.counts["files"] += 1
+                self.written_bytes += file.size_bytes
+
+    def _place(self, places: Mapping[tuple[str, ...], Path], names: tuple[str, ...]) -> Path | None:
+        """The local path for names of the share; None, and counted as failed, if there can be none."""
+        folder = places.get(names[:-1])
+        if folder is None:
+            self._fail(names, "its folder could not be made")
+            return None
+        try:
+            stored_name(names[-1], LOCAL_NAMES)
+            place = folder / names[-1]
+            if os.path.lexists(place):
+                raise StateConflict("this system takes its name for that of another file beside it")
+        except HeadwaterError as refusal:
+            self._fail(names, refusal.detail)
+            return None
+        return place
+
+    def _fail(self, names: tuple[str, ...], reason: str) -> None:
+        self.counts["failed"] += 1
+        if len(self.failures) < FAILURES_KEPT:
+            self.failures.append(Failure("/" + "/".join(names), reason))
+
+    def _report(self, done_bytes: int) -> None:
+        self._done_bytes = done_bytes
+        self._bar("files", done_bytes, self._total_bytes)
+
+
+def _children(tx: Transaction, row: ShareRow, folder_id: str) -> Iterator[Node]:
+    after = ""
+    while page := nodes.children(tx, row.feed, folder_id, after, CHILDREN_AT_ONCE):
+        yield from page
+        after = page[-1].name_key
+
+
+def _file(tx: Transaction, row: ShareRow, names: tuple[str, ...], node: Node) -> SharedFile:
+    version = versions.find(tx, row.feed, node.version or "")
+    if version is None:
+        return SharedFile(names, node.version or "", "", -1, node.updated_us)
+    return SharedFile(names, version.id, version.content_hash, version.size_bytes, version.modified_us)
+
+
+def _sync(folder: Path) -> None:
+    """Make everything below a folder durable: by one call where the system has it, else file by file.
+
+    Raises: OSError (the disk failed).
+    """
+    syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None) if os.name == "posix" else None
+    if syncfs is None:
+        for top, _, names in os.walk(folder):
+            for path in [*(Path(top, name) for name in names), Path(top)]:
+                _sync_one(path)
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        if syncfs(handle) != 0:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number), str(folder))
+    finally:
+        os.close(handle)
+
+
+def _sync_one(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,360 @@
+"""Carries local files into a share, in batches that are each one transaction; what fails, fails alone."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import msgspec
+
+from headwater.base.chunking import Chunker
+from headwater.base.errors import Fatal, HeadwaterError, Unavailable
+from headwater.base.settings.table import FileSettings
+from headwater.base.wire import encode, format_micros
+from headwater.contracts.files import access, landing, packing, quota, trees
+from headwater.contracts.files.access import Access, ShareRow
+from headwater.contracts.files.content_shapes import PackedResult
+from headwater.contracts.files.intake import sizes_of
+from headwater.contracts.files.names import name_key, split_path
+from headwater.contracts.files.packed import Unpacker
+from headwater.contracts.files.packing import Packing
+from headwater.identity.principal import Principal
+from headwater.installation.progress import Report
+from headwater.store.database import Database, Transaction
+from headwater.store.packs.backend import PackPlace
+from headwater.store.packs.format import chunk_id
+from headwater.store.packs.writer import discard
+from headwater.store.tree import nodes, versions
+from headwater.store.tree.nodes import ROOT, Actor
+from headwater.store.tree.versions import Piece
+from headwater.transfer.local_files import Entry, Found, LeftOut, LocalFile, Refused, Unreadable
+from headwater.transfer.results import Failure, Sent
+
+BATCH_ENTRIES = 1000
+BATCH_BYTES = 16 * 1024 * 1024
+"""Where a batch ends; a file larger than this comes alone, and is never held whole."""
+
+PIECE_BYTES = 1024 * 1024
+EXAMPLES_KEPT = 20
+FAILURES_KEPT = 1000
+
+_FIRST_US, _LAST_US = -62_135_596_800_000_000, 253_402_300_800_000_000  # the years 1 to 9999: what a time can say
+_NO_LIMIT = 2**62
+
+
+@dataclass
+class Tally:
+    """What a put did, or would do."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    sent_bytes: int = 0
+    failures: list[Failure] = field(default_factory=list)
+    examples: list[Sent] = field(default_factory=list)
+
+    def fail(self, source: str, reason: str) -> None:
+        """Count what could not come."""
+        self.counts["failed"] += 1
+        if len(self.failures) < FAILURES_KEPT:
+            # The system's names need not be text.
+            self.failures.append(Failure(source.encode(errors="replace").decode(), reason))
+
+    def send(self, effect: str, entry: Entry) -> None:
+        """Count a file that came, or would come."""
+        self.counts[effect] += 1
+        self.sent_bytes += entry.size_bytes
+        if len(self.examples) < EXAMPLES_KEPT:
+            self.examples.append(Sent(effect, entry.path, entry.size_bytes))
+
+
+class Target(NamedTuple):
+    """Where files go, and as whom."""
+
+    database: Database
+    packs: PackPlace
+    settings: FileSettings
+    principal: Principal
+    row: ShareRow
+
+
+class There(NamedTuple):
+    """What a share has where an entry wants to go: ``nothing``, a ``file``, a ``folder``.
+
+    It is ``blocked`` when there is a file in the place of a folder above it.
+    """
+
+    kind: str
+    content_hash: str = ""
+    size_bytes: int = -1
+
+
+class Putting:
+    """One put under way."""
+
+    def __init__(self, target: Target, report: Report, total_bytes: int, *, dry_run: bool) -> None:
+        self.tally = Tally()
+        self._target = target
+        self._dry_run = dry_run
+        self._bar = report
+        self._total_bytes = total_bytes
+        self._done_bytes = 0
+        self._sizes = sizes_of(target.settings)
+        self._chunker = Chunker(self._sizes)
+        # A request has limits of its own; a batch is no request.
+        self._unlimited = msgspec.structs.replace(target.settings, packed_bytes=_NO_LIMIT, packed_files=_NO_LIMIT)
+
+    def bring(self, found: Iterable[Found]) -> None:
+        """Bring all that was found. Raises: QuotaExceeded (the disk is full), Fatal, Unavailable."""
+        row, database = self._target.row, self._target.database
+        for batch in batches(self._entries(found)):
+            standing = database.read_now(lambda tx, batch=batch: look(tx, row, batch))  # type: ignore[misc]
+            end = self._done_bytes + sum(entry.size_bytes for entry in batch)
+            files = [(entry, there) for entry, there in zip(batch, standing, strict=True) if self._fits(entry, there)]
+            folders = [entry for entry, there in files if entry.is_folder and there.kind == "nothing"]
+            files = [(entry, there) for entry, there in files if not entry.is_folder]
+            if len(files) == 1 and files[0][0].size_bytes > BATCH_BYTES:
+                self._bring_large(*files[0])
+            else:
+                self._bring_small(files, folders)
+            self._report(end)
+
+    def _entries(self, found: Iterable[Found]) -> Iterator[Entry]:
+        """What may come; all else is counted."""
+        for each in found:
+            match each:
+                case Entry():
+                    yield each
+                case Refused():
+                    self.tally.fail(each.source, each.reason)
+                case LeftOut():
+                    self.tally.counts["left_out"] += 1
+
+    def _fits(self, entry: Entry, there: There) -> bool:
+        """Whether an entry's place and size allow it to come; else it is counted as failed."""
+        wanted = "folder" if entry.is_folder else "file"
+        try:
+            if there.kind == "blocked":
+                self.tally.fail(entry.source, "in the share a file has the name of a folder above it")
+            elif there.kind not in ("nothing", wanted):
+                self.tally.fail(entry.source, f"in the share a {there.kind} has its name")
+            else:
+                quota.require_size(self._target.settings, entry.size_bytes)
+                return True
+        except HeadwaterError as refusal:
+            self.tally.fail(entry.source, refusal.detail)
+        return False
+
+    def _bring_small(self, files: Sequence[tuple[Entry, There]], folders: Sequence[Entry]) -> None:
+        """Bring folders, and files that are held whole."""
+        sending: list[Entry] = []
+        contents: list[bytes] = []
+        for entry, there in files:
+            try:
+                with LocalFile(entry) as file:
+                    content = b"".join(file.pieces(BATCH_BYTES))
+            except Unreadable as failure:
+                self.tally.fail(entry.source, str(failure))
+                continue
+            if entry.size_bytes == there.size_bytes and self._content_hash((content,)) == there.content_hash:
+                self.tally.counts["unchanged"] += 1
+            elif self._dry_run:
+                self.tally.send("created" if there.kind == "nothing" else "updated", entry)
+            else:
+                sending.append(entry)
+                contents.append(content)
+        if self._dry_run:
+            self.tally.counts["folders_made"] += len(folders)
+        elif sending or folders:
+            self._send(sending, _gathered(map(_line, sending), contents), folders)
+
+    def _bring_large(self, entry: Entry, there: There) -> None:
+        """Bring a file piece by piece."""
+        begun = self._done_bytes
+        try:
+            if entry.size_bytes == there.size_bytes:
+                with LocalFile(entry) as file:
+                    if self._content_hash(self._told(file.pieces(PIECE_BYTES))) == there.content_hash:
+                        self.tally.counts["unchanged"] += 1
+                        return
+                self._report(begun)
+            if self._dry_run:
+                self.tally.send("created" if there.kind == "nothing" else "updated", entry)
+            elif self._has_room(entry):
+                with LocalFile(entry) as file:
+                    self._send([entry], self._after_line(entry, file), [])
+        except Unreadable as failure:
+            self.tally.fail(entry.source, str(failure))
+
+    def _has_room(self, entry: Entry) -> bool:
+        """Whether the quotas leave room: asked before the content is written; else it is counted as failed."""
+        target = self._target
+        try:
+            target.database.write_now(
+                lambda tx: quota.require_left(tx, target.row, target.settings, entry.size_bytes), feed=target.row.feed
+            )
+        except (Fatal, Unavailable):
+            raise
+        except HeadwaterError as refusal:
+            self.tally.fail(entry.source, refusal.detail)
+            return False
+        return True
+
+    def _send(self, files: Sequence[Entry], stream: Iterable[bytes], folders: Sequence[Entry]) -> None:
+        """Make content durable, then make the files and folders visible in one transaction."""
+        target = self._target
+        unpacker = Unpacker(target.packs, target.row.organisation, trees.policy(target.row), self._unlimited)
+        try:
+            for piece in stream:
+                unpacker.take(piece)
+            arrived, written = unpacker.finish()
+        except BaseException:
+            unpacker.abort()
+            raise
+        actor = Actor(target.principal.user_id)
+        packed = Packing(target.principal, actor, arrived, written, stage_only=False)
+
+        def work(tx: Transaction) -> tuple[list[str], list[PackedResult]]:
+            row = access.require(tx, target.principal, target.row.id, Access.WRITE)
+            refusals = [_make_folder(tx, row, actor, folder.path) for folder in folders]
+            return refusals, packing.store(tx, row, packed, self._unlimited)
+
+        try:
+            refusals, results = target.database.write_now(work, feed=target.row.feed)
+        except (Fatal, Unavailable):
+            # Nobody knows whether it was committed: the packs stay, and sweep decides later.
+            raise
+        except HeadwaterError:
+            discard(target.packs, written)
+            raise
+        self._count(files, results, folders, refusals)
+
+    def _count(
+        self, files: Sequence[Entry], results: Sequence[PackedResult], folders: Sequence[Entry], refusals: Sequence[str]
+    ) -> None:
+        for entry, result in zip(files, results, strict=True):
+            if result.error is not None:
+                self.tally.fail(entry.source, result.error.detail)
+            elif result.status == "unchanged":
+                self.tally.counts["unchanged"] += 1
+            else:
+                self.tally.send(result.status, entry)
+        for entry, refusal in zip(folders, refusals, strict=True):
+            if refusal:
+                self.tally.fail(entry.source, refusal)
+            else:
+                self.tally.counts["folders_made"] += 1
+
+    def _after_line(self, entry: Entry, file: LocalFile) -> Iterator[bytes]:
+        yield _line(entry)
+        yield from self._told(file.pieces(PIECE_BYTES))
+
+    def _told(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
+        """The pieces, and the bar moves with them."""
+        for piece in pieces:
+            yield piece
+            self._report(self._done_bytes + len(piece))
+
+    def _report(self, done_bytes: int) -> None:
+        self._done_bytes = done_bytes
+        self._bar("files", done_bytes, max(self._total_bytes, done_bytes))
+
+    def _content_hash(self, content: Iterable[bytes]) -> str:
+        """The name of a content, as it would be if the content were sent."""
+        pieces: list[Piece] = []
+        try:
+            for part in content:
+                pieces += (Piece(chunk_id(chunk), len(chunk)) for chunk in self._chunker.feed(part))
+        finally:
+            # Also after a failure: what it holds must not come before the next content.
+            pieces += (Piece(chunk_id(chunk), len(chunk)) for chunk in self._chunker.finish())
+        return versions.content_hash(pieces)
+
+
+def batches(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
+    """The entries in batches of bounded size, in their order; one larger than a batch comes alone."""
+    batch: list[Entry] = []
+    size_bytes = 0
+    for entry in entries:
+        if batch and (len(batch) >= BATCH_ENTRIES or size_bytes + entry.size_bytes > BATCH_BYTES):
+            yield batch
+            batch, size_bytes = [], 0
+        batch.append(entry)
+        size_bytes += entry.size_bytes
+    if batch:
+        yield batch
+
+
+def look(tx: Transaction, row: ShareRow, entries: Sequence[Entry]) -> list[There]:
+    """What the share has where the entries want to go."""
+    folders = _Folders(tx, row)
+    return [folders.there(entry.path) for entry in entries]
+
+
+class _Folders:
+    """The folders of a batch by their stored paths, each looked up once; null where there is none."""
+
+    def __init__(self, tx: Transaction, row: ShareRow) -> None:
+        self._tx = tx
+        self._row = row
+        self._policy = trees.policy(row)
+        self._known: dict[str, tuple[str, str]] = {"": ("folder", ROOT)}
+
+    def there(self, path: str) -> There:
+        """What is at a path."""
+        above, _, name = path.rpartition("/")
+        kind, folder_id = self._folder(above)
+        if kind != "folder":
+            return There(kind)
+        node = nodes.child(self._tx, self._row.feed, folder_id, name_key(name, self._policy))
+        if node is None:
+            return There("nothing")
+        version = versions.find(self._tx, self._row.feed, node.version) if node.version else None
+        return There(node.type) if version is None else There(node.type, version.content_hash, version.size_bytes)
+
+    def _folder(self, path: str) -> tuple[str, str]:
+        """What stands in the place of a folder, and the folder's id."""
+        lacking: list[str] = []
+        while path not in self._known:
+            lacking.append(path)
+            path = path.rpartition("/")[0]
+        kind, folder_id = self._known[path]
+        for below in reversed(lacking):
+            if kind == "folder":
+                key = name_key(below.rpartition("/")[2], self._policy)
+                node = nodes.child(self._tx, self._row.feed, folder_id, key)
+                kind = "nothing" if node is None else "folder" if node.type == "folder" else "blocked"
+                folder_id = "" if node is None else node.id
+            self._known[below] = kind, folder_id
+        return kind, folder_id
+
+
+def _make_folder(tx: Transaction, row: ShareRow, actor: Actor, path: str) -> str:
+    """Make a folder with those above it, if it is not there; why it cannot be, or nothing."""
+    try:
+        tx.attempt(lambda: landing.folder_at(tx, row, actor, split_path(path)))
+    except HeadwaterError as refusal:
+        return refusal.detail
+    return ""
+
+
+def _line(entry: Entry) -> bytes:
+    """The line before a file in a packed upload."""
+    fields: dict[str, object] = {"path": entry.path, "size": entry.size_bytes}
+    if _FIRST_US <= entry.modified_us < _LAST_US:
+        fields["modified_at"] = format_micros(entry.modified_us)
+    return encode(fields) + b"\n"
+
+
+def _gathered(lines: Iterable[bytes], contents: Iterable[bytes]) -> Iterator[bytes]:
+    """Lines and contents in pieces of some size: what is small costs less together."""
+    held: list[bytes] = []
+    size_bytes = 0
+    for line, content in zip(lines, contents, strict=True):
+        held += (line, content)
+        size_bytes += len(line) + len(content)
+        if size_bytes >= PIECE_BYTES:
+            yield b"".join(held)
+            held, size_bytes = [], 0
+    if held:
+        yield b"".join(held)

@@ -1,0 +1,20 @@
+"""The single results that a transfer tells of: what could not come, and what came."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Failure(NamedTuple):
+    """A file or folder that could not be transferred, and the reason in a sentence."""
+
+    file: str
+    reason: str
+
+
+class Sent(NamedTuple):
+    """A file that was sent, or would be: its effect (created, updated), its path in the share, its size."""
+
+    effect: str
+    path: str
+    bytes: int
