@@ -215,7 +215,7 @@ def test_a_deleted_contact_leaves_nothing_beside_its_record(office: Office) -> N
 
 
 def test_a_large_file_goes_in_batches_and_every_row_arrives(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("headwater.cli.commands.content.contacts.BATCH_ROWS", 40)
+    monkeypatch.setattr("headwater.transfer.import_contacts.BATCH_ROWS", 40)
     lines = "".join(f"k{n},Person,Number{n},p{n}@example.no,,\n" for n in range(205))
     done = office.bring("many.csv", CSV.splitlines()[0] + "\n" + lines)
     assert counts(done) == (205, 0, 0, 0)
