@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from headwater.contracts.contacts import upsert
-from headwater.contracts.contacts.interchange import read_csv
+from headwater.contracts.contacts.interchange.csv.format import read_csv
 from headwater.store import integrity
 from headwater.store.database import Transaction
 from headwater.store.log import feeds

@@ -11,8 +11,12 @@ from pathlib import Path
 from typing import BinaryIO, Literal, NamedTuple
 
 from headwater.base.errors import HeadwaterError, NotFound
-from headwater.contracts.contacts import file_keys, interchange, upsert
-from headwater.contracts.contacts.interchange import ContactRow, CsvRows, Parsed, RejectsFile
+from headwater.contracts.contacts import file_keys, upsert
+from headwater.contracts.contacts.interchange.csv.format import CsvRows, read_csv
+from headwater.contracts.contacts.interchange.csv.rejects import RejectsFile
+from headwater.contracts.contacts.interchange.jsonl import read_jsonl
+from headwater.contracts.contacts.interchange.record import ContactRow, Parsed
+from headwater.contracts.contacts.interchange.vcard.format import read_vcard
 from headwater.contracts.contacts.upsert import Outcome, Plan
 from headwater.identity import organisations
 from headwater.store.database import Database, Transaction
@@ -179,8 +183,8 @@ def rows_of(
 ) -> CsvRows | Iterator[Parsed]:
     """The rows of a file, as its reader yields them."""
     if kind == "csv":
-        return interchange.read_csv(stream, key_column=key, date_order=dates)
-    return interchange.read_vcard(stream) if kind == "vcf" else interchange.read_jsonl(stream)
+        return read_csv(stream, key_column=key, date_order=dates)
+    return read_vcard(stream) if kind == "vcf" else read_jsonl(stream)
 
 
 def contacts_of(database: Database, feed: int) -> Iterator[ContactRow]:

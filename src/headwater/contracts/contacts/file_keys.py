@@ -11,7 +11,7 @@ from typing import NamedTuple
 import msgspec
 
 from headwater.base.wire import encode
-from headwater.contracts.contacts.interchange import ContactRow
+from headwater.contracts.contacts.interchange.record import ContactRow
 from headwater.contracts.contacts.rules import KIND
 from headwater.contracts.contacts.shapes import FIELDS, Contact, read_contact
 from headwater.store.database import Row, Transaction

@@ -15,8 +15,8 @@ from headwater.base.textkeys import fold
 from headwater.base.wire import format_seconds
 from headwater.contracts.contacts import affiliations, file_keys, rules
 from headwater.contracts.contacts.file_keys import FileKey
-from headwater.contracts.contacts.interchange import Parsed, Problem
 from headwater.contracts.contacts.interchange.record import FIELDS as ROW_FIELDS
+from headwater.contracts.contacts.interchange.record import Parsed, Problem
 from headwater.contracts.contacts.shapes import FIELDS, Contact, read_contact
 from headwater.identity import chapters
 from headwater.store.database import Transaction

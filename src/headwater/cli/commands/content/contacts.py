@@ -14,8 +14,9 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColum
 from headwater.base.wire import encode
 from headwater.cli import installation, options
 from headwater.cli.output import Row, say_note, show_one, show_rows
-from headwater.contracts.contacts import interchange
-from headwater.contracts.contacts.interchange import CsvRows
+from headwater.contracts.contacts.interchange.csv.format import CsvRows, write_csv
+from headwater.contracts.contacts.interchange.jsonl import write_jsonl
+from headwater.contracts.contacts.interchange.vcard.format import write_vcard
 from headwater.contracts.contacts.upsert import Outcome
 from headwater.transfer.import_contacts import (
     EXAMPLES_SHOWN,
@@ -120,7 +121,7 @@ def export_contacts(
 
     An import reads it back unchanged.
     """
-    write = {"csv": interchange.write_csv, "vcf": interchange.write_vcard, "jsonl": interchange.write_jsonl}
+    write = {"csv": write_csv, "vcf": write_vcard, "jsonl": write_jsonl}
     kind = kind_of(file)
     with installation.opened(data, database, config) as here:
         feed = here.database.read_now(lambda tx: feed_of(tx, org))

@@ -3,7 +3,9 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from headwater.contracts.contacts.interchange.card_fields import (
+from headwater.contracts.contacts.interchange.content_lines import ContentLine, read_line
+from headwater.contracts.contacts.interchange.record import ContactRow
+from headwater.contracts.contacts.interchange.vcard.fields import (
     KEPT_FIELDS,
     lines_to_keep,
     lines_to_write,
@@ -14,8 +16,6 @@ from headwater.contracts.contacts.interchange.card_fields import (
     read_names,
     read_phone,
 )
-from headwater.contracts.contacts.interchange.content_lines import ContentLine, read_line
-from headwater.contracts.contacts.interchange.record import ContactRow
 
 NAMES, EMAIL, PHONE, ADDRESS, BIRTHDAY = KEPT_FIELDS
 

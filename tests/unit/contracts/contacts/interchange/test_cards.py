@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import io
 
-from headwater.contracts.contacts.interchange.cards import CARD_MAX_CHARS, Card, Cards
+from headwater.contracts.contacts.interchange.vcard.cards import CARD_MAX_CHARS, Card, Cards
 
 
 def cards(text: str) -> list[Card]:

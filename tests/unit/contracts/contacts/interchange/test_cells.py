@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headwater.contracts.contacts.interchange.cells import cell_list, cell_text, list_cell, text_cell
+from headwater.contracts.contacts.interchange.csv.cells import cell_list, cell_text, list_cell, text_cell
 from tests.unit.contracts.contacts.interchange.strategies import IDS
 
 RISKY_TEXT = st.text(st.sampled_from(list("'=+-@\t\r\n 0a\uff1d")) | st.characters(exclude_categories=["Cs"]))

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from headwater.base.errors import Malformed
-from headwater.contracts.contacts.interchange.columns import Slot, columns_of, plain_header, slot_of
+from headwater.contracts.contacts.interchange.csv.columns import Slot, columns_of, plain_header, slot_of
 from headwater.contracts.contacts.interchange.record import COLUMNS
 
 

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headwater.base.errors import Malformed
-from headwater.contracts.contacts.interchange import ContactRow, CsvRows, Parsed, read_csv, write_csv
+from headwater.contracts.contacts.interchange.csv.format import CsvRows, read_csv, write_csv
+from headwater.contracts.contacts.interchange.record import ContactRow, Parsed
 
 GOOGLE = """\
 Name,Given Name,Additional Name,Family Name,Birthday,Notes,Group Membership,E-mail 1 - Type,E-mail 1 - Value,\

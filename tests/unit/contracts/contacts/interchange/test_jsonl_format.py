@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headwater.contracts.contacts.interchange import ContactRow, Parsed, read_jsonl, write_jsonl
-from headwater.contracts.contacts.interchange.jsonl_format import JSON_LINE_MAX_CHARS
+from headwater.contracts.contacts.interchange.jsonl import JSON_LINE_MAX_CHARS, read_jsonl, write_jsonl
+from headwater.contracts.contacts.interchange.record import ContactRow, Parsed
 from headwater.contracts.contacts.shapes import CONTACT_EXAMPLE
 
 

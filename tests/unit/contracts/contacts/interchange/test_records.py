@@ -6,8 +6,8 @@ import io
 from hypothesis import given
 from hypothesis import strategies as st
 
+from headwater.contracts.contacts.interchange.csv.records import RECORD_MAX_LINES, Record, Records
 from headwater.contracts.contacts.interchange.lines import LINE_MAX_CHARS, TextLines
-from headwater.contracts.contacts.interchange.records import RECORD_MAX_LINES, Record, Records
 
 
 def records(content: bytes, delimiter: str = ",") -> list[Record]:

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import io
 
-from headwater.contracts.contacts.interchange import RejectsFile, read_csv, read_vcard
+from headwater.contracts.contacts.interchange.csv.format import read_csv
+from headwater.contracts.contacts.interchange.csv.rejects import RejectsFile
+from headwater.contracts.contacts.interchange.vcard.format import read_vcard
 
 FILE = """\
 uid;name;email;born

@@ -8,16 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headwater.contracts.contacts.interchange import (
-    ContactRow,
-    Parsed,
-    read_csv,
-    read_jsonl,
-    read_vcard,
-    write_csv,
-    write_jsonl,
-    write_vcard,
-)
+from headwater.contracts.contacts.interchange.csv.format import read_csv, write_csv
+from headwater.contracts.contacts.interchange.jsonl import read_jsonl, write_jsonl
+from headwater.contracts.contacts.interchange.record import ContactRow, Parsed
+from headwater.contracts.contacts.interchange.vcard.format import read_vcard, write_vcard
 from tests.unit.contracts.contacts.interchange.strategies import CONTACTS
 
 Read = Callable[[BinaryIO], Iterable[Parsed]]

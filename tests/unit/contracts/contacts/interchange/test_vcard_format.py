@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headwater.base.errors import Malformed
-from headwater.contracts.contacts.interchange import ContactRow, Parsed, read_vcard, write_vcard
+from headwater.contracts.contacts.interchange.record import ContactRow, Parsed
+from headwater.contracts.contacts.interchange.vcard.format import read_vcard, write_vcard
 
 VERSION_21 = """\
 BEGIN:VCARD

@@ -7,7 +7,7 @@ import io
 from collections.abc import Sequence
 from typing import BinaryIO
 
-from headwater.contracts.contacts.interchange.cells import cell_text, text_cell
+from headwater.contracts.contacts.interchange.csv.cells import cell_text, text_cell
 from headwater.contracts.contacts.interchange.record import Parsed
 
 REASON_COLUMNS = ("rejected_row", "rejected_field", "rejected_code", "rejected_because")

@@ -14,16 +14,16 @@ import msgspec
 
 from headwater.base.errors import Malformed
 from headwater.contracts.contacts.interchange.addresses import joined_address
-from headwater.contracts.contacts.interchange.cells import cell_list, cell_text, list_cell, text_cell
-from headwater.contracts.contacts.interchange.columns import NUMBERED_RANK, Columns, Slot, columns_of, slot_of
 from headwater.contracts.contacts.interchange.content_lines import escaped, text_line
+from headwater.contracts.contacts.interchange.csv.cells import cell_list, cell_text, list_cell, text_cell
+from headwater.contracts.contacts.interchange.csv.columns import NUMBERED_RANK, Columns, Slot, columns_of, slot_of
+from headwater.contracts.contacts.interchange.csv.records import Record, Records
 from headwater.contracts.contacts.interchange.dates import DateOrder
 from headwater.contracts.contacts.interchange.draft import Draft
 from headwater.contracts.contacts.interchange.keys import SeenKeys
 from headwater.contracts.contacts.interchange.lines import LineTooLong, TextLines
 from headwater.contracts.contacts.interchange.names import split_name
 from headwater.contracts.contacts.interchange.record import COLUMNS, FIELDS, ContactRow, Parsed
-from headwater.contracts.contacts.interchange.records import Record, Records
 
 DELIMITERS = ",;\t|"
 """The characters between cells that are recognised."""

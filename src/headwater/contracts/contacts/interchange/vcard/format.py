@@ -12,19 +12,6 @@ from typing import BinaryIO
 from headwater.base.errors import Malformed
 from headwater.base.ids import is_acceptable
 from headwater.base.textkeys import check_email
-from headwater.contracts.contacts.interchange.card_fields import (
-    KEPT_FIELDS,
-    email_text,
-    lines_to_keep,
-    lines_to_write,
-    preferred,
-    read_address,
-    read_birthday,
-    read_email,
-    read_names,
-    read_phone,
-)
-from headwater.contracts.contacts.interchange.cards import Card, Cards
 from headwater.contracts.contacts.interchange.content_lines import (
     ContentLine,
     LineUnreadable,
@@ -39,6 +26,19 @@ from headwater.contracts.contacts.interchange.dates import basic_time, read_date
 from headwater.contracts.contacts.interchange.draft import Draft, is_extra_line
 from headwater.contracts.contacts.interchange.keys import SeenKeys, replaced_key
 from headwater.contracts.contacts.interchange.record import ContactRow, Parsed
+from headwater.contracts.contacts.interchange.vcard.cards import Card, Cards
+from headwater.contracts.contacts.interchange.vcard.fields import (
+    KEPT_FIELDS,
+    email_text,
+    lines_to_keep,
+    lines_to_write,
+    preferred,
+    read_address,
+    read_birthday,
+    read_email,
+    read_names,
+    read_phone,
+)
 
 CONTACT_ID = "X-HEADWATER-CONTACT-ID"
 """The property that carries a contact's own id."""
