@@ -8,7 +8,8 @@ from typing import assert_never
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
-from headwater.contracts.files.decision import (
+from headwater.contracts.files.apply.decide import decide, resolve_later
+from headwater.contracts.files.apply.decision import (
     CopyBeside,
     Create,
     Decision,
@@ -25,9 +26,7 @@ from headwater.contracts.files.decision import (
     RestoreFolders,
     Trash,
 )
-from headwater.contracts.files.names import copy_name, join_path, name_key, parent_path, path_key, split_path
-from headwater.contracts.files.resolve import decide, resolve_later
-from headwater.contracts.files.situation import (
+from headwater.contracts.files.apply.inputs import (
     Base,
     ChangeType,
     Folder,
@@ -39,6 +38,7 @@ from headwater.contracts.files.situation import (
     Spot,
     Strategy,
 )
+from headwater.contracts.files.names import copy_name, join_path, name_key, parent_path, path_key, split_path
 
 ROOT = "root"
 STALE = {Reason.BASE_MISSING, Reason.BASE_UNKNOWN, Reason.BASE_OLD}

@@ -23,10 +23,9 @@ from hypothesis.stateful import (
 )
 
 from headwater.base.wire import format_seconds
-from headwater.contracts.files.decision import Create, Effect, Outcome, PlaceAside
-from headwater.contracts.files.names import join_path, parent_path, split_path
-from headwater.contracts.files.resolve import decide, resolve_later
-from headwater.contracts.files.situation import (
+from headwater.contracts.files.apply.decide import decide, resolve_later
+from headwater.contracts.files.apply.decision import Create, Effect, Outcome, PlaceAside
+from headwater.contracts.files.apply.inputs import (
     ChangeType,
     Item,
     RecordedConflict,
@@ -35,6 +34,7 @@ from headwater.contracts.files.situation import (
     Spot,
     Strategy,
 )
+from headwater.contracts.files.names import join_path, parent_path, split_path
 from headwater.store.tree import nodes as tree_nodes
 from headwater.store.tree import versions
 from tests.properties.test_conflict_choice import ROOT, Share

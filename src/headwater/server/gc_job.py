@@ -14,7 +14,7 @@ from functools import partial
 
 from headwater.base.clock import SECOND_US, monotonic_seconds
 from headwater.base.log import get_log
-from headwater.contracts.files import purging, sweeping
+from headwater.contracts.files.retention import gc, purge_shares
 from headwater.store.database import Transaction
 from headwater.store.packs.gc import Swept
 from headwater.web.edge.metrics import Metrics
@@ -70,7 +70,7 @@ class Sweeper:
 
     async def run(self) -> Swept | None:
         """Sweep if it is due and nobody else does; what it did, None when there was nothing to do or it was ended."""
-        self._deleted_bytes = await self._services.database.read(purging.held_bytes)
+        self._deleted_bytes = await self._services.database.read(purge_shares.held_bytes)
         claimed_us = await self._services.database.write(self.claim)
         if claimed_us is None:
             self._finished_us = await self._services.database.read(lambda tx: tx.counter(0, _FINISHED))
@@ -94,7 +94,7 @@ class Sweeper:
         services, began = self._services, monotonic_seconds()
         turn = _Turn(services, claimed_us, stopped)
         try:
-            cleaned = sweeping.clean(services.database, services.packs, services.settings.files, turn.breathe)
+            cleaned = gc.clean(services.database, services.packs, services.settings.files, turn.breathe)
             finished_us = turn.end(self._every_us)
         except _EndedError:
             return None

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from headwater.base.clock import SECOND_US, monotonic_seconds
 from headwater.base.log import get_log
-from headwater.contracts.files import sweeping
+from headwater.contracts.files.retention import gc
 from headwater.feed.compact import Retention, compact
 from headwater.feed.wake import EVERYTHING, Wake
 from headwater.server.gc_job import Sweeper
@@ -138,7 +138,7 @@ async def sweep_answers(services: Services) -> int:
 async def drop_uploads(services: Services) -> int:
     """Forget the uploads and staged versions whose time is over; how many went. The sweep frees their bytes."""
     total = 0
-    while gone := await services.database.write(sweeping.drop_expired):
+    while gone := await services.database.write(gc.drop_expired):
         total += gone
     return total
 

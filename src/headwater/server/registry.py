@@ -10,9 +10,9 @@ from headwater.contracts.cache.kinds import CACHED_CONTACT_KIND, NOTE_KIND, link
 from headwater.contracts.contacts.contract import build as contacts
 from headwater.contracts.contacts.contract import build_chapters as chapters
 from headwater.contracts.contacts.kind import CONTACT_KIND
-from headwater.contracts.files.content_contract import build_batches as file_batches
-from headwater.contracts.files.content_contract import build_downloads as file_downloads
-from headwater.contracts.files.content_contract import build_uploads as file_uploads
+from headwater.contracts.files.contract import build_batches as file_batches
+from headwater.contracts.files.contract import build_downloads as file_downloads
+from headwater.contracts.files.contract import build_uploads as file_uploads
 from headwater.contracts.files.device_contract import build as file_devices
 from headwater.contracts.files.share_contract import build as file_shares
 from headwater.contracts.files.sync_contract import build as file_sync

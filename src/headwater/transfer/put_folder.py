@@ -13,13 +13,16 @@ from headwater.base.chunking import Chunker
 from headwater.base.errors import Fatal, HeadwaterError, Unavailable
 from headwater.base.settings.table import FileSettings
 from headwater.base.wire import encode, format_micros
-from headwater.contracts.files import access, landing, packing, quota, trees
+from headwater.contracts.files import access, quota
 from headwater.contracts.files.access import Access, ShareRow
-from headwater.contracts.files.content_shapes import PackedResult
-from headwater.contracts.files.intake import sizes_of
 from headwater.contracts.files.names import name_key, split_path
-from headwater.contracts.files.packed import Unpacker
-from headwater.contracts.files.packing import Packing
+from headwater.contracts.files.packed import writer as packed_writer
+from headwater.contracts.files.packed.parser import Unpacker
+from headwater.contracts.files.packed.writer import Packing
+from headwater.contracts.files.tree import rules as tree_rules
+from headwater.contracts.files.uploads import commit
+from headwater.contracts.files.uploads.ingest import sizes_of
+from headwater.contracts.files.uploads.shapes import PackedResult
 from headwater.identity.principal import Principal
 from headwater.installation.progress import Report
 from headwater.store.database import Database, Transaction
@@ -203,7 +206,7 @@ class Putting:
     def _send(self, files: Sequence[Entry], stream: Iterable[bytes], folders: Sequence[Entry]) -> None:
         """Make content durable, then make the files and folders visible in one transaction."""
         target = self._target
-        unpacker = Unpacker(target.packs, target.row.organisation, trees.policy(target.row), self._unlimited)
+        unpacker = Unpacker(target.packs, target.row.organisation, tree_rules.policy(target.row), self._unlimited)
         try:
             for piece in stream:
                 unpacker.take(piece)
@@ -217,7 +220,7 @@ class Putting:
         def work(tx: Transaction) -> tuple[list[str], list[PackedResult]]:
             row = access.require(tx, target.principal, target.row.id, Access.WRITE)
             refusals = [_make_folder(tx, row, actor, folder.path) for folder in folders]
-            return refusals, packing.store(tx, row, packed, self._unlimited)
+            return refusals, packed_writer.store(tx, row, packed, self._unlimited)
 
         try:
             refusals, results = target.database.write_now(work, feed=target.row.feed)
@@ -297,7 +300,7 @@ class _Folders:
     def __init__(self, tx: Transaction, row: ShareRow) -> None:
         self._tx = tx
         self._row = row
-        self._policy = trees.policy(row)
+        self._policy = tree_rules.policy(row)
         self._known: dict[str, tuple[str, str]] = {"": ("folder", ROOT)}
 
     def there(self, path: str) -> There:
@@ -332,7 +335,7 @@ class _Folders:
 def _make_folder(tx: Transaction, row: ShareRow, actor: Actor, path: str) -> str:
     """Make a folder with those above it, if it is not there; why it cannot be, or nothing."""
     try:
-        tx.attempt(lambda: landing.folder_at(tx, row, actor, split_path(path)))
+        tx.attempt(lambda: commit.folder_at(tx, row, actor, split_path(path)))
     except HeadwaterError as refusal:
         return refusal.detail
     return ""

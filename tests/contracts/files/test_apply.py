@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from headwater.contracts.files import trails
+from headwater.contracts.files import paths
 from tests.support.clock import MovableClock
 from tests.support.file_share import Device, FileShare, created, deleted, placed, updated
 from tests.support.serving import ServerUnderTest
@@ -407,7 +407,7 @@ def test_deep_paths_deleted_many_times_over_do_not_hold_up_the_writer(
         laptop.applied({"resource_type": "folder", "change_type": "deleted", "resource_id": folder, "old_path": "/a"})
     known = laptop.apply(created("/a/b/c/d"), strategy="SERVER_WINS").json()
     assert [conflict["conflict_type"] for conflict in known["conflicts"]] == ["edit_delete"]
-    monkeypatch.setattr(trails, "_MAX_LOOKUPS", 3)
+    monkeypatch.setattr(paths, "_MAX_LOOKUPS", 3)
     bounded = laptop.apply(created("/a/b/c/e"), strategy="SERVER_WINS").json()
     assert [error["reason"] for error in bounded["errors"]] == ["parent_missing"]
 

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from headwater.contracts.files import revive
+from headwater.contracts.files.tree import restore
 from headwater.store.log import feeds
 from tests.properties.test_files_machine import Follower
 from tests.support.asgi import Answer
@@ -236,7 +236,7 @@ def test_a_restored_folder_is_told_with_all_that_returns(share: FileShare, lapto
 def test_a_folder_with_more_than_can_be_told_asks_to_be_listed(
     share: FileShare, laptop: Device, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(revive, "MAX_ANNOUNCED", 3)
+    monkeypatch.setattr(restore, "MAX_ANNOUNCED", 3)
     folder = laptop.folder("/a")
     laptop.applied(*[created(f"/a/f{n}") for n in range(4)])
     laptop.applied({"resource_type": "folder", "change_type": "deleted", "resource_id": folder, "old_path": "/a"})
@@ -251,7 +251,7 @@ def test_a_folder_with_more_than_can_be_told_asks_to_be_listed(
 def test_a_folder_that_asks_to_be_listed_during_a_snapshot_still_does_when_it_was_renamed_since(
     share: FileShare, laptop: Device, monkeypatch: pytest.MonkeyPatch, limit: int
 ) -> None:
-    monkeypatch.setattr(revive, "MAX_ANNOUNCED", 3)
+    monkeypatch.setattr(restore, "MAX_ANNOUNCED", 3)
     folder = laptop.folder("/a")
     laptop.applied(*[created(f"/a/f{n}") for n in range(4)])
     laptop.applied(created("/one"), created("/two"))

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import pytest
 
-from headwater.contracts.files import sweeping
+from headwater.contracts.files.retention import gc
 from tests.contracts.files_content.support import content_of, upload
 from tests.support.file_share import Device, FileShare, created, deleted, placed, updated
 from tests.support.serving import ServerUnderTest
@@ -38,7 +38,7 @@ def make_file(share: FileShare, laptop: Device, path: str = "/a.txt") -> dict[st
 def expire(share: FileShare) -> None:
     """Let a day pass and what nobody kept be forgotten."""
     share.server.clock.advance(DAY_SECONDS + 1)
-    while share.server.database.write_now(sweeping.drop_expired):
+    while share.server.database.write_now(gc.drop_expired):
         pass
 
 

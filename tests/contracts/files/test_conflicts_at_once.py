@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 from functools import partial
 
-from headwater.contracts.files import conflicts
-from headwater.contracts.files.situation import Strategy
+from headwater.contracts.files.apply import conflicts
+from headwater.contracts.files.apply.inputs import Strategy
 from headwater.identity import organisations
 from headwater.identity.principal import ANONYMOUS
 from headwater.identity.roles import Role

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from headwater.base.clock import SECOND_US
-from headwater.contracts.files import device_door, revive
-from headwater.contracts.files.device_shapes import DEVICE_EXAMPLE, PREFERENCES_EXAMPLE, REGISTER_EXAMPLE
+from headwater.contracts.files.devices import door as device_door
+from headwater.contracts.files.devices.shapes import DEVICE_EXAMPLE, PREFERENCES_EXAMPLE, REGISTER_EXAMPLE
+from headwater.contracts.files.tree import restore
 from headwater.feed.compact import Retention, compact
 from tests.support.asgi import Client
 from tests.support.clock import MovableClock
@@ -237,7 +238,7 @@ def test_a_device_below_the_floor_is_told_to_list_once_whenever_it_listens(
 def test_devices_on_a_socket_are_told_to_list_a_folder_with_more_than_can_be_told(
     share: FileShare, laptop: Device, phone: Device, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(revive, "MAX_ANNOUNCED", 1)
+    monkeypatch.setattr(restore, "MAX_ANNOUNCED", 1)
     folder = laptop.folder("/a")
     laptop.folder("/a/b")
     phone.folder("/a/c")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from headwater.contracts.files import conflicts
-from headwater.contracts.files.conflicts import Wanted
+from headwater.contracts.files.apply import conflicts
+from headwater.contracts.files.apply.conflicts import Wanted
 from tests.support.file_share import Device, FileShare, created, updated
 
 LONGEST = {"checksum_sha256": 128, "modified_at": 64, "client_change_id": 128}

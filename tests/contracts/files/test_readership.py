@@ -12,7 +12,7 @@ import pytest
 
 from headwater.base.settings.table import Settings, SocketSettings
 from headwater.contracts.files import access
-from headwater.contracts.files.readership import Readership
+from headwater.contracts.files.devices.access_cache import Readership
 from headwater.identity import chapter_users, chapters
 from headwater.identity.principal import Principal
 from headwater.server.jobs import ForeignCommits

@@ -7,8 +7,8 @@ import hashlib
 
 import pytest
 
-from headwater.contracts.files import sameness
-from headwater.contracts.files.sameness import Reading, stretches
+from headwater.contracts.files.apply import same_content
+from headwater.contracts.files.apply.same_content import Reading, stretches
 from headwater.store.packs.backend import PackPlace
 from headwater.store.tree.versions import Piece
 from tests.contracts.files_content.support import begin, complete, content_of, send
@@ -79,13 +79,13 @@ def test_a_commit_of_bytes_with_the_checksum_of_the_present_ones_changes_nothing
 def readings(monkeypatch: pytest.MonkeyPatch) -> list[Reading]:
     """The pairs that are read from now on."""
     found: list[Reading] = []
-    is_same = sameness.is_same
+    is_same = same_content.is_same
 
     def read(place: PackPlace, reading: Reading) -> bool:
         found.append(reading)
         return is_same(place, reading)
 
-    monkeypatch.setattr(sameness, "is_same", read)
+    monkeypatch.setattr(same_content, "is_same", read)
     return found
 
 
@@ -108,7 +108,7 @@ def test_what_is_beyond_the_most_of_one_request_is_not_known_to_be_equal(
     limit: str,
     most: int,
 ) -> None:
-    monkeypatch.setattr(sameness, limit, most)
+    monkeypatch.setattr(same_content, limit, most)
     files = [laptop.put(path, b"base") for path in ("/a.txt", "/b.txt")]
     now = laptop.applied(*(updated(file, staged(share, 2000)) for file in files))
     answer = phone.apply(*(updated(file, staged(share, 1000)) for file in files), strategy="MANUAL").json()
@@ -131,7 +131,7 @@ def test_a_token_that_ends_while_versions_are_compared_changes_nothing(
         share.server.revoke(row.id)
         return False
 
-    monkeypatch.setattr(sameness, "is_same", end)
+    monkeypatch.setattr(same_content, "is_same", end)
     assert other.apply(change).problem() == (401, "UNAUTHENTICATED")
     assert share.tree() == {"/a.txt": file["version_id"]}
 

@@ -9,7 +9,7 @@ import pytest
 
 from headwater.base.clock import SECOND_US
 from headwater.base.settings.table import FileSettings
-from headwater.contracts.files import sweeping, trash_purge
+from headwater.contracts.files.retention import gc, purge_trash
 from headwater.feed.compact import Retention, compact
 from headwater.store import integrity
 from headwater.store.tree import versions
@@ -29,7 +29,7 @@ def wait(server: ServerUnderTest, seconds: int = KEPT_SECONDS + 1) -> None:
 
 
 def purge(server: ServerUnderTest) -> int:
-    return trash_purge.purge_trash(server.database, SETTINGS)
+    return purge_trash.purge_trash(server.database, SETTINGS)
 
 
 def remove(share: FileShare, *ids: str) -> int:
@@ -37,7 +37,7 @@ def remove(share: FileShare, *ids: str) -> int:
     database = share.server.database
     before_us = share.server.clock() - KEPT_SECONDS * SECOND_US
     return database.write_now(
-        partial(trash_purge.remove, feed=share.feed, before_us=before_us, ids=ids), feed=share.feed
+        partial(purge_trash.remove, feed=share.feed, before_us=before_us, ids=ids), feed=share.feed
     )
 
 
@@ -79,7 +79,7 @@ def test_the_trash_is_kept_for_ever_unless_the_operator_says_for_how_long(
     file = make_file(server.client, share.id, "/a", b"one")["resource_id"]
     trash(share, file)
     wait(server, 3650 * 86_400)
-    assert trash_purge.purge_trash(server.database, FileSettings()) == 0
+    assert purge_trash.purge_trash(server.database, FileSettings()) == 0
     assert restore(share, file) == 200
 
 
@@ -106,7 +106,7 @@ def test_what_lay_in_the_trash_long_enough_goes_with_its_versions_and_their_cont
     assert client.get(f"/api/v1/shares/{share.id}/trash").json()["data"] == []
     assert [change["new_path"] for change in share.drain("0")[0]] == ["/kept"]
     server.clock.advance(3 * 86_400)
-    assert sweeping.free(server.database, server.services.packs, SETTINGS).dropped_bytes == 30 * KIB
+    assert gc.free(server.database, server.services.packs, SETTINGS).dropped_bytes == 30 * KIB
     assert client.get(f"/api/v1/sync/download/{kept}?version=1").body == content_of(10 * KIB, 1)
     assert client.get(f"/api/v1/sync/download/{kept}").body == content_of(10 * KIB, 2)
 
@@ -247,8 +247,8 @@ def test_a_deleted_folder_stays_while_a_conflict_of_the_share_waits(
 def test_a_purge_goes_in_steps_and_one_that_was_cut_off_is_gone_on_with(
     server: ServerUnderTest, share: FileShare, laptop: Device, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(trash_purge, "NODES_AT_ONCE", 1)
-    monkeypatch.setattr(trash_purge, "ROWS_AT_ONCE", 2)
+    monkeypatch.setattr(purge_trash, "NODES_AT_ONCE", 1)
+    monkeypatch.setattr(purge_trash, "ROWS_AT_ONCE", 2)
     box = laptop.folder("/box")
     for name in "abc":
         laptop.edit(laptop.put(f"/box/{name}", name.encode()), name.encode() * 2)
@@ -266,7 +266,7 @@ def test_a_purge_goes_in_steps_and_one_that_was_cut_off_is_gone_on_with(
                 raise InterruptedError
 
         try:
-            trash_purge.purge_trash(server.database, SETTINGS, stop)
+            purge_trash.purge_trash(server.database, SETTINGS, stop)
         except InterruptedError:
             steps += 1
         now = rows(share)

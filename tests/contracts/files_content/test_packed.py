@@ -14,12 +14,12 @@ from blake3 import blake3
 
 from headwater.base.errors import Unavailable
 from headwater.base.settings.table import FileSettings, Settings
-from headwater.contracts.files import batch as batches
 from headwater.contracts.files import content as content_reading
-from headwater.contracts.files import packing
 from headwater.contracts.files.access import ShareRow
-from headwater.contracts.files.content_shapes import PackedResult
-from headwater.contracts.files.packing import Packing
+from headwater.contracts.files.downloads import batch as batches
+from headwater.contracts.files.packed import writer as packed_writer
+from headwater.contracts.files.packed.writer import Packing
+from headwater.contracts.files.uploads.shapes import PackedResult
 from headwater.store.database import Transaction
 from headwater.store.packs.backend import PackPlace
 from headwater.store.packs.format import ChunkRef
@@ -370,7 +370,7 @@ def test_files_are_stored_as_whoever_the_caller_is_after_the_stream(
     client: Client, share: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[str] = []
-    store = packing.store
+    store = packed_writer.store
 
     async def demote(call: Call) -> None:
         call.principal = call.principal._replace(token_id="anew")
@@ -380,7 +380,7 @@ def test_files_are_stored_as_whoever_the_caller_is_after_the_stream(
         return store(tx, row, packed, settings)
 
     monkeypatch.setattr(Call, "recheck", demote)
-    monkeypatch.setattr(packing, "store", look)
+    monkeypatch.setattr(packed_writer, "store", look)
     pack(client, share, [({"path": "/a"}, b"a")])
     assert seen == ["anew"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from headwater.base.settings.table import FileSettings, Settings
-from headwater.contracts.files import purging, sweeping
+from headwater.contracts.files.retention import gc, purge_shares
 from headwater.store import integrity
 from headwater.store.packs import gc as pack_gc
 from tests.contracts.files_content.support import KIB, begin, content_of, make_file, make_share
@@ -31,7 +31,7 @@ class Ended(Exception):
 
 
 def purge(server: ServerUnderTest, kept_seconds: int = KEPT_SECONDS) -> int:
-    return purging.purge_shares(server.database, FileSettings(keep_deleted_shares_seconds=kept_seconds))
+    return purge_shares.purge_shares(server.database, FileSettings(keep_deleted_shares_seconds=kept_seconds))
 
 
 def rows_of(server: ServerUnderTest, feed: int) -> dict[str, int]:
@@ -113,9 +113,9 @@ def test_only_the_content_of_the_deleted_share_is_freed(server: ServerUnderTest)
     assert client.delete(f"/api/v1/shares/{share}").status == 204
     server.clock.advance(10 * KEPT_SECONDS)
     assert purge(server) == 1
-    assert sweeping.free(server.database, server.services.packs, FileSettings()).dropped_bytes == 100 * KIB
+    assert gc.free(server.database, server.services.packs, FileSettings()).dropped_bytes == 100 * KIB
     server.clock.advance(pack_gc.LINGER_US / 1_000_000 + 1)
-    sweeping.free(server.database, server.services.packs, FileSettings())
+    gc.free(server.database, server.services.packs, FileSettings())
     assert client.get(f"/api/v1/sync/download/{kept}").body == content_of(10 * KIB, 2)
     assert client.get(f"/api/v1/sync/download/{old}?version=1").body == content_of(10 * KIB, 3)
     assert client.post(f"/api/v1/shares/{other}/nodes/{trashed}/restore").status == 200
@@ -125,7 +125,7 @@ def test_only_the_content_of_the_deleted_share_is_freed(server: ServerUnderTest)
 def test_a_purge_goes_in_steps_and_one_that_was_cut_off_is_gone_on_with(
     server: ServerUnderTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(purging, "ROWS_AT_ONCE", 4)
+    monkeypatch.setattr(purge_shares, "ROWS_AT_ONCE", 4)
     share = fill(server)
     rows = sum(rows_of(server, share.feed).values())
     assert server.client.delete(f"/api/v1/shares/{share.id}").status == 204
@@ -139,7 +139,7 @@ def test_a_purge_goes_in_steps_and_one_that_was_cut_off_is_gone_on_with(
             raise Ended
 
     with pytest.raises(Ended):
-        purging.purge_shares(server.database, FileSettings(), stop)
+        purge_shares.purge_shares(server.database, FileSettings(), stop)
     left = rows_of(server, share.feed)
     assert rows - 8 <= sum(left.values()) <= rows
     assert left["shares"] == 1

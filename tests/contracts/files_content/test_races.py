@@ -13,8 +13,9 @@ import pytest
 from headwater.base.clock import SECOND_US
 from headwater.base.errors import Gone
 from headwater.base.settings.table import FileSettings
-from headwater.contracts.files import sweeping, uploads
-from headwater.contracts.files.uploads import Completed
+from headwater.contracts.files.retention import gc
+from headwater.contracts.files.uploads import rules as upload_rules
+from headwater.contracts.files.uploads.rules import Completed
 from headwater.identity import organisations
 from headwater.identity.principal import ANONYMOUS, Principal
 from headwater.identity.roles import Role
@@ -47,7 +48,7 @@ def test_an_upload_completed_twice_at_once_stages_one_version(
 
     def run(opened: Database, wait: Callable[[], object], feed: int = 0) -> None:
         def work(tx: Transaction) -> Completed:
-            done = uploads.complete(tx, principal, session["session_id"], None, FileSettings())
+            done = upload_rules.complete(tx, principal, session["session_id"], None, FileSettings())
             wait()
             return done
 
@@ -92,7 +93,7 @@ def test_an_upload_that_took_bytes_since_it_was_found_expired_lives_on(
 
         with monkeypatch.context() as patched:
             patched.setattr(tx, "rows", renewed_after)
-            return uploads.drop_expired(tx)
+            return upload_rules.drop_expired(tx)
 
     server.database.write_now(work)
     assert client.get(f"/api/v1/uploads/{late['session_id']}").status == 404
@@ -104,9 +105,9 @@ def test_bytes_for_an_upload_that_was_forgotten_meanwhile_are_not_acknowledged(s
     principal = owner_of(server, session)
 
     def work(tx: Transaction) -> None:
-        upload, _ = uploads.find_open(tx, principal, session["session_id"])
+        upload, _ = upload_rules.find_open(tx, principal, session["session_id"])
         tx.run("DELETE FROM uploads WHERE id = ?", upload.id)
-        uploads._renew(tx, upload, FileSettings(), 5)
+        upload_rules._renew(tx, upload, FileSettings(), 5)
 
     with pytest.raises(Gone):
         server.database.write_now(work)
@@ -123,7 +124,7 @@ def test_an_upload_that_expires_while_it_is_completed_keeps_its_bytes(
     clock.advance(idle_seconds - 1)
     stage = versions.stage
     settings = FileSettings(gc_grace_seconds=60)
-    sweep = threading.Thread(target=partial(sweeping.free, server.database, server.services.packs, settings))
+    sweep = threading.Thread(target=partial(gc.free, server.database, server.services.packs, settings))
 
     def overtaken(*args: Any) -> Version:
         if not sweep.ident:

@@ -6,7 +6,7 @@ import pytest
 
 from headwater.base.errors import NotFound
 from headwater.base.settings.table import FileSettings
-from headwater.contracts.files import sweeping
+from headwater.contracts.files.retention import gc
 from headwater.store.packs import gc as pack_gc
 from headwater.store.packs.gc import Swept
 from headwater.store.tree import versions
@@ -23,7 +23,7 @@ def share(client: Client) -> str:
 
 
 def free(server: ServerUnderTest) -> Swept:
-    return sweeping.free(server.database, server.services.packs, FileSettings(gc_grace_seconds=60))
+    return gc.free(server.database, server.services.packs, FileSettings(gc_grace_seconds=60))
 
 
 def chunks_of(server: ServerUnderTest) -> int:

@@ -13,7 +13,7 @@ from tusclient.client import TusClient
 
 from headwater.base.errors import Unavailable
 from headwater.base.settings.table import FileSettings, Settings
-from headwater.contracts.files import uploads
+from headwater.contracts.files.uploads import rules as upload_rules
 from tests.contracts.files_content.support import KIB, MIB, begin, content_of, make_share
 from tests.support.asgi import Answer, Client
 from tests.support.live import LiveServer
@@ -117,7 +117,7 @@ def test_a_refused_creation_tells_why_also_when_it_cannot_be_cleaned_up(
     def fail(*_given: Any) -> None:
         raise Unavailable("the database is away")
 
-    monkeypatch.setattr(uploads, "drop", fail)
+    monkeypatch.setattr(upload_rules, "drop", fail)
     headers = {**BODY, "upload-length": "60", "upload-checksum": "sha256 " + "A" * 43 + "="}
     path = f"/api/v1/uploads?share_id={make_share(client)}"
     assert client.post(path, content=bytes(60), headers=headers).status == 460
@@ -298,7 +298,7 @@ def test_the_last_bytes_are_known_only_together_with_the_completion(
 
     locations = [create(client, size, share_id=share, path=f"{size}.bin").headers["location"] for size in (6, None)]
     with monkeypatch.context() as patched:
-        patched.setattr(uploads, "complete", busy)
+        patched.setattr(upload_rules, "complete", busy)
         assert patch(client, locations[0], 0, b"no ").status == 204
         assert patch(client, locations[0], 3, b"end").status == 503
         assert patch(client, locations[1], 0, b"no").status == 204

@@ -9,8 +9,8 @@ import pytest
 
 from headwater.base.errors import QuotaExceeded
 from headwater.base.settings.table import FileSettings, Settings
-from headwater.contracts.files import uploads
-from headwater.contracts.files.uploads import TUS, Beginning, Request
+from headwater.contracts.files.uploads import rules as upload_rules
+from headwater.contracts.files.uploads.rules import TUS, Beginning, Request
 from headwater.identity import organisations
 from headwater.identity.principal import ANONYMOUS
 from headwater.identity.roles import Role
@@ -93,7 +93,7 @@ def test_two_uploads_begun_at_once_do_not_both_get_the_last_room(
     def begin(opened: Database, share: str, wait: Callable[[], object], feed: int = 0) -> None:
         def work(tx: Transaction) -> None:
             beginning = Beginning(TUS, 200 * KIB, 0, None, None, Request())
-            uploads.begin(tx, ADMIN, share, beginning, files)
+            upload_rules.begin(tx, ADMIN, share, beginning, files)
             wait()
 
         try:

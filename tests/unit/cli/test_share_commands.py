@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from headwater.contracts.files import conflicts
-from headwater.contracts.files.decision import Conflict, ConflictKind
-from headwater.contracts.files.sync_shapes import ChangeItem
+from headwater.contracts.files.apply import conflicts
+from headwater.contracts.files.apply.decision import Conflict, ConflictKind
+from headwater.contracts.files.apply.shapes import ChangeItem
 from headwater.store.database import Transaction
 from tests.unit.cli.conftest import Shares
 

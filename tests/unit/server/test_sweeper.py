@@ -15,7 +15,7 @@ import pytest
 from headwater.base.clock import SECOND_US
 from headwater.base.errors import Unavailable
 from headwater.base.log import keep_safe
-from headwater.contracts.files import sweeping
+from headwater.contracts.files.retention import gc
 from headwater.server import gc_job as sweeper_module
 from headwater.server.gc_job import CLAIM_US, Sweeper
 from headwater.server.jobs import HOUR_SECONDS, jobs_of
@@ -77,7 +77,7 @@ def test_all_that_the_log_says_of_a_sweep_passes_its_filter(
     """A key that the log does not know is left out of the line."""
     swept = Swept(1, 2, 3, 4, 5, 6, 7, 8, ["pack-1: its tail is gone"])
     lines: list[dict[str, Any]] = []
-    monkeypatch.setattr(sweeping, "free", lambda *_: swept)
+    monkeypatch.setattr(gc, "free", lambda *_: swept)
     monkeypatch.setattr(sweeper_module, "log", _Recorder(lines))
     server.loop.run(sweeper.run())
     done, damaged = (keep_safe(None, "info", line) for line in lines)
@@ -185,7 +185,7 @@ def test_a_sweep_that_failed_is_tried_again_soon(
         raise Unavailable("no disk")
 
     with monkeypatch.context() as patched:
-        patched.setattr(sweeping, "free", fail)
+        patched.setattr(gc, "free", fail)
         with pytest.raises(Unavailable):
             server.loop.run(sweeper.run())
     assert server.loop.run(sweeper.run()) is None
@@ -209,7 +209,7 @@ def test_a_long_sweep_keeps_its_turn_and_one_that_lost_it_ends(
         breathe()
         raise AssertionError("somebody else sweeps by now")
 
-    monkeypatch.setattr(sweeping, "free", long)
+    monkeypatch.setattr(gc, "free", long)
     assert server.loop.run(sweeper.run()) is None
     assert looked[:3] == [None, None, None]
     assert looked[3] is not None
@@ -237,7 +237,7 @@ def test_a_sweep_ends_with_the_server(
         finally:
             ended.set()
 
-    monkeypatch.setattr(sweeping, "free", endless)
+    monkeypatch.setattr(gc, "free", endless)
 
     async def stop() -> None:
         task = asyncio.create_task(sweeper.run())

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from headwater.contracts.files import device_shapes as shapes
-from headwater.contracts.files.device_door import DeviceDoor
+from headwater.contracts.files.devices import shapes
+from headwater.contracts.files.devices.door import DeviceDoor
 from headwater.web.access_rule import AccessRule
 from headwater.web.contract import Contract, Route, SocketRoute
 from headwater.web.errors import problem

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from headwater.contracts.files import share_shapes as shapes
-from headwater.contracts.files.share_door import ShareDoor
+from headwater.contracts.files.tree import shapes
+from headwater.contracts.files.tree.door import ShareDoor
 from headwater.web.access_rule import AccessRule
 from headwater.web.contract import Contract, Param, Route
 from headwater.web.errors import problem

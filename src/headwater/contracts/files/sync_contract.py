@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from headwater.contracts.files import sync_shapes as shapes
-from headwater.contracts.files.apply_door import ApplyDoor
-from headwater.contracts.files.changes_door import ChangesDoor
-from headwater.contracts.files.situation import Strategy
+from headwater.contracts.files.apply import shapes
+from headwater.contracts.files.apply.door import ApplyDoor
+from headwater.contracts.files.apply.inputs import Strategy
+from headwater.contracts.files.changes.door import ChangesDoor
 from headwater.web.access_rule import AccessRule
 from headwater.web.contract import Contract, Param, Route
 from headwater.web.errors import problem

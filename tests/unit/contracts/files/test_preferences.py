@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headwater.base.errors import Invalid
+from headwater.contracts.files.devices.preferences import FolderChoice, stored_folders
 from headwater.contracts.files.names import NamePolicy, join_path
-from headwater.contracts.files.preferences import FolderChoice, stored_folders
 
 PATHS = st.lists(st.sampled_from("abA"), max_size=4).map(lambda parts: join_path(tuple(parts)))
 

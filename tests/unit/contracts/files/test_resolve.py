@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from headwater.contracts.files.decision import (
+from headwater.contracts.files.apply.decide import decide
+from headwater.contracts.files.apply.decision import (
     Conflict,
     ConflictKind,
     CopyBeside,
@@ -21,9 +22,7 @@ from headwater.contracts.files.decision import (
     Restore,
     RestoreFolders,
 )
-from headwater.contracts.files.names import NamePolicy
-from headwater.contracts.files.resolve import decide
-from headwater.contracts.files.situation import (
+from headwater.contracts.files.apply.inputs import (
     Base,
     ChangeType,
     Folder,
@@ -35,6 +34,7 @@ from headwater.contracts.files.situation import (
     Spot,
     Strategy,
 )
+from headwater.contracts.files.names import NamePolicy
 
 FILE, FOLDER = ResourceType.FILE, ResourceType.FOLDER
 LWW, BOTH, SERVER, CLIENT, MANUAL = Strategy

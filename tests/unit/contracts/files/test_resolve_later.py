@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from headwater.base.errors import Malformed, StateConflict
-from headwater.contracts.files.decision import (
+from headwater.contracts.files.apply.decide import decide, resolve_later
+from headwater.contracts.files.apply.decision import (
     Conflict,
     ConflictKind,
     CopyBeside,
@@ -19,8 +20,7 @@ from headwater.contracts.files.decision import (
     PutCurrent,
     Reason,
 )
-from headwater.contracts.files.resolve import decide, resolve_later
-from headwater.contracts.files.situation import (
+from headwater.contracts.files.apply.inputs import (
     Base,
     ChangeType,
     Folder,

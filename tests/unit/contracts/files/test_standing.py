@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from headwater.contracts.files.decision import (
+from headwater.contracts.files.apply.decide import decide
+from headwater.contracts.files.apply.decision import (
     Create,
     Decision,
     Effect,
@@ -15,8 +16,7 @@ from headwater.contracts.files.decision import (
     Reason,
     Trash,
 )
-from headwater.contracts.files.resolve import decide
-from headwater.contracts.files.situation import (
+from headwater.contracts.files.apply.inputs import (
     Base,
     ChangeType,
     Folder,

@@ -15,11 +15,13 @@ from headwater.cli import installation, options, run_as
 from headwater.cli.commands.content import share_get, share_put
 from headwater.cli.output import Row, say_note, show_one, show_rows
 from headwater.cli.values import parse_size
-from headwater.contracts.files import access, conflicts, shares
+from headwater.contracts.files import access
 from headwater.contracts.files.access import ShareRow
-from headwater.contracts.files.conflicts import Wanted
-from headwater.contracts.files.share_shapes import Member, SharePatch, read_share
-from headwater.contracts.files.trails import Trails
+from headwater.contracts.files.apply import conflicts
+from headwater.contracts.files.apply.conflicts import Wanted
+from headwater.contracts.files.paths import Trails
+from headwater.contracts.files.shares import rules as share_rules
+from headwater.contracts.files.tree.shapes import Member, SharePatch, read_share
 from headwater.identity import organisations
 from headwater.store.database import Transaction
 from headwater.store.tree import nodes, versions
@@ -70,7 +72,7 @@ def create(
 
     def work(tx: Transaction) -> Row:
         _expect_organisation(tx, org)
-        made = shares.create(tx, run_as.operator(tx, org, owner), fields)
+        made = share_rules.create(tx, run_as.operator(tx, org, owner), fields)
         return _whole(tx, run_as.share(tx, made.id))
 
     with installation.opened(data, database, config) as here, options.as_typed():
@@ -146,7 +148,7 @@ def grant(
 
     def work(tx: Transaction) -> Row:
         share, others = _others(tx, id, kind, member_id)
-        shares.set_members(tx, share, [*others, wanted])
+        share_rules.set_members(tx, share, [*others, wanted])
         return _whole(tx, share)
 
     _change(work, options.Place(data, database, config), as_json=as_json)
@@ -166,9 +168,9 @@ def revoke(
 
     def work(tx: Transaction) -> Row:
         share, others = _others(tx, id, kind, member_id)
-        if len(others) == len(shares.members(tx, share)):
+        if len(others) == len(share_rules.members(tx, share)):
             raise NotFound(f"{who} is no member of {share.id}; 'headwater share show {share.id}' lists them")
-        shares.set_members(tx, share, others)
+        share_rules.set_members(tx, share, others)
         return _whole(tx, share)
 
     _change(work, options.Place(data, database, config), as_json=as_json)
@@ -195,7 +197,7 @@ def quota(
         patch = SharePatch(quota_bytes=parse_size(size))
 
     def work(tx: Transaction) -> Row:
-        shares.change(tx, run_as.operator(tx), id, patch)
+        share_rules.change(tx, run_as.operator(tx), id, patch)
         return _whole(tx, run_as.share(tx, id))
 
     _change(work, options.Place(data, database, config), as_json=as_json)
@@ -221,7 +223,7 @@ def delete(
             if not typer.confirm(question, err=True):
                 say_note("nothing was deleted")
                 raise typer.Exit(1)
-        here.database.write_now(lambda tx: shares.delete(tx, run_as.operator(tx), id))
+        here.database.write_now(lambda tx: share_rules.delete(tx, run_as.operator(tx), id))
     show_one({**row, "deleted": True}, as_json=as_json)
 
 
@@ -280,7 +282,7 @@ def _others(tx: Transaction, share_id: str, kind: str, member_id: str) -> tuple[
     """The share and its members but this one; nobody else changes them until the commit."""
     share = run_as.share(tx, share_id)
     tx.lock(share.feed)
-    return share, [member for member in shares.members(tx, share) if (member.kind, member.id) != (kind, member_id)]
+    return share, [member for member in share_rules.members(tx, share) if (member.kind, member.id) != (kind, member_id)]
 
 
 def _row(tx: Transaction, row: ShareRow) -> Row:
@@ -297,7 +299,7 @@ def _row(tx: Transaction, row: ShareRow) -> Row:
 
 
 def _whole(tx: Transaction, row: ShareRow) -> Row:
-    members = [msgspec.to_builtins(member) for member in shares.members(tx, row)]
+    members = [msgspec.to_builtins(member) for member in share_rules.members(tx, row)]
     names = {"case_sensitive": bool(row.case_sensitive), "any_names": not row.portable}
     return {**_row(tx, row), **names, "members": members}
 

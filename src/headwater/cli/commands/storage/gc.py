@@ -8,8 +8,8 @@ import typer
 
 from headwater.cli import installation, options
 from headwater.cli.output import show_one
-from headwater.contracts.files import sweeping
-from headwater.contracts.files.sweeping import Cleaned
+from headwater.contracts.files.retention import gc as retention_gc
+from headwater.contracts.files.retention.gc import Cleaned
 from headwater.installation import connect
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
@@ -35,7 +35,7 @@ def gc(
     content goes an hour after it was emptied, for downloads under way: its bytes are freed by the next run.
     """
     with installation.opened(data, database, config, sets) as here:
-        cleaned = sweeping.clean(here.database, connect.open_packs(here.settings), here.settings.files)
+        cleaned = retention_gc.clean(here.database, connect.open_packs(here.settings), here.settings.files)
     show_one(_row(cleaned), as_json=as_json)
     if cleaned.swept.damaged:
         raise typer.Exit(1)

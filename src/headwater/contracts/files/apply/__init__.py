@@ -1,0 +1,1 @@
+"""Changes that a device made offline, and the conflicts that they meet."""

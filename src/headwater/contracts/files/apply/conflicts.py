@@ -1,0 +1,234 @@
+"""Conflict records: how one is kept, listed, known again, and settled by a person.
+
+Source: files contract, "Conflicts"; readings "Strategies".
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from headwater.base.errors import NotFound, StateConflict
+from headwater.base.ids import random_id
+from headwater.base.wire import encode, format_seconds
+from headwater.contracts.files import access
+from headwater.contracts.files.access import Access, ShareRow
+from headwater.contracts.files.apply import execute, gather
+from headwater.contracts.files.apply.decide import resolve_later
+from headwater.contracts.files.apply.decision import Conflict, Decision, Outcome
+from headwater.contracts.files.apply.execute import Done, Hand
+from headwater.contracts.files.apply.gather import Question
+from headwater.contracts.files.apply.inputs import RecordedConflict, Strategy
+from headwater.contracts.files.apply.shapes import ChangeItem, read_item
+from headwater.contracts.files.apply.shapes import Conflict as ConflictShown
+from headwater.contracts.files.paths import Trails
+from headwater.identity.principal import Principal
+from headwater.store import idempotency
+from headwater.store.database import Transaction
+from headwater.store.tree import nodes, versions
+from headwater.store.tree.nodes import Actor
+
+_COLUMNS = (
+    "feed, id, number, device_id, resource_type, resource_id, kind, local_version_id, server_version_id, item,"
+    " item_hash, copy_id, resolution, created_us, resolved_us, resolved_by"
+)
+_LISTED = _COLUMNS.replace(" item,", " NULL,")
+"""A list needs no items: a share may hold thousands, each with two long paths."""
+
+PREFIX = "cfl_"
+"""How a conflict's id begins; no file's does."""
+
+
+class ConflictRow(NamedTuple):
+    """A conflict's row; times in microseconds UTC since 1970. ``item`` is left out of a list."""
+
+    feed: int
+    id: str
+    number: int
+    device_id: str
+    resource_type: str
+    resource_id: str | None
+    kind: str
+    local_version_id: str | None
+    server_version_id: str | None
+    item: bytes | None
+    item_hash: bytes
+    copy_id: str | None
+    resolution: str | None
+    created_us: int
+    resolved_us: int | None
+    resolved_by: str | None
+
+    @property
+    def recorded(self) -> RecordedConflict:
+        """What the choice needs of it."""
+        return RecordedConflict(self.id, Strategy(self.resolution) if self.resolution else None)
+
+    @property
+    def change(self) -> ChangeItem:
+        """The change that was asked for; not of a row in a list."""
+        assert self.item is not None, "a list leaves the items out; find() reads one"
+        return read_item.decode(bytes(self.item))
+
+
+class Wanted(NamedTuple):
+    """Which conflicts to list; ``before`` is the number below which those of one share go on."""
+
+    device_id: str | None = None
+    resolved: bool = False
+    before: int | None = None
+    limit: int = 1000
+
+
+def item_hash(device_id: str, change: ChangeItem) -> bytes:
+    """By what the same change of a device is known again: resource, version and paths."""
+    parts = (change.resource_type, change.change_type, change.resource_id, change.version_id, change.old_path)
+    return idempotency.request_hash(device_id.encode(), encode((*parts, change.new_path)))
+
+
+def earlier(tx: Transaction, feed: int, device_id: str, change: ChangeItem) -> ConflictRow | None:
+    """The conflict that this very change already made, or None."""
+    row = tx.row(
+        f"SELECT {_COLUMNS} FROM file_conflicts WHERE feed = ? AND device_id = ? AND item_hash = ?"
+        " ORDER BY number DESC LIMIT 1",
+        feed,
+        device_id,
+        item_hash(device_id, change),
+    )
+    return None if row is None else ConflictRow(*row)
+
+
+def record(
+    tx: Transaction, feed: int, device_id: str, change: ChangeItem, conflict: Conflict, copy_id: str | None
+) -> ConflictRow:
+    """Keep a conflict; one for which a strategy ran is resolved from the start."""
+    ran = conflict.resolution
+    row = ConflictRow(
+        feed, random_id(PREFIX.rstrip("_")), tx.bump(feed, "number:conflict"), device_id, change.resource_type,
+        conflict.resource_id, conflict.kind.value, conflict.local_version_id, conflict.server_version_id,
+        encode(change), item_hash(device_id, change), copy_id, ran.value if ran else None, tx.now_us,
+        tx.now_us if ran else None, None,
+    )  # fmt: skip
+    tx.run(f"INSERT INTO file_conflicts ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", *row)
+    return row
+
+
+def find(tx: Transaction, id: str) -> ConflictRow | None:
+    """The conflict with this id, or None."""
+    row = tx.row(f"SELECT {_COLUMNS} FROM file_conflicts WHERE id = ?", id)
+    return None if row is None else ConflictRow(*row)
+
+
+def has_open(tx: Transaction, feed: int, device_id: str) -> bool:
+    """True when a conflict of this device waits for a person."""
+    found = tx.row(
+        "SELECT 1 FROM file_conflicts WHERE feed = ? AND device_id = ? AND resolution IS NULL LIMIT 1", feed, device_id
+    )
+    return found is not None
+
+
+def of_share(tx: Transaction, feed: int, wanted: Wanted) -> list[ConflictRow]:
+    """Conflicts of a share, the newest first."""
+    where, params = "feed = ?", [feed]  # type: tuple[str, list[object]]
+    if not wanted.resolved:
+        where += " AND resolution IS NULL"
+    if wanted.device_id is not None:
+        where += " AND device_id = ?"
+        params.append(wanted.device_id)
+    if wanted.before is not None:
+        where += " AND number < ?"
+        params.append(wanted.before)
+    rows = tx.rows(
+        f"SELECT {_LISTED} FROM file_conflicts WHERE {where} ORDER BY number DESC LIMIT ?", *params, wanted.limit
+    )
+    return [ConflictRow(*row) for row in rows]
+
+
+def resolve(tx: Transaction, principal: Principal, id: str, resolution: Strategy, device_id: str) -> ConflictShown:
+    """Settle a conflict as a person answers it, upon the state of now.
+
+    ``device_id`` is the device that the person uses, empty when unknown.
+    Raises: NotFound, Forbidden (no WRITE), Malformed (MANUAL), StateConflict (another answer before; or it
+    cannot be carried out now, and stays open).
+    """
+    row = find(tx, id)
+    try:
+        share = None if row is None else access.require_feed(tx, principal, row.feed, Access.WRITE)
+    except NotFound:
+        # The share of somebody else's conflict is not named: that would tell that the conflict is there.
+        share = None
+    if row is None or share is None:
+        raise NotFound(f"no conflict {id!r}")
+    # What the answer is carried out upon may not move before the commit.
+    tx.lock(row.feed)
+    question = Question(row.change, resolution, row.created_us, None)
+    trails = Trails(tx, share)
+    situation = gather.look(trails, question)
+    decision = resolve_later(row.recorded, resolution, situation)
+    if row.resolution is not None:
+        return shown(trails, row)
+    if decision.outcome in {Outcome.REFUSED, Outcome.STALE}:
+        reason = decision.reason.value if decision.reason else ""
+        raise StateConflict(
+            f"this cannot be carried out on the present state ({reason}); the conflict stays open",
+            extra={"reason": reason},
+        )
+    hand = Hand(Actor(principal.user_id, device_id), _device_name(tx, share, row.device_id), settles=True)
+    done = execute.carry_out(trails, hand, situation.item, decision)
+    _release(tx, share, row, decision, done)
+    settled = row._replace(
+        resolution=resolution.value, resolved_us=tx.now_us, resolved_by=principal.user_id,
+        copy_id=done.copy_id or row.copy_id,
+    )  # fmt: skip
+    tx.run(
+        "UPDATE file_conflicts SET resolution = ?, resolved_us = ?, resolved_by = ?, copy_id = ?"
+        " WHERE feed = ? AND id = ?",
+        settled.resolution, settled.resolved_us, settled.resolved_by, settled.copy_id, row.feed, row.id,
+    )  # fmt: skip
+    return shown(trails, settled)
+
+
+def shown(trails: Trails, row: ConflictRow) -> ConflictShown:
+    """A conflict as it goes out; its path is where the resource is now."""
+    node = nodes.find(trails.tx, row.feed, row.resource_id) if row.resource_id else None
+    return ConflictShown(
+        id=row.id,
+        share_id=trails.row.id,
+        device_id=row.device_id,
+        resource_type=row.resource_type,
+        resource_id=row.resource_id,
+        local_version_id=row.local_version_id,
+        server_version_id=row.server_version_id,
+        resolution=row.resolution,
+        created_at=format_seconds(row.created_us),
+        resolved_at=None if row.resolved_us is None else format_seconds(row.resolved_us),
+        conflict_type=row.kind,
+        path=trails.path(node) if node else _wanted_path(trails.tx, row),
+        copy_id=row.copy_id,
+        resolved_by=row.resolved_by,
+    )
+
+
+def _wanted_path(tx: Transaction, row: ConflictRow) -> str | None:
+    """Where the change wanted to put what is not there."""
+    whole = row if row.item is not None else find(tx, row.id)
+    return None if whole is None else whole.change.new_path
+
+
+def _release(tx: Transaction, share: ShareRow, row: ConflictRow, decision: Decision, done: Done) -> None:
+    """Keep bytes that the answer did not need, beside the equal ones, in the history of the same file."""
+    version = versions.find(tx, share.feed, row.local_version_id) if row.local_version_id else None
+    if version is None or version.state != "held":
+        return
+    resource_id = decision.resource_id or row.resource_id or (done.made.id if done.made else None)
+    node = nodes.find(tx, share.feed, resource_id) if resource_id else None
+    if node is not None and node.type == "file":
+        versions.keep(tx, share.feed, version, node.id, min(version.modified_us, tx.now_us))
+
+
+def _device_name(tx: Transaction, share: ShareRow, device_id: str) -> str:
+    name = tx.value(
+        "SELECT device_name FROM devices WHERE organisation = ? AND door = 'files' AND device_id = ?",
+        share.organisation,
+        device_id,
+    )
+    return name or device_id

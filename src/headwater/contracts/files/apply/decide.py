@@ -1,0 +1,445 @@
+"""The conflict choice: one item of an ``apply`` and the state of the server give one decision; no bytes go.
+
+A pure function, read in this order:
+
+1. What makes no sense is refused. Nothing is acknowledged; the upload stays staged.
+2. A change has up to two aspects, its *content* and its *place*. Each is judged alone: it asks nothing, is
+   there already, fits, is stale, is refused, or stands in conflict. So a rename merges with a content edit.
+3. Refused or stale in one aspect is refused or stale as a whole. With no conflict, what fits is applied.
+4. In conflict the strategy runs, once per aspect. MANUAL touches neither aspect and holds the bytes.
+
+Choices where the contract is silent: a folder has no versions, so the base of its deletion is its
+``old_path``. Creating a folder that is there merges; *moving* a folder onto another is a taken name, because
+a move is one change whatever lies below. A file that loses against a folder of its name, or against the
+deletion of its folder, is made in the trash: its bytes are then the version of a file that can be restored.
+The client's rename of a deleted file is an edit of it. A resource that must yield its name to the client
+keeps its id and folder.
+
+Source: files contract, "POST /api/v1/sync/apply", "Conflicts", readings "apply" and "Strategies".
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from headwater.base.errors import Malformed, StateConflict
+from headwater.contracts.files.apply.compare import (
+    PLACING,
+    Aspect,
+    brings_version,
+    clamped_time,
+    content_standing,
+    is_equal,
+    is_file,
+    old_path_holds,
+    other_at,
+    place_standing,
+    same_path,
+    spot_reason,
+    target_of,
+)
+from headwater.contracts.files.apply.decision import (
+    Conflict,
+    ConflictKind,
+    CopyBeside,
+    Create,
+    Decision,
+    Effect,
+    HoldVersion,
+    Keeper,
+    KeepVersion,
+    Outcome,
+    Place,
+    PlaceAside,
+    PutCurrent,
+    Reason,
+    Restore,
+    RestoreFolders,
+    Trash,
+)
+from headwater.contracts.files.apply.inputs import (
+    ChangeType,
+    Folder,
+    RecordedConflict,
+    Resource,
+    ResourceType,
+    Situation,
+    Spot,
+    Strategy,
+)
+from headwater.contracts.files.apply.strategy import client_keeper, kept_now, server_keeper
+from headwater.contracts.files.names import parent_path
+
+_STALE = frozenset({Reason.BASE_MISSING, Reason.BASE_UNKNOWN, Reason.BASE_OLD})
+_IN_CONFLICT = {
+    Aspect.DIVERGED: ConflictKind.CONTENT,
+    Aspect.FOLDER_DELETED: ConflictKind.EDIT_DELETE,
+    Aspect.TAKEN: ConflictKind.NAME_TAKEN,
+    Aspect.CROSSED: ConflictKind.CROSSED_MOVE,
+}
+
+
+def decide(s: Situation) -> Decision:
+    """The decision on one item; the same situation always gives the same one.
+
+    A conflict that is recorded already is told again, with nothing left to do.
+    """
+    if s.earlier is None:
+        return _choose(s)
+    decision = _choose(replace(s, strategy=s.earlier.resolution or Strategy.MANUAL))
+    if decision.conflict is None:
+        return _choose(s)
+    return _told_again(s, decision)
+
+
+def resolve_later(conflict: RecordedConflict, resolution: Strategy, s: Situation) -> Decision:
+    """The decision when a person answers a recorded conflict, upon the state of now.
+
+    ``s`` holds the recorded item, base and receipt with the present resource; its strategy is not looked at.
+    UNCHANGED without effects when the conflict already has this answer. REFUSED leaves it open.
+    Raises: Malformed for MANUAL, which is no answer; StateConflict when it has another answer.
+    Source: files contract, "POST /api/v1/sync/conflicts/{conflict_id}/resolve".
+    """
+    if resolution is Strategy.MANUAL:
+        raise Malformed("MANUAL does not resolve a conflict; send one of the other strategies")
+    if conflict.resolution is not None and conflict.resolution is not resolution:
+        raise StateConflict(f"the conflict is already resolved with {conflict.resolution.value}")
+    settled = replace(s, strategy=resolution, earlier=None, settling=True)
+    if conflict.resolution is resolution:
+        resource_id = s.resource.resource_id if s.resource else None
+        return _told_again(settled, Decision(Outcome.UNCHANGED, resource_id=resource_id))
+    decision = _choose(settled)
+    if decision.reason is Reason.VERSION_UNKNOWN and resolution is Strategy.SERVER_WINS:
+        # The device's bytes are gone, so nothing is to be kept beside the server's.
+        stays = s.resource or target_of(s).occupant
+        resource_id = stays.resource_id if stays else None
+        return Decision(Outcome.UNCHANGED, server_bytes=kept_now(stays), resource_id=resource_id)
+    return decision
+
+
+def _choose(s: Situation) -> Decision:
+    """The decision as if the item came for the first time."""
+    reason = _senseless(s)
+    if reason is not None:
+        return _halted(s, reason)
+    if s.item.change_type is ChangeType.CREATED:
+        return _created(s)
+    if s.resource is None:
+        return _halted(s, Reason.RESOURCE_UNKNOWN)
+    if s.resource.resource_type is not s.item.resource_type:
+        return _halted(s, Reason.TYPE_DIFFERS)
+    if s.item.change_type is ChangeType.DELETED:
+        return _deleted(s, s.resource)
+    if s.resource.deleted:
+        return _edit_of_deleted(s, s.resource)
+    return _changed(s, s.resource)
+
+
+def _senseless(s: Situation) -> Reason | None:
+    """Why the item means nothing, whatever the server holds."""
+    item = s.item
+    if item.resource_type is ResourceType.SHARE:
+        return Reason.TYPE_UNSUPPORTED
+    if item.change_type is ChangeType.DELETED:
+        return None
+    if item.resource_type is ResourceType.FOLDER and item.version_id is not None:
+        return Reason.FOLDER_CONTENT
+    if item.change_type is ChangeType.UPDATED:
+        if item.resource_type is ResourceType.FILE and item.version_id is None:
+            return Reason.VERSION_MISSING
+        if item.old_path and item.new_path and item.old_path != item.new_path:
+            return Reason.PATHS_DIFFER
+    elif item.new_path is None or s.target is None:
+        return Reason.PATH_MISSING
+    elif item.change_type is ChangeType.CREATED and is_file(s) and item.version_id is None:
+        return Reason.VERSION_MISSING
+    return Reason.VERSION_UNKNOWN if brings_version(s) and item.content_hash is None else None
+
+
+def _deleted(s: Situation, resource: Resource) -> Decision:
+    """A deletion: asks for the very version that the device saw, of a folder for its place."""
+    if resource.deleted:
+        return Decision(Outcome.UNCHANGED, server_bytes=kept_now(resource), resource_id=resource.resource_id)
+    if resource.resource_type is ResourceType.FOLDER:
+        asked, holds, known = s.item.old_path, old_path_holds(s, resource), True
+    else:
+        asked, holds = s.item.base_version_id, s.item.base_version_id == resource.version_id
+        known = s.base is not None
+    if asked is None:
+        return _halted(s, Reason.BASE_MISSING)
+    if not holds:
+        return _halted(s, Reason.BASE_OLD if known else Reason.BASE_UNKNOWN)
+    trashed = Keeper.TRASH if resource.content_hash else Keeper.NOTHING
+    effect = Trash(resource.resource_id)
+    return Decision(Outcome.APPLIED, (effect,), server_bytes=trashed, resource_id=resource.resource_id)
+
+
+def _created(s: Situation) -> Decision:
+    """A creation: a free name is taken, an equal occupant is taken over, another one is a conflict.
+
+    The id that the device proposes counts only when it names a living resource.
+    """
+    # Whatever became of the place: that the server's side stays can always be carried out.
+    stays = s.settling and s.strategy is Strategy.SERVER_WINS
+    if s.resource is not None and not s.resource.deleted:
+        if same_path(s, s.resource.path, s.item.new_path) and is_equal(s, s.resource):
+            return _already_there(s, s.resource)
+        if not stays:
+            return _halted(s, Reason.RESOURCE_EXISTS)
+    spot = target_of(s)
+    reason = spot_reason(spot)
+    if reason is not None and not stays:
+        return _halted(s, reason)
+    other = spot.occupant
+    if other is not None and is_equal(s, other):
+        return _already_there(s, other)
+    if other is None and spot.folder is Folder.LIVE and not s.settling:
+        return Decision(
+            Outcome.APPLIED,
+            (Create(s.item.version_id),),
+            client_bytes=Keeper.CURRENT if is_file(s) else Keeper.NOTHING,
+            modified_at_us=clamped_time(s, s.item.modified_at_us),
+        )
+    return _created_in_conflict(s, spot, other)
+
+
+def _created_in_conflict(s: Situation, spot: Spot, other: Resource | None) -> Decision:
+    """A creation where the name is taken, or whose folder was deleted."""
+    version_id = s.item.version_id
+    kind = ConflictKind.NAME_TAKEN if spot.folder is Folder.LIVE else ConflictKind.EDIT_DELETE
+    both_files = other is not None and other.resource_type is ResourceType.FILE and version_id is not None
+    effects: list[Effect] = []
+    resource_id = None
+    if s.strategy is Strategy.MANUAL:
+        return _manual(s, kind, other)
+    if spot.folder is Folder.DELETED and s.strategy is not Strategy.SERVER_WINS:
+        effects.append(RestoreFolders(parent_path(s.item.new_path or "/")))
+    if _yields_to_server(s, other):
+        if other is not None and both_files and version_id is not None:
+            effects.append(KeepVersion(other.resource_id, version_id))
+        elif version_id is not None:
+            effects.append(Create(version_id, in_trash=True))
+        resource_id = other.resource_id if other is not None else None
+    elif other is None:
+        effects.append(Create(version_id))
+    elif s.strategy is Strategy.KEEP_BOTH:
+        effects.append(Create(version_id, as_copy=True))
+    elif both_files and version_id is not None:
+        effects.append(PutCurrent(other.resource_id, version_id))
+        resource_id = other.resource_id
+    else:
+        effects += [PlaceAside(other.resource_id), Create(version_id)]
+    return _in_conflict(s, kind, other, effects, resource_id)
+
+
+def _yields_to_server(s: Situation, other: Resource | None) -> bool:
+    """True when the created thing does not appear: the server wins, or the occupant is the later one."""
+    if s.strategy is Strategy.LAST_WRITER_WINS and other is not None:
+        return not _takes_name_from(s, other)
+    return s.strategy is Strategy.SERVER_WINS
+
+
+def _edit_of_deleted(s: Situation, resource: Resource) -> Decision:
+    """An edit against a deletion: the edit wins, except under SERVER_WINS and MANUAL."""
+    content = content_standing(s, resource)
+    if isinstance(content, Reason):
+        return _halted(s, content)
+    placing = s.item.change_type in PLACING
+    if not placing and content in {Aspect.NONE, Aspect.UNEDITED}:
+        return _unchanged(resource, content)
+    path, spot = (s.item.new_path, s.target) if placing else (resource.path, s.home)
+    reason = spot_reason(spot)
+    # What stays deleted needs no home; nor, once a person said that it stays, the place asked for.
+    stays = s.strategy is Strategy.SERVER_WINS
+    if reason is not None and not (stays and (s.settling or not placing)):
+        return _halted(s, reason)
+    if s.strategy is Strategy.MANUAL:
+        return _manual(s, ConflictKind.EDIT_DELETE, resource, content)
+    edited = content in {Aspect.FITS, Aspect.DIVERGED}
+    effects: list[Effect] = []
+    if not stays:
+        before, as_copy = _claim(s, spot or Spot(), path or "/")
+        effects += [*before, Restore(resource.resource_id, path or "/", as_copy)]
+    if edited and s.item.version_id is not None:
+        make = KeepVersion if stays else PutCurrent
+        effects.append(make(resource.resource_id, s.item.version_id))
+    return _in_conflict(s, ConflictKind.EDIT_DELETE, resource, effects, resource.resource_id, content)
+
+
+def _changed(s: Situation, resource: Resource) -> Decision:
+    """An update, rename or move of a living resource."""
+    content, place = content_standing(s, resource), place_standing(s, resource)
+    if isinstance(place, Reason) and s.settling and s.strategy in {Strategy.SERVER_WINS, Strategy.KEEP_BOTH}:
+        place = Aspect.NONE  # the server's place stays, so it does not matter that the client's is gone
+    if isinstance(content, Reason):
+        return _halted(s, content)
+    if isinstance(place, Reason):
+        return _halted(s, place)
+    kinds = [_IN_CONFLICT[aspect] for aspect in (content, place) if aspect in _IN_CONFLICT]
+    if not kinds and Aspect.FITS not in {content, place}:
+        return _unchanged(resource, content)
+    opponent = other_at(s.target, resource) if kinds == [ConflictKind.NAME_TAKEN] else None
+    if kinds and s.strategy is Strategy.MANUAL:
+        return _manual(s, kinds[0], opponent or resource, content)
+    effects = [*_place_effects(s, resource, place), *_content_effects(s, resource, content)]
+    if kinds:
+        return _in_conflict(s, kinds[0], opponent or resource, effects, resource.resource_id, content)
+    return Decision(
+        Outcome.APPLIED,
+        tuple(effects),
+        client_bytes=client_keeper(effects, content, s.resource),
+        server_bytes=server_keeper(effects, resource),
+        resource_id=resource.resource_id,
+        modified_at_us=clamped_time(s, s.item.modified_at_us),
+    )
+
+
+def _content_effects(s: Situation, resource: Resource, content: Aspect) -> list[Effect]:
+    """What becomes of the client's version."""
+    version_id = s.item.version_id
+    if version_id is None or content not in {Aspect.FITS, Aspect.DIVERGED}:
+        return []
+    if content is Aspect.FITS or _client_wins(s, resource.modified_at_us):
+        return [PutCurrent(resource.resource_id, version_id)]
+    if s.strategy is Strategy.KEEP_BOTH:
+        return [CopyBeside(resource.resource_id, version_id)]
+    return [KeepVersion(resource.resource_id, version_id)]
+
+
+def _place_effects(s: Situation, resource: Resource, place: Aspect) -> list[Effect]:
+    """What becomes of the place that the client asks for."""
+    if place in {Aspect.NONE, Aspect.SAME}:
+        return []
+    if place is Aspect.CROSSED:
+        wins = _client_wins(s, resource.placed_at_us)
+    elif place is Aspect.TAKEN:
+        other = other_at(s.target, resource)
+        keeps_both = s.strategy is Strategy.KEEP_BOTH
+        wins = keeps_both or (other is not None and _takes_name_from(s, other))
+    else:
+        wins = place is Aspect.FITS or s.strategy is not Strategy.SERVER_WINS
+    if not wins:
+        return []
+    path = s.item.new_path or "/"
+    before, as_copy = _claim(s, target_of(s), path)
+    return [*before, Place(resource.resource_id, path, as_copy)]
+
+
+def _claim(s: Situation, spot: Spot, path: str) -> tuple[list[Effect], bool]:
+    """What must happen before a path can be taken, and whether to take a copy's name there instead."""
+    before: list[Effect] = []
+    if spot.folder is Folder.DELETED:
+        before.append(RestoreFolders(parent_path(path)))
+    other = other_at(spot, s.resource)
+    if other is None:
+        return before, False
+    if _takes_name_from(s, other):
+        return [*before, PlaceAside(other.resource_id)], False
+    return before, True
+
+
+def _client_wins(s: Situation, server_time_us: int | None) -> bool:
+    """True when the strategy prefers the client to a server side of that time; it loses ties."""
+    if s.strategy is not Strategy.LAST_WRITER_WINS:
+        return s.strategy is Strategy.CLIENT_WINS
+    client_us = clamped_time(s, s.item.modified_at_us)
+    server_us = clamped_time(s, server_time_us)
+    return client_us is not None and server_us is not None and client_us > server_us
+
+
+def _takes_name_from(s: Situation, other: Resource) -> bool:
+    """True when the client's resource gets the name and the other yields; a folder has no time of its own."""
+    files = is_file(s) and other.resource_type is ResourceType.FILE
+    return _client_wins(s, other.modified_at_us if files else None)
+
+
+def _in_conflict(
+    s: Situation,
+    kind: ConflictKind,
+    opponent: Resource | None,
+    effects: list[Effect],
+    resource_id: str | None,
+    content: Aspect = Aspect.DIVERGED,
+) -> Decision:
+    """The decision on a conflict for which a strategy ran."""
+    return Decision(
+        Outcome.CONFLICT,
+        tuple(effects),
+        client_bytes=client_keeper(effects, content, s.resource),
+        server_bytes=server_keeper(effects, opponent),
+        resource_id=resource_id,
+        conflict=_conflict(s, kind, opponent, s.strategy),
+        modified_at_us=clamped_time(s, s.item.modified_at_us),
+    )
+
+
+def _manual(s: Situation, kind: ConflictKind, opponent: Resource | None, content: Aspect = Aspect.DIVERGED) -> Decision:
+    """The decision on a conflict that waits for a person: nothing changes, the bytes are held.
+
+    Also those that the server has in another version: the answer may come when it no longer has.
+    """
+    held = None if content is Aspect.NONE else s.item.version_id
+    effects: list[Effect] = [] if held is None else [HoldVersion(held)]
+    return Decision(
+        Outcome.CONFLICT,
+        tuple(effects),
+        client_bytes=client_keeper(effects, content, s.resource),
+        server_bytes=kept_now(opponent),
+        resource_id=s.resource.resource_id if s.resource else None,
+        conflict=_conflict(s, kind, opponent, None),
+        modified_at_us=clamped_time(s, s.item.modified_at_us),
+    )
+
+
+def _conflict(s: Situation, kind: ConflictKind, opponent: Resource | None, ran: Strategy | None) -> Conflict:
+    """The record. A version that the item neither brings nor edits is no side of it: nobody asked whose it is."""
+    is_side = brings_version(s) or s.base is not None
+    return Conflict(
+        kind,
+        resource_id=opponent.resource_id if opponent else None,
+        local_version_id=s.item.version_id if is_side else None,
+        server_version_id=opponent.version_id if opponent else None,
+        resolution=ran,
+    )
+
+
+def _told_again(s: Situation, decision: Decision) -> Decision:
+    """The decision on a conflict that is recorded already: its effects are done, perhaps long ago."""
+    opponent = decision.conflict.resource_id if decision.conflict else None
+    candidates = (s.resource, s.target.occupant if s.target else None)
+    now = next((one for one in candidates if one and one.resource_id == opponent), s.resource)
+    is_open = decision.conflict is not None and decision.conflict.resolution is None
+    answered = Keeper.HISTORY if brings_version(s) else Keeper.NOTHING
+    return replace(
+        decision,
+        effects=(),
+        client_bytes=decision.client_bytes if is_open else answered,
+        server_bytes=kept_now(now),
+        repeat=True,
+    )
+
+
+def _halted(s: Situation, reason: Reason) -> Decision:
+    """A stale or refused item: nothing was acknowledged, the upload stays staged."""
+    return Decision(
+        Outcome.STALE if reason in _STALE else Outcome.REFUSED,
+        client_bytes=Keeper.STAGED if brings_version(s) else Keeper.NOTHING,
+        server_bytes=kept_now(s.resource),
+        resource_id=s.resource.resource_id if s.resource else None,
+        reason=reason,
+    )
+
+
+def _already_there(s: Situation, resource: Resource) -> Decision:
+    """A creation that finds its equal: the device takes over the id that is there."""
+    return _unchanged(resource, Aspect.SAME if is_file(s) else Aspect.NONE)
+
+
+def _unchanged(resource: Resource, content: Aspect) -> Decision:
+    """Nothing to do: the server has it already, or nothing was asked."""
+    return Decision(
+        Outcome.UNCHANGED,
+        client_bytes=client_keeper([], content, resource),
+        server_bytes=kept_now(resource),
+        resource_id=resource.resource_id,
+    )

@@ -1,0 +1,144 @@
+"""The door of apply and of conflicts; decides nothing. Source: files contract, "apply", "Conflicts"."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+
+from msgspec import to_builtins
+from msgspec.json import decode
+
+from headwater.base.clock import SECOND_US
+from headwater.base.errors import Invalid, StateConflict, SyncConflict, VersionStale
+from headwater.base.wire import encode
+from headwater.contracts.files import access
+from headwater.contracts.files.access import Access
+from headwater.contracts.files.apply import conflicts, rules, same_content, shapes
+from headwater.contracts.files.apply.conflicts import Wanted
+from headwater.contracts.files.apply.inputs import Strategy
+from headwater.contracts.files.apply.rules import Verdict
+from headwater.contracts.files.apply.same_content import Doubt
+from headwater.contracts.files.apply.shapes import Apply, Conflict
+from headwater.contracts.files.devices import rules as device_rules
+from headwater.contracts.files.paths import Trails
+from headwater.contracts.files.tree.door import DEVICE_HEADER
+from headwater.store.database import Transaction
+from headwater.web import reply
+from headwater.web.call import Call
+from headwater.web.errors import problem, status_of
+from headwater.web.http.paging import integer
+from headwater.web.reply import Reply
+from headwater.web.services import Services
+
+_MAX_LISTED = 5000
+_COMPARISONS_AT_ONCE = 2
+_TRUTHS = {"true": True, "1": True, "false": False, "0": False}
+_UNRESOLVED: dict[str, type[StateConflict]] = {rules.CONFLICT: SyncConflict, rules.STALE: VersionStale}
+
+
+class ApplyDoor:
+    """The handlers of ``/api/v1/sync/apply`` and ``/conflicts``."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._gate = asyncio.Semaphore(_COMPARISONS_AT_ONCE)
+
+    async def apply(self, call: Call) -> Reply:
+        """POST /apply: a device's changes, each in exactly one of three lists."""
+        asked = call.decoded(shapes.read_apply)
+        oldest_us = self._services.clock() - self._services.settings.idempotency.keep_seconds * SECOND_US
+
+        def work(tx: Transaction) -> Verdict:
+            return rules.apply(tx, call.principal, asked, oldest_us)
+
+        await self._compare(call, asked)
+        return await call.act(work, lambda verdict: _told(verdict, call.request_id))
+
+    async def _compare(self, call: Call, asked: Apply) -> None:
+        """Find the versions among the changes whose bytes the share has, cut otherwise, before they are applied."""
+        if not any(change.version_id for change in asked.changes):
+            return
+        doubts = await call.read(lambda tx: same_content.doubts(tx, call.principal, asked), slow=len(asked.changes) > 1)
+        if not doubts:
+            return
+        equal: dict[str, Doubt] = {}
+        left_bytes, left_chunks = same_content.COMPARED_BYTES, same_content.COMPARED_CHUNKS
+        for doubt in doubts:
+            if doubt.version_id in equal or left_chunks < 0:
+                continue
+            async with self._gate:
+                reading = await call.read(partial(same_content.look, doubt=doubt, limit=left_chunks), slow=True)
+                left_chunks -= reading.chunks
+                if reading.size_bytes > left_bytes:
+                    continue
+                left_bytes -= reading.size_bytes
+                if await asyncio.to_thread(same_content.is_same, self._services.packs, reading):
+                    equal[doubt.version_id] = doubt
+        await call.recheck()
+        for doubt in equal.values():
+            await call.write(partial(same_content.adopt, doubt=doubt), feed=doubt.feed)
+
+    async def conflicts(self, call: Call) -> Reply:
+        """GET /conflicts: conflicts, the newest first."""
+        share_id, device_id = call.query.get("share_id"), call.query.get("device_id")
+        resolved = _truth(call, "include_resolved")
+        limit = integer(call.query, "limit", 1000, 1, _MAX_LISTED)
+
+        def work(tx: Transaction) -> list[Conflict]:
+            if share_id is not None:
+                rows = [access.require(tx, call.principal, share_id, Access.READ)]
+            else:
+                rows = access.readable(tx, call.principal)
+            wanted = Wanted(_own(tx, call, device_id), resolved, limit=limit)
+            found = [conflict for row in rows for conflict in conflicts.of_share(tx, row.feed, wanted)]
+            found.sort(key=lambda conflict: (-conflict.created_us, conflict.feed, -conflict.number))
+            trails = {row.feed: Trails(tx, row) for row in rows}
+            return [conflicts.shown(trails[conflict.feed], conflict) for conflict in found[:limit]]
+
+        return reply.json(await call.read(work, slow=True))
+
+    async def resolve(self, call: Call) -> Reply:
+        """POST /conflicts/{conflict_id}/resolve: settle one."""
+        resolution = _strategy(call)
+        device_id = (call.header(DEVICE_HEADER) or "")[:128]
+
+        def work(tx: Transaction) -> Conflict:
+            return conflicts.resolve(tx, call.principal, call.params["conflict_id"], resolution, device_id)
+
+        return await call.act(work, reply.json)
+
+
+def _told(verdict: Verdict, request_id: str) -> Reply:
+    """The three lists: with 200, or inside a problem when a single or atomic request ended unresolved."""
+    if verdict.unresolved is None:
+        return reply.json(verdict.answer)
+    lists = to_builtins(verdict.answer)
+    failure = _UNRESOLVED.get(verdict.unresolved, StateConflict)("the changes were not applied as asked", extra=lists)
+    told = problem(failure, status_of(failure), request_id)
+    # The members 'errors' of a problem and of this contract are one: each entry names its item as a field, too.
+    errors = [{"field": f"changes[{error['index']}]", **error} for error in lists["errors"]]
+    return told._replace(body=encode(decode(told.body) | {"errors": errors}))
+
+
+def _strategy(call: Call) -> Strategy:
+    text = call.query.get("resolution")
+    if text is None:
+        raise Invalid.of("resolution", "missing", "this parameter is required")
+    try:
+        return Strategy(text)
+    except ValueError:
+        choices = ", ".join(strategy.value for strategy in Strategy if strategy is not Strategy.MANUAL)
+        raise Invalid.of("resolution", "incorrect_value", f"expected one of {choices}") from None
+
+
+def _truth(call: Call, name: str) -> bool:
+    text = call.query.get(name, "false").lower()
+    if text not in _TRUTHS:
+        raise Invalid.of(name, "incorrect_value", "expected true or false")
+    return _TRUTHS[text]
+
+
+def _own(tx: Transaction, call: Call, device_id: str | None) -> str | None:
+    """The client's own id of a device that may be named by ours."""
+    own = next((d.device_id for d in device_rules.of_caller(tx, call.principal) if d.id == device_id), None)
+    return own or device_id

@@ -1,0 +1,262 @@
+"""Carries out a decision: its effects, in order, become versions kept, nodes written and their changes.
+
+Source: files contract, readings "apply" and "Strategies".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple, assert_never
+
+from headwater.base.errors import NotFound, StateConflict
+from headwater.base.ids import random_id
+from headwater.contracts.files.apply.decision import (
+    CopyBeside,
+    Create,
+    Decision,
+    Effect,
+    HoldVersion,
+    KeepVersion,
+    Place,
+    PlaceAside,
+    PutCurrent,
+    Restore,
+    RestoreFolders,
+    Trash,
+)
+from headwater.contracts.files.apply.inputs import Folder, Item
+from headwater.contracts.files.names import copy_name, name_key, parent_path, split_path
+from headwater.contracts.files.paths import Trails
+from headwater.contracts.files.tree import restore
+from headwater.contracts.files.tree import rules as tree_rules
+from headwater.contracts.files.tree.rules import policy
+from headwater.store.tree import nodes, versions
+from headwater.store.tree.nodes import ROOT, Actor, Name, Node, Paths
+from headwater.store.tree.versions import Staging, Version
+
+
+class Hand(NamedTuple):
+    """Who carries something out, and the name of the device whose copies it may have to name.
+
+    ``settles``: a person's answer, which must be possible though its version went into another file meanwhile.
+    """
+
+    actor: Actor
+    device_name: str
+    settles: bool = False
+
+
+@dataclass
+class Done:
+    """What came of a decision: positions of the changes by resource, what was made and where, the conflict copy."""
+
+    positions: dict[str, int] = field(default_factory=dict)
+    made: Node | None = None
+    made_path: str | None = None
+    copy_id: str | None = None
+
+
+def carry_out(trails: Trails, hand: Hand, item: Item, decision: Decision) -> Done:
+    """Do all that a decision asks for. Raises: NotFound, StateConflict (then the caller undoes the part)."""
+    work = _Work(trails, hand, item, decision)
+    for effect in decision.effects:
+        work.do(effect)
+    return work.done
+
+
+class _Target(NamedTuple):
+    """A place to take: the folder's id, the name, and the folder's path where it is known."""
+
+    parent: str
+    name: Name
+    folder_path: str | None = None
+
+
+class _Work:
+    """The effects of one decision under way."""
+
+    def __init__(self, trails: Trails, hand: Hand, item: Item, decision: Decision) -> None:
+        self._tx = trails.tx
+        self._row = trails.row
+        self._trails = trails
+        self._hand = hand
+        self._item = item
+        self._modified_us = decision.modified_at_us
+        self.done = Done()
+
+    def do(self, effect: Effect) -> None:
+        """Carry out one effect."""
+        match effect:
+            case PutCurrent(resource_id, version_id):
+                self._put_current(self._node(resource_id), version_id)
+            case KeepVersion(resource_id, version_id):
+                self._keep(version_id, resource_id)
+            case HoldVersion(version_id):
+                self._hold(version_id)
+            case Create(version_id, in_trash, as_copy):
+                self._create(version_id, in_trash=in_trash, as_copy=as_copy)
+            case CopyBeside(resource_id, version_id):
+                node = self._node(resource_id)
+                self._make("file", self._beside(node), version_id)
+                self._note_copy()
+            case Place(resource_id, path, as_copy):
+                node = self._node(resource_id)
+                self._place(node, self._target(path, node.type, as_copy=as_copy))
+            case PlaceAside(resource_id):
+                node = self._node(resource_id)
+                self._place(node, self._beside(node))
+            case Restore(resource_id, path, as_copy):
+                self._restore(self._node(resource_id), path, as_copy=as_copy)
+            case RestoreFolders(path):
+                self._make_folders(path)
+            case Trash(resource_id):
+                node = self._node(resource_id)
+                path = self._trails.path(node)
+                self._note(
+                    nodes.trash(self._tx, self._row.share, self._hand.actor, node, self._details(node), path=path)
+                )
+            case _:
+                assert_never(effect)
+
+    def _put_current(self, node: Node, version_id: str) -> None:
+        version = self._keep(version_id, node.id)
+        details, path = versions.details(version), self._trails.path(node)
+        self._note(nodes.put_version(self._tx, self._row.share, self._hand.actor, node, version.id, details, path=path))
+
+    def _create(self, version_id: str | None, *, in_trash: bool, as_copy: bool) -> None:
+        path = self._item.new_path or "/"
+        if in_trash:
+            trail = self._trails.to(parent_path(path))
+            # A folder in the trash keeps what was meant for it: restored, both are there again.
+            spot = _Target(trail.node.id if trail.node else ROOT, self._name(split_path(path)[-1]))
+            self._make("file", spot, version_id, trashed=True)
+            return
+        kind = self._item.resource_type.value
+        self._make(kind, self._target(path, kind, as_copy=as_copy), version_id)
+        if as_copy:
+            self._note_copy()
+
+    def _make(self, kind: str, spot: _Target, version_id: str | None, *, trashed: bool = False) -> None:
+        node_id = random_id("fil" if kind == "file" else "fld")
+        kept = self._keep(version_id, node_id) if version_id else None
+        details = versions.details(kept) if kept else {}
+        self.done.made = nodes.create(
+            self._tx, self._row.share, self._hand.actor, kind, spot.parent, spot.name, kept and kept.id, details,
+            id=node_id, trashed=trashed, folder_path=spot.folder_path,
+        )  # fmt: skip
+        if not trashed:
+            self._note(self.done.made)
+            if spot.folder_path is not None:
+                self.done.made_path = f"{spot.folder_path}/{spot.name.text}"
+
+    def _make_folders(self, path: str) -> None:
+        """Folders anew where a path has none: the old ones stay in the trash with all that is in them."""
+        parent, above = ROOT, ""
+        for name in split_path(path):
+            text = self._name(name)
+            found = nodes.child(self._tx, self._row.feed, parent, text.key)
+            if found is None:
+                found = nodes.create(
+                    self._tx, self._row.share, self._hand.actor, "folder", parent, text, None, {}, folder_path=above
+                )
+                self._note(found)
+            parent, above = found.id, f"{above}/{found.name}"
+
+    def _place(self, node: Node, spot: _Target) -> None:
+        folder_path = self._trails.folder_path(spot.parent) if spot.folder_path is None else spot.folder_path
+        paths = Paths(self._trails.path(node), f"{folder_path}/{spot.name.text}")
+        self._note(
+            nodes.place(
+                self._tx, self._row.share, self._hand.actor, node, spot.parent, spot.name, self._details(node),
+                paths=paths,
+            )
+        )  # fmt: skip
+
+    def _restore(self, node: Node, path: str, *, as_copy: bool) -> None:
+        spot = self._target(path, node.type, as_copy=as_copy)
+        place = None if spot.folder_path is None else f"{spot.folder_path}/{spot.name.text}"
+        self._note(
+            restore.restore(
+                self._tx, self._row, self._hand.actor, node, spot.parent, spot.name, self._details(node), path=place
+            )
+        )
+
+    def _hold(self, version_id: str) -> None:
+        version = self._version(version_id)
+        if version.state == "staged":
+            versions.hold(self._tx, self._row.feed, version.id)
+
+    def _keep(self, version_id: str, node_id: str) -> Version:
+        """The version in the history of a file, for good. Raises: StateConflict (another file has it)."""
+        version = self._version(version_id)
+        if version.state == "kept" and version.node == node_id:
+            return version
+        if version.state == "kept":
+            if not self._hand.settles:
+                raise StateConflict(f"the version {version_id!r} belongs to another file", code="VERSION_USED")
+            version = self._again(version)
+        modified_us = self._modified_us
+        if modified_us is None:
+            modified_us = min(version.modified_us, self._tx.now_us)
+        return versions.keep(self._tx, self._row.feed, version, node_id, modified_us)
+
+    def _again(self, version: Version) -> Version:
+        """The content of a version once more, under an id of its own."""
+        row = self._row
+        staging = Staging(
+            row.feed, row.organisation, version.user_id, version.device_id, version.mime_type, version.modified_us,
+            version.sha256, None,
+        )  # fmt: skip
+        return versions.stage(self._tx, staging, versions.pieces(self._tx, row.feed, version.id))
+
+    def _version(self, version_id: str) -> Version:
+        version = versions.find(self._tx, self._row.feed, version_id)
+        if version is None:
+            raise NotFound(f"no version {version_id!r}")
+        return version
+
+    def _target(self, path: str, kind: str, *, as_copy: bool) -> _Target:
+        """The living folder of a path, and the name to take there."""
+        trail = self._trails.to(parent_path(path))
+        if trail.folder is not Folder.LIVE:
+            raise NotFound(f"no folder {parent_path(path)!r}")
+        parent = trail.node.id if trail.node else ROOT
+        name = split_path(path)[-1]
+        return _Target(parent, self._copy_name(parent, name, kind) if as_copy else self._name(name), trail.path)
+
+    def _beside(self, node: Node) -> _Target:
+        """The place of a copy in the folder of a node."""
+        name = self._copy_name(node.parent, node.name, node.type)
+        return _Target(node.parent, name, self._trails.folder_path(node.parent))
+
+    def _copy_name(self, parent: str, name: str, kind: str) -> Name:
+        text = copy_name(
+            name,
+            self._hand.device_name,
+            self._tx.now_us,
+            lambda key: nodes.child(self._tx, self._row.feed, parent, key) is not None,
+            policy=policy(self._row),
+            folder=kind == "folder",
+            numbers=self._trails.copies_in(parent),
+        )
+        return self._name(text)
+
+    def _name(self, text: str) -> Name:
+        return Name(text, name_key(text, policy(self._row)))
+
+    def _node(self, node_id: str) -> Node:
+        node = nodes.find(self._tx, self._row.feed, node_id)
+        if node is None:
+            raise NotFound(f"no file or folder {node_id!r}")
+        return node
+
+    def _details(self, node: Node) -> dict[str, object]:
+        return tree_rules.content(self._tx, self._row.feed, node)
+
+    def _note(self, node: Node) -> None:
+        self.done.positions[node.id] = node.position
+        if node.type == "folder":
+            self._trails.changed(node)
+
+    def _note_copy(self) -> None:
+        self.done.copy_id = self.done.made.id if self.done.made else None

@@ -1,0 +1,359 @@
+"""Applying a device's changes: each item in a savepoint of its own, each in exactly one of three lists.
+
+Source: files contract, "POST /api/v1/sync/apply"; readings "apply" and "Strategies".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import msgspec
+
+from headwater.base.errors import HeadwaterError
+from headwater.base.wire import encode
+from headwater.contracts.files import access
+from headwater.contracts.files.access import Access, ShareRow
+from headwater.contracts.files.apply import conflicts, execute, gather
+from headwater.contracts.files.apply.conflicts import ConflictRow
+from headwater.contracts.files.apply.decide import decide
+from headwater.contracts.files.apply.decision import Decision, HoldVersion, Keeper, Outcome, Reason
+from headwater.contracts.files.apply.execute import Done, Hand
+from headwater.contracts.files.apply.gather import Question
+from headwater.contracts.files.apply.inputs import Strategy
+from headwater.contracts.files.apply.shapes import (
+    Applied,
+    Apply,
+    ApplyAnswer,
+    ChangeItem,
+    ConflictItem,
+    ErrorItem,
+    KeptAs,
+)
+from headwater.contracts.files.devices import rules as device_rules
+from headwater.contracts.files.devices.rules import DeviceRow
+from headwater.contracts.files.paths import Trails
+from headwater.identity.principal import Principal
+from headwater.store import idempotency
+from headwater.store.database import Transaction
+from headwater.store.tree import nodes, versions
+from headwater.store.tree.nodes import Actor, Node
+
+CONFLICT = "SYNC_CONFLICT"
+STALE = "SYNC_VERSION_STALE"
+_CODES = {
+    Outcome.STALE: STALE,
+    Reason.RESOURCE_UNKNOWN: "NOT_FOUND",
+    Reason.VERSION_UNKNOWN: "NOT_FOUND",
+    Reason.PARENT_MISSING: "NOT_FOUND",
+    Reason.RESOURCE_EXISTS: "STATE_CONFLICT",
+    Reason.PARENT_NOT_FOLDER: "STATE_CONFLICT",
+    Reason.INTO_ITSELF: "STATE_CONFLICT",
+}
+_DETAILS = {
+    Reason.BASE_MISSING: "the item names no base: pull first, then apply on the present version",
+    Reason.BASE_UNKNOWN: "the base is no version of this file: pull first, then apply on the present version",
+    Reason.BASE_OLD: "it changed since the base: pull first, then delete what is there now",
+    Reason.RESOURCE_UNKNOWN: "the share has no such file or folder",
+    Reason.RESOURCE_EXISTS: "this id is in use by another file or folder",
+    Reason.TYPE_DIFFERS: "the id is of a file where the item says folder, or the other way round",
+    Reason.TYPE_UNSUPPORTED: "a share itself is changed at /api/v1/shares",
+    Reason.VERSION_MISSING: "the item needs the version_id of a staged version",
+    Reason.VERSION_UNKNOWN: "no version of yours with this id is staged in this share: upload it first",
+    Reason.FOLDER_CONTENT: "a folder has no version",
+    Reason.PATH_MISSING: "the item needs a new_path",
+    Reason.PATHS_DIFFER: "an update keeps the path; send a rename or a move as well",
+    Reason.PARENT_MISSING: "there is no folder to put it into",
+    Reason.PARENT_NOT_FOLDER: "what should hold it is a file",
+    Reason.INTO_ITSELF: "a folder cannot be moved into itself",
+}
+
+Result = Applied | ConflictItem | ErrorItem
+
+
+class _Kept(msgspec.Struct, omit_defaults=True):
+    """A result as it is kept for a repeated item."""
+
+    applied: Applied | None = None
+    conflict: ConflictItem | None = None
+
+
+_read_kept = msgspec.json.Decoder(_Kept)
+
+
+class Applier(NamedTuple):
+    """Who applies, to what, from which device, by which strategy; answers older than ``oldest_us`` are forgotten."""
+
+    principal: Principal
+    row: ShareRow
+    device: DeviceRow
+    strategy: Strategy
+    oldest_us: int
+    trails: Trails
+
+
+@dataclass
+class Verdict:
+    """The three lists, and the code of what was left unresolved, if anything."""
+
+    answer: ApplyAnswer = field(default_factory=lambda: ApplyAnswer(applied=[], conflicts=[], errors=[]))
+    unresolved: str | None = None
+
+    def add(self, result: Result) -> None:
+        """Put a result into its list."""
+        if isinstance(result, Applied):
+            self.answer.applied.append(result)
+        elif isinstance(result, ConflictItem):
+            self.answer.conflicts.append(result)
+        else:
+            self.answer.errors.append(result)
+
+
+class _UndoneError(Exception):
+    """Carries the results out of an atomic request that is undone."""
+
+    def __init__(self, results: list[tuple[Result, Decision | None]]) -> None:
+        super().__init__()
+        self.results = results
+
+
+def apply(tx: Transaction, principal: Principal, asked: Apply, oldest_us: int) -> Verdict:
+    """Apply a device's items in their order.
+
+    Raises: NotFound (share, or a device that is not the caller's), Forbidden (no WRITE).
+    """
+    row = access.require(tx, principal, asked.share_id, Access.WRITE)
+    tx.lock(row.feed)
+    device = device_rules.find(tx, principal, asked.device_id)
+    applier = Applier(principal, row, device, Strategy(asked.conflict_resolution), oldest_us, Trails(tx, row))
+    if asked.atomic:
+        return _atomic(tx, applier, asked.changes)
+    verdict = Verdict()
+    for index, change in enumerate(asked.changes):
+        verdict.add(_once(tx, applier, index, change)[0])
+    if len(asked.changes) == 1:
+        verdict.unresolved = _unresolved(verdict.answer)
+    return verdict
+
+
+def _atomic(tx: Transaction, applier: Applier, items: list[ChangeItem]) -> Verdict:
+    """All items or none; a conflict that waits for a person is recorded even then."""
+    results: list[tuple[Result, Decision | None]] = []
+
+    def every() -> None:
+        for index, change in enumerate(items):
+            results.append(_once(tx, applier, index, change))
+        if any(_code_of(result) is not None for result, _ in results):
+            raise _UndoneError(results)
+
+    verdict = Verdict()
+    try:
+        tx.attempt(every)
+    except _UndoneError as undone:
+        applier.trails.forget()
+        for result, decision in undone.results:
+            verdict.add(_undone(tx, applier, items[result.index], result, decision))
+        first = next(code for result, _ in undone.results if (code := _code_of(result)) is not None)
+        verdict.unresolved = first if first in {CONFLICT, STALE} else "STATE_CONFLICT"
+        return verdict
+    for result, _ in results:
+        verdict.add(result)
+    return verdict
+
+
+def _undone(tx: Transaction, applier: Applier, change: ChangeItem, result: Result, decision: Decision | None) -> Result:
+    """What an item of an undone request is told."""
+    if isinstance(result, ErrorItem):
+        return result
+    if isinstance(result, ConflictItem) and result.resolution is None:
+        if conflicts.find(tx, result.id) is not None:
+            return result
+        told = _remembered(tx, applier, result.index, change)
+        if isinstance(told, ConflictItem):
+            return told
+        opponent = result.resource_id
+        known = opponent is None or nodes.find(tx, applier.row.feed, opponent) is not None
+        if known and decision is not None and decision.conflict is not None:
+            for effect in decision.effects:
+                if isinstance(effect, HoldVersion):
+                    versions.hold(tx, applier.row.feed, effect.version_id)
+            kept = conflicts.record(tx, applier.row.feed, applier.device.device_id, change, decision.conflict, None)
+            told = _conflict_item(applier, result.index, kept, None, result.kept_as)
+            _remember(tx, applier, change, told)
+            return told
+    return ErrorItem(
+        index=result.index, code="NOT_APPLIED", detail="undone, because another item of the atomic request failed"
+    )
+
+
+def _once(tx: Transaction, applier: Applier, index: int, change: ChangeItem) -> tuple[Result, Decision | None]:
+    """The result of an item; one that was acknowledged before under its ``client_change_id`` gets that again."""
+    known = _remembered(tx, applier, index, change)
+    if known is not None:
+        return known, None
+    result, decision = _tried(tx, applier, index, change)
+    _remember(tx, applier, change, result)
+    return result, decision
+
+
+def _remembered(tx: Transaction, applier: Applier, index: int, change: ChangeItem) -> Result | None:
+    """What an item was told before under its ``client_change_id``; None when it comes for the first time."""
+    key = _key(applier, change)
+    kept = None if key is None else idempotency.find(tx, key[0], applier.oldest_us)
+    if key is None or kept is None:
+        return None
+    if kept.request_hash != key[1]:
+        detail = "this client_change_id came before with another change"
+        return ErrorItem(index=index, code="CHANGE_ID_REUSED", detail=detail)
+    first = _read_kept.decode(kept.answer)
+    known = first.applied or first.conflict
+    if known is not None:
+        known.index = index
+    return known
+
+
+def _remember(tx: Transaction, applier: Applier, change: ChangeItem, result: Result) -> None:
+    """Keep what an item was told for its repeat.
+
+    What failed was not acknowledged: the same item may well succeed later, once its folder or version is there.
+    """
+    key = _key(applier, change)
+    if key is not None and isinstance(result, Applied):
+        idempotency.keep(tx, *key, encode(_Kept(applied=result)))
+    elif key is not None and isinstance(result, ConflictItem):
+        idempotency.keep(tx, *key, encode(_Kept(conflict=result)))
+
+
+def _key(applier: Applier, change: ChangeItem) -> tuple[idempotency.Scope, bytes] | None:
+    """Under what an item's result is kept, and the hash of the item; None when it has no id of its own."""
+    change_id = change.metadata.client_change_id
+    if change_id is None:
+        return None
+    scope = idempotency.Scope(applier.row.organisation, "apply:" + applier.device.id, change_id)
+    return scope, idempotency.request_hash(applier.row.id.encode(), encode(change))
+
+
+def _tried(tx: Transaction, applier: Applier, index: int, change: ChangeItem) -> tuple[Result, Decision | None]:
+    applier.trails.begin()
+    try:
+        return tx.attempt(lambda: _apply_item(tx, applier, index, change))
+    except HeadwaterError as failure:
+        applier.trails.undone()
+        reason = failure.fields[0].code if failure.fields else None
+        return (
+            ErrorItem(
+                index=index,
+                code=failure.error_code,
+                detail=failure.detail,
+                reason=reason,
+                resource_id=change.resource_id,
+            ),
+            None,
+        )
+
+
+def _apply_item(tx: Transaction, applier: Applier, index: int, change: ChangeItem) -> tuple[Result, Decision]:
+    row, device = applier.row, applier.device
+    before: ConflictRow | None = None
+    if change.metadata.client_change_id is None:
+        before = conflicts.earlier(tx, row.feed, device.device_id, change)
+    question = Question(
+        change, applier.strategy, tx.now_us, applier.principal.user_id, before.recorded if before else None
+    )
+    situation = gather.look(applier.trails, question)
+    decision = decide(situation)
+    if decision.outcome in {Outcome.STALE, Outcome.REFUSED}:
+        current = situation.resource.version_id if situation.resource else None
+        return _error_item(index, change, decision, current), decision
+    if decision.repeat and before is not None:
+        return _conflict_item(applier, index, before, None, None), decision
+    hand = Hand(Actor(applier.principal.user_id, device.device_id), device.device_name)
+    done = execute.carry_out(applier.trails, hand, situation.item, decision)
+    if decision.conflict is not None:
+        kept = conflicts.record(tx, row.feed, device.device_id, change, decision.conflict, done.copy_id)
+        kept_as = _kept_as(tx, applier, change, decision, done)
+        return _conflict_item(applier, index, kept, _change_id(row, decision, done), kept_as), decision
+    return _applied_item(applier.trails, index, change, decision, done), decision
+
+
+def _applied_item(trails: Trails, index: int, change: ChangeItem, decision: Decision, done: Done) -> Applied:
+    resource_id = decision.resource_id or (done.made.id if done.made else change.resource_id or "")
+    node, path = done.made, done.made_path
+    if node is None or node.id != resource_id or path is None:
+        node = nodes.find(trails.tx, trails.row.feed, resource_id)
+        standing = trails.standing(node) if node else None
+        path = standing.path if standing and standing.is_live else None
+    return Applied(
+        index=index,
+        change_id=_change_id(trails.row, decision, done),
+        resource_id=resource_id,
+        version_id=node.version if node else None,
+        path=path,
+        outcome=decision.outcome.value,
+    )
+
+
+def _conflict_item(
+    applier: Applier,
+    index: int,
+    kept: ConflictRow,
+    change_id: str | None,
+    kept_as: KeptAs | None,
+) -> ConflictItem:
+    shown = msgspec.structs.asdict(conflicts.shown(applier.trails, kept))
+    return ConflictItem(**shown, index=index, code=CONFLICT, change_id=change_id, kept_as=kept_as)
+
+
+def _kept_as(tx: Transaction, applier: Applier, change: ChangeItem, decision: Decision, done: Done) -> KeptAs:
+    """Where the item ended up, so that the device can follow its own file."""
+    resource_id = done.made.id if done.made else decision.resource_id
+    node = nodes.find(tx, applier.row.feed, resource_id) if resource_id else None
+    return KeptAs(
+        keeper=decision.client_bytes.value,
+        resource_id=resource_id,
+        version_id=_kept_version(tx, applier.row.feed, change, node, decision.client_bytes),
+        path=applier.trails.path(node) if node else None,
+    )
+
+
+def _kept_version(tx: Transaction, feed: int, change: ChangeItem, node: Node | None, keeper: Keeper) -> str | None:
+    """The version with the item's content: its own, unless the file had these bytes already."""
+    version = versions.find(tx, feed, change.version_id) if change.version_id else None
+    if version is None or version.state != "staged":
+        return change.version_id
+    return change.base_version_id if keeper is Keeper.HISTORY else node.version if node else None
+
+
+def _error_item(index: int, change: ChangeItem, decision: Decision, current: str | None) -> ErrorItem:
+    reason = decision.reason
+    code = _CODES.get(decision.outcome) or (_CODES.get(reason) if reason else None) or "INVALID"
+    return ErrorItem(
+        index=index,
+        code=code,
+        detail=_DETAILS[reason] if reason else "",
+        reason=reason.value if reason else None,
+        resource_id=change.resource_id,
+        current_version_id=current,
+    )
+
+
+def _change_id(row: ShareRow, decision: Decision, done: Done) -> str | None:
+    """The change that a device will find in the log: the resource's own, or the last that was made."""
+    if not done.positions:
+        return None
+    position = done.positions.get(decision.resource_id or "") or max(done.positions.values())
+    return f"chg_{row.feed}_{position}"
+
+
+def _code_of(result: Result) -> str | None:
+    """Why a result keeps an atomic request from being applied; None when it does not."""
+    if isinstance(result, ErrorItem):
+        return result.code
+    return CONFLICT if isinstance(result, ConflictItem) and result.resolution is None else None
+
+
+def _unresolved(answer: ApplyAnswer) -> str | None:
+    """The code of a one-item request that ended unresolved."""
+    if answer.errors:
+        return STALE if answer.errors[0].code == STALE else None
+    return CONFLICT if answer.conflicts and answer.conflicts[0].resolution is None else None

@@ -1,0 +1,1 @@
+"""The changes of shares, by cursor."""

@@ -1,0 +1,178 @@
+"""What a device gets next of one share, or of all that its user may read, and what its cursor may be.
+
+A cursor is opaque and signed; with a share it may also be the bare position. ``0`` means the whole tree first,
+none means from now on.
+
+Source: files contract, "Change tracking"; reading "Cursors".
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from headwater.base.errors import CursorInvalid
+from headwater.contracts.files import access
+from headwater.contracts.files.access import Access, ShareRow
+from headwater.contracts.files.changes import snapshot
+from headwater.contracts.files.changes.snapshot import SharePage
+from headwater.feed.cursor import CursorCodec, Place, invalid
+from headwater.identity.principal import Principal
+from headwater.store.database import Transaction
+from headwater.store.log import changes, feeds
+
+INLINE_CHANGES = 500
+"""So many changes are read without making others wait."""
+
+_MAX_DIGITS = 30
+_REASONS = {
+    "ahead": "the cursor is ahead of the share's log",
+    "expired": "the changes after this cursor have been compacted away; list again from the cursor in this answer",
+}
+
+
+class Asked(NamedTuple):
+    """A question for changes; ``share_id`` None asks for every share."""
+
+    share_id: str | None
+    cursor: str | None
+    limit: int
+
+
+class ChangesPage(NamedTuple):
+    """Changes as wire bytes joined with commas, the cursor to go on with, and the feeds that were looked at."""
+
+    wires: bytes
+    size: int
+    cursor: str
+    has_more: bool
+    feeds: tuple[int, ...]
+
+
+def read(
+    tx: Transaction, codec: CursorCodec, principal: Principal, asked: Asked, *, quick: bool = False
+) -> ChangesPage | None:
+    """The next page; None when ``quick`` was asked for and a long read stands ready.
+
+    Raises: NotFound (share), CursorInvalid (malformed, forged, foreign, ahead; expired with a start ``cursor``).
+    """
+    if asked.share_id is None:
+        return _read_all(tx, codec, principal, asked, quick=quick)
+    row = access.require(tx, principal, asked.share_id, Access.READ)
+    place = place_of(tx, codec, row.feed, asked.cursor)
+    if quick and _is_long(tx, row.feed, place, asked.limit):
+        return None
+    page = _read_share(tx, row, place, asked.limit)
+    return ChangesPage(page.wires, page.size, codec.encode(row.feed, page.place), page.has_more, (row.feed,))
+
+
+def place_of(tx: Transaction, codec: CursorCodec, feed: int, text: str | None) -> Place:
+    """The place in a share that a cursor names, in either form. Raises: CursorInvalid."""
+    head = feeds.head(tx, feed)
+    if text is None:
+        return Place(head)
+    if text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS:
+        place = Place(int(text)) if int(text) else snapshot.begin(tx, feed)
+    else:
+        try:
+            place = codec.decode(text, feed)
+        except CursorInvalid as failure:
+            if failure.extra["reason"] == "expired":
+                raise _expired(codec.encode(feed, snapshot.begin(tx, feed)), failure.detail) from None
+            raise
+    reason = _refusal(tx, feed, place, head)
+    if reason == "expired":
+        raise _expired(codec.encode(feed, snapshot.begin(tx, feed)))
+    if reason is not None:
+        raise invalid(reason, _REASONS[reason])
+    return place
+
+
+def _read_share(tx: Transaction, row: ShareRow, place: Place, limit: int) -> SharePage:
+    """The next changes of a share after a place that was checked."""
+    if place.snapshot_head:
+        return snapshot.read(tx, row, place, limit)
+    head = feeds.head(tx, row.feed)
+    if place.position == head:
+        return SharePage(b"", 0, place, has_more=False)
+    page = changes.page(tx, row.feed, place.position, head, limit)
+    last = page.last if page.size == limit else head
+    return SharePage(page.wires, page.size, Place(last), has_more=last < head)
+
+
+def _read_all(
+    tx: Transaction, codec: CursorCodec, principal: Principal, asked: Asked, *, quick: bool
+) -> ChangesPage | None:
+    rows = {row.feed: row for row in access.readable(tx, principal)}
+    places = _places_of(tx, codec, principal, tuple(rows), asked.cursor)
+    if quick and any(_is_long(tx, feed, place, asked.limit) for feed, place in places.items()):
+        return None
+    wires: list[bytes] = []
+    left = asked.limit
+    has_more = False
+    for feed, place in places.items():
+        if left <= 0:
+            has_more = has_more or bool(place.snapshot_head) or place.position < feeds.head(tx, feed)
+            continue
+        page = _read_share(tx, rows[feed], place, left)
+        if page.size:
+            wires.append(page.wires)
+        left -= page.size
+        places[feed] = page.place
+        has_more = has_more or page.has_more
+    cursor = codec.encode_many(principal.organisation, places)
+    return ChangesPage(b",".join(wires), asked.limit - left, cursor, has_more, tuple(rows))
+
+
+def _places_of(
+    tx: Transaction, codec: CursorCodec, principal: Principal, readable: tuple[int, ...], text: str | None
+) -> dict[int, Place]:
+    """The places in all readable shares; one that the cursor does not know yet comes whole."""
+    if text is None:
+        return {feed: Place(feeds.head(tx, feed)) for feed in readable}
+    start = {feed: snapshot.begin(tx, feed) for feed in readable}
+    if text == "0":
+        return start
+    try:
+        known = codec.decode_many(text, principal.organisation)
+    except CursorInvalid as failure:
+        if failure.extra["reason"] == "expired":
+            raise _expired(codec.encode_many(principal.organisation, start), failure.detail) from None
+        if _opens(codec, text):
+            raise invalid("foreign", "this is the cursor of one share: name it with share_id") from None
+        raise
+    places = {feed: known.get(feed, start[feed]) for feed in readable}
+    reasons = {feed: _refusal(tx, feed, place, feeds.head(tx, feed)) for feed, place in places.items()}
+    if "ahead" in reasons.values():
+        raise invalid("ahead", _REASONS["ahead"])
+    if "expired" in reasons.values():
+        fresh = {feed: start[feed] if reasons[feed] else place for feed, place in places.items()}
+        raise _expired(codec.encode_many(principal.organisation, fresh))
+    return places
+
+
+def _opens(codec: CursorCodec, text: str) -> bool:
+    try:
+        codec.open(text)
+    except CursorInvalid:
+        return False
+    return True
+
+
+def _refusal(tx: Transaction, feed: int, place: Place, head: int) -> str | None:
+    """Why a place cannot be read from; at the head there is no need to look further."""
+    if place.position == head and not place.snapshot_head:
+        return None
+    complete_upto = place.snapshot_head or place.position
+    if complete_upto > head:
+        return "ahead"
+    return "expired" if complete_upto < feeds.floor(tx, feed) else None
+
+
+def _expired(cursor: str, detail: str = _REASONS["expired"]) -> CursorInvalid:
+    return invalid("expired", detail, cursor=cursor)
+
+
+def _is_long(tx: Transaction, feed: int, place: Place, limit: int) -> bool:
+    if limit <= INLINE_CHANGES:
+        return False
+    return bool(place.snapshot_head) or feeds.head(tx, feed) - place.position > INLINE_CHANGES

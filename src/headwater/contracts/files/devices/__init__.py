@@ -1,0 +1,1 @@
+"""Devices, their preferences, how far each has got, and their socket."""

@@ -1,0 +1,77 @@
+"""Where each device stands in each share, as it told us, and whether it can go on from there.
+
+Source: files contract, "Change tracking".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from headwater.contracts.files.devices.rules import DeviceRow
+from headwater.feed.cursor import Place
+from headwater.store.database import Transaction
+from headwater.store.log import feeds
+
+_RELIST = "relist"
+"""The counter of a share's feed that holds the position of its newest change that says ``relist``."""
+
+# A device at 0 reads the tree just now, and needs nobody to tell it to.
+_BEHIND = (
+    "SELECT s.id, CASE WHEN p.position < f.floor THEN f.floor ELSE c.value END, p.position"
+    " FROM shares s JOIN feeds f ON f.feed = s.feed"
+    f" LEFT JOIN counters c ON c.feed = s.feed AND c.name = '{_RELIST}'"
+    " LEFT JOIN device_positions p ON p.feed = s.feed AND p.device = ? AND p.position > 0"
+    " WHERE (p.position < f.floor OR c.value > coalesce(p.position, 0)) AND s.id"
+)
+
+
+class Behind(NamedTuple):
+    """A share whose log alone does not bring a device up to a position; ``known`` when we know where it stands."""
+
+    share: str
+    upto: int
+    known: bool
+
+
+class Standing(NamedTuple):
+    """A device's place in a share; ``at_us`` is when it told it, in microseconds UTC since 1970."""
+
+    position: int
+    at_us: int
+
+
+def find(tx: Transaction, feed: int, device: DeviceRow) -> Standing | None:
+    """Where the device stands, or None when it never told."""
+    row = tx.row("SELECT position, at_us FROM device_positions WHERE feed = ? AND device = ?", feed, device.id)
+    return None if row is None else Standing(*row)
+
+
+def put(tx: Transaction, feed: int, device: DeviceRow, position: int) -> Standing:
+    """Note where the device stands; back is allowed."""
+    tx.run(
+        "INSERT INTO device_positions (feed, device, position, at_us) VALUES (?, ?, ?, ?)"
+        " ON CONFLICT (feed, device) DO UPDATE SET position = excluded.position, at_us = excluded.at_us",
+        feed, device.id, position, tx.now_us,
+    )  # fmt: skip
+    return Standing(position, tx.now_us)
+
+
+def begin(tx: Transaction, feed: int, device: DeviceRow) -> Standing:
+    """The device's standing, made at the head when there was none."""
+    return find(tx, feed, device) or put(tx, feed, device, feeds.head(tx, feed))
+
+
+def complete_upto(place: Place) -> int:
+    """Up to where a reader at this place holds everything: nothing yet while it still reads the tree."""
+    return 0 if place.snapshot_head else place.position
+
+
+def ask_for_listing(tx: Transaction, feed: int, position: int) -> None:
+    """Note that the change at this position does not tell all that it brought: devices before it must list."""
+    tx.bump(feed, _RELIST, position - tx.counter(feed, _RELIST))
+
+
+def behind(tx: Transaction, device: DeviceRow, shares: Sequence[str]) -> list[Behind]:
+    """The shares that a device must list: their log is compacted beyond it, or a change after it said so."""
+    return [Behind(row[0], row[1], row[2] is not None) for row in tx.rows_in(_BEHIND, shares, device.id)]

@@ -1,0 +1,1 @@
+"""Downloads: one file, a range, or many files in one stream."""

@@ -1,0 +1,213 @@
+"""Finds many files or chunks for one download, and gives them as one stream of lines and bytes.
+
+Shape: a line of JSON and then its bytes for each, as in a packed upload. What is one chunk comes first, in the order
+in which it is stored, so that neighbours are read together; the line says which of the request's it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from headwater.base.errors import HeadwaterError, Invalid, NotFound, TooLarge
+from headwater.base.settings.table import FileSettings
+from headwater.base.wire import encode, format_seconds
+from headwater.contracts.files import access, content
+from headwater.contracts.files.access import Access, ShareRow
+from headwater.contracts.files.packed.parser import failure_of
+from headwater.contracts.files.tree import rules as tree_rules
+from headwater.contracts.files.uploads.shapes import BatchFields, BatchHead
+from headwater.identity.principal import Principal
+from headwater.store.database import Database, Transaction
+from headwater.store.packs import chunks
+from headwater.store.packs.backend import PackPlace
+from headwater.store.packs.format import ChunkRef
+from headwater.store.packs.reader import read_each, read_range
+from headwater.store.tree import nodes, versions
+from headwater.store.tree.nodes import ROOT
+
+GATHER_BYTES = 1024 * 1024
+REFS_AT_ONCE = 1_000
+"""So many chunks of a large file are looked up at once: memory stays bounded however large it is."""
+
+_FILES = (
+    "SELECT n.id, n.parent, v.id, v.number, v.size_bytes, v.content_hash, v.sha256, v.mime_type, v.modified_us"
+    " FROM nodes n JOIN versions v ON v.feed = n.feed AND v.id = n.version"
+    " WHERE n.feed = ? AND n.type = 'file' AND n.trashed_us IS NULL AND n.id"
+)
+
+
+_LAST = 1 << 63
+
+
+class Item(NamedTuple):
+    """What the stream gives for one thing that was asked for: its line, and then its bytes.
+
+    They are the one chunk ``ref``, or all chunks of the ``version``; without either there are none.
+    """
+
+    line: bytes
+    size_bytes: int = 0
+    ref: ChunkRef | None = None
+    version: str = ""
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """Where it comes in the stream."""
+        return (_LAST, 0) if self.ref is None else (self.ref.pack, self.ref.start_bytes)
+
+
+class Contents(NamedTuple):
+    """Everything that one download gives, in the order of the stream."""
+
+    row: ShareRow
+    items: Sequence[Item]
+
+    @property
+    def size_bytes(self) -> int:
+        """The length of the whole stream."""
+        return sum(len(item.line) + item.size_bytes for item in self.items)
+
+
+def find(tx: Transaction, principal: Principal, fields: BatchFields, settings: FileSettings) -> Contents:
+    """Everything that was asked for; what cannot be given has its reason.
+
+    Raises: NotFound (the share), Invalid (nothing asked for, or more than one kind), TooLarge (too many).
+    """
+    row = access.require(tx, principal, fields.share_id, Access.READ)
+    asked = [kind for kind in (fields.file_ids, fields.paths, fields.chunks) if kind is not None]
+    if len(asked) != 1:
+        raise Invalid.of("file_ids", "incorrect_value", "give one of file_ids, paths and chunks")
+    if len(asked[0]) > settings.packed_files:
+        raise TooLarge(f"one download gives at most {settings.packed_files} files")
+    if fields.chunks is not None:
+        items = _chunks(tx, principal, row, fields.chunks)
+    elif fields.paths is not None:
+        items = _files(tx, row, *_at_paths(tx, row, fields.paths), fields.paths)
+    else:
+        ids: list[str | None] = list(fields.file_ids or ())
+        items = _files(tx, row, ids, {}, None)
+    return Contents(row, sorted(items, key=lambda item: item.place))
+
+
+def frames(place: PackPlace, contents: Contents, database: Database) -> Iterator[bytes]:
+    """The stream in pieces. Raises: Damaged."""
+    refs = [item.ref for item in contents.items if item.ref is not None]
+    chunked = read_each(place, refs)
+    gathered: list[bytes | memoryview] = []
+    size_bytes = 0
+    for item in contents.items:
+        gathered.append(item.line)
+        size_bytes += len(item.line)
+        if item.ref is not None:
+            gathered.append(next(chunked))
+            size_bytes += item.size_bytes
+        if size_bytes >= GATHER_BYTES or item.version:
+            yield b"".join(gathered)
+            gathered, size_bytes = [], 0
+        if item.version:
+            yield from read_range(place, refs_of(database, contents.row, item.version))
+    if gathered:
+        yield b"".join(gathered)
+
+
+def refs_of(database: Database, row: ShareRow, version: str) -> Iterator[ChunkRef]:
+    """Where the chunks of a version stand, in their order. Raises: Damaged (one is gone)."""
+    first = 0
+    while True:
+
+        def page(tx: Transaction, first: int = first) -> list[ChunkRef]:
+            found = versions.pieces(tx, row.feed, version, first, REFS_AT_ONCE)
+            return content.refs_of(tx, row.organisation, found)
+
+        refs = database.read_now(page)
+        yield from refs
+        if len(refs) < REFS_AT_ONCE:
+            return
+        first += len(refs)
+
+
+def _chunks(tx: Transaction, principal: Principal, row: ShareRow, hashes: Sequence[str]) -> list[Item]:
+    ids = [bytes.fromhex(text) for text in hashes]
+    allowed = content.reachable(tx, principal, row.organisation, ids)
+    found = chunks.locate(tx, row.organisation, allowed)
+    items = []
+    for index, (text, chunk) in enumerate(zip(hashes, ids, strict=True)):
+        ref = found.get(chunk)
+        if ref is None:
+            items.append(_missing(BatchHead(index, 0, chunk=text), NotFound("no such chunk")))
+        else:
+            items.append(_item(BatchHead(index, ref.length_bytes, chunk=text), ref))
+    return items
+
+
+def _at_paths(
+    tx: Transaction, row: ShareRow, paths: Sequence[str]
+) -> tuple[list[str | None], dict[int, HeadwaterError]]:
+    """The ids of what is at these paths; what is not there, with the reason."""
+    ids: list[str | None] = []
+    failures: dict[int, HeadwaterError] = {}
+    for index, path in enumerate(paths):
+        try:
+            ids.append(tree_rules.at_path(tx, row, path).id)
+        except HeadwaterError as failure:
+            ids.append(None)
+            failures[index] = failure
+    return ids, failures
+
+
+def _files(
+    tx: Transaction,
+    row: ShareRow,
+    ids: Sequence[str | None],
+    failures: dict[int, HeadwaterError],
+    paths: Sequence[str] | None,
+) -> list[Item]:
+    """The current contents of files."""
+    alive = _Alive(tx, row.feed)
+    wanted = list(dict.fromkeys(node_id for node_id in ids if node_id is not None))
+    found = {each[0]: each for each in tx.rows_in(_FILES, wanted, row.feed) if alive.is_live(each[1])}
+    single = {each[0]: chunk for each in found.values() if (chunk := versions.only_chunk(each[5])) is not None}
+    located = chunks.locate(tx, row.organisation, single.values())
+    items = []
+    for index, node_id in enumerate(ids):
+        path = None if paths is None else paths[index]
+        file = found.get(node_id or "")
+        if file is None:
+            failure = failures.get(index) or NotFound(f"no file {node_id!r}")
+            items.append(_missing(BatchHead(index, 0, node_id, path), failure))
+            continue
+        _, _, version, number, size_bytes, content_hash, sha256, mime_type, modified_us = file
+        head = BatchHead(
+            index, size_bytes, node_id, path, version, number, mime_type, format_seconds(modified_us), content_hash,
+            sha256,
+        )  # fmt: skip
+        ref = located.get(single.get(file[0], b""))
+        items.append(_item(head, ref, version if ref is None and size_bytes else ""))
+    return items
+
+
+class _Alive:
+    """Whether folders live, each looked at once."""
+
+    def __init__(self, tx: Transaction, feed: int) -> None:
+        self._tx = tx
+        self._feed = feed
+        self._known: dict[str, bool] = {ROOT: True}
+
+    def is_live(self, folder_id: str) -> bool:
+        """True when neither the folder nor one above it is in the trash."""
+        found = self._known.get(folder_id)
+        if found is None:
+            node = nodes.find(self._tx, self._feed, folder_id)
+            found = self._known[folder_id] = node is not None and nodes.is_live(self._tx, self._feed, node)
+        return found
+
+
+def _item(head: BatchHead, ref: ChunkRef | None = None, version: str = "") -> Item:
+    return Item(encode(head) + b"\n", head.size, ref, version)
+
+
+def _missing(head: BatchHead, failure: HeadwaterError) -> Item:
+    head.error = failure_of(failure)
+    return _item(head)

@@ -1,0 +1,122 @@
+"""The door of downloads: one version of a file, whole or a range.
+
+Source: files contract, "GET /api/v1/sync/download".
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from typing import NamedTuple
+
+from headwater.contracts.files import content
+from headwater.contracts.files.downloads import rules
+from headwater.contracts.files.downloads.rules import Found
+from headwater.contracts.files.uploads.shapes import Manifest, ManifestChunk
+from headwater.store.database import Transaction
+from headwater.store.packs.format import ChunkRef
+from headwater.store.packs.reader import read_range
+from headwater.store.tree import versions
+from headwater.web import reply
+from headwater.web.call import Call
+from headwater.web.http import etags
+from headwater.web.http.content_disposition import attachment
+from headwater.web.http.ranges import Span, chosen_span
+from headwater.web.reply import Header, Reply
+from headwater.web.services import Services
+
+_SAFE_TYPE = b"application/octet-stream"
+
+
+class _Source(NamedTuple):
+    """What a download sends: the version and where its chunks stand."""
+
+    found: Found
+    refs: list[ChunkRef]
+
+
+class DownloadDoor:
+    """The handlers of ``/api/v1/sync/download``."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    async def download(self, call: Call) -> Reply:
+        """GET /{file_id}: the content of a version; 200, 206, 304 or 416."""
+
+        def work(tx: Transaction) -> _Source:
+            found = rules.find(tx, call.principal, call.params["file_id"], call.query.get("version"))
+            pieces = versions.pieces(tx, found.row.feed, found.version.id)
+            return _Source(found, content.refs_of(tx, found.row.organisation, pieces))
+
+        source = await call.read(work)
+        version = source.found.version
+        tag = etags.etag(version.id)
+        not_modified = call.header(b"if-none-match")
+        if not_modified is not None and etags.matches(not_modified, tag, weak=True):
+            return reply.empty(304, ((b"etag", tag.encode()),))
+        span = chosen_span(
+            version.size_bytes, tag,
+            range_header=call.header(b"range"), if_range=call.header(b"if-range"),
+            range_start=call.query.get("range_start"), range_end=call.query.get("range_end"),
+        )  # fmt: skip
+        sha256 = version.sha256
+        if sha256 is None and _wants_digest(call):
+            sha256 = await self._work_out(source)
+        return self._reply(source, tag, span, sha256)
+
+    async def manifest(self, call: Call) -> Reply:
+        """GET /{file_id}/chunks: the chunks of a version, for a caller that has some of them."""
+
+        def work(tx: Transaction) -> Manifest:
+            found = rules.find(tx, call.principal, call.params["file_id"], call.query.get("version"))
+            pieces = versions.pieces(tx, found.row.feed, found.version.id)
+            listed = [ManifestChunk(piece.chunk.hex(), piece.length_bytes) for piece in pieces]
+            version = found.version
+            return Manifest(found.id, version.id, version.size_bytes, version.content_hash, listed)
+
+        return reply.json(await call.read(work, slow=True))
+
+    async def _work_out(self, source: _Source) -> str:
+        """The SHA-256 that nobody gave; read once, then kept."""
+        version, feed = source.found.version, source.found.row.feed
+        sha256 = await asyncio.to_thread(content.sha256_of, self._services.packs, source.refs)
+        await self._services.database.write(lambda tx: rules.note_sha256(tx, feed, version.id, sha256), feed=feed)
+        return sha256
+
+    def _reply(self, source: _Source, tag: str, span: Span | None, sha256: str | None) -> Reply:
+        found = source.found
+        version = found.version
+        first = 0 if span is None else span.first
+        length_bytes = version.size_bytes if span is None else span.length_bytes
+        headers: list[Header] = [
+            (b"content-type", _content_type(version.mime_type)),
+            (b"content-length", str(length_bytes).encode()),
+            (b"content-disposition", attachment(found.name).encode("ascii")),
+            (b"accept-ranges", b"bytes"),
+            (b"cache-control", b"private, no-cache"),
+            (b"etag", tag.encode()),
+            (b"x-version-id", version.id.encode()),
+            (b"x-version-number", str(version.number).encode()),
+        ]
+        if sha256 is not None:
+            digest = base64.b64encode(bytes.fromhex(sha256))
+            headers.append((b"repr-digest", b"sha-256=:" + digest + b":"))
+            headers.append((b"x-checksum-sha256", sha256.encode()))
+        if span is not None:
+            headers.append((b"content-range", span.content_range(version.size_bytes).encode()))
+        pieces = read_range(self._services.packs, source.refs, first, first + length_bytes)
+        return Reply(200 if span is None else 206, tuple(headers), stream=content.stream(pieces))
+
+
+def _wants_digest(call: Call) -> bool:
+    """Whether the caller asked for the checksum. Source: RFC 9530 section 4 (Want-Repr-Digest)."""
+    wanted = (call.header(b"want-repr-digest") or "").replace(" ", "").lower().split(",")
+    named = any(part.startswith("sha-256=") and part != "sha-256=0" for part in wanted)
+    return named or call.query.get("checksum") == "sha256"
+
+
+def _content_type(mime_type: str) -> bytes:
+    """The type as it was given, when a header can hold it."""
+    safe = mime_type.isascii() and mime_type.isprintable() and "/" in mime_type
+    return mime_type.encode("ascii") if safe else _SAFE_TYPE

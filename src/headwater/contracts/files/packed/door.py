@@ -1,0 +1,124 @@
+"""The door of many small files at once: packed upload, batch download. Source: readings, section 7, "Content"."""
+
+from __future__ import annotations
+
+import asyncio
+
+from headwater.base.errors import Fatal, HeadwaterError, Invalid, TooLarge, Unavailable
+from headwater.contracts.files import access, content
+from headwater.contracts.files.access import Access, ShareRow
+from headwater.contracts.files.downloads import batch
+from headwater.contracts.files.downloads.batch import Contents
+from headwater.contracts.files.packed import checksums, writer
+from headwater.contracts.files.packed.parser import Arrived, Unpacker
+from headwater.contracts.files.packed.writer import Packing
+from headwater.contracts.files.tree.rules import policy
+from headwater.contracts.files.uploads import shapes as upload_shapes
+from headwater.contracts.files.uploads.ingest import pour
+from headwater.contracts.files.uploads.shapes import PackedAnswer, PackedResult
+from headwater.store.database import Transaction
+from headwater.store.packs.writer import Written, discard
+from headwater.store.tree.nodes import Actor
+from headwater.web import reply
+from headwater.web.call import Call
+from headwater.web.http.paging import boolean
+from headwater.web.reply import Reply
+from headwater.web.services import Services
+
+MEDIA = b"application/vnd.headwater.files"
+"""The type of a stream of lines and bytes."""
+
+
+class PackedDoor:
+    """The handlers of ``/api/v1/uploads/packed`` and ``/api/v1/downloads/batch``."""
+
+    def __init__(self, services: Services, gate: asyncio.Semaphore) -> None:
+        self._services = services
+        self._settings = services.settings.files
+        self._gate = gate
+
+    async def upload(self, call: Call) -> Reply:
+        """POST /packed?share_id=: many files in one stream; one result each."""
+        share_id = call.query.get("share_id")
+        if not share_id:
+            raise Invalid.of("share_id", "missing", "name the share with ?share_id=")
+
+        stage_only = boolean(call.query, "stage")
+
+        def share(tx: Transaction) -> ShareRow:
+            return access.require(tx, call.principal, share_id, Access.WRITE)
+
+        row = await call.read(share)
+        unpacker, arrived, written = await self._receive(call, row)
+        device_id = (call.header(b"x-device-id") or call.query.get("device_id") or "")[:128]
+        actor = Actor(call.principal.user_id, device_id)
+        # The key of a repeated request is held against this in place of the body, which nobody keeps.
+        call.body = unpacker.digest
+        stored = False
+
+        def work(tx: Transaction) -> list[PackedResult]:
+            nonlocal stored
+            stored = True
+            # Who asks is looked up anew after the stream.
+            packed = Packing(call.principal, actor, arrived, written, stage_only)
+            return writer.store(tx, share(tx), packed, self._settings)
+
+        try:
+            await call.recheck()
+            answer = await call.act(work, lambda results: reply.json(PackedAnswer(results)), feed=row.feed)
+        except (Fatal, Unavailable):
+            # Nobody knows whether it was committed: the packs stay, and sweep decides later.
+            raise
+        except HeadwaterError:
+            await asyncio.to_thread(discard, self._services.packs, written)
+            raise
+        if not stored:
+            # The answer is the one that was kept for the key: what came with it now is not needed.
+            await asyncio.to_thread(discard, self._services.packs, written)
+        return answer
+
+    async def download(self, call: Call) -> Reply:
+        """POST /batch: many files, or chunks, in one stream."""
+        fields = call.decoded(upload_shapes.read_batch)
+
+        def work(tx: Transaction) -> Contents:
+            return batch.find(tx, call.principal, fields, self._settings)
+
+        contents = await call.read(work, slow=True)
+        headers = ((b"content-type", MEDIA), (b"content-length", str(contents.size_bytes).encode()))
+        pieces = batch.frames(self._services.packs, contents, self._services.database)
+        return Reply(200, headers, stream=content.stream(pieces))
+
+    async def _receive(self, call: Call, row: ShareRow) -> tuple[Unpacker, list[Arrived], Written]:
+        """Take the stream into a pack. Raises: Malformed, TooLarge."""
+        declared = call.header(b"content-length")
+        if declared is not None and int(declared) > self._settings.packed_bytes:
+            raise TooLarge(
+                f"a packed upload has at most {self._settings.packed_bytes} bytes; {declared} were announced"
+            )
+        digested = b"idempotency-key" in call.headers
+        unpacker = Unpacker(self._services.packs, row.organisation, policy(row), self._settings, digested=digested)
+        try:
+            async with self._gate:
+                await pour(call.stream(), unpacker.take)
+                arrived, written = await asyncio.to_thread(unpacker.finish)
+        except BaseException:
+            await asyncio.to_thread(unpacker.abort)
+            raise
+        try:
+            await self._compare_listed(call, row, arrived, written)
+        except BaseException:
+            await asyncio.to_thread(discard, self._services.packs, written)
+            raise
+        return unpacker, arrived, written
+
+    async def _compare_listed(self, call: Call, row: ShareRow, arrived: list[Arrived], written: Written) -> None:
+        """Hold files that were given as lists of chunks against their checksums, those known before included."""
+        files = checksums.to_compare(arrived)
+        if not files:
+            return
+        refs = await call.read(lambda tx: checksums.locate(tx, call.principal, row.organisation, files), slow=True)
+        refs |= {ref.chunk: ref for ref in written.refs}
+        async with self._gate:
+            for file in checksums.affordable(files, refs, self._settings.packed_bytes):
+                await asyncio.to_thread(checksums.compare, self._services.packs, file, refs)

@@ -1,0 +1,286 @@
+"""Makes the files of a packed upload in one transaction: new ones in bulk, the others one by one.
+
+Each file has a result of its own; what is wrong with one leaves its neighbours alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from headwater.base.clock import SECOND_US
+from headwater.base.errors import HeadwaterError, StateConflict
+from headwater.base.ids import random_id, random_ids
+from headwater.base.settings.table import FileSettings
+from headwater.contracts.files import content, quota
+from headwater.contracts.files.access import ShareRow
+from headwater.contracts.files.names import name_key, parent_path
+from headwater.contracts.files.packed.parser import Arrived, failure_of, unknown_chunks
+from headwater.contracts.files.tree import rules as tree_rules
+from headwater.contracts.files.uploads import commit
+from headwater.contracts.files.uploads.rules import DEFAULT_TYPE
+from headwater.contracts.files.uploads.shapes import FailureAnswer, PackedResult
+from headwater.identity.principal import Principal
+from headwater.store.database import Transaction
+from headwater.store.packs import chunks
+from headwater.store.packs.writer import Written
+from headwater.store.tree import bulk as tree_bulk
+from headwater.store.tree import nodes, versions
+from headwater.store.tree.bulk import NewFile
+from headwater.store.tree.nodes import ROOT, Actor, Name
+from headwater.store.tree.versions import Piece, Version
+
+_FileWork = Callable[[Arrived], None]
+_TAKEN = "SELECT name_key FROM nodes WHERE feed = ? AND parent = ? AND trashed_us IS NULL AND name_key"
+
+
+class Packing(NamedTuple):
+    """A packed upload that is durable: who sent it, from which device, and what it holds."""
+
+    principal: Principal
+    actor: Actor
+    arrived: Sequence[Arrived]
+    written: Written
+    stage_only: bool
+
+
+def store(tx: Transaction, row: ShareRow, packing: Packing, settings: FileSettings) -> list[PackedResult]:
+    """Make the chunks known and the files visible; one result a file, in their order."""
+    chunks.register(tx, packing.written)
+    return _Storing(tx, row, packing, settings).run()
+
+
+class _Storing:
+    """One transaction's work on a packed upload."""
+
+    def __init__(self, tx: Transaction, row: ShareRow, packing: Packing, settings: FileSettings) -> None:
+        self._tx = tx
+        self._row = row
+        self._packing = packing
+        self._settings = settings
+        self._folders = _Folders(tx, row, packing.actor)
+        self._results: dict[int, PackedResult] = {}
+
+    def run(self) -> list[PackedResult]:
+        """Store all; new files in bulk first, then those that meet an existing one."""
+        good = self._within_quota(self._with_known_chunks(self._sound()))
+        if self._packing.stage_only:
+            self._stage(good)
+        else:
+            later = self._create(good)
+            for file in sorted(later, key=lambda each: each.number):
+                self._guard(file, self._land)
+        return [self._results[file.number] for file in self._packing.arrived]
+
+    def _sound(self) -> list[Arrived]:
+        """The files with which nothing was wrong on arrival."""
+        for file in self._packing.arrived:
+            if file.failure is not None:
+                self._fail(file, file.failure)
+        return [file for file in self._packing.arrived if file.failure is None]
+
+    def _with_known_chunks(self, files: list[Arrived]) -> list[Arrived]:
+        """Those whose unsent chunks the caller may rely on; these are kept from being swept meanwhile."""
+        asked = {
+            piece.chunk
+            for file in files
+            if file.fields.chunks is not None
+            for piece, chunk in zip(file.pieces, file.fields.chunks, strict=True)
+            if not chunk.sent
+        }
+        if not asked:
+            return files
+        tx, row = self._tx, self._row
+        allowed = content.reachable(tx, self._packing.principal, row.organisation, asked)
+        refs = [*chunks.claim(tx, row.organisation, allowed).values(), *self._packing.written.refs]
+        # A chunk has one length, whatever a list says of it: a version of another size could not be read.
+        known = {Piece(ref.chunk, ref.length_bytes) for ref in refs}
+        good = []
+        for file in files:
+            missing = 0 if file.fields.chunks is None else sum(piece not in known for piece in file.pieces)
+            if missing:
+                self._refuse(file, unknown_chunks(missing))
+            else:
+                good.append(file)
+        return good
+
+    def _within_quota(self, files: list[Arrived]) -> list[Arrived]:
+        level = quota.tightest(self._tx, self._row, self._settings)
+        if level is None:
+            return files
+        good = []
+        for file in files:
+            size_bytes = file.size_bytes
+            if size_bytes > level.left_bytes:
+                self._refuse(file, level.refusal(size_bytes))
+            else:
+                level.left_bytes -= size_bytes
+                good.append(file)
+        return good
+
+    def _stage(self, files: list[Arrived]) -> None:
+        ids = random_ids("ver", len(files))
+        staged = [(self._version(file, None, id), file.pieces) for file, id in zip(files, ids, strict=True)]
+        versions.insert_many(self._tx, self._row.feed, self._row.organisation, staged)
+        for file, (version, _) in zip(files, staged, strict=True):
+            self._done(file, "staged", None, version.id)
+
+    def _create(self, files: list[Arrived]) -> list[Arrived]:
+        """Make the files whose names are free; the others, to be looked at one by one."""
+        placed, later = self._placed(files)
+        taken = self._taken(placed)
+        node_ids = iter(random_ids("fil", len(placed)))
+        version_ids = iter(random_ids("ver", len(placed)))
+        made: list[tuple[Version, Sequence[Piece]]] = []
+        nodes: list[NewFile] = []
+        for file, parent, name in placed:
+            key = (parent, name.key)
+            if key in taken:
+                later.append(file)
+                continue
+            if file.fields.base_version_id is not None:
+                self._guard(file, lambda each: commit.require_no_base(each.fields.base_version_id))
+                continue
+            taken.add(key)
+            node_id = next(node_ids)
+            version = self._version(file, node_id, next(version_ids))
+            made.append((version, file.pieces))
+            nodes.append(NewFile(node_id, parent, self._folders.path_of(parent), name, version))
+            self._done(file, "created", node_id, version.id)
+        versions.insert_many(self._tx, self._row.feed, self._row.organisation, made)
+        tree_bulk.create_files(self._tx, self._row.share, self._packing.actor, nodes)
+        if made:
+            self._tx.bump(self._row.feed, versions.BYTES, sum(version.size_bytes for version, _ in made))
+        return later
+
+    def _placed(self, files: list[Arrived]) -> tuple[list[tuple[Arrived, str, Name]], list[Arrived]]:
+        """Files with the folders that they go into, made if need be; and those that name a resource."""
+        placed, later = [], []
+        for file in files:
+            if file.name is None:
+                later.append(file)
+                continue
+            try:
+                placed.append((file, self._folders.id_of(file.folder), file.name))
+            except HeadwaterError as failure:
+                self._refuse(file, failure)
+        return placed, later
+
+    def _taken(self, placed: Sequence[tuple[Arrived, str, Name]]) -> set[tuple[str, str]]:
+        """The names that exist in the folders of these; in a folder made just now those of others made in it."""
+        wanted: dict[str, list[str]] = {}
+        for _, parent, name in placed:
+            if not self._folders.is_new(parent):
+                wanted.setdefault(parent, []).append(name.key)
+        return self._folders.made | {
+            (parent, found[0])
+            for parent, keys in wanted.items()
+            for found in self._tx.rows_in(_TAKEN, keys, self._row.feed, parent)
+        }
+
+    def _land(self, file: Arrived) -> None:
+        """Put a file's content onto the existing one."""
+        tx, row, base = self._tx, self._row, file.fields.base_version_id
+        if file.name is None:
+            node = tree_rules.by_id(tx, row, file.fields.resource_id or "")
+        else:
+            found = nodes.child(tx, row.feed, self._folders.id_of(file.folder), file.name.key)
+            if found is None:
+                raise StateConflict(f"the name {file.name.text!r} is taken in that folder", code="NAME_TAKEN")
+            node = found
+        current = versions.find(tx, row.feed, node.version) if node.version else None
+        version = self._version(file, None, random_id("ver"))
+        if current is not None and versions.is_same(current, version):
+            self._done(file, "unchanged", node.id, current.id)
+            return
+        versions.insert_many(tx, row.feed, row.organisation, [(version, file.pieces)])
+        landed = commit.put_on(tx, row, self._packing.actor, node, version, base)
+        self._done(file, landed.status, landed.node.id, landed.version.id)
+
+    def _guard(self, file: Arrived, work: _FileWork) -> None:
+        """Run one file's part; its failure is its own."""
+        try:
+            self._tx.attempt(lambda: work(file))
+        except HeadwaterError as failure:
+            self._refuse(file, failure)
+
+    def _version(self, file: Arrived, node_id: str | None, version_id: str) -> Version:
+        """A file's version: kept as the first of a new node, or staged."""
+        tx, fields = self._tx, file.fields
+        kept = node_id is not None
+        modified_us = tx.now_us if file.modified_us is None else min(file.modified_us, tx.now_us)
+        sha256 = None if fields.checksum_sha256 is None or fields.chunks is not None else fields.checksum_sha256.lower()
+        return Version(
+            version_id, node_id, 1 if kept else 0, "kept" if kept else "staged", file.size_bytes,
+            versions.content_hash(file.pieces), sha256, fields.mime_type or DEFAULT_TYPE, modified_us, tx.now_us,
+            self._packing.actor.user_id, self._packing.actor.device_id,
+            None if kept else tx.now_us + self._settings.upload_idle_seconds * SECOND_US,
+        )  # fmt: skip
+
+    def _done(self, file: Arrived, status: str, node_id: str | None, version_id: str) -> None:
+        fields = file.fields
+        self._results[file.number] = PackedResult(
+            file.number, status, node_id, version_id, fields.path, fields.client_change_id
+        )
+
+    def _refuse(self, file: Arrived, failure: HeadwaterError) -> None:
+        self._fail(file, failure_of(failure))
+
+    def _fail(self, file: Arrived, failure: FailureAnswer | None) -> None:
+        fields = file.fields
+        self._results[file.number] = PackedResult(
+            file.number, "failed", None, None, fields.path, fields.client_change_id, failure
+        )
+
+
+class _Folders:
+    """The folders of one upload by their stored paths, each looked up or made once."""
+
+    def __init__(self, tx: Transaction, row: ShareRow, actor: Actor) -> None:
+        self._tx = tx
+        self._row = row
+        self._actor = actor
+        self._ids: dict[str, str] = {"": ROOT}
+        self._paths: dict[str, str] = {ROOT: ""}
+        self._new: set[str] = set()
+        self.made: set[tuple[str, str]] = set()
+        """The folders made here: each by the folder that it stands in and the key of its name."""
+
+    def id_of(self, path: str) -> str:
+        """The folder's id; ``path`` is empty for the root. Raises: StateConflict (a file has the name)."""
+        known = self._ids.get(path)
+        if known is not None:
+            return known
+        lacking: list[str] = []
+        while path not in self._ids:
+            lacking.append(path)
+            above = parent_path(path)
+            path = "" if above == "/" else above
+        found = self._ids[path]
+        for below in reversed(lacking):
+            found = self._ids[below] = self._find(found, below)
+        return found
+
+    def path_of(self, folder_id: str) -> str:
+        """The path of a folder that ``id_of`` gave, as it is spelled there; empty for the root."""
+        return self._paths[folder_id]
+
+    def is_new(self, folder_id: str) -> bool:
+        """True when the folder was made here, so that nothing is in it but what this upload makes there."""
+        return folder_id in self._new
+
+    def _find(self, parent: str, path: str) -> str:
+        text = path.rpartition("/")[2]
+        name = Name(text, name_key(text, tree_rules.policy(self._row)))
+        node = nodes.child(self._tx, self._row.feed, parent, name.key)
+        if node is None:
+            above = self._paths[parent]
+            node = nodes.create(
+                self._tx, self._row.share, self._actor, "folder", parent, name, None, {}, folder_path=above
+            )
+            self._new.add(node.id)
+            self.made.add((parent, name.key))
+        if node.type != "folder":
+            raise StateConflict(f"the name {node.name!r} is taken in that folder", code="NAME_TAKEN")
+        self._paths[node.id] = f"{self._paths[parent]}/{node.name}"
+        return node.id

@@ -1,0 +1,1 @@
+"""What is removed for good, and when."""

@@ -1,0 +1,61 @@
+"""Removes what was deleted long ago, forgets what nobody finished, and frees the content that nothing refers to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from headwater.base.clock import SECOND_US
+from headwater.base.settings.table import FileSettings
+from headwater.contracts.files.retention import purge_shares, purge_trash
+from headwater.contracts.files.uploads import rules as upload_rules
+from headwater.store.database import Database, Transaction
+from headwater.store.packs.backend import PackPlace
+from headwater.store.packs.gc import Swept, marked_by, sweep
+from headwater.store.tree import versions
+
+MARKS = marked_by(upload_rules.CHUNKS_TABLE, versions.CHUNKS_TABLE)
+"""What keeps a chunk: uploads under way, and versions.
+
+In this order, because completing an upload moves its marks to a version: where each statement sees what was committed
+before it, the other order could miss them in both tables.
+"""
+
+ROWS_AT_ONCE = 500
+
+
+class Cleaned(NamedTuple):
+    """What a cleaning removed for good, and what its sweep did."""
+
+    purged_shares: int
+    purged_nodes: int
+    swept: Swept
+
+
+def clean(
+    database: Database, packs: PackPlace, settings: FileSettings, breathe: Callable[[], None] = lambda: None
+) -> Cleaned:
+    """Purge deleted shares and old trash, then free what nothing refers to any more; a server may run meanwhile.
+
+    ``breathe`` as for ``sweep``.
+    """
+    shares = purge_shares.purge_shares(database, settings, breathe)
+    nodes = purge_trash.purge_trash(database, settings, breathe)
+    return Cleaned(shares, nodes, free(database, packs, settings, breathe))
+
+
+def drop_expired(tx: Transaction) -> int:
+    """Forget some of the uploads and staged versions whose time is over; how many went."""
+    return upload_rules.drop_expired(tx, ROWS_AT_ONCE) + versions.drop_expired(tx, ROWS_AT_ONCE)
+
+
+def free(
+    database: Database, packs: PackPlace, settings: FileSettings, breathe: Callable[[], None] = lambda: None
+) -> Swept:
+    """Forget all that has expired, then free what nothing refers to any more; a server may run meanwhile.
+
+    ``breathe`` as for ``sweep``.
+    """
+    while database.write_now(drop_expired):
+        breathe()
+    return sweep(database, packs, MARKS, grace_us=settings.gc_grace_seconds * SECOND_US, breathe=breathe)

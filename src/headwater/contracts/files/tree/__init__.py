@@ -1,0 +1,1 @@
+"""The tree of a share, changed directly: folders, moves, the trash, versions."""

@@ -1,0 +1,1 @@
+"""Uploads: sessions of chunks, and tus."""

@@ -1,0 +1,370 @@
+"""The decisions about uploads under way, of chunk sessions and of tus: what they take, when they are complete.
+
+An upload belongs to the user who began it; for everybody else it does not exist. Chunks arrive in packs that are
+durable before a row names them, and one transaction makes them known together with the part that they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from headwater.base import errors
+from headwater.base.clock import SECOND_US
+from headwater.base.errors import FieldError, Gone, HeadwaterError, Invalid, NotFound, StateConflict
+from headwater.base.ids import random_id
+from headwater.base.settings.table import FileSettings
+from headwater.base.wire import encode, parse_time
+from headwater.contracts.files import access, quota
+from headwater.contracts.files.access import Access, ShareRow
+from headwater.contracts.files.uploads import commit
+from headwater.contracts.files.uploads.commit import Landed, Place
+from headwater.contracts.files.uploads.ingest import Batch
+from headwater.contracts.files.uploads.shapes import UploadFields
+from headwater.identity.principal import Principal
+from headwater.store.database import Transaction
+from headwater.store.packs import chunks
+from headwater.store.tree import nodes, versions
+from headwater.store.tree.nodes import Actor
+from headwater.store.tree.versions import Piece, Staging, Version
+
+CHUNKS_TABLE = "upload_chunks"
+"""The table that marks the chunks of unfinished uploads as live."""
+
+CHUNKS = "chunks"
+TUS = "tus"
+DEFAULT_TYPE = "application/octet-stream"
+MAX_PARTS = 100_000
+
+_COLUMNS = (
+    "id, feed, organisation, user_id, protocol, size_bytes, chunk_bytes, offset_bytes, mime_type, sha256, request,"
+    " version, created_us, expires_us"
+)
+
+
+class Refusal(msgspec.Struct):
+    """Why a commit was refused, as it was told: the name of the error's class, and what it said."""
+
+    kind: str
+    code: str
+    detail: str
+    fields: list[tuple[str, str, str]]
+    extra: dict[str, Any]
+
+    @classmethod
+    def of(cls, failure: HeadwaterError) -> Refusal:
+        """The refusal to keep of an error."""
+        fields = [(field.field, field.code, field.detail) for field in failure.fields]
+        return cls(type(failure).__name__, failure.error_code, failure.detail, fields, dict(failure.extra))
+
+    @property
+    def failure(self) -> HeadwaterError:
+        """The error again."""
+        kind: type[HeadwaterError] = getattr(errors, self.kind, StateConflict)
+        fields = tuple(FieldError(*field) for field in self.fields)
+        return kind(self.detail, code=self.code, fields=fields, extra=dict(self.extra))
+
+
+class Request(msgspec.Struct, kw_only=True):
+    """What the beginning of an upload said of its file, and what became of its commit once it is complete."""
+
+    path: str | None = None
+    folder_id: str | None = None
+    file_name: str | None = None
+    modified_us: int | None = None
+    device_id: str = ""
+    commit: bool = False
+    base_version_id: str | None = None
+    metadata: str = ""
+    landed: str | None = None
+    refused: Refusal | None = None
+
+    @property
+    def place(self) -> Place:
+        """Where the file shall go."""
+        return Place(self.path, self.folder_id, self.file_name)
+
+
+_read_request = msgspec.json.Decoder(Request)
+
+
+class Upload(NamedTuple):
+    """An upload; sizes in bytes, times in microseconds UTC since 1970."""
+
+    id: str
+    feed: int
+    organisation: str
+    user_id: str
+    protocol: str
+    size_bytes: int | None
+    chunk_bytes: int
+    offset_bytes: int
+    mime_type: str
+    sha256: str | None
+    request: Request
+    version: str | None
+    created_us: int
+    expires_us: int
+
+    @property
+    def total_parts(self) -> int:
+        """How many chunks a session has."""
+        return -(-(self.size_bytes or 0) // self.chunk_bytes) if self.chunk_bytes else 0
+
+    def part_bytes(self, part: int) -> int:
+        """The length of one of a session's chunks. Raises: Invalid (it has no such chunk)."""
+        if not 0 <= part < self.total_parts:
+            raise Invalid.of("chunk", "incorrect_value", f"this upload has {self.total_parts} chunks, from 0")
+        return min(self.chunk_bytes, (self.size_bytes or 0) - part * self.chunk_bytes)
+
+
+class Completed(NamedTuple):
+    """A complete upload: its staged or kept version, and what became of the wish to commit it."""
+
+    upload: Upload
+    version: Version
+    landed: Landed | None
+    failure: HeadwaterError | None
+
+
+def request_of(fields: UploadFields) -> Request:
+    """What a session's fields say of its file. Raises: Invalid (the time)."""
+    request = Request(
+        path=fields.path,
+        folder_id=fields.folder_id,
+        file_name=fields.file_name,
+        modified_us=None if fields.modified_at is None else parse_time(fields.modified_at, "modified_at"),
+        device_id=fields.device_id or "",
+        commit=fields.commit,
+        base_version_id=fields.base_version_id,
+    )
+    if request.commit and not request.place.is_named:
+        raise Invalid.of("path", "missing", "to commit, name the file with path, or with file_name and folder_id")
+    return request
+
+
+class Beginning(NamedTuple):
+    """An upload to begin; ``size_bytes`` is null while tus defers it, ``chunk_bytes`` is 0 for tus."""
+
+    protocol: str
+    size_bytes: int | None
+    chunk_bytes: int
+    mime_type: str | None
+    sha256: str | None
+    request: Request
+
+
+def begin(tx: Transaction, principal: Principal, share_id: str, beginning: Beginning, settings: FileSettings) -> Upload:
+    """Begin an upload, and reserve its room. Raises: NotFound, Forbidden, Invalid, TooLarge, QuotaExceeded."""
+    row = access.require(tx, principal, share_id, Access.WRITE)
+    quota.require_room(tx, row, settings, beginning.size_bytes or 0)
+    if beginning.request.commit:
+        commit.require_name(tx, row, beginning.request.place)
+    upload = Upload(
+        random_id("upl"), row.feed, row.organisation, principal.user_id, beginning.protocol, beginning.size_bytes,
+        beginning.chunk_bytes, 0, beginning.mime_type or DEFAULT_TYPE,
+        None if beginning.sha256 is None else beginning.sha256.lower(), beginning.request, None, tx.now_us,
+        tx.now_us + settings.upload_idle_seconds * SECOND_US,
+    )  # fmt: skip
+    if upload.total_parts > MAX_PARTS:
+        least = -(-(upload.size_bytes or 0) // MAX_PARTS)
+        raise Invalid.of("chunk_size", "incorrect_value", f"a file of this size needs chunks of at least {least} bytes")
+    stored = upload._replace(request=encode(upload.request))  # type: ignore[arg-type]
+    tx.run(f"INSERT INTO uploads ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", *stored)
+    return upload
+
+
+def find(tx: Transaction, principal: Principal, upload_id: str) -> tuple[Upload, ShareRow]:
+    """The caller's upload with its share. Raises: NotFound, Forbidden (WRITE was taken away), Gone (expired)."""
+    row = tx.row(f"SELECT {_COLUMNS} FROM uploads WHERE id = ?", upload_id)
+    if row is None or row[3] != principal.user_id:
+        raise NotFound(f"no upload {upload_id!r}")
+    share = access.require_feed(tx, principal, row[1], Access.WRITE)
+    upload = Upload(*row)._replace(request=_read_request.decode(bytes(row[10])))
+    if upload.expires_us <= tx.now_us:
+        raise Gone("the upload expired; begin a new one", code="UPLOAD_EXPIRED")
+    return upload, share
+
+
+def find_open(tx: Transaction, principal: Principal, upload_id: str) -> tuple[Upload, ShareRow]:
+    """As ``find``, for one that still takes bytes. Raises: StateConflict (it is complete)."""
+    upload, share = find(tx, principal, upload_id)
+    if upload.version is not None:
+        raise StateConflict("the upload is complete", code="UPLOAD_COMPLETE", extra={"version_id": upload.version})
+    return upload, share
+
+
+def receive_part(
+    tx: Transaction, principal: Principal, upload_id: str, part: int, batch: Batch, settings: FileSettings
+) -> Upload:
+    """Note a session's chunk that is durable; one that came before is replaced."""
+    upload, _ = find_open(tx, principal, upload_id)
+    chunks.register(tx, batch.written)
+    tx.run("DELETE FROM upload_chunks WHERE upload = ? AND part = ?", upload.id, part)
+    _note(tx, upload, part, batch.pieces)
+    return _renew(tx, upload, settings, upload.offset_bytes)
+
+
+def append(
+    tx: Transaction, principal: Principal, upload_id: str, offset_bytes: int, batch: Batch, settings: FileSettings
+) -> Upload:
+    """Note durable bytes behind those of a tus upload. Raises: StateConflict (somebody else was faster)."""
+    upload, share = find_open(tx, principal, upload_id)
+    require_offset(upload, offset_bytes)
+    if upload.size_bytes is None:
+        quota.require_room(tx, share, settings, batch.size_bytes)
+    chunks.register(tx, batch.written)
+    part = tx.value("SELECT max(part) FROM upload_chunks WHERE upload = ?", upload.id)
+    _note(tx, upload, 0 if part is None else part + 1, batch.pieces)
+    return _renew(tx, upload, settings, offset_bytes + batch.size_bytes)
+
+
+def require_offset(upload: Upload, offset_bytes: int) -> None:
+    """Hold back bytes that do not go on where the upload stands. Raises: StateConflict with the right offset."""
+    if offset_bytes != upload.offset_bytes:
+        raise StateConflict(
+            f"the upload stands at {upload.offset_bytes}, not at {offset_bytes}",
+            code="OFFSET_MISMATCH",
+            extra={"offset": upload.offset_bytes},
+        )
+
+
+def declare_size(
+    tx: Transaction, principal: Principal, upload_id: str, size_bytes: int, settings: FileSettings
+) -> None:
+    """Set the size that tus had deferred; a size that is known stays. Raises: Invalid, TooLarge, QuotaExceeded."""
+    upload, share = find_open(tx, principal, upload_id)
+    tx.lock(upload.feed)
+    if upload.size_bytes is None:
+        if size_bytes < upload.offset_bytes:
+            raise Invalid.of("Upload-Length", "incorrect_value", f"{upload.offset_bytes} bytes have come already")
+        quota.require_room(tx, share, settings, size_bytes - upload.offset_bytes)
+        quota.require_size(settings, size_bytes)
+        tx.run("UPDATE uploads SET size_bytes = ? WHERE id = ?", size_bytes, upload.id)
+    elif upload.size_bytes != size_bytes:
+        raise Invalid.of("Upload-Length", "incorrect_value", f"the upload has {upload.size_bytes} bytes")
+
+
+def received(tx: Transaction, upload: Upload) -> dict[int, int]:
+    """The parts that have come, each with its length in bytes."""
+    rows = tx.rows(
+        "SELECT part, CAST(sum(length_bytes) AS BIGINT) FROM upload_chunks WHERE upload = ?"
+        " GROUP BY part ORDER BY part",
+        upload.id,
+    )
+    return {row[0]: row[1] for row in rows}
+
+
+def content(tx: Transaction, upload: Upload) -> list[Piece]:
+    """The chunks of everything that has come, in order."""
+    rows = tx.rows("SELECT chunk, length_bytes FROM upload_chunks WHERE upload = ? ORDER BY part, place", upload.id)
+    return [Piece(bytes(row[0]), row[1]) for row in rows]
+
+
+def require_whole(tx: Transaction, upload: Upload) -> list[Piece]:
+    """The chunks of an upload that has all its bytes. Raises: StateConflict naming what is missing."""
+    pieces = content(tx, upload)
+    have = sum(piece.length_bytes for piece in pieces)
+    if upload.size_bytes != have:
+        parts = received(tx, upload)
+        missing = [part for part in range(upload.total_parts) if part not in parts]
+        raise StateConflict(
+            f"{have} of {upload.size_bytes} bytes have come; {len(missing)} chunks are missing",
+            code="UPLOAD_INCOMPLETE",
+            extra={"received_bytes": have, "file_size": upload.size_bytes, "missing_chunks": missing[:100]},
+        )
+    return pieces
+
+
+def complete(
+    tx: Transaction, principal: Principal, upload_id: str, checked: Sequence[Piece] | None, settings: FileSettings
+) -> Completed:
+    """Stage the version of a whole upload, and commit it when its beginning asked for that.
+
+    ``checked`` are the chunks whose SHA-256 was compared with the one given; None when none was. A commit that
+    is refused leaves the version staged. Asked again, or twice at once, the answer is the same.
+    Raises: StateConflict (bytes are missing, or came in after the comparison).
+    """
+    upload, share = find(tx, principal, upload_id)
+    # A work that does not hold the feed yet is run again holding it, so the upload is looked at under the lock.
+    tx.lock(upload.feed)
+    if upload.version is not None:
+        return _completed_before(tx, upload)
+    # Taken before its bytes are looked at: whoever drops what has expired then waits, and finds that it lives on.
+    expires_us = _renew(tx, upload, settings, upload.offset_bytes).expires_us
+    pieces = require_whole(tx, upload)
+    if checked is not None and pieces != list(checked):
+        raise StateConflict("the upload was changed while it was being checked; complete it again")
+    request = upload.request
+    modified_us = tx.now_us if request.modified_us is None else min(request.modified_us, tx.now_us)
+    staging = Staging(
+        upload.feed, upload.organisation, upload.user_id, request.device_id, upload.mime_type, modified_us,
+        upload.sha256, expires_us,
+    )  # fmt: skip
+    version = versions.stage(tx, staging, pieces)
+    tx.run("DELETE FROM upload_chunks WHERE upload = ?", upload.id)
+    landed, failure = None, None
+    if request.commit:
+        actor = Actor(upload.user_id, request.device_id)
+        try:
+            landed = tx.attempt(lambda: commit.land(tx, share, actor, request.place, version, request.base_version_id))
+        except HeadwaterError as refused:
+            failure = refused
+    final = version if landed is None else landed.version
+    request.landed = landed.status if landed else None
+    request.refused = Refusal.of(failure) if failure else None
+    tx.run("UPDATE uploads SET version = ?, request = ? WHERE id = ?", final.id, encode(request), upload.id)
+    return Completed(upload._replace(version=final.id, expires_us=expires_us), final, landed, failure)
+
+
+def drop(tx: Transaction, principal: Principal, upload_id: str) -> None:
+    """Forget an upload; a version that it staged or committed stays. Raises: NotFound, Gone."""
+    upload, _ = find(tx, principal, upload_id)
+    tx.lock(upload.feed)
+    tx.run("DELETE FROM upload_chunks WHERE upload = ?", upload.id)
+    tx.run("DELETE FROM uploads WHERE id = ?", upload.id)
+
+
+def drop_expired(tx: Transaction, limit: int = 500) -> int:
+    """Forget uploads that stood idle too long; their chunks fall to the next sweep. How many went."""
+    rows = tx.rows("SELECT id FROM uploads WHERE expires_us <= ? LIMIT ?", tx.now_us, limit)
+    # Asked again in the DELETE itself: another transaction may have taken bytes since, and let the upload live on.
+    tx.run_many("DELETE FROM uploads WHERE id = ? AND expires_us <= ?", [(*row, tx.now_us) for row in rows])
+    tx.run_many(
+        "DELETE FROM upload_chunks WHERE upload = ? AND NOT EXISTS (SELECT 1 FROM uploads WHERE id = ?)",
+        [(*row, *row) for row in rows],
+    )
+    return len(rows)
+
+
+def _completed_before(tx: Transaction, upload: Upload) -> Completed:
+    version = versions.find(tx, upload.feed, upload.version or "")
+    if version is None:
+        raise Gone("the staged version expired; upload again", code="UPLOAD_EXPIRED")
+    request = upload.request
+    if request.refused is not None:
+        return Completed(upload, version, None, request.refused.failure)
+    node = None if version.node is None else nodes.find(tx, upload.feed, version.node)
+    landed = None if node is None or request.landed is None else Landed(request.landed, node, version)
+    return Completed(upload, version, landed, None)
+
+
+def _note(tx: Transaction, upload: Upload, part: int, pieces: Sequence[Piece]) -> None:
+    tx.run_many(
+        "INSERT INTO upload_chunks (upload, part, place, organisation, chunk, length_bytes) VALUES (?, ?, ?, ?, ?, ?)",
+        [
+            (upload.id, part, place, upload.organisation, piece.chunk, piece.length_bytes)
+            for place, piece in enumerate(pieces)
+        ],
+    )
+
+
+def _renew(tx: Transaction, upload: Upload, settings: FileSettings, offset_bytes: int) -> Upload:
+    """Write how far an upload is, and let it live on. Raises: Gone (it was forgotten since it was looked at)."""
+    expires_us = tx.now_us + settings.upload_idle_seconds * SECOND_US
+    sql = "UPDATE uploads SET offset_bytes = ?, expires_us = ? WHERE id = ?"
+    if not tx.run(sql, offset_bytes, expires_us, upload.id):
+        raise Gone("the upload expired; begin a new one", code="UPLOAD_EXPIRED")
+    return upload._replace(offset_bytes=offset_bytes, expires_us=expires_us)
