@@ -17,8 +17,8 @@ from headwater.contracts.files.apply.decision import (
     HoldVersion,
     Keeper,
     KeepVersion,
+    MoveTo,
     Outcome,
-    Place,
     PlaceAside,
     PutCurrent,
     Reason,
@@ -29,7 +29,6 @@ from headwater.contracts.files.apply.decision import (
 from headwater.contracts.files.apply.inputs import (
     Base,
     ChangeType,
-    Folder,
     Item,
     RecordedConflict,
     Resource,
@@ -39,6 +38,7 @@ from headwater.contracts.files.apply.inputs import (
     Strategy,
 )
 from headwater.contracts.files.names import copy_name, join_path, name_key, parent_path, path_key, split_path
+from headwater.contracts.files.paths import FolderState
 
 ROOT = "root"
 STALE = {Reason.BASE_MISSING, Reason.BASE_UNKNOWN, Reason.BASE_OLD}
@@ -114,12 +114,12 @@ class Share:
                     n.type is ResourceType.FOLDER and not self.is_live(i) and path_key(self.path(i)) == path_key(above)
                     for i, n in self.nodes.items()
                 )
-                return Spot(Folder.DELETED if gone else Folder.MISSING, inside_itself=inside)
+                return Spot(FolderState.DELETED if gone else FolderState.MISSING, inside_itself=inside)
             if self.nodes[found].type is ResourceType.FILE:
-                return Spot(Folder.NOT_A_FOLDER, inside_itself=inside)
+                return Spot(FolderState.NOT_A_FOLDER, inside_itself=inside)
             node_id = found
         occupant = self.child(node_id, split_path(path)[-1])
-        return Spot(Folder.LIVE, self.resource(occupant) if occupant else None, inside)
+        return Spot(FolderState.LIVE, self.resource(occupant) if occupant else None, inside)
 
     def look(self, item: Item, resource_id: str, strategy: Strategy) -> Situation:
         resource = self.resource(resource_id) if resource_id in self.nodes else None
@@ -180,7 +180,7 @@ class Share:
             case CopyBeside(node_id, version_id):
                 copy = self.make(ResourceType.FILE, self.path(node_id), version_id)
                 self.put(copy, self.path(node_id), as_copy=True)
-            case Place(node_id, to, as_copy) | Restore(node_id, to, as_copy):
+            case MoveTo(node_id, to, as_copy) | Restore(node_id, to, as_copy):
                 self.put(node_id, to, as_copy=as_copy)
             case PlaceAside(node_id):
                 self.nodes[node_id].name = self.copy_name(node_id)
@@ -418,4 +418,4 @@ def test_an_open_conflict_can_be_answered_however_late_and_no_bytes_go(
             assert share.keeps(decision.client_bytes, recorded.item.content_hash)
         if answer is Strategy.SERVER_WINS:
             assert decision.outcome is not Outcome.REFUSED, "the server's side can always stay"
-            assert not any(isinstance(e, PutCurrent | Place | PlaceAside | Restore) for e in decision.effects)
+            assert not any(isinstance(e, PutCurrent | MoveTo | PlaceAside | Restore) for e in decision.effects)

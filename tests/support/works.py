@@ -85,6 +85,6 @@ def head_of(database: Database, feed: int) -> int:
     return database.read_now(lambda tx: feeds.head(tx, feed))
 
 
-def page_after(database: Database, feed: int, after: int, limit: int = 1000) -> changes.Page:
+def page_after(database: Database, feed: int, after: int, limit: int = 1000) -> changes.ChangePage:
     """One page of the feed behind a cursor."""
     return database.read_now(lambda tx: changes.page(tx, feed, after, feeds.head(tx, feed), limit))

@@ -20,6 +20,14 @@ _MISSING = re.compile(r"missing required field `(?P<field>[^`]+)`")
 _ZONED_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
 
+class Pagination(msgspec.Struct, gc=False):
+    """Which part of a list this is, and how long the whole is."""
+
+    page: int
+    limit: int
+    total: int
+
+
 def encode(value: Any) -> bytes:
     """JSON in UTF-8, without spaces."""
     return msgspec.json.encode(value)

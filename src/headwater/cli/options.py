@@ -37,7 +37,7 @@ Set = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON, errors too.")]
 
 
-class Place(NamedTuple):
+class InstallationOptions(NamedTuple):
     """Where a command line says that the installation is."""
 
     data: Path | None

@@ -18,7 +18,7 @@ _SELECT = (
 )
 
 
-class Standing(NamedTuple):
+class DeviceLag(NamedTuple):
     """A device in one of its feeds; ``feed`` is None when it never told where it stands. Times in microseconds UTC."""
 
     id: str
@@ -52,7 +52,7 @@ def note(tx: Transaction, organisation: str, door: str, device_id: str, user_id:
     )  # fmt: skip
 
 
-def read_all(tx: Transaction, organisation: str | None = None, *, inactive: bool = True) -> list[Standing]:
+def read_all(tx: Transaction, organisation: str | None = None, *, inactive: bool = True) -> list[DeviceLag]:
     """Every device of an organisation, or of all, with a row for each feed that it follows."""
     parts, params = [], []
     if organisation is not None:
@@ -65,7 +65,7 @@ def read_all(tx: Transaction, organisation: str | None = None, *, inactive: bool
     return [_standing(row) for row in rows]
 
 
-def deactivate(tx: Transaction, id: str) -> list[Standing]:
+def deactivate(tx: Transaction, id: str) -> list[DeviceLag]:
     """Stop waiting for a device: it no longer keeps old changes from being forgotten. Its rows, one for each feed.
 
     ``id`` may also be the client's own name for the device, when no other device has it. A device that comes again is
@@ -83,5 +83,5 @@ def deactivate(tx: Transaction, id: str) -> list[Standing]:
     return [_standing(row) for row in tx.rows(f"{_SELECT} WHERE d.id = ? ORDER BY f.name", id)]
 
 
-def _standing(row: tuple[object, ...]) -> Standing:
-    return Standing(*row)._replace(is_active=bool(row[7]))  # type: ignore[arg-type]
+def _standing(row: tuple[object, ...]) -> DeviceLag:
+    return DeviceLag(*row)._replace(is_active=bool(row[7]))  # type: ignore[arg-type]

@@ -43,7 +43,7 @@ class BackupDamaged(HeadwaterError):
     hint = "Nothing was restored from it. Use another backup; 'headwater verify --backup FILE' checks one."
 
 
-class Member(NamedTuple):
+class ArchiveMember(NamedTuple):
     """A file inside the backup."""
 
     name: str
@@ -58,7 +58,7 @@ class TableSummary(msgspec.Struct, frozen=True):
     rows: int
 
 
-class Manifest(msgspec.Struct, frozen=True):
+class BackupManifest(msgspec.Struct, frozen=True):
     """What a backup holds; ``heads`` gives each feed's newest position."""
 
     format: str
@@ -71,7 +71,7 @@ class Manifest(msgspec.Struct, frozen=True):
     schema_steps: tuple[str, ...]
     tables: dict[str, TableSummary]
     heads: dict[str, int]
-    members: tuple[Member, ...]
+    members: tuple[ArchiveMember, ...]
 
 
 class ArchiveWriter:
@@ -79,7 +79,7 @@ class ArchiveWriter:
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream = stream
-        self.members: list[Member] = []
+        self.members: list[ArchiveMember] = []
 
     def add_bytes(self, name: str, content: bytes) -> None:
         """Write a member that is in memory."""
@@ -90,7 +90,7 @@ class ArchiveWriter:
         with path.open("rb") as file:
             self._add(name, os.fstat(file.fileno()).st_size, file)
 
-    def finish(self, manifest: Manifest) -> None:
+    def finish(self, manifest: BackupManifest) -> None:
         """Write the manifest and its hash; nothing may follow."""
         content = encode(manifest)
         self.add_bytes(MANIFEST, content)
@@ -111,7 +111,7 @@ class ArchiveWriter:
             self._stream.write(piece)
             left_bytes -= len(piece)
         self._stream.write(bytes(-size_bytes % tarfile.BLOCKSIZE))
-        self.members.append(Member(name, size_bytes, digest.hexdigest()))
+        self.members.append(ArchiveMember(name, size_bytes, digest.hexdigest()))
 
 
 @contextmanager
@@ -143,14 +143,14 @@ def check(
     path: Path,
     progress: Callable[[int], None] = lambda _bytes: None,
     hear: Callable[[str, bytes], None] = lambda _name, _piece: None,
-) -> Manifest:
+) -> BackupManifest:
     """Read a whole backup and hold it against its manifest; ``progress`` is told the bytes that were read.
 
     ``hear`` is given each member's name and content, piece by piece; an empty piece ends the member.
 
     Raises: BackupDamaged.
     """
-    found: list[Member] = []
+    found: list[ArchiveMember] = []
     manifest_bytes = hash_bytes = b""
     for name, source in members(path, progress):
         digest, size_bytes, kept = hashlib.sha256(), 0, []
@@ -161,7 +161,7 @@ def check(
             if name in (MANIFEST, MANIFEST_HASH):
                 kept.append(piece)
         hear(name, b"")
-        found.append(Member(name, size_bytes, digest.hexdigest()))
+        found.append(ArchiveMember(name, size_bytes, digest.hexdigest()))
         if name == MANIFEST:
             manifest_bytes = b"".join(kept)
         elif name == MANIFEST_HASH:
@@ -231,9 +231,9 @@ def _ours(name: str) -> bool:
     return name in (MANIFEST, MANIFEST_HASH) or _MEMBER.fullmatch(name) is not None
 
 
-def _manifest(path: Path, content: bytes) -> Manifest:
+def _manifest(path: Path, content: bytes) -> BackupManifest:
     try:
-        manifest = msgspec.json.decode(content, type=Manifest)
+        manifest = msgspec.json.decode(content, type=BackupManifest)
     except msgspec.MsgspecError as failure:
         raise BackupDamaged(f"{path} has a manifest that cannot be read: {failure}") from None
     if manifest.format != FORMAT or manifest.version != VERSION:

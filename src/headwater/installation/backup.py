@@ -14,7 +14,7 @@ from headwater.base.errors import Invalid, StateConflict, Unavailable
 from headwater.base.wire import format_seconds
 from headwater.identity import meta
 from headwater.installation import archive, pack_audit
-from headwater.installation.archive import ArchiveWriter, Manifest, TableSummary
+from headwater.installation.archive import ArchiveWriter, BackupManifest, TableSummary
 from headwater.installation.connect import PACKS_FOLDER
 from headwater.installation.first_start import ADMIN_TOKEN_FILE
 from headwater.installation.progress import Report, silent
@@ -28,7 +28,7 @@ SUFFIXES = (".tar", ".tar.zst")
 class Made(NamedTuple):
     """A backup that was written: its manifest, and which packs in use it could not take whole."""
 
-    manifest: Manifest
+    manifest: BackupManifest
     findings: list[Finding]
 
 
@@ -118,7 +118,7 @@ def _packs_held(folder: Path) -> Iterator[_Hold]:
 
 def _write_tables(
     tx: Transaction, writer: ArchiveWriter, hold: _Hold, report: Report, *, embedded: bool, packs: str | None
-) -> Manifest:
+) -> BackupManifest:
     """Every table on one snapshot, and what the manifest says of it."""
     if writer.members:
         # A reader that lost its connection begins again on another snapshot; what is written stays written.
@@ -141,7 +141,7 @@ def _write_tables(
     heads = tx.rows(
         "SELECT f.name, c.value FROM feeds f JOIN counters c ON c.feed = f.feed AND c.name = 'head' ORDER BY f.name"
     )
-    return Manifest(
+    return BackupManifest(
         format=archive.FORMAT,
         version=archive.VERSION,
         headwater=__version__,
@@ -162,6 +162,6 @@ def _write_packs(writer: ArchiveWriter, hold: _Hold, report: Report) -> None:
         report("packs", done, len(hold.names))
 
 
-def _with_members(manifest: Manifest, writer: ArchiveWriter) -> Manifest:
-    return Manifest(**{**{name: getattr(manifest, name) for name in manifest.__struct_fields__},
+def _with_members(manifest: BackupManifest, writer: ArchiveWriter) -> BackupManifest:
+    return BackupManifest(**{**{name: getattr(manifest, name) for name in manifest.__struct_fields__},
                        "members": tuple(writer.members)})  # fmt: skip

@@ -16,7 +16,7 @@ from headwater.identity import meta
 from headwater.installation.data_folder import DATABASE_FILE, prepare
 from headwater.store.database import Database
 from headwater.store.migrate import migrate, pending, steps
-from headwater.store.packs.backend import PackPlace
+from headwater.store.packs.backend import PackBackend
 from headwater.store.packs.folder import PackFolder
 from headwater.store.sqlite.database import SqliteDatabase
 
@@ -124,7 +124,7 @@ def open_bare(settings: Settings, on_fatal: OnFatal = lambda _failure: None) -> 
         raise DatabaseUnusable(f"{path}: {failure}") from None
 
 
-def open_packs(settings: Settings) -> PackPlace:
+def open_packs(settings: Settings) -> PackBackend:
     """Where the content is: the folder ``packs`` in the data folder, or a bucket.
 
     A bucket's credentials come from the environment, as object stores have it.

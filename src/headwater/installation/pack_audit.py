@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import IO
 
 from headwater.base.errors import Damaged
-from headwater.installation.archive import PIECE_BYTES, Manifest
+from headwater.installation.archive import PIECE_BYTES, BackupManifest
 from headwater.store import dump
 from headwater.store.database import Transaction
 from headwater.store.integrity import Finding
@@ -66,7 +66,7 @@ class Inspection:
                     self._end(rest, content)
                 self._pieces = None
 
-    def findings(self, manifest: Manifest) -> list[Finding]:
+    def findings(self, manifest: BackupManifest) -> list[Finding]:
         """What the packs lack; nothing is said of packs that are kept elsewhere, or of a schema without packs."""
         table = manifest.tables.get("packs")
         if manifest.packs != "included" or table is None or not set(_COLUMNS) <= set(table.columns):

@@ -21,7 +21,7 @@ from headwater.base.settings.table import Settings
 from headwater.base.wire import format_seconds
 from headwater.identity import meta
 from headwater.installation import archive, connect
-from headwater.installation.archive import BackupDamaged, Manifest
+from headwater.installation.archive import BackupDamaged, BackupManifest
 from headwater.installation.connect import PACKS_FOLDER
 from headwater.installation.data_folder import DATABASE_FILE, held, prepare
 from headwater.installation.first_start import ADMIN_TOKEN_FILE
@@ -47,7 +47,7 @@ class BackupNewer(HeadwaterError):
 class Restored(NamedTuple):
     """What was put back: the manifest, the new epoch, what does not agree, and where the old data went."""
 
-    manifest: Manifest
+    manifest: BackupManifest
     epoch: str
     findings: list[Finding]
     replaced: str | None
@@ -76,7 +76,7 @@ def restore(path: Path, settings: Settings, *, replace: bool, report: Report) ->
 
 
 def _into_postgres(
-    path: Path, manifest: Manifest, settings: Settings, stamp: str, *, replace: bool, report: Report
+    path: Path, manifest: BackupManifest, settings: Settings, stamp: str, *, replace: bool, report: Report
 ) -> Restored:
     """Fill the database that the settings name, and the data folder with what is no table."""
     from headwater.installation.postgres_aside import room  # noqa: PLC0415 - loads what only PostgreSQL needs
@@ -104,7 +104,7 @@ def _building(folder: Path) -> Iterator[Path]:
 
 
 def _fill(
-    path: Path, manifest: Manifest, settings: Settings, building: Path, report: Report
+    path: Path, manifest: BackupManifest, settings: Settings, building: Path, report: Report
 ) -> tuple[str, list[Finding]]:
     there = msgspec.structs.replace(settings.database, data_folder=str(building), reserve_file_bytes=0)
     database = connect.open_bare(msgspec.structs.replace(settings, database=there))
@@ -115,7 +115,9 @@ def _fill(
         os.sync()
 
 
-def load(database: Database, path: Path, manifest: Manifest, folder: Path, report: Report) -> tuple[str, list[Finding]]:
+def load(
+    database: Database, path: Path, manifest: BackupManifest, folder: Path, report: Report
+) -> tuple[str, list[Finding]]:
     """Fill an empty database, and the folder beside it: the new epoch, and what does not agree afterwards.
 
     The table of facts comes last, with the new epoch: without it a database counts as not installed.
@@ -142,7 +144,7 @@ def load(database: Database, path: Path, manifest: Manifest, folder: Path, repor
 class _Loading:
     """Takes the rows of a backup into the tables of a fresh schema."""
 
-    def __init__(self, database: Database, path: Path, manifest: Manifest) -> None:
+    def __init__(self, database: Database, path: Path, manifest: BackupManifest) -> None:
         self._database = database
         self._path = path
         self._manifest = manifest

@@ -12,9 +12,9 @@ from headwater.feed.wake import Wake
 from headwater.identity import meta
 from headwater.installation.first_start import KEYS
 from headwater.server.gc_job import Sweeper
-from headwater.server.registry import contracts
+from headwater.server.registry import contracts, kinds
 from headwater.store.database import Database
-from headwater.store.packs.backend import PackPlace
+from headwater.store.packs.backend import PackBackend
 from headwater.web.auth import Authenticator
 from headwater.web.contract import Contract
 from headwater.web.edge.app import Edge
@@ -32,7 +32,7 @@ class Server:
     sweeper: Sweeper
 
 
-def assemble(database: Database, settings: Settings, packs: PackPlace, *, clock: Clock = now_us) -> Server:
+def assemble(database: Database, settings: Settings, packs: PackBackend, *, clock: Clock = now_us) -> Server:
     """The server over an open database that had its first start, and the packs beside it."""
     keys = database.read_now(lambda tx: [meta.secret(tx, name) for name in KEYS])
     epoch = database.read_now(meta.epoch)
@@ -40,7 +40,7 @@ def assemble(database: Database, settings: Settings, packs: PackPlace, *, clock:
     database.on_commit(wake.moved)
     authenticator = Authenticator(database, settings, clock, keys[1])
     cursors, homes = CursorCodec(keys[0], epoch), HomeFeeds(database)
-    services = Services(database, settings, clock, wake, cursors, authenticator, keys[2], packs, homes)
+    services = Services(database, settings, clock, wake, cursors, authenticator, keys[2], packs, homes, kinds())
     metrics = Metrics()
     doors = contracts(services, metrics)
     return Server(Edge(services, doors, metrics), services, doors, Sweeper(services, metrics))

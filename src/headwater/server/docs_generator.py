@@ -10,7 +10,7 @@ from headwater.base.settings.table import Settings
 from headwater.server.scratch import throwaway
 from headwater.web.access_rule import AccessRule
 from headwater.web.contract import Contract
-from headwater.web.docs.error_catalogue import Entry, entries
+from headwater.web.docs.error_catalogue import ErrorEntry, entries
 from headwater.web.docs.openapi import describe
 
 FOLDER = Path("docs")
@@ -50,7 +50,7 @@ def render() -> dict[str, str]:
     return {"errors.md": _errors(entries()), "routes.md": routes}
 
 
-def _errors(found: tuple[Entry, ...]) -> str:
+def _errors(found: tuple[ErrorEntry, ...]) -> str:
     over_http = [entry for entry in found if entry.status]
     lines = [_ERRORS_HEAD, "## Answers", "", "| code | status | meaning | what to do |", "|---|---|---|---|"]
     lines += [

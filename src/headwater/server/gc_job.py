@@ -92,7 +92,7 @@ class Sweeper:
 
     def _sweep(self, claimed_us: int, stopped: threading.Event) -> Swept | None:
         services, began = self._services, monotonic_seconds()
-        turn = _Turn(services, claimed_us, stopped)
+        turn = _GcTurn(services, claimed_us, stopped)
         try:
             cleaned = gc.clean(services.database, services.packs, services.settings.files, turn.breathe)
             finished_us = turn.end(self._every_us)
@@ -118,7 +118,7 @@ class Sweeper:
         return swept
 
 
-class _Turn:
+class _GcTurn:
     """The turn of a sweep under way."""
 
     def __init__(self, services: Services, claimed_us: int, stopped: threading.Event) -> None:

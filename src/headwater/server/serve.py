@@ -43,7 +43,7 @@ class AddressUnusable(HeadwaterError):
     hint = "Choose another with --host and --port; --port 0 takes any free port."
 
 
-class Address(NamedTuple):
+class ListenAddress(NamedTuple):
     """Where a server listens; ``url`` is what a caller on this machine or this network writes."""
 
     host: str
@@ -101,10 +101,10 @@ def bind(host: str, port: int) -> socket.socket:
     return listener
 
 
-def address_of(listener: socket.socket) -> Address:
+def address_of(listener: socket.socket) -> ListenAddress:
     """The address that a socket is bound to, with the port that the system chose."""
     host, port = listener.getsockname()[:2]
-    return Address(str(host), int(port))
+    return ListenAddress(str(host), int(port))
 
 
 COLLECT_AFTER = 50_000

@@ -24,7 +24,7 @@ WORK_TRIES = 8
 _log = get_log(__name__)
 
 
-class Session(Protocol):
+class WriteSession(Protocol):
     """A connection that can begin, commit and roll back one transaction at a time."""
 
     transaction: Transaction
@@ -75,7 +75,7 @@ class Gate:
             self._waiting -= count
 
 
-class _Item:
+class _Queued:
     """One work that waits, and where its outcome goes."""
 
     __slots__ = ("done", "failure", "feeds", "future", "loop", "result", "work")
@@ -103,7 +103,7 @@ class _Item:
             future.set_result(self.result)
 
 
-class _Outcome(Enum):
+class _Answer(Enum):
     """What became of a try: its works have their outcomes, or the try left nothing behind."""
 
     SETTLED = "settled"
@@ -123,7 +123,7 @@ class GroupWriter:
 
     def __init__(
         self,
-        open_session: Callable[[], Session],
+        open_session: Callable[[], WriteSession],
         clock: Clock,
         *,
         batch: int,
@@ -135,9 +135,9 @@ class GroupWriter:
         self._batch = batch
         self._gate = gate
         self._on_fatal = on_fatal
-        self._queue: queue.SimpleQueue[list[_Item] | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[list[_Queued] | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
-        self._ticks: dict[asyncio.AbstractEventLoop, list[_Item]] = {}
+        self._ticks: dict[asyncio.AbstractEventLoop, list[_Queued]] = {}
         self._closed = False
         self._failed: Exception | None = None
         self._listeners: list[Callable[[Moved], None]] = []
@@ -152,7 +152,7 @@ class GroupWriter:
     def submit(self, work: Work[Any], feed: int = 0) -> asyncio.Future[Any]:
         """Queue a work from a coroutine; all works of one loop tick reach the writer together."""
         loop = asyncio.get_running_loop()
-        item = _Item(work, feed, loop)
+        item = _Queued(work, feed, loop)
         with self._lock:
             self._admit()
             tick = self._ticks.setdefault(loop, [])
@@ -166,7 +166,7 @@ class GroupWriter:
         """Queue a work from a thread and wait for its commit."""
         if threading.current_thread() is self._thread:
             raise RuntimeError("a work cannot wait for another write")
-        item = _Item(work, feed, None)
+        item = _Queued(work, feed, None)
         with self._lock:
             self._admit()
             self._queue.put([item])
@@ -208,9 +208,9 @@ class GroupWriter:
                 self._commit(items[start : start + self._batch])
         self._session.close()
 
-    def _next(self) -> tuple[list[_Item], bool]:
+    def _next(self) -> tuple[list[_Queued], bool]:
         """All works that wait now, at least one of them, and whether they are the last."""
-        items: list[_Item] = []
+        items: list[_Queued] = []
         got = self._queue.get()
         while got is not None:
             items += got
@@ -222,7 +222,7 @@ class GroupWriter:
                 break
         return items, got is None
 
-    def _commit(self, items: list[_Item]) -> None:
+    def _commit(self, items: list[_Queued]) -> None:
         try:
             self._tell(self._write(items))
         except BaseException as failure:  # noqa: BLE001 - the writer's edge: a dead thread would answer nobody
@@ -239,22 +239,22 @@ class GroupWriter:
             if isinstance(translated, Fatal):
                 self._stop(translated)
 
-    def _write(self, items: list[_Item]) -> dict[int, int]:
+    def _write(self, items: list[_Queued]) -> dict[int, int]:
         """Give every work its outcome; the feeds that moved."""
         moved: dict[int, int] = {}
         alone = len(items) == 1
         guarded = False
         for _ in range(WORK_TRIES if alone else GROUP_TRIES):
             outcome = self._attempt(items, moved, guarded=guarded)
-            if outcome is _Outcome.SETTLED:
+            if outcome is _Answer.SETTLED:
                 return moved
-            guarded = guarded or outcome is _Outcome.APART
+            guarded = guarded or outcome is _Answer.APART
         if not alone:
             for item in items:
                 moved |= self._write([item])
         return moved
 
-    def _attempt(self, items: list[_Item], moved: dict[int, int], *, guarded: bool) -> _Outcome:
+    def _attempt(self, items: list[_Queued], moved: dict[int, int], *, guarded: bool) -> _Answer:
         """Run the works in one transaction, each in a savepoint when ``guarded``."""
         session, transaction = self._session, self._session.transaction
         again = False
@@ -264,23 +264,23 @@ class GroupWriter:
             session.begin(self._clock(), sorted(set().union(*(item.feeds for item in items))))
             for item in items:
                 outcome = self._work(item, guarded=guarded)
-                if outcome is _Outcome.APART:
+                if outcome is _Answer.APART:
                     session.roll_back()
-                    return _Outcome.SETTLED if len(items) == 1 else outcome
-                again = again or outcome is _Outcome.REPEAT
+                    return _Answer.SETTLED if len(items) == 1 else outcome
+                again = again or outcome is _Answer.REPEAT
                 if again and session.is_spoiled():
                     break
             if again:
                 session.roll_back()
-                return _Outcome.REPEAT
+                return _Answer.REPEAT
             transaction.flush_counters()
             session.commit()
         except Exception as failure:  # noqa: BLE001 - it is handed to every caller of the group
             return self._lose(items, failure)
         moved |= transaction.moved
-        return _Outcome.SETTLED
+        return _Answer.SETTLED
 
-    def _work(self, item: _Item, *, guarded: bool) -> _Outcome:
+    def _work(self, item: _Queued, *, guarded: bool) -> _Answer:
         """Run one work; SETTLED when its transaction can go on to the next."""
         session, transaction = self._session, self._session.transaction
         item.result = item.failure = None
@@ -294,23 +294,23 @@ class GroupWriter:
         except FeedNotHeld as missing:
             item.feeds.add(missing.feed)
             item.failure = missing
-            return _Outcome.REPEAT
+            return _Answer.REPEAT
         except Exception as failure:
             item.failure = session.translate(failure)
             if isinstance(item.failure, Fatal):
                 raise
             if session.may_repeat(failure):
-                return _Outcome.REPEAT
+                return _Answer.REPEAT
             if transaction.wrote or session.is_spoiled():
-                return _Outcome.APART
-            return _Outcome.SETTLED
+                return _Answer.APART
+            return _Answer.SETTLED
         if session.is_spoiled():
             # The work swallowed the database's exception; what it says it did was not done.
             item.failure = HeadwaterError("a statement failed and the work went on")
-            return _Outcome.APART
-        return _Outcome.SETTLED
+            return _Answer.APART
+        return _Answer.SETTLED
 
-    def _lose(self, items: list[_Item], failure: Exception) -> _Outcome:
+    def _lose(self, items: list[_Queued], failure: Exception) -> _Answer:
         """A failed begin or commit, or a failed disk: nothing of the group is kept."""
         session = self._session
         repeat = session.may_repeat(failure)
@@ -319,14 +319,14 @@ class GroupWriter:
             item.result, item.failure = None, translated
         if isinstance(translated, Fatal):
             self._stop(translated)
-            return _Outcome.SETTLED
+            return _Answer.SETTLED
         session.roll_back()
         if repeat:
-            return _Outcome.REPEAT
+            return _Answer.REPEAT
         # After a lost connection the commit may have happened: running the works again could apply them twice.
         if len(items) == 1 or isinstance(translated, Unavailable):
-            return _Outcome.SETTLED
-        return _Outcome.APART
+            return _Answer.SETTLED
+        return _Answer.APART
 
     def _tell(self, moved: dict[int, int]) -> None:
         if not moved:
@@ -345,8 +345,8 @@ class GroupWriter:
             _log.failure("writing stopped", failure)
             self._on_fatal(self._failed)
 
-    def _settle(self, items: list[_Item]) -> None:
-        by_loop: dict[asyncio.AbstractEventLoop, list[_Item]] = {}
+    def _settle(self, items: list[_Queued]) -> None:
+        by_loop: dict[asyncio.AbstractEventLoop, list[_Queued]] = {}
         for item in items:
             if item.loop is None:
                 item.settle()
@@ -358,6 +358,6 @@ class GroupWriter:
                 loop.call_soon_threadsafe(_settle_all, settled)
 
 
-def _settle_all(items: list[_Item]) -> None:
+def _settle_all(items: list[_Queued]) -> None:
     for item in items:
         item.settle()

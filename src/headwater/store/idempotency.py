@@ -16,7 +16,7 @@ class Scope(NamedTuple):
     key: str
 
 
-class Kept(NamedTuple):
+class KeptAnswer(NamedTuple):
     """A kept answer and the hash of the request that it answered."""
 
     request_hash: bytes
@@ -31,13 +31,13 @@ def request_hash(*parts: bytes) -> bytes:
     return digest.digest()
 
 
-def find(tx: Transaction, scope: Scope, oldest_us: int) -> Kept | None:
+def find(tx: Transaction, scope: Scope, oldest_us: int) -> KeptAnswer | None:
     """The answer kept for a key, unless it is older than ``oldest_us``."""
     row = tx.row(
         "SELECT request_hash, answer, at_us FROM answers WHERE organisation = ? AND caller = ? AND key = ?",
         *scope,
     )
-    return None if row is None or row[2] < oldest_us else Kept(bytes(row[0]), bytes(row[1]))
+    return None if row is None or row[2] < oldest_us else KeptAnswer(bytes(row[0]), bytes(row[1]))
 
 
 def keep(tx: Transaction, scope: Scope, request_hash: bytes, answer: bytes) -> None:

@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from headwater.base.errors import Damaged, HeadwaterError, StateConflict
+from headwater.contracts.files import paths
 from headwater.contracts.files.access import ShareRow
 from headwater.contracts.files.downloads import batch
 from headwater.contracts.files.names import NamePolicy, stored_name
-from headwater.contracts.files.tree import rules as tree_rules
 from headwater.installation.progress import Report
 from headwater.store.database import Database, Transaction
 from headwater.store.packs import chunks
-from headwater.store.packs.backend import PackPlace
+from headwater.store.packs.backend import PackBackend
 from headwater.store.packs.format import ChunkRef
 from headwater.store.packs.reader import read_range
 from headwater.store.tree import nodes, versions
@@ -65,7 +65,7 @@ def listing(tx: Transaction, row: ShareRow, path: str) -> Listing:
     """
     top = ROOT
     if path != "/":
-        node = tree_rules.at_path(tx, row, path)
+        node = paths.at_path(tx, row, path)
         if node.type != "folder":
             return Listing(row, (), [_file(tx, row, (node.name,), node)])
         top = node.id
@@ -87,7 +87,7 @@ def listing(tx: Transaction, row: ShareRow, path: str) -> Listing:
 class Getting:
     """One get under way, into a folder that is empty."""
 
-    def __init__(self, database: Database, packs: PackPlace, found: Listing, folder: Path, report: Report) -> None:
+    def __init__(self, database: Database, packs: PackBackend, found: Listing, folder: Path, report: Report) -> None:
         self.counts: Counter[str] = Counter()
         self.written_bytes = 0
         self.failures: list[Failure] = []

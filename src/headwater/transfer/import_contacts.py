@@ -17,7 +17,7 @@ from headwater.contracts.contacts.interchange.csv.rejects import RejectsFile
 from headwater.contracts.contacts.interchange.jsonl import read_jsonl
 from headwater.contracts.contacts.interchange.record import ContactRow, Parsed
 from headwater.contracts.contacts.interchange.vcard.format import read_vcard
-from headwater.contracts.contacts.upsert import Outcome, Plan
+from headwater.contracts.contacts.upsert import Plan, RowOutcome
 from headwater.identity import organisations
 from headwater.store.database import Database, Transaction
 from headwater.store.log import feeds
@@ -50,13 +50,13 @@ class RefusedRow(NamedTuple):
 
 
 @dataclass
-class Summary:
+class ImportSummary:
     """What an import did, or would do."""
 
     effects: Counter[str] = field(default_factory=Counter)
     warnings: int = 0
     new_chapters: list[str] = field(default_factory=list)
-    changes: list[Outcome] = field(default_factory=list)
+    changes: list[RowOutcome] = field(default_factory=list)
     refused: list[RefusedRow] = field(default_factory=list)
 
     def add(self, planned: Plan) -> None:
@@ -143,7 +143,7 @@ def batches(rows: Iterator[Parsed]) -> Iterator[list[Parsed]]:
         yield batch
 
 
-def import_batch(run: ImportRun, batch: list[Parsed], summary: Summary, rejects: Rejects) -> None:
+def import_batch(run: ImportRun, batch: list[Parsed], summary: ImportSummary, rejects: Rejects) -> None:
     """Import one batch, and count what became of each row."""
     accepted = [row for row in batch if row.accepted]
     planned = run.take(accepted)

@@ -12,7 +12,7 @@ from headwater.base.errors import HeadwaterError
 from headwater.contracts.files.names import NamePolicy, join_path, name_key, require_length, split_path, stored_name
 
 
-class Entry(NamedTuple):
+class LocalEntry(NamedTuple):
     """A local file or folder and the stored path that it gets; ``modified_us`` is microseconds UTC since 1970."""
 
     path: str
@@ -35,7 +35,7 @@ class LeftOut(NamedTuple):
     source: str
 
 
-Found = Entry | Refused | LeftOut
+Found = LocalEntry | Refused | LeftOut
 
 
 def walk(root: Path, to: str, policy: NamePolicy) -> Iterator[Found]:
@@ -45,9 +45,9 @@ def walk(root: Path, to: str, policy: NamePolicy) -> Iterator[Found]:
     Raises: OSError (nothing there).
     """
     alone = None if root.is_dir() else _judge(str(root), root.name, to, policy, root.stat())
-    if alone is None or isinstance(alone, Entry):
+    if alone is None or isinstance(alone, LocalEntry):
         parts = split_path(to)
-        yield from (Entry(join_path(parts[:end]), str(root), is_folder=True) for end in range(1, len(parts) + 1))
+        yield from (LocalEntry(join_path(parts[:end]), str(root), is_folder=True) for end in range(1, len(parts) + 1))
     if alone is not None:
         yield alone
         return
@@ -57,14 +57,14 @@ def walk(root: Path, to: str, policy: NamePolicy) -> Iterator[Found]:
         below: list[tuple[str, str]] = []
         for found in _in_folder(folder, path, policy):
             yield found
-            if isinstance(found, Entry) and found.is_folder:
+            if isinstance(found, LocalEntry) and found.is_folder:
                 below.append((found.source, found.path))
         waiting += reversed(below)
 
 
 def size_bytes(root: Path, to: str, policy: NamePolicy) -> int:
     """How many bytes the files have that would come."""
-    return sum(found.size_bytes for found in walk(root, to, policy) if isinstance(found, Entry))
+    return sum(found.size_bytes for found in walk(root, to, policy) if isinstance(found, LocalEntry))
 
 
 def reason_of(failure: OSError | HeadwaterError) -> str:
@@ -90,7 +90,7 @@ def _in_folder(folder: str, path: str, policy: NamePolicy) -> Iterator[Found]:
         except OSError as failure:
             yield Refused(member.path, reason_of(failure))
             continue
-        if isinstance(found, Entry):
+        if isinstance(found, LocalEntry):
             key = name_key(found.path.rpartition("/")[2], policy)
             if key in taken:
                 found = Refused(member.path, f"the share takes its name for that of {taken[key]!r}, which is beside it")
@@ -110,8 +110,8 @@ def _judge(source: str, name: str, folder: str, policy: NamePolicy, found: os.st
     except HeadwaterError as refusal:
         return Refused(source, refusal.detail)
     if is_folder:
-        return Entry(path, source, is_folder=True)
-    return Entry(path, source, is_folder=False, size_bytes=found.st_size, modified_us=found.st_mtime_ns // 1000)
+        return LocalEntry(path, source, is_folder=True)
+    return LocalEntry(path, source, is_folder=False, size_bytes=found.st_size, modified_us=found.st_mtime_ns // 1000)
 
 
 class Unreadable(Exception):
@@ -121,7 +121,7 @@ class Unreadable(Exception):
 class LocalFile:
     """A regular file that is read once from its beginning, and must stay as it was found."""
 
-    def __init__(self, entry: Entry) -> None:
+    def __init__(self, entry: LocalEntry) -> None:
         """Open it. Raises: Unreadable."""
         # Not through a link, and not waiting for the writer of a pipe: what was a file may be something else by now.
         flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)

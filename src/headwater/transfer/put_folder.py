@@ -18,21 +18,20 @@ from headwater.contracts.files.access import Access, ShareRow
 from headwater.contracts.files.names import name_key, split_path
 from headwater.contracts.files.packed import writer as packed_writer
 from headwater.contracts.files.packed.parser import Unpacker
+from headwater.contracts.files.packed.shapes import PackedResult
 from headwater.contracts.files.packed.writer import Packing
-from headwater.contracts.files.tree import rules as tree_rules
 from headwater.contracts.files.uploads import commit
 from headwater.contracts.files.uploads.ingest import sizes_of
-from headwater.contracts.files.uploads.shapes import PackedResult
 from headwater.identity.principal import Principal
 from headwater.installation.progress import Report
 from headwater.store.database import Database, Transaction
-from headwater.store.packs.backend import PackPlace
+from headwater.store.packs.backend import PackBackend
 from headwater.store.packs.format import chunk_id
 from headwater.store.packs.writer import discard
 from headwater.store.tree import nodes, versions
 from headwater.store.tree.nodes import ROOT, Actor
 from headwater.store.tree.versions import Piece
-from headwater.transfer.local_files import Entry, Found, LeftOut, LocalFile, Refused, Unreadable
+from headwater.transfer.local_files import Found, LeftOut, LocalEntry, LocalFile, Refused, Unreadable
 from headwater.transfer.results import Failure, Sent
 
 BATCH_ENTRIES = 1000
@@ -63,7 +62,7 @@ class Tally:
             # The system's names need not be text.
             self.failures.append(Failure(source.encode(errors="replace").decode(), reason))
 
-    def send(self, effect: str, entry: Entry) -> None:
+    def send(self, effect: str, entry: LocalEntry) -> None:
         """Count a file that came, or would come."""
         self.counts[effect] += 1
         self.sent_bytes += entry.size_bytes
@@ -71,11 +70,11 @@ class Tally:
             self.examples.append(Sent(effect, entry.path, entry.size_bytes))
 
 
-class Target(NamedTuple):
+class PutTarget(NamedTuple):
     """Where files go, and as whom."""
 
     database: Database
-    packs: PackPlace
+    packs: PackBackend
     settings: FileSettings
     principal: Principal
     row: ShareRow
@@ -95,7 +94,7 @@ class There(NamedTuple):
 class Putting:
     """One put under way."""
 
-    def __init__(self, target: Target, report: Report, total_bytes: int, *, dry_run: bool) -> None:
+    def __init__(self, target: PutTarget, report: Report, total_bytes: int, *, dry_run: bool) -> None:
         self.tally = Tally()
         self._target = target
         self._dry_run = dry_run
@@ -122,18 +121,18 @@ class Putting:
                 self._bring_small(files, folders)
             self._report(end)
 
-    def _entries(self, found: Iterable[Found]) -> Iterator[Entry]:
+    def _entries(self, found: Iterable[Found]) -> Iterator[LocalEntry]:
         """What may come; all else is counted."""
         for each in found:
             match each:
-                case Entry():
+                case LocalEntry():
                     yield each
                 case Refused():
                     self.tally.fail(each.source, each.reason)
                 case LeftOut():
                     self.tally.counts["left_out"] += 1
 
-    def _fits(self, entry: Entry, there: There) -> bool:
+    def _fits(self, entry: LocalEntry, there: There) -> bool:
         """Whether an entry's place and size allow it to come; else it is counted as failed."""
         wanted = "folder" if entry.is_folder else "file"
         try:
@@ -148,9 +147,9 @@ class Putting:
             self.tally.fail(entry.source, refusal.detail)
         return False
 
-    def _bring_small(self, files: Sequence[tuple[Entry, There]], folders: Sequence[Entry]) -> None:
+    def _bring_small(self, files: Sequence[tuple[LocalEntry, There]], folders: Sequence[LocalEntry]) -> None:
         """Bring folders, and files that are held whole."""
-        sending: list[Entry] = []
+        sending: list[LocalEntry] = []
         contents: list[bytes] = []
         for entry, there in files:
             try:
@@ -171,7 +170,7 @@ class Putting:
         elif sending or folders:
             self._send(sending, _gathered(map(_line, sending), contents), folders)
 
-    def _bring_large(self, entry: Entry, there: There) -> None:
+    def _bring_large(self, entry: LocalEntry, there: There) -> None:
         """Bring a file piece by piece."""
         begun = self._done_bytes
         try:
@@ -189,7 +188,7 @@ class Putting:
         except Unreadable as failure:
             self.tally.fail(entry.source, str(failure))
 
-    def _has_room(self, entry: Entry) -> bool:
+    def _has_room(self, entry: LocalEntry) -> bool:
         """Whether the quotas leave room: asked before the content is written; else it is counted as failed."""
         target = self._target
         try:
@@ -203,10 +202,10 @@ class Putting:
             return False
         return True
 
-    def _send(self, files: Sequence[Entry], stream: Iterable[bytes], folders: Sequence[Entry]) -> None:
+    def _send(self, files: Sequence[LocalEntry], stream: Iterable[bytes], folders: Sequence[LocalEntry]) -> None:
         """Make content durable, then make the files and folders visible in one transaction."""
         target = self._target
-        unpacker = Unpacker(target.packs, target.row.organisation, tree_rules.policy(target.row), self._unlimited)
+        unpacker = Unpacker(target.packs, target.row.organisation, target.row.policy, self._unlimited)
         try:
             for piece in stream:
                 unpacker.take(piece)
@@ -233,7 +232,11 @@ class Putting:
         self._count(files, results, folders, refusals)
 
     def _count(
-        self, files: Sequence[Entry], results: Sequence[PackedResult], folders: Sequence[Entry], refusals: Sequence[str]
+        self,
+        files: Sequence[LocalEntry],
+        results: Sequence[PackedResult],
+        folders: Sequence[LocalEntry],
+        refusals: Sequence[str],
     ) -> None:
         for entry, result in zip(files, results, strict=True):
             if result.error is not None:
@@ -248,7 +251,7 @@ class Putting:
             else:
                 self.tally.counts["folders_made"] += 1
 
-    def _after_line(self, entry: Entry, file: LocalFile) -> Iterator[bytes]:
+    def _after_line(self, entry: LocalEntry, file: LocalFile) -> Iterator[bytes]:
         yield _line(entry)
         yield from self._told(file.pieces(PIECE_BYTES))
 
@@ -274,9 +277,9 @@ class Putting:
         return versions.content_hash(pieces)
 
 
-def batches(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
+def batches(entries: Iterable[LocalEntry]) -> Iterator[list[LocalEntry]]:
     """The entries in batches of bounded size, in their order; one larger than a batch comes alone."""
-    batch: list[Entry] = []
+    batch: list[LocalEntry] = []
     size_bytes = 0
     for entry in entries:
         if batch and (len(batch) >= BATCH_ENTRIES or size_bytes + entry.size_bytes > BATCH_BYTES):
@@ -288,7 +291,7 @@ def batches(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
         yield batch
 
 
-def look(tx: Transaction, row: ShareRow, entries: Sequence[Entry]) -> list[There]:
+def look(tx: Transaction, row: ShareRow, entries: Sequence[LocalEntry]) -> list[There]:
     """What the share has where the entries want to go."""
     folders = _Folders(tx, row)
     return [folders.there(entry.path) for entry in entries]
@@ -300,7 +303,7 @@ class _Folders:
     def __init__(self, tx: Transaction, row: ShareRow) -> None:
         self._tx = tx
         self._row = row
-        self._policy = tree_rules.policy(row)
+        self._policy = row.policy
         self._known: dict[str, tuple[str, str]] = {"": ("folder", ROOT)}
 
     def there(self, path: str) -> There:
@@ -341,7 +344,7 @@ def _make_folder(tx: Transaction, row: ShareRow, actor: Actor, path: str) -> str
     return ""
 
 
-def _line(entry: Entry) -> bytes:
+def _line(entry: LocalEntry) -> bytes:
     """The line before a file in a packed upload."""
     fields: dict[str, object] = {"path": entry.path, "size": entry.size_bytes}
     if _FIRST_US <= entry.modified_us < _LAST_US:

@@ -9,11 +9,12 @@ from weakref import WeakValueDictionary
 from headwater.base.clock import Clock
 from headwater.base.settings.table import Settings
 from headwater.feed.cursor import CursorCodec
+from headwater.feed.kinds import RecordKind
 from headwater.feed.wake import Wake
 from headwater.store.database import Database
 from headwater.store.idempotency import Scope
 from headwater.store.log import feeds
-from headwater.store.packs.backend import PackPlace
+from headwater.store.packs.backend import PackBackend
 from headwater.web.auth import Authenticator
 
 _REMEMBERED = 10_000
@@ -42,7 +43,10 @@ class HomeFeeds:
 
 @dataclass(frozen=True)
 class Services:
-    """One running server's parts, made in ``server/app.py``; ``turns`` makes repeats of a POST wait for each other."""
+    """One running server's parts, made in ``server/app.py``.
+
+    ``kinds`` are the records that devices may write; ``turns`` makes repeats of a POST wait for each other.
+    """
 
     database: Database
     settings: Settings
@@ -51,6 +55,7 @@ class Services:
     cursors: CursorCodec
     authenticator: Authenticator
     master_key: bytes
-    packs: PackPlace
+    packs: PackBackend
     homes: HomeFeeds
+    kinds: tuple[RecordKind, ...]
     turns: WeakValueDictionary[Scope, Lock] = field(default_factory=WeakValueDictionary)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from headwater.base.clock import SECOND_US
-from headwater.contracts.files.devices import door as device_door
+from headwater.contracts.files.devices import socket_session
 from headwater.contracts.files.devices.shapes import DEVICE_EXAMPLE, PREFERENCES_EXAMPLE, REGISTER_EXAMPLE
 from headwater.contracts.files.tree import restore
 from headwater.feed.compact import Retention, compact
@@ -182,7 +182,7 @@ def test_who_may_not_read_a_share_is_not_nudged_for_it(server: ServerUnderTest, 
 
 @pytest.fixture
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(device_door, "_REFRESH_SECONDS", 0.02)
+    monkeypatch.setattr(socket_session, "_REFRESH_SECONDS", 0.02)
 
 
 def stand_at(share: FileShare, device: str, position: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from headwater.contracts.files.apply import conflicts
-from headwater.contracts.files.apply.conflicts import Wanted
+from headwater.contracts.files.apply.conflicts import ConflictFilter
 from tests.support.file_share import Device, FileShare, created, updated
 
 LONGEST = {"checksum_sha256": 128, "modified_at": 64, "client_change_id": 128}
@@ -34,5 +34,5 @@ def test_a_list_of_conflicts_reads_no_items_and_knows_every_path(share: FileShar
         assert phone.apply(item, strategy="MANUAL").status == 409
     listed = share.client.get("/api/v1/sync/conflicts").json()
     assert [conflict["path"] for conflict in listed] == ["/a.txt", "/gone/new.txt"]
-    rows = share.read(lambda tx: conflicts.of_share(tx, share.feed, Wanted()))
+    rows = share.read(lambda tx: conflicts.of_share(tx, share.feed, ConflictFilter()))
     assert [(row.number, row.item) for row in rows] == [(2, None), (1, None)]

@@ -12,7 +12,7 @@ import pytest
 
 from headwater.base.settings.table import Settings, SocketSettings
 from headwater.contracts.files import access
-from headwater.contracts.files.devices.access_cache import Readership
+from headwater.contracts.files.devices.access_cache import AccessCache
 from headwater.identity import chapter_users, chapters
 from headwater.identity.principal import Principal
 from headwater.server.jobs import ForeignCommits
@@ -54,8 +54,8 @@ def member(server: ServerUnderTest, share: FileShare) -> Client:
 
 
 @pytest.fixture
-def readership(server: ServerUnderTest) -> Iterator[Readership]:
-    found = Readership(server.services)
+def readership(server: ServerUnderTest) -> Iterator[AccessCache]:
+    found = AccessCache(server.services)
 
     async def run(step: Any) -> None:
         step()
@@ -98,7 +98,7 @@ def test_nudges_ask_once_for_a_caller_and_stop_at_once_when_access_is_taken_away
 
 
 def test_who_was_refused_is_asked_for_anew_when_members_change(
-    server: ServerUnderTest, share: FileShare, member: Client, readership: Readership
+    server: ServerUnderTest, share: FileShare, member: Client, readership: AccessCache
 ) -> None:
     principal = principal_of(server, member)
     for members, found in (([], None), ([{"kind": "role", "id": "coordinator", "access": "READ"}], share.id)):
@@ -108,7 +108,7 @@ def test_who_was_refused_is_asked_for_anew_when_members_change(
 
 
 def test_a_deleted_share_is_readable_to_nobody_from_then_on(
-    server: ServerUnderTest, share: FileShare, readership: Readership
+    server: ServerUnderTest, share: FileShare, readership: AccessCache
 ) -> None:
     principal = principal_of(server, server.client)
     assert server.loop.run(readership.share(principal, share.feed)) == share.id
@@ -117,7 +117,7 @@ def test_a_deleted_share_is_readable_to_nobody_from_then_on(
 
 
 def test_another_process_that_changes_members_is_heard(
-    server: ServerUnderTest, share: FileShare, member: Client, readership: Readership, clock: MovableClock
+    server: ServerUnderTest, share: FileShare, member: Client, readership: AccessCache, clock: MovableClock
 ) -> None:
     principal = principal_of(server, member)
     foreign = ForeignCommits(server.database, server.services.wake)
@@ -145,7 +145,11 @@ def test_another_process_that_changes_members_is_heard(
 
 
 def test_an_answer_that_was_read_before_access_changed_is_not_kept(
-    server: ServerUnderTest, share: FileShare, readership: Readership, asked: list[int], monkeypatch: pytest.MonkeyPatch
+    server: ServerUnderTest,
+    share: FileShare,
+    readership: AccessCache,
+    asked: list[int],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     principal = principal_of(server, server.client)
     read = server.database.read
@@ -165,7 +169,7 @@ def test_an_answer_that_was_read_before_access_changed_is_not_kept(
 
 
 def test_a_chapters_access_is_its_users_for_as_long_as_they_are_in_it(
-    server: ServerUnderTest, share: FileShare, readership: Readership
+    server: ServerUnderTest, share: FileShare, readership: AccessCache
 ) -> None:
     text, token = server.token_row("default", "coordinator")
     client = server.client.as_token(text)

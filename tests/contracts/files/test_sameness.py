@@ -9,7 +9,7 @@ import pytest
 
 from headwater.contracts.files.apply import same_content
 from headwater.contracts.files.apply.same_content import Reading, stretches
-from headwater.store.packs.backend import PackPlace
+from headwater.store.packs.backend import PackBackend
 from headwater.store.tree.versions import Piece
 from tests.contracts.files_content.support import begin, complete, content_of, send
 from tests.support.file_share import Device, FileShare, created, updated
@@ -81,7 +81,7 @@ def readings(monkeypatch: pytest.MonkeyPatch) -> list[Reading]:
     found: list[Reading] = []
     is_same = same_content.is_same
 
-    def read(place: PackPlace, reading: Reading) -> bool:
+    def read(place: PackBackend, reading: Reading) -> bool:
         found.append(reading)
         return is_same(place, reading)
 
@@ -127,7 +127,7 @@ def test_a_token_that_ends_while_versions_are_compared_changes_nothing(
     other = share.device("other", share.client.as_token(text))
     change = updated(file, staged(share, 1000, content=b"!" + CONTENT[1:]))
 
-    def end(_place: PackPlace, _reading: Reading) -> bool:
+    def end(_place: PackBackend, _reading: Reading) -> bool:
         share.server.revoke(row.id)
         return False
 

@@ -18,10 +18,10 @@ from headwater.contracts.files import content as content_reading
 from headwater.contracts.files.access import ShareRow
 from headwater.contracts.files.downloads import batch as batches
 from headwater.contracts.files.packed import writer as packed_writer
+from headwater.contracts.files.packed.shapes import PackedResult
 from headwater.contracts.files.packed.writer import Packing
-from headwater.contracts.files.uploads.shapes import PackedResult
 from headwater.store.database import Transaction
-from headwater.store.packs.backend import PackPlace
+from headwater.store.packs.backend import PackBackend
 from headwater.store.packs.format import ChunkRef
 from headwater.store.packs.reader import read_range
 from headwater.web.call import Call
@@ -279,7 +279,7 @@ class TestComparison:
         checked = {"blake3": blake3(part * 2).hexdigest()}
         reads: list[int] = []
 
-        def read(place: PackPlace, refs: Sequence[ChunkRef]) -> Iterator[bytes]:
+        def read(place: PackBackend, refs: Sequence[ChunkRef]) -> Iterator[bytes]:
             reads.append(len(refs))
             return read_range(place, refs)
 

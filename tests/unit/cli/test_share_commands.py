@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from headwater.contracts.files.apply import conflicts
-from headwater.contracts.files.apply.decision import Conflict, ConflictKind
+from headwater.contracts.files.apply.decision import ConflictKind, NewConflict
 from headwater.contracts.files.apply.shapes import ChangeItem
 from headwater.store.database import Transaction
 from tests.unit.cli.conftest import Shares
@@ -115,7 +115,7 @@ def test_the_open_conflicts_of_a_share_are_listed(share: Shares) -> None:
     def work(tx: Transaction) -> str:
         feed = tx.value("SELECT feed FROM shares WHERE id = ?", made)
         item = ChangeItem(resource_type="file", change_type="updated", resource_id="fil_1", new_path="/a.txt")
-        conflict = Conflict(ConflictKind.CONTENT, "fil_1", "ver_device", "ver_server", None)
+        conflict = NewConflict(ConflictKind.CONTENT, "fil_1", "ver_device", "ver_server", None)
         return conflicts.record(tx, feed, "laptop", item, conflict, None).id
 
     with share.installed.database() as database:

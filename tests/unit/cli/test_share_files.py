@@ -13,7 +13,7 @@ import pytest
 
 from headwater.contracts.files.names import NamePolicy
 from headwater.transfer import get_folder, local_files, put_folder
-from headwater.transfer.local_files import Entry
+from headwater.transfer.local_files import LocalEntry
 from tests.unit.cli.conftest import Done, Shares
 
 STANDARD_LIBRARY = Path(os.__file__).parent
@@ -332,7 +332,7 @@ def test_a_system_without_syncfs_syncs_file_by_file(
 
 def test_a_batch_ends_at_its_bytes_or_its_files_and_a_larger_file_comes_alone() -> None:
     def sizes(*wanted: int) -> list[list[int]]:
-        entries = [Entry(f"/{number}", "", is_folder=False, size_bytes=size) for number, size in enumerate(wanted)]
+        entries = [LocalEntry(f"/{number}", "", is_folder=False, size_bytes=size) for number, size in enumerate(wanted)]
         return [[entry.size_bytes for entry in batch] for batch in put_folder.batches(entries)]
 
     most = put_folder.BATCH_BYTES

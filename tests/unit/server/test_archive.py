@@ -12,9 +12,9 @@ import pytest
 
 from headwater.base.wire import encode
 from headwater.installation import archive
-from headwater.installation.archive import ArchiveWriter, BackupDamaged, Manifest
+from headwater.installation.archive import ArchiveWriter, BackupDamaged, BackupManifest
 
-EMPTY = Manifest(
+EMPTY = BackupManifest(
     format=archive.FORMAT, version=archive.VERSION, headwater="0", made_at="", database="sqlite", epoch="",
     packs="included", schema_steps=(), tables={}, heads={}, members=(),
 )  # fmt: skip
@@ -93,7 +93,7 @@ def test_a_member_that_is_no_file_is_refused(tmp_path: Path, kind: bytes) -> Non
         b"no json",
         encode(msgspec.structs.replace(EMPTY, version=99)),
         encode(msgspec.structs.replace(EMPTY, format="other")),
-        encode(msgspec.structs.replace(EMPTY, members=(archive.Member("packs/00/a", 1, "00"),))),
+        encode(msgspec.structs.replace(EMPTY, members=(archive.ArchiveMember("packs/00/a", 1, "00"),))),
     ],
 )
 def test_a_manifest_that_does_not_fit_is_refused(tmp_path: Path, manifest: bytes) -> None:
@@ -131,4 +131,4 @@ def test_a_file_that_grows_while_it_is_added_is_written_as_long_as_it_was(tmp_pa
     stream = io.BytesIO()
     writer = ArchiveWriter(stream)
     writer.add_file("packs/00/pack", pack)
-    assert writer.members == [archive.Member("packs/00/pack", 1000, hashlib.sha256(b"a" * 1000).hexdigest())]
+    assert writer.members == [archive.ArchiveMember("packs/00/pack", 1000, hashlib.sha256(b"a" * 1000).hexdigest())]

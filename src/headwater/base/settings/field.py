@@ -36,7 +36,7 @@ def duration(sentence: str, ge: int, le: int) -> msgspec.Meta:
     return count(sentence, "seconds", ge, le)
 
 
-class Field(msgspec.Struct, frozen=True, kw_only=True):
+class SettingField(msgspec.Struct, frozen=True, kw_only=True):
     """What the tree says about one field; `kind` is its type with its constraints."""
 
     name: str
@@ -50,7 +50,7 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @cache
-def fields_of(section: type[msgspec.Struct]) -> tuple[Field, ...]:
+def fields_of(section: type[msgspec.Struct]) -> tuple[SettingField, ...]:
     """Read the fields that a section declares, in their order; a branch of the tree has none itself."""
     hints = get_type_hints(section, include_extras=True)
     defaults = {field.name: field.default for field in msgspec.structs.fields(section)}
@@ -60,7 +60,7 @@ def fields_of(section: type[msgspec.Struct]) -> tuple[Field, ...]:
         if kinds:
             meta = kinds[0].__metadata__[0]
             found.append(
-                Field(
+                SettingField(
                     name=name,
                     kind=kinds[0],
                     optional=hint is not kinds[0],

@@ -20,7 +20,7 @@ from urllib.parse import parse_qs, urlsplit
 import msgspec
 
 from headwater.base.errors import HeadwaterError
-from headwater.base.settings.field import GIB, KIB, MIB, Field, Section, fields_of
+from headwater.base.settings.field import GIB, KIB, MIB, Section, SettingField, fields_of
 from headwater.base.settings.table import Settings
 
 __all__ = ["SettingRow", "SettingSpec", "Settings", "SettingsInvalid", "explain", "load", "shown", "table"]
@@ -53,7 +53,7 @@ class SettingSpec(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     environment: str
-    field: Field
+    field: SettingField
 
 
 class SettingRow(msgspec.Struct, frozen=True, kw_only=True):

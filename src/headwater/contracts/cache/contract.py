@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from headwater.contracts.cache import shapes
 from headwater.contracts.cache.door import CacheDoor
+from headwater.contracts.cache.kinds import CACHED_CONTACT_KIND, NOTE_KIND
 from headwater.web.access_rule import AccessRule
 from headwater.web.contract import Contract, Param, Route
 from headwater.web.errors import problem
@@ -30,7 +31,7 @@ def build(services: Services) -> Contract:
         Route("GET", "", door.list, _READ, "List sync records", answer=shapes.SyncList, params=(*_PAGE, _ORG)),
         Route("GET", "/timestamp", door.timestamp, _READ, "Last successful sync of an organisation",
               answer=shapes.LastSync, params=(_ORG,), answer_example=shapes.LAST_SYNC_EXAMPLE),
-        Route("GET", "/{id}", door.get, _READ, "Fetch a sync record", answer=shapes.SyncDetails,
+        Route("GET", "/{id}", door.get, _READ, "Fetch a sync record", answer=shapes.SyncRecordDetails,
               answer_example=shapes.DETAILS_EXAMPLE),
         Route("POST", "", door.sync, _WRITE, "Bring contacts and notes", body=shapes.BatchBody,
               answer=shapes.SyncResult, status=201, example=shapes.SYNC_EXAMPLE, body_limit="cache_body_bytes",
@@ -55,3 +56,7 @@ def build_reading(services: Services) -> Contract:
               params=(_ORG, *_CURSOR, Param("contact_id", "Only notes of this contact."))),
     )  # fmt: skip
     return Contract("cache-reading", "Cached contacts and notes", ("/api/v1/cache",), routes, problem)
+
+
+BUILDERS = (build, build_reading)
+KINDS = (CACHED_CONTACT_KIND, NOTE_KIND)

@@ -14,8 +14,8 @@ from headwater.base.ids import sync_id
 from headwater.base.wire import encode, format_seconds
 from headwater.contracts.cache import batches, queries, rules, shapes
 from headwater.contracts.cache.batches import Prepared
-from headwater.contracts.cache.queries import Sync, Wanted
-from headwater.contracts.cache.shapes import Cleared, LastSync, SyncDetails, SyncRecord, SyncResult
+from headwater.contracts.cache.queries import CacheFilter, Sync
+from headwater.contracts.cache.shapes import Cleared, LastSync, SyncRecord, SyncRecordDetails, SyncResult
 from headwater.feed.cursor import invalid
 from headwater.identity import organisations
 from headwater.store.database import Transaction
@@ -66,7 +66,7 @@ class CacheDoor:
         given = call.header(b"if-none-match")
         if given is not None and etags.matches(given, tag, weak=True):
             return reply.empty(304, (header,))
-        details = SyncDetails(
+        details = SyncRecordDetails(
             sync_id(number),
             found.organisation,
             found.contacts_synced,
@@ -157,7 +157,7 @@ class CacheDoor:
 async def _cached(call: Call, kind: str) -> Reply:
     organisation = _named_organisation(call)
     limit = integer(call.query, "limit", 100, 1, _MAX_PAGE)
-    wanted = Wanted(
+    wanted = CacheFilter(
         kind,
         _after(call.query.get("cursor")),
         limit,

@@ -66,5 +66,8 @@ CACHED_CONTACT_KIND = RecordKind(
 )
 """Cached contacts, as the record feed writes them."""
 
-NOTE_KIND = RecordKind(rules.NOTE, "cache", frozenset(_NOTE_FIELDS), _taker(StoredNote, _NOTE_FIELDS), _note)
-"""Notes, as the record feed writes them."""
+NOTE_KIND = RecordKind(
+    rules.NOTE, "cache", frozenset(_NOTE_FIELDS), _taker(StoredNote, _NOTE_FIELDS), _note,
+    follows={"contact": link_notes},
+)  # fmt: skip
+"""Notes, as the record feed writes them; one that waits for a contact is linked when the contact comes."""

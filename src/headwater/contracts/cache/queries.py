@@ -25,7 +25,7 @@ class Sync(NamedTuple):
     updated_us: int
 
 
-class Wanted(NamedTuple):
+class CacheFilter(NamedTuple):
     """Which cached records a page shows: those after an id, by prefix of a search term, of one contact."""
 
     kind: str
@@ -98,7 +98,7 @@ def notes_of(tx: Transaction, feed: int, contacts: Sequence[str]) -> list[Row]:
     return tx.rows_in(sql, contacts, feed)
 
 
-def cached_page(tx: Transaction, feed: int, wanted: Wanted) -> tuple[bytes, str | None, bool]:
+def cached_page(tx: Transaction, feed: int, wanted: CacheFilter) -> tuple[bytes, str | None, bool]:
     """Bodies of cached records by id, joined with commas; the last id; whether more follow."""
     where = "r.feed = ? AND r.kind = ? AND r.deleted = 0 AND r.id > ?"
     params: list[object] = [feed, wanted.kind, wanted.after]

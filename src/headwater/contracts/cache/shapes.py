@@ -7,12 +7,14 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from headwater.base.wire import Pagination
+
 Id = Annotated[str, Meta(min_length=1, max_length=128)]
 Short = Annotated[str, Meta(max_length=500)]
 Content = Annotated[str, Meta(max_length=100_000)]
 
 
-class Batch(msgspec.Struct, gc=False):
+class CacheBatch(msgspec.Struct, gc=False):
     """A sync's body; the rows stay unread until each is judged for itself."""
 
     org_id: Id
@@ -118,18 +120,10 @@ class SyncRecord(msgspec.Struct, gc=False):
     status: str
 
 
-class SyncDetails(SyncRecord, gc=False):
+class SyncRecordDetails(SyncRecord, gc=False):
     """A sync operation by itself, with the time of its organisation's last success."""
 
     last_sync_timestamp: str | None
-
-
-class Pagination(msgspec.Struct, gc=False):
-    """Which part of a list this is, and how long the whole is."""
-
-    page: int
-    limit: int
-    total: int
 
 
 class SyncList(msgspec.Struct, gc=False):
@@ -174,7 +168,7 @@ class NotePage(msgspec.Struct, gc=False):
     has_more: bool
 
 
-read_batch = msgspec.json.Decoder(Batch)
+read_batch = msgspec.json.Decoder(CacheBatch)
 read_contact = msgspec.json.Decoder(CachedContact)
 read_note = msgspec.json.Decoder(CachedNote)
 

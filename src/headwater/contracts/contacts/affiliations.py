@@ -22,7 +22,7 @@ FIELD = "chapter_ids"
 _ROW = "INSERT INTO affiliations (feed, contact_id, place, chapter_id, joined_us) VALUES (?, ?, ?, ?, ?)"
 
 
-class Standing(NamedTuple):
+class AffiliationState(NamedTuple):
     """What a tag of a contact's chapters stands for: the contact's revision and the last renaming of any of them."""
 
     revision: int
@@ -35,7 +35,7 @@ def organisation_of(tx: Transaction, feed: int) -> str:
     return found.organisation if found else ""
 
 
-def standing(tx: Transaction, feed: int, id: str) -> Standing:
+def standing(tx: Transaction, feed: int, id: str) -> AffiliationState:
     """The present state of a contact's chapters. Raises: NotFound."""
     current = rules.live(tx, feed, id)
     renamed_us = tx.value(
@@ -43,7 +43,7 @@ def standing(tx: Transaction, feed: int, id: str) -> Standing:
         " WHERE c.organisation = ? AND a.feed = ? AND a.contact_id = ?",
         organisation_of(tx, feed), feed, id,
     )  # fmt: skip
-    return Standing(current.revision, renamed_us or 0)
+    return AffiliationState(current.revision, renamed_us or 0)
 
 
 def page(tx: Transaction, feed: int, id: str, limit: int, offset: int) -> tuple[list[Affiliation], int]:

@@ -10,7 +10,7 @@ from urllib.parse import quote
 from headwater.base.errors import NotFound
 from headwater.base.wire import encode, format_seconds
 from headwater.contracts.contacts import affiliations, shapes
-from headwater.contracts.contacts.affiliations import Standing
+from headwater.contracts.contacts.affiliations import AffiliationState
 from headwater.contracts.contacts.shapes import Affiliation, AffiliationsSet
 from headwater.contracts.contacts.sight import etag_header, feed_of_contact, is_known
 from headwater.identity import chapters
@@ -35,7 +35,7 @@ class AffiliationsDoor:
         """GET: a page of the contact's chapters, in the order in which they were set."""
         id, asked = call.params["id"], paging(call.query)
 
-        def work(tx: Transaction) -> tuple[Standing, list[Affiliation], int]:
+        def work(tx: Transaction) -> tuple[AffiliationState, list[Affiliation], int]:
             feed = feed_of_contact(tx, call, id)
             found = affiliations.standing(tx, feed, id)
             return found, *affiliations.page(tx, feed, id, asked.limit, asked.offset)
@@ -51,7 +51,7 @@ class AffiliationsDoor:
         """PUT: the contact belongs to these chapters and no others; 200."""
         id, ids = call.params["id"], call.decoded(shapes.read_affiliations).chapter_ids
 
-        def work(tx: Transaction) -> tuple[AffiliationsSet, Standing]:
+        def work(tx: Transaction) -> tuple[AffiliationsSet, AffiliationState]:
             feed = feed_of_contact(tx, call, id)
             etags.require(call.header(b"if-match"), etags.etag(id, *affiliations.standing(tx, feed, id)))
             done = affiliations.replace(tx, feed, id, ids, open_provisioning=self._is_open)
@@ -126,8 +126,8 @@ def _tag(chapter: Chapter) -> str:
     return etags.etag(chapter.id, chapter.updated_us, chapter.name)
 
 
-def _chapter(row: Chapter) -> shapes.Chapter:
-    return shapes.Chapter(row.id, row.name, format_seconds(row.created_us), format_seconds(row.updated_us))
+def _chapter(row: Chapter) -> shapes.ChapterAnswer:
+    return shapes.ChapterAnswer(row.id, row.name, format_seconds(row.created_us), format_seconds(row.updated_us))
 
 
 def _created(row: Chapter) -> Reply:

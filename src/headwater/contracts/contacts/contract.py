@@ -5,6 +5,7 @@ from __future__ import annotations
 from headwater.contracts.contacts import shapes
 from headwater.contracts.contacts.chapters_door import AffiliationsDoor, ChaptersDoor
 from headwater.contracts.contacts.door import ContactsDoor
+from headwater.contracts.contacts.kind import CONTACT_KIND
 from headwater.web.access_rule import AccessRule
 from headwater.web.contract import Contract, Param, Route
 from headwater.web.errors import problem
@@ -64,12 +65,18 @@ def build_chapters(services: Services) -> Contract:  # noqa: ARG001 - every buil
     door = ChaptersDoor()
     routes = (
         Route("GET", "", door.list, _READ, "List chapters", answer=shapes.ChapterList, params=(*PAGE, ORG)),
-        Route("GET", "/{id}", door.get, _READ, "Fetch a chapter", answer=shapes.Chapter, params=(ORG,)),
-        Route("POST", "", door.create, _WRITE, "Create a chapter", body=shapes.ChapterFields, answer=shapes.Chapter,
+        Route("GET", "/{id}", door.get, _READ, "Fetch a chapter", answer=shapes.ChapterAnswer, params=(ORG,)),
+        Route("POST", "", door.create, _WRITE, "Create a chapter", body=shapes.ChapterFields,
+              answer=shapes.ChapterAnswer,
               status=201, params=(ORG,), example={"chapter_id": "ch-04", "name": "Sagene"}, errors=(409,)),
-        Route("PUT", "/{id}", door.rename, _WRITE, "Rename a chapter", body=shapes.ChapterName, answer=shapes.Chapter,
+        Route("PUT", "/{id}", door.rename, _WRITE, "Rename a chapter", body=shapes.ChapterName,
+              answer=shapes.ChapterAnswer,
               params=(ORG,), example={"name": "Sagene og Torshov"}),
         Route("PATCH", "/{id}", door.rename, _WRITE, "Rename a chapter", body=shapes.ChapterName,
-              answer=shapes.Chapter, params=(ORG,), example={"name": "Sagene og Torshov"}),
+              answer=shapes.ChapterAnswer, params=(ORG,), example={"name": "Sagene og Torshov"}),
     )  # fmt: skip
     return Contract("chapters", "Chapters of an organisation", ("/api/v1/chapters",), routes, problem)
+
+
+BUILDERS = (build, build_chapters)
+KINDS = (CONTACT_KIND,)

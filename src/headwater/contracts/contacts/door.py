@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from headwater.base.wire import parse_time
 from headwater.contracts.contacts import queries, rules, shapes
-from headwater.contracts.contacts.queries import Wanted
+from headwater.contracts.contacts.queries import ContactFilter
 from headwater.contracts.contacts.sight import etag_header, feed_of_contact, is_known
 from headwater.store.database import Transaction
 from headwater.store.log import records
@@ -30,7 +30,7 @@ class ContactsDoor:
         """GET: a page of contacts by id, filtered by ``q``, ``chapter_id`` and ``updated_since``."""
         asked = paging(call.query)
         since = call.query.get("updated_since")
-        wanted = Wanted(
+        wanted = ContactFilter(
             None,
             text=call.query.get("q", ""),
             chapter_id=call.query.get("chapter_id"),

@@ -12,7 +12,7 @@ from headwater.store.log import records
 _EVERY_FEED = "r.feed IN (SELECT feed FROM feeds WHERE history = 0)"
 
 
-class Wanted(NamedTuple):
+class ContactFilter(NamedTuple):
     """Which contacts a list shows, of one feed or of every organisation's."""
 
     feed: int | None
@@ -23,7 +23,7 @@ class Wanted(NamedTuple):
     offset: int = 0
 
 
-def page(tx: Transaction, wanted: Wanted) -> tuple[bytes, int]:
+def page(tx: Transaction, wanted: ContactFilter) -> tuple[bytes, int]:
     """The JSON of the contacts on a page, joined with commas, by id; and how many there are in all."""
     where, params = _where(wanted)
     plain = not wanted.text.strip() and wanted.chapter_id is None and wanted.updated_since_us is None
@@ -54,7 +54,7 @@ def feed_of_contact(tx: Transaction, id: str) -> int | None:
     return found
 
 
-def _where(wanted: Wanted) -> tuple[str, list[object]]:
+def _where(wanted: ContactFilter) -> tuple[str, list[object]]:
     # With one feed the key's own order is the list's order, and no sort is needed.
     parts = ["r.feed = ?" if wanted.feed else _EVERY_FEED, "r.kind = ?", "r.deleted = 0"]
     values: list[object] = [wanted.feed, KIND] if wanted.feed else [KIND]

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from headwater.base.wire import encode, format_seconds
+from headwater.base.wire import Pagination, encode, format_seconds
 
 Name = Annotated[str, Meta(max_length=200)]
 EmailText = Annotated[str, Meta(max_length=254)]
@@ -50,14 +50,6 @@ class Contact(msgspec.Struct, gc=False, kw_only=True):
     created_at: str
     updated_at: str
     chapter_ids: list[str] = []
-
-
-class Pagination(msgspec.Struct, gc=False):
-    """Which part of a list this is, and how long the whole is."""
-
-    page: int
-    limit: int
-    total: int
 
 
 class ContactList(msgspec.Struct, gc=False):
@@ -117,7 +109,7 @@ class ChapterName(msgspec.Struct, gc=False):
     name: Annotated[str, Meta(min_length=1, max_length=200)]
 
 
-class Chapter(msgspec.Struct, gc=False):
+class ChapterAnswer(msgspec.Struct, gc=False):
     """A chapter of an organisation."""
 
     chapter_id: str
@@ -129,7 +121,7 @@ class Chapter(msgspec.Struct, gc=False):
 class ChapterList(msgspec.Struct, gc=False):
     """A page of chapters."""
 
-    data: list[Chapter]
+    data: list[ChapterAnswer]
     pagination: Pagination
 
 

@@ -16,7 +16,7 @@ from headwater.base.wire import format_seconds
 from headwater.contracts.contacts import affiliations, file_keys, rules
 from headwater.contracts.contacts.file_keys import FileKey
 from headwater.contracts.contacts.interchange.record import FIELDS as ROW_FIELDS
-from headwater.contracts.contacts.interchange.record import Parsed, Problem
+from headwater.contracts.contacts.interchange.record import Parsed, RowProblem
 from headwater.contracts.contacts.shapes import FIELDS, Contact, read_contact
 from headwater.identity import chapters
 from headwater.store.database import Transaction
@@ -29,7 +29,7 @@ MAX_CHAPTERS = 100
 Effect = Literal["created", "updated", "unchanged", "refused"]
 
 
-class Outcome(NamedTuple):
+class RowOutcome(NamedTuple):
     """What became, or would become, of one row; ``changed`` gives each field's old and new value."""
 
     row_number: int
@@ -37,7 +37,7 @@ class Outcome(NamedTuple):
     name: str
     effect: Effect
     changed: dict[str, tuple[object, object]]
-    problem: Problem | None = None
+    problem: RowProblem | None = None
 
 
 @dataclass
@@ -50,7 +50,7 @@ class _Person:
 
 
 @dataclass
-class _Target:
+class _Match:
     """What stands under one key; ``is_new``: the key, or its further lines, are to be written."""
 
     person: _Person
@@ -61,8 +61,8 @@ class _Target:
 class Plan(NamedTuple):
     """What a batch changes: the outcome of each row, the keys with their contacts, and the chapters to make."""
 
-    outcomes: list[Outcome]
-    targets: dict[str, _Target]
+    outcomes: list[RowOutcome]
+    targets: dict[str, _Match]
     new_chapters: list[str]
 
 
@@ -149,7 +149,7 @@ def upsert(
     return planned
 
 
-def _targets(tx: Transaction, feed: int, uids: Sequence[str]) -> dict[str, _Target]:
+def _targets(tx: Transaction, feed: int, uids: Sequence[str]) -> dict[str, _Match]:
     """The present contacts of these keys; a key that no file gave yet may be a contact's own id."""
     keys = file_keys.find(tx, feed, uids)
     ids = {uid: keys[uid].contact_id if uid in keys else uid for uid in dict.fromkeys(uids)}
@@ -158,15 +158,15 @@ def _targets(tx: Transaction, feed: int, uids: Sequence[str]) -> dict[str, _Targ
     }
     bodies = file_keys.bodies(tx, feed, list(current))
     persons = {id: _Person(read_contact.decode(bodies[id]), row) for id, row in current.items()}
-    found: dict[str, _Target] = {}
+    found: dict[str, _Match] = {}
     for uid, id in ids.items():
         if id in persons:
             known = keys.get(uid)
-            found[uid] = _Target(persons[id], known.extra if known else {}, is_new=known is None and uid != id)
+            found[uid] = _Match(persons[id], known.extra if known else {}, is_new=known is None and uid != id)
     return found
 
 
-def _row(row: Parsed, targets: dict[str, _Target], known: _Chapters, *, replace_extra: bool) -> Outcome:
+def _row(row: Parsed, targets: dict[str, _Match], known: _Chapters, *, replace_extra: bool) -> RowOutcome:
     """Put one row on its contact; a refused one leaves it as it was."""
     found = targets.get(row.uid)
     present = {name: getattr(found.person.contact, name) for name in FIELDS} if found else dict.fromkeys(FIELDS)
@@ -178,15 +178,15 @@ def _row(row: Parsed, targets: dict[str, _Target], known: _Chapters, *, replace_
         chapter_ids = known.resolve(row.contact.chapter_ids) if affiliations.FIELD in row.given else None
     except Invalid as failure:
         wrong = failure.fields[0]
-        problem = Problem(wrong.field, wrong.code, wrong.detail)
-        return Outcome(row.row_number, row.uid, _name(wanted), "refused", {}, problem)
+        problem = RowProblem(wrong.field, wrong.code, wrong.detail)
+        return RowOutcome(row.row_number, row.uid, _name(wanted), "refused", {}, problem)
     if found is None:
         made = Contact(contact_id="", created_at="", updated_at="", chapter_ids=chapter_ids or [], **wanted)
-        targets[row.uid] = _Target(_Person(made, None), row.contact.extra, is_new=True)
+        targets[row.uid] = _Match(_Person(made, None), row.contact.extra, is_new=True)
         shown: dict[str, tuple[object, object]] = {
             name: (None, value) for name, value in wanted.items() if value is not None
         }
-        return Outcome(row.row_number, row.uid, _name(wanted), "created", shown)
+        return RowOutcome(row.row_number, row.uid, _name(wanted), "created", shown)
     # A file cannot tell an empty text from none, so the two are no difference.
     changed: dict[str, tuple[object, object]] = {
         name: (present[name], value) for name, value in wanted.items() if (value or None) != (present[name] or None)
@@ -199,7 +199,7 @@ def _row(row: Parsed, targets: dict[str, _Target], known: _Chapters, *, replace_
     found.person.changed.update(changed)
     if row.contact.extra != found.extra and (row.contact.extra or replace_extra):
         found.extra, found.is_new = row.contact.extra, True
-    return Outcome(row.row_number, row.uid, _name(wanted), "updated" if changed else "unchanged", changed)
+    return RowOutcome(row.row_number, row.uid, _name(wanted), "updated" if changed else "unchanged", changed)
 
 
 def _new_ids(tx: Transaction, feed: int, count: int) -> list[str]:

@@ -6,6 +6,7 @@ from enum import IntEnum
 from typing import NamedTuple
 
 from headwater.base.errors import Forbidden, NotFound
+from headwater.contracts.files.names import NamePolicy
 from headwater.identity.principal import Principal
 from headwater.identity.roles import Role, role_of
 from headwater.store.database import Transaction
@@ -44,6 +45,11 @@ class ShareRow(NamedTuple):
     def share(self) -> Share:
         """What the tree needs to know of it."""
         return Share(self.feed, self.id, self.organisation)
+
+    @property
+    def policy(self) -> NamePolicy:
+        """How it compares and limits names."""
+        return NamePolicy(case_sensitive=bool(self.case_sensitive), portable=bool(self.portable))
 
 
 def access_of(tx: Transaction, principal: Principal, row: ShareRow) -> Access:

@@ -13,10 +13,13 @@ from headwater.contracts.files import access
 from headwater.identity.principal import Principal
 from headwater.store.database import Transaction
 from headwater.store.packs import chunks
-from headwater.store.packs.backend import PackPlace
+from headwater.store.packs.backend import PackBackend
 from headwater.store.packs.format import ChunkRef
 from headwater.store.packs.reader import read_range
 from headwater.store.tree.versions import Piece
+
+FRAMES_MEDIA = b"application/vnd.headwater.files"
+"""The type of a stream of many files: a line, then the bytes that it announces, and so on."""
 
 
 class Digest(Protocol):
@@ -51,14 +54,14 @@ def reachable(tx: Transaction, principal: Principal, organisation: str, ids: Ite
     return {bytes(chunk) for chunk, feed in rows if feed in readable}
 
 
-def sha256_of(place: PackPlace, refs: Sequence[ChunkRef]) -> str:
+def sha256_of(place: PackBackend, refs: Sequence[ChunkRef]) -> str:
     """The SHA-256 of the content of these chunks, in hexadecimal; reads all of it. Raises: Damaged."""
     digest = hashlib.sha256()
     digest_into(place, refs, digest)
     return digest.hexdigest()
 
 
-def digest_into(place: PackPlace, refs: Sequence[ChunkRef], *digests: Digest) -> None:
+def digest_into(place: PackBackend, refs: Sequence[ChunkRef], *digests: Digest) -> None:
     """Read the content of these chunks once, into all of the digests. Raises: Damaged."""
     for piece in read_range(place, refs):
         for digest in digests:
@@ -67,7 +70,7 @@ def digest_into(place: PackPlace, refs: Sequence[ChunkRef], *digests: Digest) ->
 
 async def stream(pieces: Iterator[bytes]) -> AsyncGenerator[bytes, None]:
     """The pieces of a reading, each from a thread, so that a slow disk holds nobody up; one is read ahead."""
-    reading = _Reading(pieces)
+    reading = _SharedIterator(pieces)
     coming = asyncio.ensure_future(asyncio.to_thread(reading.take))
     try:
         while (piece := await coming) is not None:
@@ -85,7 +88,7 @@ def _let_go(coming: asyncio.Future[bytes | None]) -> None:
         coming.exception()
 
 
-class _Reading:
+class _SharedIterator:
     """Pieces that are taken by one thread at a time; a reading that was given up may still be at it."""
 
     def __init__(self, pieces: Iterator[bytes]) -> None:

@@ -6,15 +6,15 @@ Whatever is asked costs its own names, not its depth in queries: deep trees hold
 from __future__ import annotations
 
 from collections.abc import Iterator
+from enum import StrEnum
 from typing import NamedTuple
 
+from headwater.base.errors import Invalid, NotFound, StateConflict
 from headwater.contracts.files.access import ShareRow
-from headwater.contracts.files.apply.inputs import Folder
-from headwater.contracts.files.names import name_key, split_path
-from headwater.contracts.files.tree.rules import policy
+from headwater.contracts.files.names import name_key, require_length, split_path, stored_name, stored_path
 from headwater.store.database import Transaction
 from headwater.store.tree import nodes
-from headwater.store.tree.nodes import MAX_DEPTH, ROOT, Node
+from headwater.store.tree.nodes import MAX_DEPTH, ROOT, Name, Node
 
 _MAX_NAMESAKES = 20
 _MAX_LOOKUPS = 500
@@ -26,12 +26,12 @@ _FIRST_LOOK = 2
 _LOOK_FARTHER = 8
 
 
-class Way:
+class FolderChain:
     """A folder as it was found: its node (None for the root) and the way to the folder above it."""
 
     __slots__ = ("above", "node")
 
-    def __init__(self, node: Node | None, above: Way | None) -> None:
+    def __init__(self, node: Node | None, above: FolderChain | None) -> None:
         self.node = node
         self.above = above
 
@@ -42,18 +42,18 @@ class Way:
 
     def nodes(self) -> Iterator[Node]:
         """The folder and those above it, but for the root."""
-        way: Way | None = self
+        way: FolderChain | None = self
         while way is not None and way.node is not None:
             yield way.node
             way = way.above
 
 
-class Trail(NamedTuple):
+class FoundFolder(NamedTuple):
     """How a folder's path was found: how it stands, its node (None for the root), and the last living way to it."""
 
-    folder: Folder
+    folder: FolderState
     node: Node | None
-    way: Way
+    way: FolderChain
 
     @property
     def path(self) -> str:
@@ -65,14 +65,14 @@ class Trail(NamedTuple):
         return any(node.id == folder_id for node in self.way.nodes())
 
 
-class Standing(NamedTuple):
+class Location(NamedTuple):
     """Where a node is, or for what is in the trash where it was, and whether it is live."""
 
     path: str
     is_live: bool
 
 
-class Trails:
+class PathIndex:
     """Finds folders by path and paths by node. What an item changes is told here, and what was undone."""
 
     def __init__(self, tx: Transaction, row: ShareRow) -> None:
@@ -82,10 +82,10 @@ class Trails:
 
     def forget(self) -> None:
         """Look everything up again."""
-        self._top = Way(None, None)
-        self._ways: dict[str, Way] = {}
-        self._living: dict[tuple[str, str], Way] = {}
-        self._paths: dict[str, Way] = {}
+        self._top = FolderChain(None, None)
+        self._ways: dict[str, FolderChain] = {}
+        self._living: dict[tuple[str, str], FolderChain] = {}
+        self._paths: dict[str, FolderChain] = {}
         self._changed: list[str] = []
         self._copies: dict[str, dict[str, int]] = {}
 
@@ -104,13 +104,13 @@ class Trails:
             self._renew(node_id, nodes.find(self.tx, self.row.feed, node_id))
         self._changed = []
 
-    def to(self, path: str) -> Trail:
+    def to(self, path: str) -> FoundFolder:
         """The folder at a path, the living first; DELETED only where no live one has taken the path since."""
         self._bound()
         known = self._paths.get(path)
         if known is not None:
-            return Trail(Folder.LIVE, known.node, known)
-        names, rules = split_path(path), policy(self.row)
+            return FoundFolder(FolderState.LIVE, known.node, known)
+        names, rules = split_path(path), self.row.policy
         way = self._top
         for name in names:
             key = name_key(name, rules)
@@ -119,21 +119,21 @@ class Trails:
                 found = nodes.child(self.tx, self.row.feed, way.id, key)
                 if found is None:
                     gone = _gone(self.tx, self.row, names)
-                    return Trail(Folder.MISSING if gone is None else Folder.DELETED, gone, way)
+                    return FoundFolder(FolderState.MISSING if gone is None else FolderState.DELETED, gone, way)
                 if found.type != "folder":
-                    return Trail(Folder.NOT_A_FOLDER, None, way)
+                    return FoundFolder(FolderState.NOT_A_FOLDER, None, way)
                 below = self._link(found, way)
             way = below
         if len(self._paths) == _MAX_PATHS:
             self._paths.clear()
         self._paths[path] = way
-        return Trail(Folder.LIVE, way.node, way)
+        return FoundFolder(FolderState.LIVE, way.node, way)
 
-    def standing(self, node: Node) -> Standing:
+    def standing(self, node: Node) -> Location:
         """Where a node is. It, or a folder above it, may be in the trash."""
         nodes = [node, *self._above(node).nodes()]
         path = "/" + "/".join(each.name for each in reversed(nodes))
-        return Standing(path, all(each.trashed_us is None for each in nodes))
+        return Location(path, all(each.trashed_us is None for each in nodes))
 
     def path(self, node: Node) -> str:
         """The path of a node."""
@@ -144,7 +144,7 @@ class Trails:
         self._bound()
         way = self._top if folder_id == ROOT else self._ways.get(folder_id)
         if way is not None:
-            return Trail(Folder.LIVE, way.node, way).path
+            return FoundFolder(FolderState.LIVE, way.node, way).path
         node = nodes.find(self.tx, self.row.feed, folder_id)
         return "" if node is None else self.path(node)
 
@@ -152,7 +152,7 @@ class Trails:
         """How far the numbers of conflict copies in a folder went."""
         return self._copies.setdefault(folder_id, {})
 
-    def _above(self, node: Node) -> Way:
+    def _above(self, node: Node) -> FolderChain:
         """The way to a node's folder; what is not known of it is looked up in steps that grow."""
         self._bound()
         unknown: list[Node] = []
@@ -171,8 +171,8 @@ class Trails:
             way = self._link(each, way)
         return way
 
-    def _link(self, node: Node, above: Way) -> Way:
-        way = self._ways[node.id] = self._ways.get(node.id) or Way(node, above)
+    def _link(self, node: Node, above: FolderChain) -> FolderChain:
+        way = self._ways[node.id] = self._ways.get(node.id) or FolderChain(node, above)
         way.node, way.above = node, above
         if node.trashed_us is None and node.parent == above.id:
             self._living[node.parent, node.name_key] = way
@@ -203,7 +203,7 @@ def _gone(tx: Transaction, row: ShareRow, names: tuple[str, ...]) -> Node | None
     found: list[Node] = []
     lookups = 0
     for name in names:
-        key = name_key(name, policy(row))
+        key = name_key(name, row.policy)
         lookups += len(candidates)
         if lookups > _MAX_LOOKUPS:
             # Nobody may hold up the writer by deep trees that were deleted many times over.
@@ -216,3 +216,87 @@ def _gone(tx: Transaction, row: ShareRow, names: tuple[str, ...]) -> Node | None
         ][:_MAX_NAMESAKES]
         candidates = [node.id for node in found]
     return found[0] if found else None
+
+
+class FolderState(StrEnum):
+    """How the folder stands in which a resource is to be placed."""
+
+    LIVE = "live"
+    DELETED = "deleted"
+    MISSING = "missing"
+    NOT_A_FOLDER = "not_a_folder"
+
+
+class Target(NamedTuple):
+    """A place to take: the folder's id and the name."""
+
+    parent: str
+    name: Name
+
+
+def name_in(row: ShareRow, text: str, field: str = "name") -> Name:
+    """A name as the share stores and compares it. Raises: Invalid."""
+    stored = stored_name(text, row.policy, field=field)
+    return Name(stored, name_key(stored, row.policy))
+
+
+def walk(tx: Transaction, row: ShareRow, path: str) -> Node | None:
+    """The live node at a stored path, or None; the root is None too."""
+    node: Node | None = None
+    for part in split_path(path):
+        if node is not None and node.type != "folder":
+            return None
+        node = nodes.child(tx, row.feed, node.id if node else ROOT, name_key(part, row.policy))
+        if node is None:
+            return None
+    return node
+
+
+def at_path(tx: Transaction, row: ShareRow, raw: str) -> Node:
+    """The live node at a path. Raises: Invalid (no path), NotFound."""
+    node = walk(tx, row, stored_path(raw, row.policy._replace(portable=False)))
+    if node is None:
+        raise NotFound(f"nothing at {raw!r}")
+    return node
+
+
+def by_id(tx: Transaction, row: ShareRow, node_id: str, *, trashed: bool = False) -> Node:
+    """The node with this id: a live one, or with ``trashed`` also one in the trash. Raises: NotFound."""
+    node = nodes.find(tx, row.feed, node_id)
+    if node is None or (not trashed and not nodes.is_live(tx, row.feed, node)):
+        raise NotFound(f"no file or folder {node_id!r}")
+    return node
+
+
+def folder_by_id(tx: Transaction, row: ShareRow, folder_id: str | None) -> str:
+    """The id of a live folder; None names the root. Raises: NotFound, Invalid (a file)."""
+    if folder_id is None:
+        return ROOT
+    node = by_id(tx, row, folder_id)
+    if node.type != "folder":
+        raise Invalid.of("parent_id", "incorrect_value", "this is a file, not a folder")
+    return node.id
+
+
+def target_of_path(tx: Transaction, row: ShareRow, raw: str) -> Target:
+    """The place that a path names. Raises: Invalid, NotFound (no such folder)."""
+    parts = split_path(stored_path(raw, row.policy))
+    if not parts:
+        raise Invalid.of("path", "incorrect_value", "the root has no name to give")
+    above = "/" + "/".join(parts[:-1])
+    parent = ROOT if len(parts) == 1 else folder_by_id(tx, row, at_path(tx, row, above).id)
+    return Target(parent, Name(parts[-1], name_key(parts[-1], row.policy)))
+
+
+def require_free(tx: Transaction, row: ShareRow, target: Target, own_id: str) -> None:
+    """Hold back unless the name is free, or the node's own. Raises: StateConflict."""
+    taken = nodes.child(tx, row.feed, target.parent, target.name.key)
+    if taken is not None and taken.id != own_id:
+        raise StateConflict(f"the name {taken.name!r} is taken in that folder", code="NAME_TAKEN")
+
+
+def require_reach(tx: Transaction, row: ShareRow, target: Target) -> None:
+    """Hold back a place whose path is longer than any caller may send. Raises: Invalid."""
+    above = nodes.find(tx, row.feed, target.parent) if target.parent else None
+    folder = nodes.path_of(tx, row.feed, above) if above else ""
+    require_length(f"{folder}/{target.name.text}")

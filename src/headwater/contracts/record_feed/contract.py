@@ -19,9 +19,9 @@ _PAGE = (
 )
 
 
-def build(services: Services, kinds: tuple[RecordKind, ...]) -> Contract:
-    """The record feed's door of one server; ``kinds`` are those that devices may write."""
-    door = RecordFeedDoor(services, {kind.name: kind for kind in kinds})
+def build(services: Services) -> Contract:
+    """The record feed's door of one server."""
+    door = RecordFeedDoor(services)
     limits = services.settings.feed
     routes = (
         Route("GET", "", door.changes, _READ, "Read the feed", answer=shapes.FeedAnswer,
@@ -44,3 +44,7 @@ def build(services: Services, kinds: tuple[RecordKind, ...]) -> Contract:
     )  # fmt: skip
     sockets = (SocketRoute("/ws", door.socket, _READ, "Nudges when the feed moves", query_token=True),)
     return Contract("record-feed", "Record feed", ("/api/v1/feed",), routes, problem, sockets)
+
+
+BUILDERS = (build,)
+KINDS: tuple[RecordKind, ...] = ()

@@ -6,9 +6,9 @@ from headwater.base.clock import SECOND_US, monotonic_seconds
 from headwater.base.errors import Invalid
 from headwater.base.wire import encode, format_seconds
 from headwater.contracts.record_feed import queries, rules, shapes
-from headwater.contracts.record_feed.queries import Conflict
+from headwater.contracts.record_feed.queries import FieldConflict
 from headwater.contracts.record_feed.rules import Kinds, Pusher
-from headwater.contracts.record_feed.shapes import ConflictRecord, Outcome
+from headwater.contracts.record_feed.shapes import ConflictRecord, PushOutcome
 from headwater.feed import reader
 from headwater.feed.cursor import Place
 from headwater.feed.reader import FeedPage
@@ -32,9 +32,9 @@ _MAX_KINDS = 20
 class RecordFeedDoor:
     """The handlers of ``/api/v1/feed``."""
 
-    def __init__(self, services: Services, kinds: Kinds) -> None:
+    def __init__(self, services: Services) -> None:
         self._services = services
-        self._kinds = kinds
+        self._kinds: Kinds = {kind.name: kind for kind in services.kinds}
         self._feeds: dict[str, int] = {}
         self._opened: dict[str, tuple[int, Place]] = {}
         self._runs = Runs(services.settings.feed.runs_bytes)
@@ -70,7 +70,7 @@ class RecordFeedDoor:
         pushed = call.decoded(shapes.read_push)
         oldest_us = self._services.clock() - self._services.settings.idempotency.keep_seconds * SECOND_US
 
-        def work(tx: Transaction) -> list[Outcome]:
+        def work(tx: Transaction) -> list[PushOutcome]:
             pusher = Pusher(call.principal, feed_to_write(tx, call), pushed.device_id, oldest_us)
             return rules.push(tx, pusher, pushed.changes, self._kinds)
 
@@ -81,7 +81,7 @@ class RecordFeedDoor:
         asked = paging(call.query)
         resolved = boolean(call.query, "include_resolved")
 
-        def work(tx: Transaction) -> tuple[list[Conflict], int]:
+        def work(tx: Transaction) -> tuple[list[FieldConflict], int]:
             return queries.page(tx, feed_to_write(tx, call), asked.limit, asked.offset, resolved=resolved)
 
         found, total = await call.read(work, slow=True)
@@ -92,7 +92,7 @@ class RecordFeedDoor:
         """POST /conflicts/{id}/resolve: put one side's values in force."""
         take = call.decoded(shapes.read_resolution).take
 
-        def work(tx: Transaction) -> Conflict:
+        def work(tx: Transaction) -> FieldConflict:
             feed = feed_to_write(tx, call)
             return rules.resolve(tx, call.principal, feed, call.params["id"], take, self._kinds)
 
@@ -174,7 +174,7 @@ def _kinds(text: str) -> tuple[str, ...]:
     return kinds
 
 
-def _shown(conflict: Conflict) -> ConflictRecord:
+def _shown(conflict: FieldConflict) -> ConflictRecord:
     resolved_us = conflict.resolved_us
     return ConflictRecord(
         conflict.id,

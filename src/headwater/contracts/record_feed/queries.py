@@ -12,7 +12,7 @@ _COLUMNS = (
 )
 
 
-class Conflict(NamedTuple):
+class FieldConflict(NamedTuple):
     """A conflict's row; times in microseconds UTC since 1970. ``deleted`` names the side that deleted the record."""
 
     id: str
@@ -30,18 +30,18 @@ class Conflict(NamedTuple):
     deleted: str | None
 
 
-def insert(tx: Transaction, conflict: Conflict) -> None:
+def insert(tx: Transaction, conflict: FieldConflict) -> None:
     """Keep a conflict."""
     tx.run(f"INSERT INTO record_conflicts ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", *conflict)
 
 
-def find(tx: Transaction, feed: int, id: str) -> Conflict | None:
+def find(tx: Transaction, feed: int, id: str) -> FieldConflict | None:
     """A conflict of a feed, or None."""
     row = tx.row(f"SELECT {_COLUMNS} FROM record_conflicts WHERE feed = ? AND id = ?", feed, id)
-    return None if row is None else Conflict(*row)
+    return None if row is None else FieldConflict(*row)
 
 
-def page(tx: Transaction, feed: int, limit: int, offset: int, *, resolved: bool) -> tuple[list[Conflict], int]:
+def page(tx: Transaction, feed: int, limit: int, offset: int, *, resolved: bool) -> tuple[list[FieldConflict], int]:
     """Conflicts newest first, with or without those that somebody decided; and how many there are."""
     where = "feed = ?" if resolved else "feed = ? AND resolved_us IS NULL"
     total = tx.value(f"SELECT count(*) FROM record_conflicts WHERE {where}", feed)
@@ -51,7 +51,7 @@ def page(tx: Transaction, feed: int, limit: int, offset: int, *, resolved: bool)
         limit,
         offset,
     )
-    return [Conflict(*row) for row in rows], total
+    return [FieldConflict(*row) for row in rows], total
 
 
 def resolve(tx: Transaction, feed: int, id: str, winner: str) -> None:

@@ -13,8 +13,8 @@ from headwater.base.errors import FieldError, Forbidden, HeadwaterError, Invalid
 from headwater.base.ids import is_acceptable, random_id
 from headwater.base.wire import encode
 from headwater.contracts.record_feed import queries, shapes
-from headwater.contracts.record_feed.queries import Conflict
-from headwater.contracts.record_feed.shapes import Outcome, PushedChange, Sides
+from headwater.contracts.record_feed.queries import FieldConflict
+from headwater.contracts.record_feed.shapes import PushedChange, PushOutcome, Sides
 from headwater.feed import devices
 from headwater.feed.kinds import RecordKind
 from headwater.identity import organisations
@@ -46,7 +46,7 @@ class _Meeting(NamedTuple):
     body: bytes | None
 
 
-def push(tx: Transaction, pusher: Pusher, pushed: list[PushedChange], kinds: Kinds) -> list[Outcome]:
+def push(tx: Transaction, pusher: Pusher, pushed: list[PushedChange], kinds: Kinds) -> list[PushOutcome]:
     """Take edits in their order, each by itself: one that is refused leaves nothing and stops no other."""
     principal = pusher.principal
     devices.note(tx, principal.organisation, "feed", pusher.device_id, principal.user_id)
@@ -58,7 +58,7 @@ def feed_of(tx: Transaction, organisation: str) -> int:
     return organisations.feed_of(tx, organisation)
 
 
-def resolve(tx: Transaction, principal: Principal, feed: int, id: str, take: str, kinds: Kinds) -> Conflict:
+def resolve(tx: Transaction, principal: Principal, feed: int, id: str, take: str, kinds: Kinds) -> FieldConflict:
     """Put the chosen side's values in force and close the conflict; the same choice again changes nothing.
 
     The side that is in force since the conflict is left as it is now, with all that was edited later. Taking a side
@@ -91,12 +91,12 @@ def resolve(tx: Transaction, principal: Principal, feed: int, id: str, take: str
     return queries.find(tx, feed, id) or conflict
 
 
-def _deleted_by(conflict: Conflict, sides: Mapping[str, Sides]) -> str | None:
+def _deleted_by(conflict: FieldConflict, sides: Mapping[str, Sides]) -> str | None:
     """The side that deleted the record; conflicts of before this was noted have no values when it was the device."""
     return conflict.deleted or (None if sides else "client")
 
 
-def _once(tx: Transaction, pusher: Pusher, change: PushedChange, kinds: Kinds) -> Outcome:
+def _once(tx: Transaction, pusher: Pusher, change: PushedChange, kinds: Kinds) -> PushOutcome:
     """The outcome of an edit; one that came before gets its first answer."""
     scope = idempotency.Scope(pusher.principal.organisation, "push:" + pusher.device_id, change.client_change_id)
     request = idempotency.request_hash(str(pusher.feed).encode(), encode(change))
@@ -114,7 +114,7 @@ def _once(tx: Transaction, pusher: Pusher, change: PushedChange, kinds: Kinds) -
     return outcome
 
 
-def _apply(tx: Transaction, pusher: Pusher, change: PushedChange, kinds: Kinds) -> Outcome:
+def _apply(tx: Transaction, pusher: Pusher, change: PushedChange, kinds: Kinds) -> PushOutcome:
     meeting = _meet(tx, pusher.feed, change, kinds)
     kind, current = meeting.kind, meeting.current
     if not allows(pusher.principal.scopes, kind.scope, write=True):
@@ -147,7 +147,7 @@ def _meet(tx: Transaction, feed: int, change: PushedChange, kinds: Kinds) -> _Me
     return _Meeting(change, kind, current, found[1] if found else None)
 
 
-def _create(tx: Transaction, pusher: Pusher, meeting: _Meeting) -> Outcome:
+def _create(tx: Transaction, pusher: Pusher, meeting: _Meeting) -> PushOutcome:
     """A record of the device's own; or, when the server deleted it meanwhile, the edit brings it back."""
     change, kind, current = meeting.change, meeting.kind, meeting.current
     try:
@@ -159,22 +159,22 @@ def _create(tx: Transaction, pusher: Pusher, meeting: _Meeting) -> Outcome:
     record = records.create(tx, pusher.feed, kind.name, draft, current)
     kind.after(tx, pusher.feed, change.id, True)
     if current is None or change.base_revision == 0:
-        return Outcome(change.client_change_id, "applied", record.revision)
+        return PushOutcome(change.client_change_id, "applied", record.revision)
     sides = {name: Sides(None, value) for name, value in change.fields.items()}
     return _conflict(tx, pusher, change, record.revision, sides, "client", deleted="server")
 
 
-def _merge(tx: Transaction, pusher: Pusher, meeting: _Meeting, current: Record, body: bytes) -> Outcome:
+def _merge(tx: Transaction, pusher: Pusher, meeting: _Meeting, current: Record, body: bytes) -> PushOutcome:
     """Put the device's fields over the present ones; where both changed one, keep the loser's value."""
     change = meeting.change
     present = meeting.kind.values(body)
     differing = {name: value for name, value in change.fields.items() if present.get(name) != value}
     behind = change.base_revision < current.revision
     if not differing:
-        return Outcome(change.client_change_id, "merged" if behind else "applied", current.revision)
+        return PushOutcome(change.client_change_id, "merged" if behind else "applied", current.revision)
     record = _replace(tx, pusher.feed, meeting, {**present, **differing}, list(differing))
     if not behind:
-        return Outcome(change.client_change_id, "applied", record.revision)
+        return PushOutcome(change.client_change_id, "applied", record.revision)
     revisions = records.field_revisions(current)
     both = {
         name: Sides(present.get(name), value)
@@ -182,21 +182,21 @@ def _merge(tx: Transaction, pusher: Pusher, meeting: _Meeting, current: Record, 
         if revisions.get(name, revisions.get("*", 1)) > change.base_revision
     }
     if not both:
-        return Outcome(change.client_change_id, "merged", record.revision)
+        return PushOutcome(change.client_change_id, "merged", record.revision)
     return _conflict(tx, pusher, change, record.revision, both, "client")
 
 
-def _delete(tx: Transaction, pusher: Pusher, meeting: _Meeting) -> Outcome:
+def _delete(tx: Transaction, pusher: Pusher, meeting: _Meeting) -> PushOutcome:
     """Delete what the device saw; what somebody edited since stays, and the conflict says so."""
     change, current = meeting.change, meeting.current
     if current is None:
         raise NotFound(f"no {meeting.kind.name} {change.id!r}")
     if current.deleted:
-        return Outcome(change.client_change_id, "applied", current.revision)
+        return PushOutcome(change.client_change_id, "applied", current.revision)
     if change.base_revision < current.revision:
         return _conflict(tx, pusher, change, current.revision, {}, "server", deleted="client")
     buried = _bury(tx, pusher.feed, meeting, current)
-    return Outcome(change.client_change_id, "applied", buried.revision)
+    return PushOutcome(change.client_change_id, "applied", buried.revision)
 
 
 def _bury(tx: Transaction, feed: int, meeting: _Meeting, current: Record) -> Record:
@@ -217,17 +217,17 @@ def _replace(tx: Transaction, feed: int, meeting: _Meeting, values: Mapping[str,
 def _conflict(
     tx: Transaction, pusher: Pusher, change: PushedChange, revision: int, sides: dict[str, Sides], winner: str,
     *, deleted: str | None = None,
-) -> Outcome:  # fmt: skip
+) -> PushOutcome:  # fmt: skip
     conflict_id = random_id("cfl", 16)
     number = tx.bump(pusher.feed, "conflicts")
     queries.insert(
         tx,
-        Conflict(
+        FieldConflict(
             conflict_id, pusher.feed, number, change.kind, change.id, pusher.device_id, change.base_revision,
             revision, encode(sides), winner, tx.now_us, None, deleted,
         ),
     )  # fmt: skip
-    return Outcome(change.client_change_id, "conflict", revision, conflict_id, sides)
+    return PushOutcome(change.client_change_id, "conflict", revision, conflict_id, sides)
 
 
 def _permit(principal: Principal, kinds: Kinds, name: str) -> None:
@@ -238,5 +238,5 @@ def _permit(principal: Principal, kinds: Kinds, name: str) -> None:
         raise Forbidden(f"the token lacks the scope {missing!r}", extra={"missing": missing})
 
 
-def _refused(change: PushedChange, code: str, detail: str) -> Outcome:
-    return Outcome(change.client_change_id, "refused", code=code, detail=detail)
+def _refused(change: PushedChange, code: str, detail: str) -> PushOutcome:
+    return PushOutcome(change.client_change_id, "refused", code=code, detail=detail)

@@ -7,11 +7,13 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from headwater.base.wire import Pagination
+
 Id = Annotated[str, Meta(min_length=1, max_length=128)]
 Revision = Annotated[int, Meta(ge=0, le=2**62)]
 
 
-class Change(msgspec.Struct, gc=False):
+class FeedChange(msgspec.Struct, gc=False):
     """One change of the feed; ``body`` is null for a deletion."""
 
     position: int
@@ -26,7 +28,7 @@ class Change(msgspec.Struct, gc=False):
 class FeedAnswer(msgspec.Struct, gc=False):
     """A page of the feed; pass ``cursor`` on."""
 
-    changes: list[Change]
+    changes: list[FeedChange]
     cursor: str
     has_more: bool
 
@@ -56,7 +58,7 @@ class Sides(msgspec.Struct, gc=False):
     client: Any
 
 
-class Outcome(msgspec.Struct, gc=False, omit_defaults=True):
+class PushOutcome(msgspec.Struct, gc=False, omit_defaults=True):
     """What became of one edit: applied, merged, conflict (applied, with the loser kept) or refused."""
 
     client_change_id: str
@@ -71,7 +73,7 @@ class Outcome(msgspec.Struct, gc=False, omit_defaults=True):
 class PushAnswer(msgspec.Struct, gc=False):
     """One outcome for each edit, in the same order."""
 
-    results: list[Outcome]
+    results: list[PushOutcome]
 
 
 class ConflictRecord(msgspec.Struct, gc=False):
@@ -90,14 +92,6 @@ class ConflictRecord(msgspec.Struct, gc=False):
     deleted: str | None
 
 
-class Pagination(msgspec.Struct, gc=False):
-    """Which part of a list this is, and how long the whole is."""
-
-    page: int
-    limit: int
-    total: int
-
-
 class ConflictList(msgspec.Struct, gc=False):
     """A page of conflicts, newest first."""
 
@@ -114,7 +108,7 @@ class Resolution(msgspec.Struct, gc=False):
 read_push = msgspec.json.Decoder(Push)
 read_resolution = msgspec.json.Decoder(Resolution)
 read_sides = msgspec.json.Decoder(dict[str, Sides])
-read_outcome = msgspec.json.Decoder(Outcome)
+read_outcome = msgspec.json.Decoder(PushOutcome)
 
 PUSH_EXAMPLE: dict[str, Any] = {
     "device_id": "phone-1",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from headwater.contracts.sell import shapes
 from headwater.contracts.sell.door import DEVICE_HEADER, SellDoor, envelope
+from headwater.feed.kinds import RecordKind
 from headwater.web.access_rule import AccessRule
 from headwater.web.contract import Contract, Param, Route
 from headwater.web.services import Services
@@ -21,7 +22,7 @@ def build(services: Services) -> Contract:
         Route("POST", "/sync/start", door.start, _SYNC, "Start a sync session", answer=shapes.SessionEnvelope,
               status=201, also=(204,), params=(_DEVICE,), answer_example=shapes.SESSION_EXAMPLE),
         Route("GET", "/sync/{session_id}/queues/{queue}", door.drain, _SYNC, "Get data from a queue",
-              answer=shapes.Page, params=(_DEVICE,), answer_example=shapes.PAGE_EXAMPLE, also=(204,),
+              answer=shapes.QueuePage, params=(_DEVICE,), answer_example=shapes.PAGE_EXAMPLE, also=(204,),
               head=False),
         Route("POST", "/sync/ack", door.ack, _SYNC, "Acknowledge received data", body=shapes.AckRequest, status=202,
               params=(_DEVICE,), example=shapes.ACK_EXAMPLE),
@@ -30,3 +31,7 @@ def build(services: Services) -> Contract:
         "sell", "Zendesk Sell Sync", ("/v2",), routes, envelope, source="sell contract",
         error_shape=shapes.Errors, error_media="application/json",
     )  # fmt: skip
+
+
+BUILDERS = (build,)
+KINDS: tuple[RecordKind, ...] = ()

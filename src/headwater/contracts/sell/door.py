@@ -12,7 +12,7 @@ from headwater.base.clock import monotonic_seconds
 from headwater.base.errors import HeadwaterError, Invalid, NotFound, Unavailable
 from headwater.contracts.sell import rules, shapes
 from headwater.contracts.sell.ack_keys import device_seed
-from headwater.contracts.sell.rules import Device, Prospect, Shown
+from headwater.contracts.sell.rules import Prospect, SellDevice, ShownPage
 from headwater.contracts.sell.sessions import DeviceKey, Live, Sessions
 from headwater.identity import organisations
 from headwater.store.database import Transaction
@@ -47,7 +47,7 @@ class SellDoor:
         device = await self._device(call)
         return await call.act_after(lambda: self._started(call, device), device=device.device_id)
 
-    async def _started(self, call: Call, device: Device) -> Reply:
+    async def _started(self, call: Call, device: SellDevice) -> Reply:
         types = self._settings.resource_types
         for _ in range(_TRIES):
             found = await self._prospect(call, device, types)
@@ -92,10 +92,10 @@ class SellDoor:
             device=device.device_id,
         )
 
-    async def _show(self, call: Call, device: Device, positions: list[int]) -> Shown:
+    async def _show(self, call: Call, device: SellDevice, positions: list[int]) -> ShownPage:
         return await call.read(lambda tx: rules.show(tx, device, positions))
 
-    async def _told_again(self, call: Call, device: Device, floor: int) -> bool:
+    async def _told_again(self, call: Call, device: SellDevice, floor: int) -> bool:
         """Whether deletions were put back that compaction dropped while the device was away, however long that was.
 
         The look is long, so each device is looked at once for each floor.
@@ -111,10 +111,10 @@ class SellDoor:
         self._told_upto[key] = floor
         return told > 0
 
-    async def _commit(self, call: Call, device: Device, found: Prospect) -> bool:
+    async def _commit(self, call: Call, device: SellDevice, found: Prospect) -> bool:
         return await call.write(lambda tx: rules.commit_prospect(tx, device, found), feed=device.feed)
 
-    async def _prospect(self, call: Call, device: Device, types: Sequence[str]) -> Prospect:
+    async def _prospect(self, call: Call, device: SellDevice, types: Sequence[str]) -> Prospect:
         """What a session would hold; a device that is far behind is looked at off the event loop."""
 
         def near(tx: Transaction) -> Prospect | None:
@@ -138,7 +138,7 @@ class SellDoor:
             standing = await call.read(lambda tx: rules.still_standing(tx, feed, remaining), slow=slow)
             live.positions &= standing
 
-    async def _device(self, call: Call) -> Device:
+    async def _device(self, call: Call) -> SellDevice:
         device_id = call.header(DEVICE_HEADER.lower().encode())
         if device_id is None:
             raise Invalid.of(DEVICE_HEADER, "missing", "every request names its device in this header")
@@ -152,7 +152,7 @@ class SellDoor:
         if feed is None:
             feed = self._feeds[organisation] = await call.read(lambda tx: organisations.feed_of(tx, organisation))
         seed = device_seed(str(self._services.cursors.epoch), organisation, device_id)
-        return Device(organisation, feed, device_id, call.principal.user_id, seed)
+        return SellDevice(organisation, feed, device_id, call.principal.user_id, seed)
 
     def _envelope(self, call: Call, live: Live) -> shapes.SessionEnvelope:
         total = len(live.positions)
@@ -161,7 +161,7 @@ class SellDoor:
         base = public_url.rstrip("/") if public_url else f"http://{call.header(b'host')}"
         links = shapes.Links(f"{base}/v2/sync/{live.id}/queues/main")
         queue = shapes.QueueEnvelope(shapes.Queue("main", pages, total), shapes.QueueMeta(links))
-        return shapes.SessionEnvelope(shapes.Session(live.id, [queue]), shapes.TypeMeta("sync_session"))
+        return shapes.SessionEnvelope(shapes.SellSession(live.id, [queue]), shapes.TypeMeta("sync_session"))
 
 
 def envelope(failure: HeadwaterError, status: int, request_id: str) -> Reply:

@@ -17,7 +17,7 @@ from headwater.store.database import Transaction
 from headwater.store.log import changes, feeds, records
 
 
-class Device(NamedTuple):
+class SellDevice(NamedTuple):
     """The device that asks; ``seed`` binds its ack keys to it."""
 
     organisation: str
@@ -42,14 +42,14 @@ class Prospect(NamedTuple):
     floor: int = 0
 
 
-class Shown(NamedTuple):
+class ShownPage(NamedTuple):
     """A page's items and failures, as they go out."""
 
     items: list[bytes]
     failed: list[shapes.FailedObject]
 
 
-def prospect(tx: Transaction, device: Device, types: Sequence[str]) -> Prospect:
+def prospect(tx: Transaction, device: SellDevice, types: Sequence[str]) -> Prospect:
     """What a session started now would hold; reads only, so that a long look holds no writer up."""
     stored = queries.state_bytes(tx, device.feed, device.device_id)
     state = queries.state_of(stored)
@@ -62,7 +62,7 @@ def prospect(tx: Transaction, device: Device, types: Sequence[str]) -> Prospect:
     return Prospect(stored, found.state, found.positions, head, news, floor if state.high_water < floor else 0)
 
 
-def lost_deletions(tx: Transaction, device: Device) -> list[tuple[str, int]]:
+def lost_deletions(tx: Transaction, device: SellDevice) -> list[tuple[str, int]]:
     """What the device still holds although it was deleted, of which compaction dropped even the tombstone.
 
     Shape: (sell type, number). Nothing can be lost where the device had everything up to the floor.
@@ -77,7 +77,7 @@ def lost_deletions(tx: Transaction, device: Device) -> list[tuple[str, int]]:
     return [(sell_type, number) for sell_type in sorted(held) for number in held[sell_type] - standing[sell_type]]
 
 
-def tell_deletions_again(tx: Transaction, device: Device) -> int:
+def tell_deletions_again(tx: Transaction, device: SellDevice) -> int:
     """Put tombstones that were compacted away back at the feed's head for a device that missed them; how many."""
     lost = lost_deletions(tx, device)
     if not lost:
@@ -92,7 +92,7 @@ def tell_deletions_again(tx: Transaction, device: Device) -> int:
     return len(tombs)
 
 
-def lag(tx: Transaction, device: Device) -> int:
+def lag(tx: Transaction, device: SellDevice) -> int:
     """How many positions the head is ahead of all that the device has settled."""
     state = queries.state_of(queries.state_bytes(tx, device.feed, device.device_id))
     return feeds.head(tx, device.feed) - state.high_water
@@ -103,7 +103,7 @@ def head(tx: Transaction, feed: int) -> int:
     return feeds.head(tx, feed)
 
 
-def commit_prospect(tx: Transaction, device: Device, found: Prospect) -> bool:
+def commit_prospect(tx: Transaction, device: SellDevice, found: Prospect) -> bool:
     """Store a session's state before anything is delivered; False when the device's state changed meanwhile."""
     if queries.state_bytes(tx, device.feed, device.device_id) != found.stored:
         return False
@@ -113,12 +113,12 @@ def commit_prospect(tx: Transaction, device: Device, found: Prospect) -> bool:
     return True
 
 
-def show(tx: Transaction, device: Device, positions: Sequence[int]) -> Shown:
+def show(tx: Transaction, device: SellDevice, positions: Sequence[int]) -> ShownPage:
     """The items that still stand at these positions; one that cannot be shown is named and stays pending."""
     found = queries.changes_at(tx, device.feed, positions)
     state = queries.state_of(queries.state_bytes(tx, device.feed, device.device_id))
     contacts = _contacts_of_notes(tx, device.feed, found)
-    shown = Shown([], [])
+    shown = ShownPage([], [])
     for change in found:
         sell_type = SELL_TYPES[change.kind]
         try:
@@ -138,12 +138,12 @@ def still_standing(tx: Transaction, feed: int, positions: Sequence[int]) -> BitM
     return BitMap64(row[0] for row in queries.rows_at(tx, feed, positions, "deleted"))
 
 
-def keys_of(texts: Sequence[str], device: Device) -> list[AckKey]:
+def keys_of(texts: Sequence[str], device: SellDevice) -> list[AckKey]:
     """The keys among these texts that are this device's; all others mean nothing."""
     return [key for text in texts if (key := parse_key(text, device.seed)) is not None]
 
 
-def ack(tx: Transaction, device: Device, keys: Sequence[AckKey]) -> None:
+def ack(tx: Transaction, device: SellDevice, keys: Sequence[AckKey]) -> None:
     """Note what a device has stored; an ack of N never hides N+1, and a repeated one changes nothing."""
     state = queries.state_of(queries.state_bytes(tx, device.feed, device.device_id))
     positions = sorted({key.position for key in keys})

@@ -59,7 +59,7 @@ class QueueEnvelope(msgspec.Struct, gc=False):
     meta: QueueMeta
 
 
-class Session(msgspec.Struct, gc=False):
+class SellSession(msgspec.Struct, gc=False):
     """A session and its queues."""
 
     id: str
@@ -75,7 +75,7 @@ class TypeMeta(msgspec.Struct, gc=False):
 class SessionEnvelope(msgspec.Struct, gc=False):
     """A session as Sell wraps it, the answer to a start."""
 
-    data: Session
+    data: SellSession
     meta: TypeMeta
 
 
@@ -94,7 +94,7 @@ class ItemMeta(msgspec.Struct, gc=False):
     sync: SyncMeta
 
 
-class Item(msgspec.Struct, gc=False):
+class SellItem(msgspec.Struct, gc=False):
     """A resource on its way to a device; a deleted one has only its id."""
 
     data: dict[str, Any]
@@ -117,14 +117,14 @@ class PageMeta(msgspec.Struct, gc=False):
     failed_objects: list[FailedObject]
 
 
-class Page(msgspec.Struct, gc=False):
-    """A page of a queue."""
+class QueuePage(msgspec.Struct, gc=False):
+    """One page of what a session drains: its items and what is left."""
 
-    items: list[Item]
+    items: list[SellItem]
     meta: PageMeta
 
 
-class Address(msgspec.Struct, gc=False):
+class PostalAddress(msgspec.Struct, gc=False):
     """Sell's address."""
 
     line1: str | None = None
@@ -148,7 +148,7 @@ class SellContact(msgspec.Struct, gc=False, kw_only=True):
     email: str | None
     phone: str | None
     mobile: str | None = None
-    address: Address
+    address: PostalAddress
     tags: list[str]
     custom_fields: dict[str, str | None]
     created_at: str
@@ -169,7 +169,7 @@ class SellNote(msgspec.Struct, gc=False, kw_only=True):
     updated_at: str
 
 
-class StoredContact(msgspec.Struct, gc=False, kw_only=True):
+class SourceContact(msgspec.Struct, gc=False, kw_only=True):
     """What this door reads of a stored contact."""
 
     contact_id: str
@@ -195,7 +195,7 @@ class StoredCachedContact(msgspec.Struct, gc=False):
     org_name: str | None = None
 
 
-class StoredNote(msgspec.Struct, gc=False):
+class SourceNote(msgspec.Struct, gc=False):
     """What this door reads of a note."""
 
     id: str
@@ -215,7 +215,7 @@ class ErrorDetail(msgspec.Struct, gc=False, omit_defaults=True):
     field: str | None = None
 
 
-class ErrorItem(msgspec.Struct, gc=False):
+class SellErrorItem(msgspec.Struct, gc=False):
     """One error in its envelope."""
 
     error: ErrorDetail
@@ -233,14 +233,14 @@ class ErrorsMeta(msgspec.Struct, gc=False):
 class Errors(msgspec.Struct, gc=False):
     """Every 4xx and 5xx of this door."""
 
-    errors: list[ErrorItem]
+    errors: list[SellErrorItem]
     meta: ErrorsMeta
 
 
 read_ack = msgspec.json.Decoder(AckRequest)
-_read_contact = msgspec.json.Decoder(StoredContact)
+_read_contact = msgspec.json.Decoder(SourceContact)
 _read_cached_contact = msgspec.json.Decoder(StoredCachedContact)
-_read_note = msgspec.json.Decoder(StoredNote)
+_read_note = msgspec.json.Decoder(SourceNote)
 
 
 def contact(number: int, body: bytes) -> bytes:
@@ -275,7 +275,7 @@ def cached_contact(number: int, body: bytes) -> bytes:
             last_name=last or None,
             email=stored.email,
             phone=stored.phone,
-            address=Address(),
+            address=PostalAddress(),
             tags=[],
             custom_fields={"headwater_id": stored.id, "org_name": stored.org_name},
             created_at=stored.updated_at,
@@ -308,14 +308,14 @@ def note(number: int, body: bytes, contacts: Mapping[str, int]) -> bytes:
     )
 
 
-def address(text: str | None) -> Address:
+def address(text: str | None) -> PostalAddress:
     """An address of one text in Sell's parts: ``Storgata 12, 0155 Oslo`` is taken apart, any other is line 1."""
     if text is None:
-        return Address()
+        return PostalAddress()
     match = _ADDRESS.fullmatch(text)
     if match is None:
-        return Address(line1=text)
-    return Address(match["line1"], match["city"], match["postal_code"])
+        return PostalAddress(line1=text)
+    return PostalAddress(match["line1"], match["city"], match["postal_code"])
 
 
 def item(data: bytes, sell_type: str, event_type: str, ack_key: str, revision: int) -> bytes:
@@ -356,7 +356,7 @@ def errors(failure: HeadwaterError, status: int, phrase: str, request_id: str) -
         ]
     return encode(
         Errors(
-            [ErrorItem(detail, TypeMeta("error")) for detail in details],
+            [SellErrorItem(detail, TypeMeta("error")) for detail in details],
             ErrorsMeta("errors", f"{status} {phrase}", request_id),
         )
     )

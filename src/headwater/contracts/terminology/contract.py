@@ -8,6 +8,7 @@ from __future__ import annotations
 from headwater.contracts.terminology import shapes
 from headwater.contracts.terminology.door import SyncDoor
 from headwater.contracts.terminology.labels_door import LabelsDoor
+from headwater.feed.kinds import RecordKind
 from headwater.identity.roles import Role
 from headwater.web.access_rule import AccessRule
 from headwater.web.contract import Contract, Param, Route
@@ -38,7 +39,7 @@ def build(services: Services) -> Contract:
     routes = (
         Route("GET", "", door.list, org_admin, "List sync state", answer=shapes.SyncStateList, params=(*_PAGE, _ORG),
               answer_example=shapes.LIST_EXAMPLE),
-        Route("GET", _ONE, door.get, coordinator, "Fetch an organisation's sync state", answer=shapes.SyncDetails,
+        Route("GET", _ONE, door.get, coordinator, "Fetch an organisation's sync state", answer=shapes.SyncStateDetails,
               answer_example=shapes.DETAILS_EXAMPLE),
         Route("POST", "", door.create, org_admin_writes, "Track an organisation", body=shapes.SyncRecordFields,
               answer=shapes.CreatedSyncRecord, status=201, example=shapes.CREATE_EXAMPLE,
@@ -83,3 +84,7 @@ def build_labels(services: Services) -> Contract:
     )  # fmt: skip
     prefixes = (_LABELS_PREFIX, _LABELS_PREFIX + _LABELS_PREFIX)
     return Contract("terminology-labels", "Terminology", prefixes, routes, problem)
+
+
+BUILDERS = (build, build_labels)
+KINDS: tuple[RecordKind, ...] = ()

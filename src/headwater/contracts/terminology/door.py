@@ -15,7 +15,7 @@ from headwater.base.wire import encode, format_millis
 from headwater.contracts.terminology import queries, rules, shapes, sync_rules
 from headwater.contracts.terminology.flight import Flights
 from headwater.contracts.terminology.queries import State
-from headwater.contracts.terminology.rules import Standing
+from headwater.contracts.terminology.rules import StalenessTimes
 from headwater.contracts.terminology.upstream import Upstream
 from headwater.identity import organisations
 from headwater.store.database import Transaction
@@ -61,7 +61,7 @@ class SyncDoor:
         if given is not None and etags.matches(given, tag, weak=True):
             return reply.empty(304, (header,))
         listed = _listed(state, standing)
-        details = shapes.SyncDetails(
+        details = shapes.SyncStateDetails(
             listed.organization_id,
             listed.is_stale,
             listed.last_sync_at,
@@ -158,7 +158,7 @@ class SyncDoor:
             )
         )
 
-    async def _standing(self, call: Call) -> tuple[int, State, Standing]:
+    async def _standing(self, call: Call) -> tuple[int, State, StalenessTimes]:
         """The feed of the path's organisation, its record, and how that stands now. Raises: NotFound."""
 
         def work(tx: Transaction) -> tuple[int, State]:
@@ -168,7 +168,7 @@ class SyncDoor:
         feed, state = await call.read(work)
         return feed, state, rules.standing(state, self._services.clock())
 
-    def _fresh_seconds(self, standing: Standing) -> float:
+    def _fresh_seconds(self, standing: StalenessTimes) -> float:
         """How long fresh labels stay so if nothing happens; never so short that waiting becomes spinning."""
         left_us = (standing.due_us or 0) - self._services.clock()
         return max(_SHORTEST_WAIT_SECONDS, left_us / SECOND_US)
@@ -197,7 +197,7 @@ def provide(tx: Transaction, call: Call, organisation: str) -> int:
     return organisations.provide(tx, organisation, open_provisioning=is_open, field="organization_id")
 
 
-def _listed(state: State, standing: Standing) -> shapes.SyncState:
+def _listed(state: State, standing: StalenessTimes) -> shapes.SyncState:
     tracked = state.tracked
     return shapes.SyncState(
         tracked.organisation, standing.is_stale, _millis(tracked.last_sync_us), _millis(standing.due_us)
@@ -215,7 +215,7 @@ def location(door: str, organisation: str) -> Header:
     return b"location", f"/api/v1/{door}/{quote(organisation, safe='')}".encode()
 
 
-def _tag(state: State, standing: Standing) -> str:
+def _tag(state: State, standing: StalenessTimes) -> str:
     tracked = state.tracked
     return etags.etag(tracked.created_us, tracked.edition, state.version, "stale" if standing.is_stale else "fresh")
 

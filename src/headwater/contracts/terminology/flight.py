@@ -14,7 +14,7 @@ from headwater.base.errors import Unavailable, UpstreamFailed
 from headwater.base.log import get_log
 from headwater.base.settings.table import TerminologySettings
 from headwater.contracts.terminology import rules, sync_rules
-from headwater.contracts.terminology.sync_rules import Job, Outcome
+from headwater.contracts.terminology.sync_rules import FetchJob, SyncOutcome
 from headwater.contracts.terminology.upstream import Fetch
 from headwater.store.database import Database, Transaction
 from headwater.web.limits import Rate
@@ -48,10 +48,10 @@ class Flights:
         self._fetch = fetch
         self._chance = chance
         self._wait_seconds = wait_seconds
-        self._under_way: dict[str, asyncio.Task[Outcome]] = {}
+        self._under_way: dict[str, asyncio.Task[SyncOutcome]] = {}
         self._forced = Rate(_FORCED_PER_SECOND, _FORCED_AT_ONCE)
 
-    async def sync(self, feed: int, organisation: str, *, force: bool = False) -> Outcome:
+    async def sync(self, feed: int, organisation: str, *, force: bool = False) -> SyncOutcome:
         """Bring an organisation's labels up to date, alone or with the sync under way; ``force`` even fresh ones.
 
         Raises: NotFound (not tracked), UpstreamFailed (nothing was changed), Unavailable (another process is at it
@@ -69,11 +69,11 @@ class Flights:
             if outcome.done or began or not force:
                 return outcome
 
-    def _start(self, feed: int, organisation: str, *, force: bool) -> asyncio.Task[Outcome]:
+    def _start(self, feed: int, organisation: str, *, force: bool) -> asyncio.Task[SyncOutcome]:
         task = asyncio.get_running_loop().create_task(self._carry_out(feed, organisation, force=force))
         self._under_way[organisation] = task
 
-        def ended(task: asyncio.Task[Outcome]) -> None:
+        def ended(task: asyncio.Task[SyncOutcome]) -> None:
             del self._under_way[organisation]
             if not task.cancelled():
                 # Its callers may all be gone; then nobody else would look at how it failed.
@@ -82,15 +82,15 @@ class Flights:
         task.add_done_callback(ended)
         return task
 
-    async def _carry_out(self, feed: int, organisation: str, *, force: bool) -> Outcome:
+    async def _carry_out(self, feed: int, organisation: str, *, force: bool) -> SyncOutcome:
         began_seconds = monotonic_seconds()
 
-        def begin(tx: Transaction) -> Outcome | Job | None:
+        def begin(tx: Transaction) -> SyncOutcome | FetchJob | None:
             return sync_rules.begin(tx, feed, organisation, self._settings, force=force)
 
         while True:
             outcome = await self._database.write(begin, feed=feed)
-            if isinstance(outcome, Job):
+            if isinstance(outcome, FetchJob):
                 outcome = await self._fetch_and_publish(feed, outcome)
             passed_seconds = monotonic_seconds() - began_seconds
             if outcome is not None:
@@ -99,7 +99,7 @@ class Flights:
                 return await self._present(organisation, force=force)
             await asyncio.sleep(_LOOK_SECONDS)
 
-    async def _fetch_and_publish(self, feed: int, job: Job) -> Outcome | None:
+    async def _fetch_and_publish(self, feed: int, job: FetchJob) -> SyncOutcome | None:
         try:
             fetched = await self._fetch(job.source, job.location, job.etag)
         except UpstreamFailed as failure:
@@ -108,7 +108,7 @@ class Flights:
             lambda tx: sync_rules.publish(tx, feed, job, fetched.labels, fetched.etag), feed=feed
         )
 
-    async def _noted(self, feed: int, job: Job, failure: UpstreamFailed) -> UpstreamFailed:
+    async def _noted(self, feed: int, job: FetchJob, failure: UpstreamFailed) -> UpstreamFailed:
         """The failure with the time until the next try, after the record knows of it."""
         chance = self._chance()
         tracked = await self._database.write(
@@ -122,9 +122,9 @@ class Flights:
             failure.retry_after_seconds = sync_rules.seconds_up(record.retry_us - now_us)
         return failure
 
-    async def _present(self, organisation: str, *, force: bool) -> Outcome:
+    async def _present(self, organisation: str, *, force: bool) -> SyncOutcome:
         """What there is, when another process is still fetching. Raises: Unavailable when that is nothing."""
         state = await self._database.read(lambda tx: rules.find(tx, organisation))
         if force or state.tracked.last_sync_us is None:
             raise Unavailable("another sync of these labels is still under way", retry_after_seconds=1)
-        return Outcome(state.tracked.last_sync_us, 0, done=False)
+        return SyncOutcome(state.tracked.last_sync_us, 0, done=False)

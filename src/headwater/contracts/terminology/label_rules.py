@@ -8,7 +8,7 @@ from headwater.base.errors import NotFound, StateConflict
 from headwater.base.wire import encode, format_millis
 from headwater.contracts.terminology import label_sets, queries
 from headwater.contracts.terminology.label_sets import Labels
-from headwater.contracts.terminology.queries import OWN, Kept
+from headwater.contracts.terminology.queries import OWN, LabelSource
 from headwater.store.database import Transaction
 from headwater.store.log import records
 from headwater.store.log.records import Draft
@@ -19,7 +19,7 @@ KIND = "labels"
 FIELDS = ("labels", "updated_at")
 
 
-class Shown(NamedTuple):
+class ShownLabels(NamedTuple):
     """The labels that an organisation shows: JSON, what tells it from other states, and the parts of it."""
 
     body: bytes
@@ -36,7 +36,7 @@ class Edited(NamedTuple):
     updated_us: int
 
 
-def show(tx: Transaction, feed: int, organisation: str) -> Shown:
+def show(tx: Transaction, feed: int, organisation: str) -> ShownLabels:
     """The labels kept here, where they are the source; else those that were last published. Raises: NotFound."""
     found = _visible(tx, feed, queries.kept(tx, organisation))
     if found is None:
@@ -83,7 +83,7 @@ def delete(tx: Transaction, feed: int, organisation: str) -> None:
     queries.wake(tx, feed)
 
 
-def publish(tx: Transaction, feed: int, kept: Kept, labels: Labels) -> tuple[int, Kept]:
+def publish(tx: Transaction, feed: int, kept: LabelSource, labels: Labels) -> tuple[int, LabelSource]:
     """Put a set into the organisation's feed when it differs from the one there.
 
     How many labels differ, and what is then kept, not written yet.
@@ -102,7 +102,7 @@ def publish(tx: Transaction, feed: int, kept: Kept, labels: Labels) -> tuple[int
     return updated, kept._replace(published=len(labels), published_us=tx.now_us)
 
 
-def adopt_published(tx: Transaction, feed: int, kept: Kept) -> Kept:
+def adopt_published(tx: Transaction, feed: int, kept: LabelSource) -> LabelSource:
     """The same, with what was last published kept here, when nothing else is; not written yet."""
     published = _published(tx, feed)
     if kept.own is not None or published is None:
@@ -110,24 +110,24 @@ def adopt_published(tx: Transaction, feed: int, kept: Kept) -> Kept:
     return _with_own(kept, published.labels, tx.now_us)
 
 
-def renewed(kept: Kept, now_us: int) -> Kept:
+def renewed(kept: LabelSource, now_us: int) -> LabelSource:
     """The same under the source's next version, by which what was published is known to be old."""
     return kept._replace(version=kept.version + 1, changed_us=now_us)
 
 
-def _editable(tx: Transaction, organisation: str) -> Kept:
+def _editable(tx: Transaction, organisation: str) -> LabelSource:
     kept = queries.kept(tx, organisation)
     if kept.source != OWN:
         raise StateConflict(f"the labels of organisation {organisation!r} come from an upstream; change them there")
     return kept
 
 
-def _keep_own(tx: Transaction, feed: int, kept: Kept, labels: Labels) -> None:
+def _keep_own(tx: Transaction, feed: int, kept: LabelSource, labels: Labels) -> None:
     queries.keep(tx, renewed(_with_own(kept, labels, tx.now_us), tx.now_us))
     queries.wake(tx, feed)
 
 
-def _with_own(kept: Kept, labels: Labels, now_us: int) -> Kept:
+def _with_own(kept: LabelSource, labels: Labels, now_us: int) -> LabelSource:
     return kept._replace(
         own=label_sets.to_json(labels),
         own_count=len(labels),
@@ -136,21 +136,21 @@ def _with_own(kept: Kept, labels: Labels, now_us: int) -> Kept:
     )
 
 
-def _visible(tx: Transaction, feed: int, kept: Kept) -> Shown | None:
+def _visible(tx: Transaction, feed: int, kept: LabelSource) -> ShownLabels | None:
     if kept.source == OWN and kept.own is not None:
         updated_us = kept.own_updated_us or 0
         labels = label_sets.from_json(kept.own)
-        return Shown(_body(kept.organisation, labels, updated_us), f"own-{kept.version}", labels, updated_us)
+        return ShownLabels(_body(kept.organisation, labels, updated_us), f"own-{kept.version}", labels, updated_us)
     return _published(tx, feed)
 
 
-def _published(tx: Transaction, feed: int) -> Shown | None:
+def _published(tx: Transaction, feed: int) -> ShownLabels | None:
     current = records.find(tx, feed, KIND, KIND)
     found = records.body(tx, feed, KIND, KIND)
     if current is None or found is None:
         return None
     labels = label_sets.of_published(found[1])
-    return Shown(bytes(found[1]), f"feed-{found[0]}", labels, current.updated_us)
+    return ShownLabels(bytes(found[1]), f"feed-{found[0]}", labels, current.updated_us)
 
 
 def _body(organisation: str, labels: Labels, updated_us: int) -> bytes:

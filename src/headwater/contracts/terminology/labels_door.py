@@ -8,8 +8,8 @@ from __future__ import annotations
 from headwater.base.wire import encode, format_millis
 from headwater.contracts.terminology import label_rules, label_sets, queries, shapes, source_rules
 from headwater.contracts.terminology.door import location, named_or_own, place, provide
-from headwater.contracts.terminology.label_rules import Edited, Shown
-from headwater.contracts.terminology.queries import OWN, URL, Kept, State, Summary
+from headwater.contracts.terminology.label_rules import Edited, ShownLabels
+from headwater.contracts.terminology.queries import OWN, URL, LabelCount, LabelSource, State
 from headwater.contracts.terminology.shapes import SourceKind
 from headwater.store.database import Transaction
 from headwater.store.log import feeds
@@ -31,7 +31,7 @@ class LabelsDoor:
         """GET: the organisations that have labels: the caller's own, all of them for a global admin."""
         asked = paging(call.query)
 
-        def work(tx: Transaction) -> tuple[list[Summary], int]:
+        def work(tx: Transaction) -> tuple[list[LabelCount], int]:
             return queries.listed(tx, named_or_own(tx, call), asked.limit, asked.offset)
 
         found, total = await call.read(work, slow=True)
@@ -43,7 +43,7 @@ class LabelsDoor:
         """GET /{organization_id}: the labels; 304 when If-None-Match names them."""
         organisation, feed = await place(call)
 
-        def work(tx: Transaction) -> tuple[Shown, int]:
+        def work(tx: Transaction) -> tuple[ShownLabels, int]:
             state = queries.state(tx, organisation)
             ttl_seconds = (
                 self._services.settings.terminology.ttl_seconds if state is None else state.tracked.ttl_seconds
@@ -126,7 +126,7 @@ class LabelsDoor:
 
 
 def _source(tx: Transaction, organisation: str) -> shapes.SourceShown:
-    kept: Kept = queries.kept(tx, organisation)
+    kept: LabelSource = queries.kept(tx, organisation)
     state: State | None = queries.state(tx, organisation)
     retry_us = state.tracked.retry_us if state else None
     return shapes.SourceShown(
@@ -139,7 +139,7 @@ def _source(tx: Transaction, organisation: str) -> shapes.SourceShown:
     )
 
 
-def _tag(shown: Shown) -> str:
+def _tag(shown: ShownLabels) -> str:
     return etags.etag(shown.state, shown.updated_us)
 
 

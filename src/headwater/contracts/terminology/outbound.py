@@ -23,7 +23,7 @@ _TRANSLATED = tuple(
 )
 
 
-class Target(NamedTuple):
+class OutboundTarget(NamedTuple):
     """The parts of an acceptable URL; ``host`` is in lower case and without brackets."""
 
     scheme: str
@@ -43,7 +43,7 @@ class Target(NamedTuple):
         return f"{self.scheme}://{host}:{self.port}{self.path}"
 
 
-def target(url: str, allowed_hosts: Sequence[str]) -> Target:
+def target(url: str, allowed_hosts: Sequence[str]) -> OutboundTarget:
     """The parts of a URL from which labels may be fetched. Raises: Invalid, StateConflict (the host is not listed)."""
     try:
         parts = urlsplit(url)
@@ -63,7 +63,7 @@ def target(url: str, allowed_hosts: Sequence[str]) -> Target:
     if parts.scheme not in (("https", "http") if is_loopback(host) else ("https",)):
         raise _refused("labels are fetched over https only")
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    return Target(parts.scheme, host, port or {"https": 443, "http": 80}[parts.scheme], path)
+    return OutboundTarget(parts.scheme, host, port or {"https": 443, "http": 80}[parts.scheme], path)
 
 
 def usable(addresses: Sequence[str], allowed_hosts: Sequence[str]) -> list[str]:

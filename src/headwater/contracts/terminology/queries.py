@@ -26,7 +26,7 @@ _STATE = (
 _LISTED = "((source = 'own' AND own IS NOT NULL) OR published IS NOT NULL)"
 
 
-class Kept(NamedTuple):
+class LabelSource(NamedTuple):
     """Where an organisation's labels come from, and what is kept of them; times in microseconds UTC since 1970."""
 
     organisation: str
@@ -69,7 +69,7 @@ class State(NamedTuple):
     has_own: bool
 
 
-class Summary(NamedTuple):
+class LabelCount(NamedTuple):
     """How many labels an organisation shows, and since when (microseconds UTC since 1970)."""
 
     organisation: str
@@ -138,16 +138,16 @@ def remove(tx: Transaction, organisation: str) -> None:
     tx.run("DELETE FROM terminology_syncs WHERE organisation = ?", organisation)
 
 
-def kept(tx: Transaction, organisation: str) -> Kept:
+def kept(tx: Transaction, organisation: str) -> LabelSource:
     """What is kept of an organisation's labels; the same as a new one's when nothing is."""
     row = tx.row(f"SELECT {_KEPT} FROM terminology_labels WHERE organisation = ?", organisation)
     if row is None:
-        return Kept(organisation)
-    found = Kept(*row)
+        return LabelSource(organisation)
+    found = LabelSource(*row)
     return found if found.own is None else found._replace(own=bytes(found.own))
 
 
-def keep(tx: Transaction, kept: Kept) -> None:
+def keep(tx: Transaction, kept: LabelSource) -> None:
     """Write what is kept of an organisation's labels, new or changed."""
     names = [name.strip() for name in _KEPT.split(",")]
     changes = ", ".join(f"{name} = excluded.{name}" for name in names[1:])
@@ -158,7 +158,7 @@ def keep(tx: Transaction, kept: Kept) -> None:
     )
 
 
-def listed(tx: Transaction, organisation: str | None, limit: int, offset: int) -> tuple[list[Summary], int]:
+def listed(tx: Transaction, organisation: str | None, limit: int, offset: int) -> tuple[list[LabelCount], int]:
     """The organisations that show labels, of one or of all; and how many there are."""
     params: tuple[str, ...] = () if organisation is None else (organisation,)
     where = _LISTED + (" AND organisation = ?" if params else "")
@@ -169,7 +169,7 @@ def listed(tx: Transaction, organisation: str | None, limit: int, offset: int) -
         *params, limit, offset,
     )  # fmt: skip
     shown = [(row[0], *(row[3:5] if row[1] == OWN and row[2] else row[5:7])) for row in rows]
-    return [Summary(*row) for row in shown], total
+    return [LabelCount(*row) for row in shown], total
 
 
 def wake(tx: Transaction, feed: int) -> None:

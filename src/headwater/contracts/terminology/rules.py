@@ -17,7 +17,7 @@ from headwater.contracts.terminology.shapes import SyncRecordChange
 from headwater.store.database import Transaction
 
 
-class Standing(NamedTuple):
+class StalenessTimes(NamedTuple):
     """Whether labels are stale; when they fall due (None: never synced); since when they are stale (None: fresh)."""
 
     is_stale: bool
@@ -25,7 +25,7 @@ class Standing(NamedTuple):
     since_us: int | None
 
 
-def standing(state: State, now_us: int) -> Standing:
+def standing(state: State, now_us: int) -> StalenessTimes:
     """How a record stands at an instant.
 
     Stale: never synced; from last sync + TTL on; while the clock stands before the last sync; as soon as the
@@ -35,12 +35,12 @@ def standing(state: State, now_us: int) -> Standing:
     last_us = tracked.last_sync_us
     if last_us is None or now_us < last_us:
         # A sync that lies in the future proves that a clock was wrong, not that the labels are fresh.
-        return Standing(True, None, tracked.created_us)
+        return StalenessTimes(True, None, tracked.created_us)
     due_us = last_us + tracked.ttl_seconds * SECOND_US
     if source_version(state.source, state.version, has_own=state.has_own) != tracked.synced_version:
         due_us = min(due_us, max(last_us, min(state.changed_us, now_us)))
     is_stale = now_us >= due_us
-    return Standing(is_stale, due_us, due_us if is_stale else None)
+    return StalenessTimes(is_stale, due_us, due_us if is_stale else None)
 
 
 def source_version(source: str, version: int, *, has_own: bool) -> str:

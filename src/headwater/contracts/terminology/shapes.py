@@ -10,6 +10,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from headwater.base.wire import Pagination
+
 SourceKind = Literal["own", "url", "file"]
 """Labels kept here, an HTTPS upstream, or a JSON file of the operator's."""
 
@@ -32,7 +34,7 @@ class SyncState(msgspec.Struct, gc=False):
     next_sync_due_at: str | None
 
 
-class SyncDetails(SyncState, gc=False):
+class SyncStateDetails(SyncState, gc=False):
     """How fresh an organisation's labels are, with the time that a sync stays fresh."""
 
     ttl_seconds: int
@@ -101,14 +103,6 @@ class Staleness(msgspec.Struct, gc=False):
     is_stale: bool
     last_sync_at: str | None
     stale_since: str | None
-
-
-class Pagination(msgspec.Struct, gc=False):
-    """Which part of a list this is, and how long the whole is."""
-
-    page: int
-    limit: int
-    total: int
 
 
 class SyncStateList(msgspec.Struct, gc=False):

@@ -7,7 +7,7 @@ from pathlib import PurePath
 
 from headwater.base.errors import Invalid
 from headwater.contracts.terminology import label_rules, outbound, queries
-from headwater.contracts.terminology.queries import FILE, OWN, URL, Kept
+from headwater.contracts.terminology.queries import FILE, OWN, URL, LabelSource
 from headwater.contracts.terminology.shapes import SourceKind
 from headwater.store.database import Transaction
 
@@ -20,7 +20,7 @@ def check(source: SourceKind, location: str, allowed_hosts: Sequence[str]) -> No
         raise Invalid.of("file", "incorrect_value", "name the file by its full path")
 
 
-def name(tx: Transaction, feed: int, organisation: str, source: SourceKind, location: str) -> Kept:
+def name(tx: Transaction, feed: int, organisation: str, source: SourceKind, location: str) -> LabelSource:
     """Let an organisation's labels come from a source that passed ``check``.
 
     Another source than before makes the labels stale. Going back to our own keeps what was last published, unless

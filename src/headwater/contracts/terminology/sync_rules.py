@@ -14,14 +14,14 @@ from headwater.base.ids import random_id
 from headwater.base.settings.table import TerminologySettings
 from headwater.contracts.terminology import label_rules, label_sets, queries, rules
 from headwater.contracts.terminology.label_sets import Labels
-from headwater.contracts.terminology.queries import OWN, Kept, Tracked
+from headwater.contracts.terminology.queries import OWN, LabelSource, Tracked
 from headwater.store.database import Transaction
 
 _LEASE_MARGIN_SECONDS = 5
 """What a lease adds to the longest fetch, for publishing what it brought."""
 
 
-class Outcome(NamedTuple):
+class SyncOutcome(NamedTuple):
     """How a sync ended: when the labels were last synced, what that changed, and whether this sync did it."""
 
     synced_us: int
@@ -30,7 +30,7 @@ class Outcome(NamedTuple):
     duration_ms: int = 0
 
 
-class Job(NamedTuple):
+class FetchJob(NamedTuple):
     """A fetch to make under a lease; ``etag`` is the source's tag of what stands published, if it gave one."""
 
     organisation: str
@@ -42,7 +42,7 @@ class Job(NamedTuple):
 
 def begin(
     tx: Transaction, feed: int, organisation: str, settings: TerminologySettings, *, force: bool
-) -> Outcome | Job | None:
+) -> SyncOutcome | FetchJob | None:
     """Start a sync: the outcome when no fetch is needed, a job, or None while another process fetches.
 
     Labels that are kept here, or shipped, are published at once. Raises: NotFound, UpstreamFailed (the source failed
@@ -52,7 +52,7 @@ def begin(
     tracked = state.tracked
     if not force:
         if not rules.standing(state, tx.now_us).is_stale:
-            return Outcome(tracked.last_sync_us or 0, 0, done=False)
+            return SyncOutcome(tracked.last_sync_us or 0, 0, done=False)
         require_rested(tracked, tx.now_us, settings)
     kept = queries.kept(tx, organisation)
     if kept.source == OWN:
@@ -63,10 +63,10 @@ def begin(
     lease = random_id("lease")
     until_us = tx.now_us + _lease_us(settings)
     queries.keep_attempt(tx, tracked._replace(lease=lease, lease_until_us=until_us))
-    return Job(organisation, lease, kept.source, kept.location, kept.etag)
+    return FetchJob(organisation, lease, kept.source, kept.location, kept.etag)
 
 
-def publish(tx: Transaction, feed: int, job: Job, labels: Labels | None, etag: str | None) -> Outcome | None:
+def publish(tx: Transaction, feed: int, job: FetchJob, labels: Labels | None, etag: str | None) -> SyncOutcome | None:
     """Publish what a job brought (None: its source says that nothing changed).
 
     None when the lease is gone: it ran out and another process took it, or a source was named meanwhile.
@@ -81,7 +81,7 @@ def publish(tx: Transaction, feed: int, job: Job, labels: Labels | None, etag: s
     return _complete(tx, feed, tracked, kept._replace(etag=etag), labels)
 
 
-def fail(tx: Transaction, job: Job, settings: TerminologySettings, chance: float) -> Tracked | None:
+def fail(tx: Transaction, job: FetchJob, settings: TerminologySettings, chance: float) -> Tracked | None:
     """Note that a job's source failed, and until when it is left alone; None when the lease was lost.
 
     ``chance`` (0 to 1) spreads the waits of many organisations over the second half of the time.
@@ -114,7 +114,7 @@ def seconds_up(time_us: int) -> int:
     return -(-time_us // SECOND_US)
 
 
-def _complete(tx: Transaction, feed: int, tracked: Tracked, kept: Kept, labels: Labels | None) -> Outcome:
+def _complete(tx: Transaction, feed: int, tracked: Tracked, kept: LabelSource, labels: Labels | None) -> SyncOutcome:
     """Publish a set (None: the one that stands), and note the sync."""
     updated, changed = (0, kept) if labels is None else label_rules.publish(tx, feed, kept, labels)
     if changed != queries.kept(tx, tracked.organisation):
@@ -126,7 +126,7 @@ def _complete(tx: Transaction, feed: int, tracked: Tracked, kept: Kept, labels: 
             last_sync_us=tx.now_us, synced_version=version, failures=0, retry_us=None, updated_us=tx.now_us
         ),
     )
-    return Outcome(tx.now_us, updated, done=True)
+    return SyncOutcome(tx.now_us, updated, done=True)
 
 
 def _released(tracked: Tracked) -> Tracked:

@@ -19,7 +19,7 @@ from headwater.base.errors import HeadwaterError, UpstreamFailed
 from headwater.base.settings.table import TerminologySettings
 from headwater.contracts.terminology import label_sets, outbound
 from headwater.contracts.terminology.label_sets import Labels
-from headwater.contracts.terminology.outbound import Target
+from headwater.contracts.terminology.outbound import OutboundTarget
 from headwater.contracts.terminology.queries import FILE
 
 Resolve = Callable[[str, int], Awaitable[list[str]]]
@@ -90,7 +90,9 @@ class Upstream:
                 raise _failed("broke off its answer, or gave one that is no HTTP", "broken") from None
         raise _failed("cannot be connected to", "no_connection")
 
-    async def _from_address(self, target: Target, address: str, etag: str | None, tls: ssl.SSLContext) -> Fetched:
+    async def _from_address(
+        self, target: OutboundTarget, address: str, etag: str | None, tls: ssl.SSLContext
+    ) -> Fetched:
         headers = {"Host": target.authority, "Accept": "application/json", "Accept-Encoding": "identity"}
         if etag is not None:
             headers["If-None-Match"] = etag

@@ -19,7 +19,7 @@ _PAGE = (
 )
 
 
-class Page(NamedTuple):
+class ChangePage(NamedTuple):
     """Wire bytes of consecutive changes, joined with commas, and the position of the last."""
 
     size: int
@@ -74,12 +74,12 @@ def page(
     *,
     live_only: bool = False,
     kinds: Sequence[str] = (),
-) -> Page:
+) -> ChangePage:
     """At most ``limit`` changes with ``after`` < position <= ``upto``; ``live_only`` leaves tombstones out."""
     where = " AND deleted = 0" if live_only else ""
     if kinds:
         where += f" AND kind IN ({','.join('?' * len(kinds))})"
-    return Page(*tx.joined(_PAGE.format(where), feed, after, upto, *kinds, limit))
+    return ChangePage(*tx.joined(_PAGE.format(where), feed, after, upto, *kinds, limit))
 
 
 def live_between(tx: Transaction, feed: int, after: int, upto: int) -> int:

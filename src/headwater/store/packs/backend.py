@@ -53,7 +53,7 @@ class PackSource(Protocol):
         """Let go of the pack."""
 
 
-class PackPlace(Protocol):
+class PackBackend(Protocol):
     """A folder or a bucket with packs."""
 
     piece_bytes: int

@@ -30,7 +30,7 @@ def _unavailable(failure: Exception) -> Unavailable:
     return Unavailable(f"the object store did not answer as it should: {failure}", retry_after_seconds=5)
 
 
-class _Upload(Protocol):
+class _ObjectWriter(Protocol):
     """An upload under way, as ``obstore.open_writer`` gives one; its class has no public name there."""
 
     def write(self, buffer: bytes, /) -> int: ...
@@ -41,9 +41,9 @@ class _Upload(Protocol):
 class _ObjectSink:
     """An object that is being uploaded; it exists once ``finish`` returns."""
 
-    def __init__(self, pack: int, writer: _Upload) -> None:
+    def __init__(self, pack: int, writer: _ObjectWriter) -> None:
         self.pack = pack
-        self._writer: _Upload | None = writer
+        self._writer: _ObjectWriter | None = writer
 
     def write(self, piece: Content) -> None:
         """Hand a piece over; it is copied before this returns."""

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from headwater.base.errors import Damaged
 from headwater.store.database import Database, Transaction
-from headwater.store.packs.backend import PackPlace
+from headwater.store.packs.backend import PackBackend
 from headwater.store.packs.chunks import locate
 from headwater.store.packs.format import ChunkRef
 from headwater.store.packs.gc import organisations, stand_in, tail_of
@@ -43,7 +43,7 @@ class Verified:
     damages: list[Damage] = field(default_factory=list)
 
 
-def verify(database: Database, place: PackPlace, progress: Callable[[Verified], None] | None = None) -> Verified:
+def verify(database: Database, place: PackBackend, progress: Callable[[Verified], None] | None = None) -> Verified:
     """Check every chunk of every organisation; ``progress`` is called after each pack.
 
     It runs beside uploads and sweeps: a chunk that has moved meanwhile is checked where it then stands.
@@ -65,7 +65,7 @@ def _live(tx: Transaction, organisation: str) -> list[tuple[int, int, int]]:
     return [(row[0], row[1], row[2]) for row in tx.rows(_LIVE, organisation)]
 
 
-def _check_pack(database: Database, place: PackPlace, organisation: str, pack: int, live_chunks: int) -> list[Damage]:
+def _check_pack(database: Database, place: PackBackend, organisation: str, pack: int, live_chunks: int) -> list[Damage]:
     """What is damaged in one pack."""
     damages = []
     tail = None
@@ -86,7 +86,7 @@ def _check_pack(database: Database, place: PackPlace, organisation: str, pack: i
     return damages
 
 
-def _failing(place: PackPlace, refs: Sequence[ChunkRef]) -> list[tuple[ChunkRef, str]]:
+def _failing(place: PackBackend, refs: Sequence[ChunkRef]) -> list[tuple[ChunkRef, str]]:
     """The chunks that cannot be read or fail their hash; one by one only when there is one."""
     try:
         for _ in read_each(place, refs, verify=True):

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from headwater.base.errors import Damaged, Invalid
 from headwater.store.database import Database, Transaction
-from headwater.store.packs.backend import PackPlace, StoredPack
+from headwater.store.packs.backend import PackBackend, StoredPack
 from headwater.store.packs.chunks import RENEW_US, add_packs, among, batched, locate
 from headwater.store.packs.format import ChunkRef, Tail, pack_name, read_tail
 from headwater.store.packs.reader import read_each
@@ -111,7 +111,7 @@ def packs_in_use(tx: Transaction, organisation: str, before_us: int) -> list[Pac
     return [PackUse(*row) for row in tx.rows(_USE, organisation, organisation, before_us)]
 
 
-def tail_of(place: PackPlace, pack: int) -> Tail:
+def tail_of(place: PackBackend, pack: int) -> Tail:
     """What a stored pack lists. Raises: Damaged."""
     source = place.open(pack)
     try:
@@ -137,7 +137,7 @@ def _go_on() -> None:
 
 def sweep(
     database: Database,
-    place: PackPlace,
+    place: PackBackend,
     marks: Marks,
     *,
     grace_us: int,
@@ -170,7 +170,7 @@ class _Sweep:
     """One sweep under way; everything younger than ``before_us`` is left alone."""
 
     def __init__(
-        self, database: Database, place: PackPlace, marks: Marks, before_us: int, breathe: Callable[[], None]
+        self, database: Database, place: PackBackend, marks: Marks, before_us: int, breathe: Callable[[], None]
     ) -> None:
         self._database = database
         self._place = place

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Self
 
 from headwater.base.errors import Damaged
-from headwater.store.packs.backend import Content, PackPlace, PackSource
+from headwater.store.packs.backend import Content, PackBackend, PackSource
 from headwater.store.packs.format import (
     ChunkRef,
     chunk_id,
@@ -25,7 +25,7 @@ _Cut = tuple[ChunkRef, int, int]
 class _OpenPacks:
     """The packs that one reading has open: the last few that it used."""
 
-    def __init__(self, place: PackPlace) -> None:
+    def __init__(self, place: PackBackend) -> None:
         self._place = place
         self._sources: OrderedDict[int, PackSource] = OrderedDict()
 
@@ -50,7 +50,7 @@ class _OpenPacks:
 
 
 def read_range(
-    place: PackPlace,
+    place: PackBackend,
     refs: Iterable[ChunkRef],
     start_bytes: int = 0,
     stop_bytes: int | None = None,
@@ -77,7 +77,9 @@ def read_range(
                 yield packs.read(pack, at, min(step, end - at))
 
 
-def read_each(place: PackPlace, refs: Sequence[ChunkRef], *, verify: bool = False) -> Generator[memoryview, None, None]:
+def read_each(
+    place: PackBackend, refs: Sequence[ChunkRef], *, verify: bool = False
+) -> Generator[memoryview, None, None]:
     """The content of each of these chunks, one view a chunk, in order; neighbours come with one read.
 
     Raises: Damaged (missing, cut short, or with ``verify`` another hash).

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import NamedTuple, Self
 
 from headwater.base.errors import HeadwaterError, Invalid, TooLarge
-from headwater.store.packs.backend import Content, PackPlace, PackSink
+from headwater.store.packs.backend import Content, PackBackend, PackSink
 from headwater.store.packs.format import (
     CHUNK_LIMIT_BYTES,
     HEAD,
@@ -44,7 +44,7 @@ class PackWriter:
     Memory: one staging buffer of 1 MiB and the refs. A chunk that it wrote already is not written again.
     """
 
-    def __init__(self, place: PackPlace, organisation: str, *, limit_bytes: int = PACK_LIMIT_BYTES) -> None:
+    def __init__(self, place: PackBackend, organisation: str, *, limit_bytes: int = PACK_LIMIT_BYTES) -> None:
         self._place = place
         self._organisation = organisation
         self._limit_bytes = limit_bytes
@@ -164,7 +164,7 @@ class PackWriter:
         self._refs.clear()
 
 
-def discard(place: PackPlace, written: Written) -> None:
+def discard(place: PackBackend, written: Written) -> None:
     """Remove a request's packs at once, when their metadata could not be committed."""
     for pack in written.packs:
         place.delete(pack.pack)

@@ -35,7 +35,7 @@ ADVICE = {
 """What to do about finer codes, where the advice of their class would lead astray."""
 
 
-class Entry(NamedTuple):
+class ErrorEntry(NamedTuple):
     """One code: its HTTP status (0 where it only meets the operator), what it means, and what to do."""
 
     code: str
@@ -58,7 +58,7 @@ class _Kind(NamedTuple):
 
 
 @cache
-def entries() -> tuple[Entry, ...]:
+def entries() -> tuple[ErrorEntry, ...]:
     """All codes, those of HTTP answers by status first, then those of the command line."""
     trees = [(name, ast.parse(text)) for name, text in _sources(resources.files("headwater"), "headwater")]
     kinds: dict[str, _Kind] = {}
@@ -66,7 +66,7 @@ def entries() -> tuple[Entry, ...]:
         for kind in _kinds(module, tree):
             kinds.setdefault(kind.name, kind)
     known = {name: kind for name, kind in kinds.items() if _lineage(kinds, name)[-1] == "HeadwaterError"}
-    found: dict[str, Entry] = {}
+    found: dict[str, ErrorEntry] = {}
     for name in known:
         entry = _entry(known, name)
         found.setdefault(entry.code, entry)
@@ -112,11 +112,11 @@ def _lineage(kinds: dict[str, _Kind], name: str) -> list[str]:
     return line
 
 
-def _entry(kinds: dict[str, _Kind], name: str) -> Entry:
+def _entry(kinds: dict[str, _Kind], name: str) -> ErrorEntry:
     line = [kinds[ancestor] for ancestor in _lineage(kinds, name)]
     statuses = {kind.__name__: status for kind, status in STATUSES.items()}
     status = next((statuses[kind.name] for kind in line if kind.name in statuses), 500)
-    return Entry(
+    return ErrorEntry(
         code=next(kind.code for kind in line if kind.code),
         status=0 if line[0].module.startswith(_OPERATORS) else status,
         title=next(kind.title for kind in line if kind.title),

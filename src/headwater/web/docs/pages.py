@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import jinja2
 
-from headwater.web.docs.error_catalogue import Entry
+from headwater.web.docs.error_catalogue import ErrorEntry
 
 Json = dict[str, Any]
 SERVER_UNSAID = "http://127.0.0.1:8484"
@@ -26,7 +26,7 @@ _MARK = re.compile(r"``(.+?)``|`(.+?)`")
 _SHOWN_LIMITS = ("minLength", "maxLength", "minimum", "maximum", "minItems", "maxItems", "pattern", "default", "enum")
 
 
-class Field(NamedTuple):
+class SchemaField(NamedTuple):
     """One row of a table of fields or parameters."""
 
     name: str
@@ -44,11 +44,11 @@ class Operation(NamedTuple):
     path: str
     summary: str
     access: str
-    parameters: list[Field]
-    body: list[Field]
+    parameters: list[SchemaField]
+    body: list[SchemaField]
     curl: str
     status: str
-    answer: list[Field]
+    answer: list[SchemaField]
     answer_example: str
     others: str
 
@@ -89,7 +89,7 @@ def start_page(version: str) -> bytes:
     return _render("start.html", version=version)
 
 
-def errors_page(entries: tuple[Entry, ...], version: str) -> bytes:
+def errors_page(entries: tuple[ErrorEntry, ...], version: str) -> bytes:
     """The page of all error codes; each is an anchor, to which a problem's ``type`` leads."""
     parts = [
         {"title": "Answers", "over_http": True, "entries": [entry for entry in entries if entry.status]},
@@ -129,8 +129,8 @@ def _operation(document: Json, path: str, method: str, operation: Json) -> Opera
     )
 
 
-def _parameter(document: Json, parameter: Json) -> Field:
-    return Field(
+def _parameter(document: Json, parameter: Json) -> SchemaField:
+    return SchemaField(
         parameter["name"],
         _type(document, parameter["schema"]),
         parameter["description"],
@@ -170,13 +170,13 @@ def _value(parameter: Json) -> str:
     return "$DEVICE" if "DEVICE" in name else "$FILE_PATH" if name == "PATH" else "$" + name
 
 
-def fields(document: Json, schema: Json, prefix: str = "", depth: int = _DEPTH) -> Iterator[Field]:
+def fields(document: Json, schema: Json, prefix: str = "", depth: int = _DEPTH) -> Iterator[SchemaField]:
     """The fields of a shape, those of inner shapes under a dotted name."""
     known = _inner(document, schema)
     for name, inner in known.get("properties", {}).items():
         path = f"{prefix}{name}"
         meaning = inner.get("description", "")
-        yield Field(path, _type(document, inner), meaning, name in known.get("required", ()))
+        yield SchemaField(path, _type(document, inner), meaning, name in known.get("required", ()))
         if depth > 1:
             many = "[]" if "items" in _alternatives(document, inner)[0] else ""
             yield from fields(document, inner, f"{path}{many}.", depth - 1)

@@ -31,7 +31,7 @@ class SocketMatch(NamedTuple):
     params: dict[str, str]
 
 
-class _Listed(NamedTuple):
+class _LastSegment(NamedTuple):
     """A route whose only ``{name}`` is its last segment, found by what stands before it."""
 
     contract: Contract
@@ -40,14 +40,14 @@ class _Listed(NamedTuple):
     literals: Mapping[str, object]
 
 
-class _Node:
+class _Segment:
     """One place in the tree of segments."""
 
     __slots__ = ("children", "methods", "socket", "wild")
 
     def __init__(self) -> None:
-        self.children: dict[str, _Node] = {}
-        self.wild: _Node | None = None
+        self.children: dict[str, _Segment] = {}
+        self.wild: _Segment | None = None
         self.methods: dict[str, tuple[Contract, Route, tuple[str, ...]]] = {}
         self.socket: tuple[Contract, SocketRoute, tuple[str, ...]] | None = None
 
@@ -56,9 +56,9 @@ class Router:
     """All routes of all contracts under all their prefixes; built once at the start."""
 
     def __init__(self, contracts: tuple[Contract, ...]) -> None:
-        self._root = _Node()
+        self._root = _Segment()
         self._exact: dict[tuple[str, str], Match] = {}
-        self._listed: dict[tuple[str, str], _Listed] = {}
+        self._listed: dict[tuple[str, str], _LastSegment] = {}
         self._contracts = contracts
         for contract in contracts:
             for prefix in contract.prefixes:
@@ -120,30 +120,32 @@ class Router:
                 raise HeadwaterError(f"{method} {prefix + route.path} is declared twice")
             node.methods[method] = (contract, route, names)
             if len(names) == 1 and last.startswith("{"):
-                self._listed[method, shelf] = _Listed(contract, route, names, self._place(shelf)[0].children)
+                self._listed[method, shelf] = _LastSegment(contract, route, names, self._place(shelf)[0].children)
             if not names:
                 for ending in ("", "/"):
                     self._exact[method, prefix + route.path + ending] = Match(contract, route, {})
 
-    def _place(self, path: str) -> tuple[_Node, tuple[str, ...]]:
+    def _place(self, path: str) -> tuple[_Segment, tuple[str, ...]]:
         node, names = self._root, []
         for segment in path.strip("/").split("/"):
             if segment.startswith("{"):
                 if node.wild is None:
-                    node.wild = _Node()
+                    node.wild = _Segment()
                 node = node.wild
                 names.append(segment[1:-1])
             else:
-                node = node.children.setdefault(segment, _Node())
+                node = node.children.setdefault(segment, _Segment())
         return node, tuple(names)
 
-    def _walk(self, path: str) -> tuple[_Node | None, list[str]]:
+    def _walk(self, path: str) -> tuple[_Segment | None, list[str]]:
         segments = path[1:].split("/")
         if len(segments) > 1 and segments[-1] == "":
             segments.pop()
         return self._descend(self._root, segments, 0, [])
 
-    def _descend(self, node: _Node, segments: list[str], at: int, values: list[str]) -> tuple[_Node | None, list[str]]:
+    def _descend(
+        self, node: _Segment, segments: list[str], at: int, values: list[str]
+    ) -> tuple[_Segment | None, list[str]]:
         if at == len(segments):
             return node, values
         segment = segments[at]

@@ -6,7 +6,6 @@ import pytest
 
 from headwater.contracts.files.apply.decide import decide
 from headwater.contracts.files.apply.decision import (
-    Conflict,
     ConflictKind,
     CopyBeside,
     Create,
@@ -15,8 +14,9 @@ from headwater.contracts.files.apply.decision import (
     HoldVersion,
     Keeper,
     KeepVersion,
+    MoveTo,
+    NewConflict,
     Outcome,
-    Place,
     PlaceAside,
     PutCurrent,
     Restore,
@@ -25,7 +25,6 @@ from headwater.contracts.files.apply.decision import (
 from headwater.contracts.files.apply.inputs import (
     Base,
     ChangeType,
-    Folder,
     Item,
     RecordedConflict,
     Resource,
@@ -35,6 +34,7 @@ from headwater.contracts.files.apply.inputs import (
     Strategy,
 )
 from headwater.contracts.files.names import NamePolicy
+from headwater.contracts.files.paths import FolderState
 
 FILE, FOLDER = ResourceType.FILE, ResourceType.FOLDER
 LWW, BOTH, SERVER, CLIENT, MANUAL = Strategy
@@ -86,15 +86,15 @@ FOLDERS_MOVED = on(
     Item(FOLDER, ChangeType.RENAMED, old_path="/a/case", new_path="/a/box"),
     target=Spot(occupant=BOX),
 )
-IN_DELETED_FOLDER = on(None, NEW_FILE, base=None, target=Spot(Folder.DELETED))
-FOLDER_IN_DELETED_FOLDER = on(None, NEW_FOLDER, base=None, target=Spot(Folder.DELETED))
-INTO_DELETED_FOLDER = on(PAPER, MOVE, target=Spot(Folder.DELETED))
+IN_DELETED_FOLDER = on(None, NEW_FILE, base=None, target=Spot(FolderState.DELETED))
+FOLDER_IN_DELETED_FOLDER = on(None, NEW_FOLDER, base=None, target=Spot(FolderState.DELETED))
+INTO_DELETED_FOLDER = on(PAPER, MOVE, target=Spot(FolderState.DELETED))
 RENAME_OF_DELETED = on(TRASHED, RENAME)
-DELETED_WITH_FOLDER = on(TRASHED, EDIT, home=Spot(Folder.DELETED))
+DELETED_WITH_FOLDER = on(TRASHED, EDIT, home=Spot(FolderState.DELETED))
 HOME_TAKEN = on(TRASHED, EDIT, home=Spot(occupant=replace(OTHER, path="/a/paper.txt")))
 RENAME_AND_EDIT = on(PAPER, replace(EDIT, change_type=ChangeType.RENAMED, new_path="/a/essay.txt"))
 
-ESSAY = Place("fil_1", "/a/essay.txt")
+ESSAY = MoveTo("fil_1", "/a/essay.txt")
 RESTORED = Restore("fil_1", "/a/paper.txt")
 C, H, T, N = Keeper.CURRENT, Keeper.HISTORY, Keeper.TRASH, Keeper.NOTHING
 
@@ -144,30 +144,30 @@ CONFLICTS: list[tuple[Situation, ConflictKind, dict[Strategy, tuple[tuple[Effect
     }),
     (CROSSED_MOVE, ConflictKind.CROSSED_MOVE, {
         SERVER: ((), N, C),
-        CLIENT: ((Place("fil_1", "/b/paper.txt"),), N, C),
-        LWW: ((Place("fil_1", "/b/paper.txt"),), N, C),
+        CLIENT: ((MoveTo("fil_1", "/b/paper.txt"),), N, C),
+        LWW: ((MoveTo("fil_1", "/b/paper.txt"),), N, C),
         BOTH: ((), N, C),
         MANUAL: ((), N, C),
     }),
     (TAKEN, ConflictKind.NAME_TAKEN, {
         SERVER: ((), N, C),
-        CLIENT: ((PlaceAside("fil_2"), Place("fil_1", "/a/other.txt")), N, C),
-        LWW: ((PlaceAside("fil_2"), Place("fil_1", "/a/other.txt")), N, C),
-        BOTH: ((Place("fil_1", "/a/other.txt", as_copy=True),), N, C),
+        CLIENT: ((PlaceAside("fil_2"), MoveTo("fil_1", "/a/other.txt")), N, C),
+        LWW: ((PlaceAside("fil_2"), MoveTo("fil_1", "/a/other.txt")), N, C),
+        BOTH: ((MoveTo("fil_1", "/a/other.txt", as_copy=True),), N, C),
         MANUAL: ((), N, C),
     }),
     (TAKEN_BY_FOLDER, ConflictKind.NAME_TAKEN, {
         SERVER: ((), N, N),
-        CLIENT: ((PlaceAside("fld_1"), Place("fil_1", "/a/box")), N, N),
+        CLIENT: ((PlaceAside("fld_1"), MoveTo("fil_1", "/a/box")), N, N),
         LWW: ((), N, N),
-        BOTH: ((Place("fil_1", "/a/box", as_copy=True),), N, N),
+        BOTH: ((MoveTo("fil_1", "/a/box", as_copy=True),), N, N),
         MANUAL: ((), N, N),
     }),
     (FOLDERS_MOVED, ConflictKind.NAME_TAKEN, {
         SERVER: ((), N, N),
-        CLIENT: ((PlaceAside("fld_1"), Place("fld_2", "/a/box")), N, N),
+        CLIENT: ((PlaceAside("fld_1"), MoveTo("fld_2", "/a/box")), N, N),
         LWW: ((), N, N),
-        BOTH: ((Place("fld_2", "/a/box", as_copy=True),), N, N),
+        BOTH: ((MoveTo("fld_2", "/a/box", as_copy=True),), N, N),
         MANUAL: ((), N, N),
     }),
     (FILE_ON_FILE, ConflictKind.NAME_TAKEN, {
@@ -205,7 +205,7 @@ CONFLICTS: list[tuple[Situation, ConflictKind, dict[Strategy, tuple[tuple[Effect
     }),
     (INTO_DELETED_FOLDER, ConflictKind.EDIT_DELETE, {
         SERVER: ((), N, C),
-        LWW: ((RestoreFolders("/b"), Place("fil_1", "/b/paper.txt")), N, C),
+        LWW: ((RestoreFolders("/b"), MoveTo("fil_1", "/b/paper.txt")), N, C),
         MANUAL: ((), N, C),
     }),
     # The name fits, the content does not: each aspect goes its own way, but MANUAL touches neither.
@@ -294,15 +294,15 @@ def test_a_crossed_move_onto_a_taken_name_asks_for_both() -> None:
         replace(RENAME, new_path="/a/other.txt"),
         target=Spot(occupant=OTHER),
     )
-    assert choose(both, CLIENT).effects == (PlaceAside("fil_2"), Place("fil_1", "/a/other.txt"))
+    assert choose(both, CLIENT).effects == (PlaceAside("fil_2"), MoveTo("fil_1", "/a/other.txt"))
     assert choose(both, BOTH).effects == ()
     assert choose(both, SERVER).effects == ()
 
 
 def test_a_conflict_names_who_stands_against_the_change() -> None:
-    assert choose(CONTENT, SERVER).conflict == Conflict(ConflictKind.CONTENT, "fil_1", "ver_3", "ver_2", SERVER)
-    assert choose(TAKEN, MANUAL).conflict == Conflict(ConflictKind.NAME_TAKEN, "fil_2", None, "ver_7", None)
-    assert choose(IN_DELETED_FOLDER, LWW).conflict == Conflict(ConflictKind.EDIT_DELETE, None, "ver_3", None, LWW)
+    assert choose(CONTENT, SERVER).conflict == NewConflict(ConflictKind.CONTENT, "fil_1", "ver_3", "ver_2", SERVER)
+    assert choose(TAKEN, MANUAL).conflict == NewConflict(ConflictKind.NAME_TAKEN, "fil_2", None, "ver_7", None)
+    assert choose(IN_DELETED_FOLDER, LWW).conflict == NewConflict(ConflictKind.EDIT_DELETE, None, "ver_3", None, LWW)
 
 
 def test_the_device_learns_the_id_of_what_it_ran_into() -> None:

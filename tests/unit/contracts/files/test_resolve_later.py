@@ -7,7 +7,6 @@ import pytest
 from headwater.base.errors import Malformed, StateConflict
 from headwater.contracts.files.apply.decide import decide, resolve_later
 from headwater.contracts.files.apply.decision import (
-    Conflict,
     ConflictKind,
     CopyBeside,
     Create,
@@ -15,15 +14,15 @@ from headwater.contracts.files.apply.decision import (
     Effect,
     Keeper,
     KeepVersion,
+    MoveTo,
+    NewConflict,
     Outcome,
-    Place,
     PutCurrent,
     Reason,
 )
 from headwater.contracts.files.apply.inputs import (
     Base,
     ChangeType,
-    Folder,
     Item,
     RecordedConflict,
     Resource,
@@ -32,6 +31,7 @@ from headwater.contracts.files.apply.inputs import (
     Spot,
     Strategy,
 )
+from headwater.contracts.files.paths import FolderState
 
 FILE = ResourceType.FILE
 LWW, BOTH, SERVER, CLIENT, MANUAL = Strategy
@@ -98,7 +98,7 @@ class TestResolveLater:
         waiting = replace(CONTENT, strategy=MANUAL, earlier=self.OPEN)
         decision = resolve_later(self.OPEN, answer, waiting)
         assert decision.effects == effects
-        assert decision.conflict == Conflict(ConflictKind.CONTENT, "fil_1", "ver_3", "ver_2", answer)
+        assert decision.conflict == NewConflict(ConflictKind.CONTENT, "fil_1", "ver_3", "ver_2", answer)
 
     def test_the_server_still_wins_when_it_came_back_to_the_base_meanwhile(self) -> None:
         back = on(PAPER, EDIT, base=Base("server bytes", BASE_US))
@@ -108,7 +108,7 @@ class TestResolveLater:
     def test_the_server_still_wins_when_the_name_is_free_meanwhile(self) -> None:
         free = on(PAPER, TAKEN.item)
         assert resolve_later(self.OPEN, SERVER, free).effects == ()
-        assert resolve_later(self.OPEN, CLIENT, free).effects == (Place("fil_1", "/a/other.txt"),)
+        assert resolve_later(self.OPEN, CLIENT, free).effects == (MoveTo("fil_1", "/a/other.txt"),)
         new = on(None, NEW_FILE, base=None)
         assert resolve_later(self.OPEN, SERVER, new).effects == (Create("ver_3", in_trash=True),)
         assert resolve_later(self.OPEN, BOTH, new).effects == (Create("ver_3"),)
@@ -117,7 +117,7 @@ class TestResolveLater:
         assert resolve_later(self.OPEN, CLIENT, on(PAPER, EDIT, base=None)).effects == (PUT,)
 
     def test_the_server_wins_although_the_clients_folder_is_gone(self) -> None:
-        gone = replace(RENAME_AND_EDIT, target=Spot(Folder.MISSING))
+        gone = replace(RENAME_AND_EDIT, target=Spot(FolderState.MISSING))
         assert resolve_later(self.OPEN, SERVER, gone).effects == (KEEP,)
         refused = resolve_later(self.OPEN, CLIENT, gone)
         assert refused.reason is Reason.PARENT_MISSING

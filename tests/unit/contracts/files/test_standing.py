@@ -10,8 +10,8 @@ from headwater.contracts.files.apply.decision import (
     Decision,
     Effect,
     Keeper,
+    MoveTo,
     Outcome,
-    Place,
     PutCurrent,
     Reason,
     Trash,
@@ -19,7 +19,6 @@ from headwater.contracts.files.apply.decision import (
 from headwater.contracts.files.apply.inputs import (
     Base,
     ChangeType,
-    Folder,
     Item,
     Resource,
     ResourceType,
@@ -27,6 +26,7 @@ from headwater.contracts.files.apply.inputs import (
     Spot,
     Strategy,
 )
+from headwater.contracts.files.paths import FolderState
 
 FILE, FOLDER = ResourceType.FILE, ResourceType.FOLDER
 BASE_US, SERVER_US, RECEIVED_US = 100, 200, 300
@@ -63,7 +63,7 @@ def choose(situation: Situation, strategy: Strategy) -> Decision:
 
 
 RENAME_AND_EDIT = on(PAPER, replace(EDIT, change_type=ChangeType.RENAMED, new_path="/a/essay.txt"))
-ESSAY = Place("fil_1", "/a/essay.txt")
+ESSAY = MoveTo("fil_1", "/a/essay.txt")
 C, H, T, N = Keeper.CURRENT, Keeper.HISTORY, Keeper.TRASH, Keeper.NOTHING
 
 # Where both sides agree, or only one of them changed something: the same under every strategy.
@@ -117,7 +117,7 @@ AGREED: dict[str, tuple[Situation, tuple[Effect, ...], Keeper, Keeper]] = {
     "both moved alike": (on(replace(PAPER, path="/b/paper.txt"), MOVE), (), N, C),
     "a rename of case only": (
         on(PAPER, replace(RENAME, new_path="/a/Paper.txt"), target=Spot(occupant=PAPER)),
-        (Place("fil_1", "/a/Paper.txt"),),
+        (MoveTo("fil_1", "/a/Paper.txt"),),
         N,
         C,
     ),
@@ -235,9 +235,9 @@ REFUSED: dict[str, tuple[Situation, Reason]] = {
     "a creation nowhere": (on(None, replace(NEW_FILE, new_path=None)), Reason.PATH_MISSING),
     "an update that renames": (on(PAPER, replace(EDIT, new_path="/a/x.txt")), Reason.PATHS_DIFFER),
     "a creation with a living id": (on(PAPER, NEW_FILE), Reason.RESOURCE_EXISTS),
-    "a move into no folder": (on(PAPER, MOVE, target=Spot(Folder.MISSING)), Reason.PARENT_MISSING),
-    "a creation in no folder": (on(None, NEW_FILE, target=Spot(Folder.MISSING)), Reason.PARENT_MISSING),
-    "a move into a file": (on(PAPER, MOVE, target=Spot(Folder.NOT_A_FOLDER)), Reason.PARENT_NOT_FOLDER),
+    "a move into no folder": (on(PAPER, MOVE, target=Spot(FolderState.MISSING)), Reason.PARENT_MISSING),
+    "a creation in no folder": (on(None, NEW_FILE, target=Spot(FolderState.MISSING)), Reason.PARENT_MISSING),
+    "a move into a file": (on(PAPER, MOVE, target=Spot(FolderState.NOT_A_FOLDER)), Reason.PARENT_NOT_FOLDER),
     "a move into itself": (
         on(
             BOX,
@@ -258,7 +258,7 @@ REFUSED: dict[str, tuple[Situation, Reason]] = {
         on(
             replace(BOX, deleted=True),
             Item(FOLDER, ChangeType.MOVED, old_path="/a/box", new_path="/a/box/in"),
-            target=Spot(Folder.DELETED, inside_itself=True),
+            target=Spot(FolderState.DELETED, inside_itself=True),
         ),
         Reason.INTO_ITSELF,
     ),

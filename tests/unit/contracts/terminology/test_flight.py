@@ -12,7 +12,7 @@ from headwater.base.settings.table import TerminologySettings
 from headwater.contracts.terminology import queries, rules, source_rules, sync_rules
 from headwater.contracts.terminology.flight import Flights
 from headwater.contracts.terminology.queries import State
-from headwater.contracts.terminology.sync_rules import Job, Outcome
+from headwater.contracts.terminology.sync_rules import FetchJob, SyncOutcome
 from headwater.contracts.terminology.upstream import Fetched
 from headwater.identity import organisations
 from headwater.store.database import Database, Transaction
@@ -124,10 +124,10 @@ def test_a_lease_that_has_run_out_is_taken_over_and_its_late_result_is_not_publi
     database: Database, feed: int, clock: MovableClock
 ) -> None:
     lost = begin(database, feed)
-    assert isinstance(lost, Job)
+    assert isinstance(lost, FetchJob)
     clock.advance(SETTINGS.upstream_seconds + 5)
     taken = begin(database, feed)
-    assert isinstance(taken, Job)
+    assert isinstance(taken, FetchJob)
     assert publish(database, feed, lost, {"late": "label"}) is None
     assert database.write_now(lambda tx: sync_rules.fail(tx, lost, SETTINGS, 1.0)) is None
     assert state(database).tracked.lease == taken.lease
@@ -141,27 +141,27 @@ def test_a_lease_that_has_run_out_is_taken_over_and_its_late_result_is_not_publi
 def test_a_lease_holds_to_its_last_microsecond_and_not_when_the_clock_stepped_back(
     database: Database, feed: int, clock: MovableClock
 ) -> None:
-    assert isinstance(begin(database, feed), Job)
+    assert isinstance(begin(database, feed), FetchJob)
     clock.at_us += (SETTINGS.upstream_seconds + 5) * 1_000_000 - 1
     assert begin(database, feed) is None
     clock.at_us += 1
-    assert isinstance(begin(database, feed), Job)
+    assert isinstance(begin(database, feed), FetchJob)
     clock.advance(-1)
-    assert isinstance(begin(database, feed), Job)
+    assert isinstance(begin(database, feed), FetchJob)
 
 
 def test_labels_that_were_synced_once_are_told_of_when_another_process_takes_too_long(
     database: Database, feed: int, clock: MovableClock
 ) -> None:
     synced = begin(database, feed)
-    assert isinstance(synced, Job)
+    assert isinstance(synced, FetchJob)
     publish(database, feed, synced, LABELS)
     clock.advance(60)
-    assert isinstance(begin(database, feed), Job)
+    assert isinstance(begin(database, feed), FetchJob)
 
     async def story(source: Source) -> None:
         outcome = await flights(database, source, wait_seconds=0.0).sync(feed, ORG)
-        assert outcome == Outcome(clock() - 60_000_000, 0, done=False)
+        assert outcome == SyncOutcome(clock() - 60_000_000, 0, done=False)
         with pytest.raises(Unavailable):
             await flights(database, source, wait_seconds=0.0).sync(feed, ORG, force=True)
 
@@ -171,7 +171,7 @@ def test_labels_that_were_synced_once_are_told_of_when_another_process_takes_too
 def test_labels_that_were_never_synced_are_unavailable_when_another_process_takes_too_long(
     database: Database, feed: int
 ) -> None:
-    assert isinstance(begin(database, feed), Job)
+    assert isinstance(begin(database, feed), FetchJob)
 
     async def story(source: Source) -> None:
         with pytest.raises(Unavailable) as refusal:
@@ -187,9 +187,9 @@ def test_waits_double_up_to_the_longest_and_are_spread_over_their_second_half(
     waits = []
     for chance in (0.0, 1.0, 0.5, 1.0, 1.0, 1.0):
         job = begin(database, feed, force=True)
-        assert isinstance(job, Job)
+        assert isinstance(job, FetchJob)
 
-        def fail(tx: Transaction, job: Job = job, chance: float = chance) -> None:
+        def fail(tx: Transaction, job: FetchJob = job, chance: float = chance) -> None:
             sync_rules.fail(tx, job, SETTINGS, chance)
 
         database.write_now(fail)
@@ -207,9 +207,9 @@ def test_an_organisation_that_is_not_tracked_is_not_found(database: Database, fe
     assert play(story).asked == 0
 
 
-def begin(database: Database, feed: int, *, force: bool = False) -> Outcome | Job | None:
+def begin(database: Database, feed: int, *, force: bool = False) -> SyncOutcome | FetchJob | None:
     return database.write_now(lambda tx: sync_rules.begin(tx, feed, ORG, SETTINGS, force=force))
 
 
-def publish(database: Database, feed: int, job: Job, labels: dict[str, str]) -> Outcome | None:
+def publish(database: Database, feed: int, job: FetchJob, labels: dict[str, str]) -> SyncOutcome | None:
     return database.write_now(lambda tx: sync_rules.publish(tx, feed, job, labels, None))

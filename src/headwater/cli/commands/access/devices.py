@@ -9,7 +9,7 @@ import typer
 from headwater.cli import installation, options
 from headwater.cli.output import Row, show_rows
 from headwater.feed import devices
-from headwater.feed.devices import Standing
+from headwater.feed.devices import DeviceLag
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_help=True)
 
@@ -54,7 +54,7 @@ def deactivate(
     show_rows([_row(standing) for standing in found], as_json=as_json, none="")
 
 
-def _row(standing: Standing) -> Row:
+def _row(standing: DeviceLag) -> Row:
     return {
         "id": standing.id,
         "org": standing.organisation,

@@ -17,13 +17,13 @@ from headwater.cli.output import Row, say_note, show_one, show_rows
 from headwater.contracts.contacts.interchange.csv.format import CsvRows, write_csv
 from headwater.contracts.contacts.interchange.jsonl import write_jsonl
 from headwater.contracts.contacts.interchange.vcard.format import write_vcard
-from headwater.contracts.contacts.upsert import Outcome
+from headwater.contracts.contacts.upsert import RowOutcome
 from headwater.transfer.import_contacts import (
     EXAMPLES_SHOWN,
     FileUnsuitable,
     ImportRun,
+    ImportSummary,
     Rejects,
-    Summary,
     batches,
     contacts_of,
     feed_of,
@@ -84,7 +84,7 @@ def import_contacts(
     kind = kind_of(file)
     if key is not None and kind != "csv":
         raise FileUnsuitable(f"--key names a column, and {file.name} has none")
-    summary = Summary()
+    summary = ImportSummary()
     rejected = file.with_suffix(".rejected.csv")
     with (
         installation.opened(data, database, config) as here,
@@ -149,7 +149,7 @@ class _Advance:
         self._progress.update(self._task, completed=self._stream.tell())
 
 
-def _show(file: Path, org: str, summary: Summary, rejected: Path | None, *, dry_run: bool, as_json: bool) -> None:
+def _show(file: Path, org: str, summary: ImportSummary, rejected: Path | None, *, dry_run: bool, as_json: bool) -> None:
     counts: Row = {
         "file": str(file),
         "organisation": org,
@@ -174,7 +174,7 @@ def _show(file: Path, org: str, summary: Summary, rejected: Path | None, *, dry_
         show_rows(refused, as_json=False, none="")
 
 
-def _changed(outcome: Outcome) -> list[Row]:
+def _changed(outcome: RowOutcome) -> list[Row]:
     return [
         {
             "row": outcome.row_number,

@@ -13,13 +13,13 @@ from headwater.base.wire import encode
 from headwater.cli import installation, options, run_as
 from headwater.cli.output import Row, say_note, show_one, show_rows
 from headwater.cli.progress import bars, watched
+from headwater.contracts.files import paths
 from headwater.contracts.files.access import ShareRow
 from headwater.contracts.files.names import join_path, split_path, stored_path
-from headwater.contracts.files.tree import rules as tree_rules
 from headwater.installation import connect
 from headwater.store.database import Transaction
 from headwater.transfer import local_files
-from headwater.transfer.put_folder import Putting, Tally, Target
+from headwater.transfer.put_folder import PutTarget, Putting, Tally
 from headwater.transfer.results import Failure
 
 FAILURES_SHOWN = 20
@@ -48,8 +48,8 @@ def put(
         with options.as_typed():
             row, prefix = here.database.read_now(lambda tx: _place(tx, id, to))
         principal = here.database.read_now(run_as.operator)
-        target = Target(here.database, connect.open_packs(here.settings), here.settings.files, principal, row)
-        names = tree_rules.policy(row)
+        target = PutTarget(here.database, connect.open_packs(here.settings), here.settings.files, principal, row)
+        names = row.policy
         total_bytes = local_files.size_bytes(source, prefix, names) if watched() and not as_json else 0
         putting = Putting(target, report, total_bytes, dry_run=dry_run)
         putting.bring(local_files.walk(source, prefix, names))
@@ -71,10 +71,10 @@ def put(
 def _place(tx: Transaction, share_id: str, to: str) -> tuple[ShareRow, str]:
     """The share, and the stored path of the folder in it; empty for its root. Raises: Invalid, StateConflict."""
     row = run_as.share(tx, share_id)
-    path = stored_path(to, tree_rules.policy(row), field="--to")
+    path = stored_path(to, row.policy, field="--to")
     parts = split_path(path)
     for end in range(1, len(parts) + 1):
-        node = tree_rules.walk(tx, row, join_path(parts[:end]))
+        node = paths.walk(tx, row, join_path(parts[:end]))
         if node is not None and node.type != "folder":
             raise StateConflict(f"{join_path(parts[:end])} is a file in the share, not a folder")
     return row, "" if path == "/" else path

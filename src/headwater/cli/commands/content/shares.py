@@ -18,10 +18,10 @@ from headwater.cli.values import parse_size
 from headwater.contracts.files import access
 from headwater.contracts.files.access import ShareRow
 from headwater.contracts.files.apply import conflicts
-from headwater.contracts.files.apply.conflicts import Wanted
-from headwater.contracts.files.paths import Trails
+from headwater.contracts.files.apply.conflicts import ConflictFilter
+from headwater.contracts.files.paths import PathIndex
 from headwater.contracts.files.shares import rules as share_rules
-from headwater.contracts.files.tree.shapes import Member, SharePatch, read_share
+from headwater.contracts.files.shares.shapes import Member, SharePatch, read_share
 from headwater.identity import organisations
 from headwater.store.database import Transaction
 from headwater.store.tree import nodes, versions
@@ -151,7 +151,7 @@ def grant(
         share_rules.set_members(tx, share, [*others, wanted])
         return _whole(tx, share)
 
-    _change(work, options.Place(data, database, config), as_json=as_json)
+    _change(work, options.InstallationOptions(data, database, config), as_json=as_json)
 
 
 @app.command(epilog=options.examples("headwater share revoke shr_7d1fd2kcxj8rw0mq role:coordinator"))
@@ -173,7 +173,7 @@ def revoke(
         share_rules.set_members(tx, share, others)
         return _whole(tx, share)
 
-    _change(work, options.Place(data, database, config), as_json=as_json)
+    _change(work, options.InstallationOptions(data, database, config), as_json=as_json)
 
 
 @app.command(
@@ -200,7 +200,7 @@ def quota(
         share_rules.change(tx, run_as.operator(tx), id, patch)
         return _whole(tx, run_as.share(tx, id))
 
-    _change(work, options.Place(data, database, config), as_json=as_json)
+    _change(work, options.InstallationOptions(data, database, config), as_json=as_json)
 
 
 @app.command(epilog=options.examples("headwater share delete shr_7d1fd2kcxj8rw0mq --yes"))
@@ -259,7 +259,7 @@ def list_conflicts(
     show_rows(rows, as_json=as_json, none=f"{id} has no open conflicts")
 
 
-def _change(work: Callable[[Transaction], Row], place: options.Place, *, as_json: bool) -> None:
+def _change(work: Callable[[Transaction], Row], place: options.InstallationOptions, *, as_json: bool) -> None:
     """Carry out what changes a share, and show the share."""
     with installation.opened(*place) as here:
         row = here.database.write_now(work)
@@ -315,8 +315,8 @@ def _told(row: Row, *, as_json: bool) -> Row:
 def _conflicts(tx: Transaction, row: ShareRow) -> list[Row]:
     rows: list[Row] = []
     before: int | None = None
-    trails = Trails(tx, row)
-    while found := conflicts.of_share(tx, row.feed, Wanted(before=before, limit=CONFLICTS_AT_ONCE)):
+    trails = PathIndex(tx, row)
+    while found := conflicts.of_share(tx, row.feed, ConflictFilter(before=before, limit=CONFLICTS_AT_ONCE)):
         for each in found:
             shown = conflicts.shown(trails, each)
             rows.append(

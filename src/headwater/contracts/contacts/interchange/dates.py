@@ -6,7 +6,7 @@ import re
 from datetime import UTC, date, datetime
 from typing import Literal
 
-from headwater.contracts.contacts.interchange.record import Problem
+from headwater.contracts.contacts.interchange.record import RowProblem
 
 DateOrder = Literal["dmy", "mdy"]
 """Which of day and month comes first in ``04/05/1988``."""
@@ -21,7 +21,7 @@ _NO_DATE = frozenset({"0/0/00", "0/0/0000", "00/00/00", "0000-00-00", "00.00.000
 _FIELD = "date_of_birth"
 
 
-def read_date(text: str, order: DateOrder | None = None) -> tuple[str | None, Problem | None]:
+def read_date(text: str, order: DateOrder | None = None) -> tuple[str | None, RowProblem | None]:
     """A date of birth as YYYY-MM-DD, or None and what is wrong with it.
 
     Read are ISO 8601 (a time after it is dropped), ``21.4.1988``, and ``4/21/1988`` either way round where
@@ -40,19 +40,19 @@ def read_date(text: str, order: DateOrder | None = None) -> tuple[str | None, Pr
         left, right, year = map(int, match.groups())
         if order is None and left != right and max(left, right) <= 12:
             detail = f"{text!r} can be read two ways; say whether the day or the month comes first"
-            return None, Problem(_FIELD, "date_ambiguous", detail)
+            return None, RowProblem(_FIELD, "date_ambiguous", detail)
         day_first = order == "dmy" or (order is None and left > 12)
         day, month = (left, right) if day_first else (right, left)
     elif _PARTIAL.fullmatch(text):
-        return None, Problem(
+        return None, RowProblem(
             _FIELD, "date_partial", f"{text!r} is not a whole date, so the contact gets none", refuses=False
         )
     else:
-        return None, Problem(_FIELD, "date_invalid", f"{text!r} is not a date like 1988-04-21 or 21.04.1988")
+        return None, RowProblem(_FIELD, "date_invalid", f"{text!r} is not a date like 1988-04-21 or 21.04.1988")
     try:
         return date(year, month, day).isoformat(), None
     except ValueError:
-        return None, Problem(_FIELD, "date_invalid", f"{text!r} is not a day of the calendar")
+        return None, RowProblem(_FIELD, "date_invalid", f"{text!r} is not a day of the calendar")
 
 
 def _is_day(text: str) -> bool:

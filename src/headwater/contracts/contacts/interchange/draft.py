@@ -12,7 +12,7 @@ from headwater.contracts.contacts.interchange.content_lines import LineUnreadabl
 from headwater.contracts.contacts.interchange.dates import DateOrder, read_date, read_time
 from headwater.contracts.contacts.interchange.keys import SeenKeys, derived_key, replaced_key
 from headwater.contracts.contacts.interchange.names import full_name
-from headwater.contracts.contacts.interchange.record import ContactRow, Parsed, Problem
+from headwater.contracts.contacts.interchange.record import ContactRow, Parsed, RowProblem
 from headwater.contracts.contacts.shapes import ContactFields
 
 EXTRA_LINE_MAX_CHARS = 65_536
@@ -33,7 +33,7 @@ _LIMITS_CHARS = tuple(_limits_chars().items())
 _FRAME = frozenset({"BEGIN", "END", "VERSION"})
 
 
-class Draft:
+class ContactDraft:
     """Collects the fields of one row; ``parsed`` gives the outcome."""
 
     __slots__ = ("chapter_ids", "extra", "fields", "given", "problems")
@@ -43,15 +43,15 @@ class Draft:
         self.chapter_ids: tuple[str, ...] = ()
         self.extra: dict[str, list[str]] = {}
         self.given: set[str] = set()
-        self.problems: list[Problem] = []
+        self.problems: list[RowProblem] = []
 
     def refuse(self, field: str, code: str, detail: str) -> None:
         """Note why this row cannot be imported."""
-        self.problems.append(Problem(field, code, detail))
+        self.problems.append(RowProblem(field, code, detail))
 
     def warn(self, field: str, code: str, detail: str) -> None:
         """Note what a person should know about a row that is imported."""
-        self.problems.append(Problem(field, code, detail, refuses=False))
+        self.problems.append(RowProblem(field, code, detail, refuses=False))
 
     def put(self, field: str, text: str | None) -> None:
         """A field as text; empty is not known."""
@@ -143,7 +143,7 @@ class Draft:
         if not outcome.accepted or (earlier := seen.put(key, row_number)) is None:
             return outcome
         detail = f"row {earlier} has the same key; this later row replaces it"
-        repeat = Problem("uid", "key_repeated", detail, refuses=False)
+        repeat = RowProblem("uid", "key_repeated", detail, refuses=False)
         return msgspec.structs.replace(outcome, problems=(*outcome.problems, repeat))
 
 

@@ -7,11 +7,11 @@ from typing import Any, BinaryIO
 
 import msgspec
 
-from headwater.contracts.contacts.interchange.draft import Draft
+from headwater.contracts.contacts.interchange.draft import ContactDraft
 from headwater.contracts.contacts.interchange.keys import SeenKeys
 from headwater.contracts.contacts.interchange.lines import LineTooLong, TextLines
 from headwater.contracts.contacts.interchange.names import split_name
-from headwater.contracts.contacts.interchange.record import FIELDS, ContactRow, Parsed, Problem
+from headwater.contracts.contacts.interchange.record import FIELDS, ContactRow, Parsed, RowProblem
 
 JSON_LINE_MAX_CHARS = 1_000_000
 """Longest line that is read, in characters."""
@@ -33,7 +33,7 @@ def read_jsonl(stream: BinaryIO) -> Iterator[Parsed]:
         try:
             line = lines.read()
         except LineTooLong as failure:
-            yield _refused(number, failure.head, Problem("", "row_too_long", str(failure)))
+            yield _refused(number, failure.head, RowProblem("", "row_too_long", str(failure)))
             continue
         if not line:
             return
@@ -41,7 +41,7 @@ def read_jsonl(stream: BinaryIO) -> Iterator[Parsed]:
             yield _parsed(number, line.rstrip("\r\n"), seen)
 
 
-def _refused(number: int, raw: str, problem: Problem) -> Parsed:
+def _refused(number: int, raw: str, problem: RowProblem) -> Parsed:
     return Parsed(row_number=number, contact=ContactRow(), problems=(problem,), raw=(raw,))
 
 
@@ -49,8 +49,8 @@ def _parsed(number: int, line: str, seen: SeenKeys) -> Parsed:
     try:
         fields = _OBJECT.decode(line)
     except (msgspec.DecodeError, UnicodeEncodeError, RecursionError) as failure:
-        return _refused(number, line, Problem("", "json_invalid", f"the line is no JSON object: {failure}"))
-    draft = Draft()
+        return _refused(number, line, RowProblem("", "json_invalid", f"the line is no JSON object: {failure}"))
+    draft = ContactDraft()
     draft.given.update(field for field in FIELDS if field in fields)
     for field in _TEXTS:
         draft.fields[field] = _text(draft, fields, field)
@@ -68,7 +68,7 @@ def _parsed(number: int, line: str, seen: SeenKeys) -> Parsed:
     return draft.parsed(number, (line,), seen)
 
 
-def _text(draft: Draft, fields: dict[str, Any], field: str) -> str | None:
+def _text(draft: ContactDraft, fields: dict[str, Any], field: str) -> str | None:
     value = fields.get(field)
     if value is None or isinstance(value, str):
         return value or None
@@ -76,7 +76,7 @@ def _text(draft: Draft, fields: dict[str, Any], field: str) -> str | None:
     return None
 
 
-def _put_chapters(draft: Draft, fields: dict[str, Any]) -> None:
+def _put_chapters(draft: ContactDraft, fields: dict[str, Any]) -> None:
     for field in _CHAPTERS:
         value = fields.get(field)
         if value is None:
@@ -88,7 +88,7 @@ def _put_chapters(draft: Draft, fields: dict[str, Any]) -> None:
             draft.refuse(field, "invalid_type", f"{field} has to be a list of texts")
 
 
-def _put_extra(draft: Draft, fields: dict[str, Any]) -> None:
+def _put_extra(draft: ContactDraft, fields: dict[str, Any]) -> None:
     try:
         lines = msgspec.convert(fields.get("extra") or {}, dict[str, list[str]])
     except msgspec.ValidationError:

@@ -33,7 +33,7 @@ class ContactRow(msgspec.Struct, frozen=True, kw_only=True):
     extra: dict[str, list[str]] = {}
 
 
-class Problem(msgspec.Struct, frozen=True):
+class RowProblem(msgspec.Struct, frozen=True):
     """One thing wrong with a row: the field (empty: the row itself), a code, a sentence for a person.
 
     ``refuses`` is True when the row must not be imported; otherwise it is a warning.
@@ -57,7 +57,7 @@ class Parsed(msgspec.Struct, frozen=True, kw_only=True):
     uid: str = ""
     contact: ContactRow
     given: frozenset[str] = frozenset()
-    problems: tuple[Problem, ...] = ()
+    problems: tuple[RowProblem, ...] = ()
     raw: tuple[str, ...] = ()
 
     @property

@@ -8,14 +8,12 @@ from __future__ import annotations
 from enum import Enum, auto
 
 from headwater.contracts.files.apply.decision import Reason
-from headwater.contracts.files.apply.inputs import ChangeType, Folder, Resource, ResourceType, Situation, Spot
+from headwater.contracts.files.apply.inputs import PLACING, ChangeType, Resource, ResourceType, Situation, Spot
 from headwater.contracts.files.names import path_key
-
-PLACING = frozenset({ChangeType.RENAMED, ChangeType.MOVED})
-"""The changes that ask for a place."""
+from headwater.contracts.files.paths import FolderState
 
 
-class Aspect(Enum):
+class Comparison(Enum):
     """How one aspect of the change stands towards the server.
 
     NONE: not asked for. SAME: so already. UNEDITED: the content is still the base's. FITS: only the client
@@ -33,35 +31,35 @@ class Aspect(Enum):
     FOLDER_DELETED = auto()
 
 
-def content_standing(s: Situation, resource: Resource) -> Aspect | Reason:
+def content_standing(s: Situation, resource: Resource) -> Comparison | Reason:
     """How the content of the item stands towards the current version."""
     item = s.item
     if not brings_version(s):
-        return Aspect.NONE
+        return Comparison.NONE
     if item.content_hash == resource.content_hash:
-        return Aspect.SAME
+        return Comparison.SAME
     if s.settling:
-        return Aspect.DIVERGED
+        return Comparison.DIVERGED
     if item.base_version_id is None:
         return Reason.BASE_MISSING
     if item.base_version_id == resource.version_id:
-        return Aspect.FITS
+        return Comparison.FITS
     if s.base is None:
         return Reason.BASE_UNKNOWN
     if item.content_hash == s.base.content_hash:
-        return Aspect.UNEDITED
+        return Comparison.UNEDITED
     # The server may be back at the base's content by way of other versions: then only one side changed.
-    return Aspect.FITS if s.base.content_hash == resource.content_hash else Aspect.DIVERGED
+    return Comparison.FITS if s.base.content_hash == resource.content_hash else Comparison.DIVERGED
 
 
-def place_standing(s: Situation, resource: Resource) -> Aspect | Reason:
+def place_standing(s: Situation, resource: Resource) -> Comparison | Reason:
     """How the place that the item asks for stands towards the resource's and that of others."""
     item = s.item
     if item.change_type not in PLACING:
-        return Aspect.NONE
+        return Comparison.NONE
     holds = old_path_holds(s, resource)
     if resource.path == item.new_path or (not holds and same_path(s, resource.path, item.new_path)):
-        return Aspect.SAME
+        return Comparison.SAME
     reason = spot_reason(s.target)
     if reason is not None:
         return reason
@@ -70,12 +68,12 @@ def place_standing(s: Situation, resource: Resource) -> Aspect | Reason:
             return Reason.BASE_MISSING
         holds = True
     if not holds:
-        return Aspect.CROSSED
+        return Comparison.CROSSED
     if other_at(s.target, resource) is not None:
-        return Aspect.TAKEN
-    if target_of(s).folder is Folder.DELETED:
-        return Aspect.FOLDER_DELETED
-    return Aspect.CROSSED if s.settling else Aspect.FITS
+        return Comparison.TAKEN
+    if target_of(s).folder is FolderState.DELETED:
+        return Comparison.FOLDER_DELETED
+    return Comparison.CROSSED if s.settling else Comparison.FITS
 
 
 def clamped_time(s: Situation, time_us: int | None) -> int | None:
@@ -88,9 +86,9 @@ def clamped_time(s: Situation, time_us: int | None) -> int | None:
 
 def spot_reason(spot: Spot | None) -> Reason | None:
     """Why nothing can be placed there, under any strategy."""
-    if spot is None or spot.folder is Folder.MISSING:
+    if spot is None or spot.folder is FolderState.MISSING:
         return Reason.PARENT_MISSING
-    if spot.folder is Folder.NOT_A_FOLDER:
+    if spot.folder is FolderState.NOT_A_FOLDER:
         return Reason.PARENT_NOT_FOLDER
     return Reason.INTO_ITSELF if spot.inside_itself else None
 

@@ -14,13 +14,13 @@ from headwater.contracts.files import access
 from headwater.contracts.files.access import Access, ShareRow
 from headwater.contracts.files.apply import execute, gather
 from headwater.contracts.files.apply.decide import resolve_later
-from headwater.contracts.files.apply.decision import Conflict, Decision, Outcome
+from headwater.contracts.files.apply.decision import Decision, NewConflict, Outcome
 from headwater.contracts.files.apply.execute import Done, Hand
 from headwater.contracts.files.apply.gather import Question
 from headwater.contracts.files.apply.inputs import RecordedConflict, Strategy
 from headwater.contracts.files.apply.shapes import ChangeItem, read_item
-from headwater.contracts.files.apply.shapes import Conflict as ConflictShown
-from headwater.contracts.files.paths import Trails
+from headwater.contracts.files.apply.shapes import FileConflict as ConflictShown
+from headwater.contracts.files.paths import PathIndex
 from headwater.identity.principal import Principal
 from headwater.store import idempotency
 from headwater.store.database import Transaction
@@ -70,7 +70,7 @@ class ConflictRow(NamedTuple):
         return read_item.decode(bytes(self.item))
 
 
-class Wanted(NamedTuple):
+class ConflictFilter(NamedTuple):
     """Which conflicts to list; ``before`` is the number below which those of one share go on."""
 
     device_id: str | None = None
@@ -98,7 +98,7 @@ def earlier(tx: Transaction, feed: int, device_id: str, change: ChangeItem) -> C
 
 
 def record(
-    tx: Transaction, feed: int, device_id: str, change: ChangeItem, conflict: Conflict, copy_id: str | None
+    tx: Transaction, feed: int, device_id: str, change: ChangeItem, conflict: NewConflict, copy_id: str | None
 ) -> ConflictRow:
     """Keep a conflict; one for which a strategy ran is resolved from the start."""
     ran = conflict.resolution
@@ -126,7 +126,7 @@ def has_open(tx: Transaction, feed: int, device_id: str) -> bool:
     return found is not None
 
 
-def of_share(tx: Transaction, feed: int, wanted: Wanted) -> list[ConflictRow]:
+def of_share(tx: Transaction, feed: int, wanted: ConflictFilter) -> list[ConflictRow]:
     """Conflicts of a share, the newest first."""
     where, params = "feed = ?", [feed]  # type: tuple[str, list[object]]
     if not wanted.resolved:
@@ -161,7 +161,7 @@ def resolve(tx: Transaction, principal: Principal, id: str, resolution: Strategy
     # What the answer is carried out upon may not move before the commit.
     tx.lock(row.feed)
     question = Question(row.change, resolution, row.created_us, None)
-    trails = Trails(tx, share)
+    trails = PathIndex(tx, share)
     situation = gather.look(trails, question)
     decision = resolve_later(row.recorded, resolution, situation)
     if row.resolution is not None:
@@ -187,7 +187,7 @@ def resolve(tx: Transaction, principal: Principal, id: str, resolution: Strategy
     return shown(trails, settled)
 
 
-def shown(trails: Trails, row: ConflictRow) -> ConflictShown:
+def shown(trails: PathIndex, row: ConflictRow) -> ConflictShown:
     """A conflict as it goes out; its path is where the resource is now."""
     node = nodes.find(trails.tx, row.feed, row.resource_id) if row.resource_id else None
     return ConflictShown(

@@ -24,8 +24,7 @@ from dataclasses import replace
 
 from headwater.base.errors import Malformed, StateConflict
 from headwater.contracts.files.apply.compare import (
-    PLACING,
-    Aspect,
+    Comparison,
     brings_version,
     clamped_time,
     content_standing,
@@ -39,7 +38,6 @@ from headwater.contracts.files.apply.compare import (
     target_of,
 )
 from headwater.contracts.files.apply.decision import (
-    Conflict,
     ConflictKind,
     CopyBeside,
     Create,
@@ -48,8 +46,9 @@ from headwater.contracts.files.apply.decision import (
     HoldVersion,
     Keeper,
     KeepVersion,
+    MoveTo,
+    NewConflict,
     Outcome,
-    Place,
     PlaceAside,
     PutCurrent,
     Reason,
@@ -58,8 +57,8 @@ from headwater.contracts.files.apply.decision import (
     Trash,
 )
 from headwater.contracts.files.apply.inputs import (
+    PLACING,
     ChangeType,
-    Folder,
     RecordedConflict,
     Resource,
     ResourceType,
@@ -69,13 +68,14 @@ from headwater.contracts.files.apply.inputs import (
 )
 from headwater.contracts.files.apply.strategy import client_keeper, kept_now, server_keeper
 from headwater.contracts.files.names import parent_path
+from headwater.contracts.files.paths import FolderState
 
 _STALE = frozenset({Reason.BASE_MISSING, Reason.BASE_UNKNOWN, Reason.BASE_OLD})
 _IN_CONFLICT = {
-    Aspect.DIVERGED: ConflictKind.CONTENT,
-    Aspect.FOLDER_DELETED: ConflictKind.EDIT_DELETE,
-    Aspect.TAKEN: ConflictKind.NAME_TAKEN,
-    Aspect.CROSSED: ConflictKind.CROSSED_MOVE,
+    Comparison.DIVERGED: ConflictKind.CONTENT,
+    Comparison.FOLDER_DELETED: ConflictKind.EDIT_DELETE,
+    Comparison.TAKEN: ConflictKind.NAME_TAKEN,
+    Comparison.CROSSED: ConflictKind.CROSSED_MOVE,
 }
 
 
@@ -193,7 +193,7 @@ def _created(s: Situation) -> Decision:
     other = spot.occupant
     if other is not None and is_equal(s, other):
         return _already_there(s, other)
-    if other is None and spot.folder is Folder.LIVE and not s.settling:
+    if other is None and spot.folder is FolderState.LIVE and not s.settling:
         return Decision(
             Outcome.APPLIED,
             (Create(s.item.version_id),),
@@ -206,13 +206,13 @@ def _created(s: Situation) -> Decision:
 def _created_in_conflict(s: Situation, spot: Spot, other: Resource | None) -> Decision:
     """A creation where the name is taken, or whose folder was deleted."""
     version_id = s.item.version_id
-    kind = ConflictKind.NAME_TAKEN if spot.folder is Folder.LIVE else ConflictKind.EDIT_DELETE
+    kind = ConflictKind.NAME_TAKEN if spot.folder is FolderState.LIVE else ConflictKind.EDIT_DELETE
     both_files = other is not None and other.resource_type is ResourceType.FILE and version_id is not None
     effects: list[Effect] = []
     resource_id = None
     if s.strategy is Strategy.MANUAL:
         return _manual(s, kind, other)
-    if spot.folder is Folder.DELETED and s.strategy is not Strategy.SERVER_WINS:
+    if spot.folder is FolderState.DELETED and s.strategy is not Strategy.SERVER_WINS:
         effects.append(RestoreFolders(parent_path(s.item.new_path or "/")))
     if _yields_to_server(s, other):
         if other is not None and both_files and version_id is not None:
@@ -245,7 +245,7 @@ def _edit_of_deleted(s: Situation, resource: Resource) -> Decision:
     if isinstance(content, Reason):
         return _halted(s, content)
     placing = s.item.change_type in PLACING
-    if not placing and content in {Aspect.NONE, Aspect.UNEDITED}:
+    if not placing and content in {Comparison.NONE, Comparison.UNEDITED}:
         return _unchanged(resource, content)
     path, spot = (s.item.new_path, s.target) if placing else (resource.path, s.home)
     reason = spot_reason(spot)
@@ -255,7 +255,7 @@ def _edit_of_deleted(s: Situation, resource: Resource) -> Decision:
         return _halted(s, reason)
     if s.strategy is Strategy.MANUAL:
         return _manual(s, ConflictKind.EDIT_DELETE, resource, content)
-    edited = content in {Aspect.FITS, Aspect.DIVERGED}
+    edited = content in {Comparison.FITS, Comparison.DIVERGED}
     effects: list[Effect] = []
     if not stays:
         before, as_copy = _claim(s, spot or Spot(), path or "/")
@@ -270,13 +270,13 @@ def _changed(s: Situation, resource: Resource) -> Decision:
     """An update, rename or move of a living resource."""
     content, place = content_standing(s, resource), place_standing(s, resource)
     if isinstance(place, Reason) and s.settling and s.strategy in {Strategy.SERVER_WINS, Strategy.KEEP_BOTH}:
-        place = Aspect.NONE  # the server's place stays, so it does not matter that the client's is gone
+        place = Comparison.NONE  # the server's place stays, so it does not matter that the client's is gone
     if isinstance(content, Reason):
         return _halted(s, content)
     if isinstance(place, Reason):
         return _halted(s, place)
     kinds = [_IN_CONFLICT[aspect] for aspect in (content, place) if aspect in _IN_CONFLICT]
-    if not kinds and Aspect.FITS not in {content, place}:
+    if not kinds and Comparison.FITS not in {content, place}:
         return _unchanged(resource, content)
     opponent = other_at(s.target, resource) if kinds == [ConflictKind.NAME_TAKEN] else None
     if kinds and s.strategy is Strategy.MANUAL:
@@ -294,41 +294,41 @@ def _changed(s: Situation, resource: Resource) -> Decision:
     )
 
 
-def _content_effects(s: Situation, resource: Resource, content: Aspect) -> list[Effect]:
+def _content_effects(s: Situation, resource: Resource, content: Comparison) -> list[Effect]:
     """What becomes of the client's version."""
     version_id = s.item.version_id
-    if version_id is None or content not in {Aspect.FITS, Aspect.DIVERGED}:
+    if version_id is None or content not in {Comparison.FITS, Comparison.DIVERGED}:
         return []
-    if content is Aspect.FITS or _client_wins(s, resource.modified_at_us):
+    if content is Comparison.FITS or _client_wins(s, resource.modified_at_us):
         return [PutCurrent(resource.resource_id, version_id)]
     if s.strategy is Strategy.KEEP_BOTH:
         return [CopyBeside(resource.resource_id, version_id)]
     return [KeepVersion(resource.resource_id, version_id)]
 
 
-def _place_effects(s: Situation, resource: Resource, place: Aspect) -> list[Effect]:
+def _place_effects(s: Situation, resource: Resource, place: Comparison) -> list[Effect]:
     """What becomes of the place that the client asks for."""
-    if place in {Aspect.NONE, Aspect.SAME}:
+    if place in {Comparison.NONE, Comparison.SAME}:
         return []
-    if place is Aspect.CROSSED:
+    if place is Comparison.CROSSED:
         wins = _client_wins(s, resource.placed_at_us)
-    elif place is Aspect.TAKEN:
+    elif place is Comparison.TAKEN:
         other = other_at(s.target, resource)
         keeps_both = s.strategy is Strategy.KEEP_BOTH
         wins = keeps_both or (other is not None and _takes_name_from(s, other))
     else:
-        wins = place is Aspect.FITS or s.strategy is not Strategy.SERVER_WINS
+        wins = place is Comparison.FITS or s.strategy is not Strategy.SERVER_WINS
     if not wins:
         return []
     path = s.item.new_path or "/"
     before, as_copy = _claim(s, target_of(s), path)
-    return [*before, Place(resource.resource_id, path, as_copy)]
+    return [*before, MoveTo(resource.resource_id, path, as_copy)]
 
 
 def _claim(s: Situation, spot: Spot, path: str) -> tuple[list[Effect], bool]:
     """What must happen before a path can be taken, and whether to take a copy's name there instead."""
     before: list[Effect] = []
-    if spot.folder is Folder.DELETED:
+    if spot.folder is FolderState.DELETED:
         before.append(RestoreFolders(parent_path(path)))
     other = other_at(spot, s.resource)
     if other is None:
@@ -359,7 +359,7 @@ def _in_conflict(
     opponent: Resource | None,
     effects: list[Effect],
     resource_id: str | None,
-    content: Aspect = Aspect.DIVERGED,
+    content: Comparison = Comparison.DIVERGED,
 ) -> Decision:
     """The decision on a conflict for which a strategy ran."""
     return Decision(
@@ -373,12 +373,14 @@ def _in_conflict(
     )
 
 
-def _manual(s: Situation, kind: ConflictKind, opponent: Resource | None, content: Aspect = Aspect.DIVERGED) -> Decision:
+def _manual(
+    s: Situation, kind: ConflictKind, opponent: Resource | None, content: Comparison = Comparison.DIVERGED
+) -> Decision:
     """The decision on a conflict that waits for a person: nothing changes, the bytes are held.
 
     Also those that the server has in another version: the answer may come when it no longer has.
     """
-    held = None if content is Aspect.NONE else s.item.version_id
+    held = None if content is Comparison.NONE else s.item.version_id
     effects: list[Effect] = [] if held is None else [HoldVersion(held)]
     return Decision(
         Outcome.CONFLICT,
@@ -391,10 +393,10 @@ def _manual(s: Situation, kind: ConflictKind, opponent: Resource | None, content
     )
 
 
-def _conflict(s: Situation, kind: ConflictKind, opponent: Resource | None, ran: Strategy | None) -> Conflict:
+def _conflict(s: Situation, kind: ConflictKind, opponent: Resource | None, ran: Strategy | None) -> NewConflict:
     """The record. A version that the item neither brings nor edits is no side of it: nobody asked whose it is."""
     is_side = brings_version(s) or s.base is not None
-    return Conflict(
+    return NewConflict(
         kind,
         resource_id=opponent.resource_id if opponent else None,
         local_version_id=s.item.version_id if is_side else None,
@@ -432,10 +434,10 @@ def _halted(s: Situation, reason: Reason) -> Decision:
 
 def _already_there(s: Situation, resource: Resource) -> Decision:
     """A creation that finds its equal: the device takes over the id that is there."""
-    return _unchanged(resource, Aspect.SAME if is_file(s) else Aspect.NONE)
+    return _unchanged(resource, Comparison.SAME if is_file(s) else Comparison.NONE)
 
 
-def _unchanged(resource: Resource, content: Aspect) -> Decision:
+def _unchanged(resource: Resource, content: Comparison) -> Decision:
     """Nothing to do: the server has it already, or nothing was asked."""
     return Decision(
         Outcome.UNCHANGED,

@@ -116,7 +116,7 @@ class CopyBeside:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class MoveTo:
     """The resource gets this path; one change, ``renamed`` under the same parent, else ``moved``.
 
     ``as_copy``: into that folder, under a conflict copy's name.
@@ -136,7 +136,7 @@ class PlaceAside:
 
 @dataclass(frozen=True, slots=True)
 class Restore:
-    """The deleted resource lives again, under its id, at this path; ``as_copy`` as for ``Place``."""
+    """The deleted resource lives again, under its id, at this path; ``as_copy`` as for ``MoveTo``."""
 
     resource_id: str
     path: str
@@ -158,13 +158,22 @@ class Trash:
 
 
 Effect = (
-    PutCurrent | KeepVersion | HoldVersion | Create | CopyBeside | Place | PlaceAside | Restore | RestoreFolders | Trash
+    PutCurrent
+    | KeepVersion
+    | HoldVersion
+    | Create
+    | CopyBeside
+    | MoveTo
+    | PlaceAside
+    | Restore
+    | RestoreFolders
+    | Trash
 )
 """All that a decision can ask for."""
 
 
 @dataclass(frozen=True, slots=True)
-class Conflict:
+class NewConflict:
     """A conflict to record; ``resolution`` is the strategy that ran, None for MANUAL.
 
     ``resource_id`` and ``server_version_id`` are of the resource on the server that stands against the
@@ -194,7 +203,7 @@ class Decision:
     client_bytes: Keeper = Keeper.NOTHING
     server_bytes: Keeper = Keeper.NOTHING
     resource_id: str | None = None
-    conflict: Conflict | None = None
+    conflict: NewConflict | None = None
     reason: Reason | None = None
     modified_at_us: int | None = None
     repeat: bool = False

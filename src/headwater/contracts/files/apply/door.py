@@ -14,14 +14,14 @@ from headwater.base.wire import encode
 from headwater.contracts.files import access
 from headwater.contracts.files.access import Access
 from headwater.contracts.files.apply import conflicts, rules, same_content, shapes
-from headwater.contracts.files.apply.conflicts import Wanted
+from headwater.contracts.files.apply.conflicts import ConflictFilter
 from headwater.contracts.files.apply.inputs import Strategy
 from headwater.contracts.files.apply.rules import Verdict
-from headwater.contracts.files.apply.same_content import Doubt
-from headwater.contracts.files.apply.shapes import Apply, Conflict
+from headwater.contracts.files.apply.same_content import Candidate
+from headwater.contracts.files.apply.shapes import Apply, FileConflict
+from headwater.contracts.files.caller import device_of
 from headwater.contracts.files.devices import rules as device_rules
-from headwater.contracts.files.paths import Trails
-from headwater.contracts.files.tree.door import DEVICE_HEADER
+from headwater.contracts.files.paths import PathIndex
 from headwater.store.database import Transaction
 from headwater.web import reply
 from headwater.web.call import Call
@@ -61,7 +61,7 @@ class ApplyDoor:
         doubts = await call.read(lambda tx: same_content.doubts(tx, call.principal, asked), slow=len(asked.changes) > 1)
         if not doubts:
             return
-        equal: dict[str, Doubt] = {}
+        equal: dict[str, Candidate] = {}
         left_bytes, left_chunks = same_content.COMPARED_BYTES, same_content.COMPARED_CHUNKS
         for doubt in doubts:
             if doubt.version_id in equal or left_chunks < 0:
@@ -84,15 +84,15 @@ class ApplyDoor:
         resolved = _truth(call, "include_resolved")
         limit = integer(call.query, "limit", 1000, 1, _MAX_LISTED)
 
-        def work(tx: Transaction) -> list[Conflict]:
+        def work(tx: Transaction) -> list[FileConflict]:
             if share_id is not None:
                 rows = [access.require(tx, call.principal, share_id, Access.READ)]
             else:
                 rows = access.readable(tx, call.principal)
-            wanted = Wanted(_own(tx, call, device_id), resolved, limit=limit)
+            wanted = ConflictFilter(_own(tx, call, device_id), resolved, limit=limit)
             found = [conflict for row in rows for conflict in conflicts.of_share(tx, row.feed, wanted)]
             found.sort(key=lambda conflict: (-conflict.created_us, conflict.feed, -conflict.number))
-            trails = {row.feed: Trails(tx, row) for row in rows}
+            trails = {row.feed: PathIndex(tx, row) for row in rows}
             return [conflicts.shown(trails[conflict.feed], conflict) for conflict in found[:limit]]
 
         return reply.json(await call.read(work, slow=True))
@@ -100,9 +100,9 @@ class ApplyDoor:
     async def resolve(self, call: Call) -> Reply:
         """POST /conflicts/{conflict_id}/resolve: settle one."""
         resolution = _strategy(call)
-        device_id = (call.header(DEVICE_HEADER) or "")[:128]
+        device_id = device_of(call)
 
-        def work(tx: Transaction) -> Conflict:
+        def work(tx: Transaction) -> FileConflict:
             return conflicts.resolve(tx, call.principal, call.params["conflict_id"], resolution, device_id)
 
         return await call.act(work, reply.json)

@@ -17,19 +17,18 @@ from headwater.contracts.files.apply.decision import (
     Effect,
     HoldVersion,
     KeepVersion,
-    Place,
+    MoveTo,
     PlaceAside,
     PutCurrent,
     Restore,
     RestoreFolders,
     Trash,
 )
-from headwater.contracts.files.apply.inputs import Folder, Item
+from headwater.contracts.files.apply.inputs import Item
 from headwater.contracts.files.names import copy_name, name_key, parent_path, split_path
-from headwater.contracts.files.paths import Trails
+from headwater.contracts.files.paths import FolderState, PathIndex
 from headwater.contracts.files.tree import restore
 from headwater.contracts.files.tree import rules as tree_rules
-from headwater.contracts.files.tree.rules import policy
 from headwater.store.tree import nodes, versions
 from headwater.store.tree.nodes import ROOT, Actor, Name, Node, Paths
 from headwater.store.tree.versions import Staging, Version
@@ -56,7 +55,7 @@ class Done:
     copy_id: str | None = None
 
 
-def carry_out(trails: Trails, hand: Hand, item: Item, decision: Decision) -> Done:
+def carry_out(trails: PathIndex, hand: Hand, item: Item, decision: Decision) -> Done:
     """Do all that a decision asks for. Raises: NotFound, StateConflict (then the caller undoes the part)."""
     work = _Work(trails, hand, item, decision)
     for effect in decision.effects:
@@ -75,7 +74,7 @@ class _Target(NamedTuple):
 class _Work:
     """The effects of one decision under way."""
 
-    def __init__(self, trails: Trails, hand: Hand, item: Item, decision: Decision) -> None:
+    def __init__(self, trails: PathIndex, hand: Hand, item: Item, decision: Decision) -> None:
         self._tx = trails.tx
         self._row = trails.row
         self._trails = trails
@@ -99,7 +98,7 @@ class _Work:
                 node = self._node(resource_id)
                 self._make("file", self._beside(node), version_id)
                 self._note_copy()
-            case Place(resource_id, path, as_copy):
+            case MoveTo(resource_id, path, as_copy):
                 node = self._node(resource_id)
                 self._place(node, self._target(path, node.type, as_copy=as_copy))
             case PlaceAside(resource_id):
@@ -218,7 +217,7 @@ class _Work:
     def _target(self, path: str, kind: str, *, as_copy: bool) -> _Target:
         """The living folder of a path, and the name to take there."""
         trail = self._trails.to(parent_path(path))
-        if trail.folder is not Folder.LIVE:
+        if trail.folder is not FolderState.LIVE:
             raise NotFound(f"no folder {parent_path(path)!r}")
         parent = trail.node.id if trail.node else ROOT
         name = split_path(path)[-1]
@@ -235,14 +234,14 @@ class _Work:
             self._hand.device_name,
             self._tx.now_us,
             lambda key: nodes.child(self._tx, self._row.feed, parent, key) is not None,
-            policy=policy(self._row),
+            policy=self._row.policy,
             folder=kind == "folder",
             numbers=self._trails.copies_in(parent),
         )
         return self._name(text)
 
     def _name(self, text: str) -> Name:
-        return Name(text, name_key(text, policy(self._row)))
+        return Name(text, name_key(text, self._row.policy))
 
     def _node(self, node_id: str) -> Node:
         node = nodes.find(self._tx, self._row.feed, node_id)

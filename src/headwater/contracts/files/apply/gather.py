@@ -10,11 +10,10 @@ from typing import NamedTuple
 from headwater.base.errors import Invalid
 from headwater.base.wire import parse_time
 from headwater.contracts.files.access import ShareRow
-from headwater.contracts.files.apply.compare import PLACING
 from headwater.contracts.files.apply.inputs import (
+    PLACING,
     Base,
     ChangeType,
-    Folder,
     Item,
     RecordedConflict,
     Resource,
@@ -25,8 +24,7 @@ from headwater.contracts.files.apply.inputs import (
 )
 from headwater.contracts.files.apply.shapes import ChangeItem
 from headwater.contracts.files.names import name_key, parent_path, split_path, stored_path
-from headwater.contracts.files.paths import Trails
-from headwater.contracts.files.tree.rules import policy
+from headwater.contracts.files.paths import FolderState, PathIndex
 from headwater.store.database import Transaction
 from headwater.store.tree import nodes, versions
 from headwater.store.tree.nodes import ROOT, Node
@@ -45,7 +43,7 @@ class Question(NamedTuple):
     earlier: RecordedConflict | None = None
 
 
-def look(trails: Trails, question: Question) -> Situation:
+def look(trails: PathIndex, question: Question) -> Situation:
     """The situation of an item. Raises: Invalid (a path that no share could hold, a time that is none)."""
     tx, row = trails.tx, trails.row
     item = item_of(tx, row, question)
@@ -60,7 +58,7 @@ def look(trails: Trails, question: Question) -> Situation:
         base=None if node is None else _base(tx, row.feed, node, change.base_version_id),
         target=spot_of(trails, item.new_path, resource) if _places(item) and item.new_path else None,
         home=spot_of(trails, resource.path, resource) if resource and resource.deleted else None,
-        policy=policy(row),
+        policy=row.policy,
         earlier=question.earlier,
     )
 
@@ -70,10 +68,10 @@ def item_of(tx: Transaction, row: ShareRow, question: Question) -> Item:
     change = question.change
     change_type = ChangeType(change.change_type)
     places = change_type is ChangeType.CREATED or change_type in PLACING
-    lenient = policy(row)._replace(portable=False)
+    lenient = row.policy._replace(portable=False)
     new_path = old_path = None
     if change.new_path is not None:
-        new_path = stored_path(change.new_path, policy(row) if places else lenient, field="new_path")
+        new_path = stored_path(change.new_path, row.policy if places else lenient, field="new_path")
         if places and not split_path(new_path):
             raise Invalid.of("new_path", "incorrect_value", "the root has no place to give")
     if change.old_path is not None:
@@ -91,7 +89,7 @@ def item_of(tx: Transaction, row: ShareRow, question: Question) -> Item:
     )
 
 
-def resource_of(trails: Trails, node: Node) -> Resource:
+def resource_of(trails: PathIndex, node: Node) -> Resource:
     """A node as the choice looks at it."""
     version = versions.find(trails.tx, trails.row.feed, node.version) if node.version else None
     standing = trails.standing(node)
@@ -107,17 +105,17 @@ def resource_of(trails: Trails, node: Node) -> Resource:
     )
 
 
-def spot_of(trails: Trails, path: str, resource: Resource | None) -> Spot:
+def spot_of(trails: PathIndex, path: str, resource: Resource | None) -> Spot:
     """A path to be taken: its folder, who lives there, whether it lies inside the resource."""
     tx, row = trails.tx, trails.row
     trail = trails.to(parent_path(path))
     inside = resource is not None and trail.passes(resource.resource_id)
-    if trail.folder is not Folder.LIVE:
+    if trail.folder is not FolderState.LIVE:
         return Spot(trail.folder, inside_itself=inside)
     names = split_path(path)
-    key = name_key(names[-1], policy(row)) if names else ""
+    key = name_key(names[-1], row.policy) if names else ""
     occupant = nodes.child(tx, row.feed, trail.node.id if trail.node else ROOT, key) if names else None
-    return Spot(Folder.LIVE, resource_of(trails, occupant) if occupant else None, inside)
+    return Spot(FolderState.LIVE, resource_of(trails, occupant) if occupant else None, inside)
 
 
 def _base(tx: Transaction, feed: int, node: Node, version_id: str | None) -> Base | None:

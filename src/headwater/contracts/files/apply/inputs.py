@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from headwater.contracts.files.names import DEFAULT_POLICY, NamePolicy
+from headwater.contracts.files.paths import FolderState
 
 
 class ResourceType(StrEnum):
@@ -32,6 +33,10 @@ class ChangeType(StrEnum):
     RENAMED = "renamed"
 
 
+PLACING = frozenset({ChangeType.RENAMED, ChangeType.MOVED})
+"""The changes that ask for a place."""
+
+
 class Strategy(StrEnum):
     """How a conflict is to be resolved."""
 
@@ -40,15 +45,6 @@ class Strategy(StrEnum):
     SERVER_WINS = "SERVER_WINS"
     CLIENT_WINS = "CLIENT_WINS"
     MANUAL = "MANUAL"
-
-
-class Folder(StrEnum):
-    """How the folder stands in which a resource is to be placed."""
-
-    LIVE = "live"
-    DELETED = "deleted"
-    MISSING = "missing"
-    NOT_A_FOLDER = "not_a_folder"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +101,7 @@ class Spot:
     changes case only. A deleted folder has no occupants.
     """
 
-    folder: Folder = Folder.LIVE
+    folder: FolderState = FolderState.LIVE
     occupant: Resource | None = None
     inside_itself: bool = False
 

@@ -32,7 +32,7 @@ from headwater.contracts.files.apply.shapes import (
 )
 from headwater.contracts.files.devices import rules as device_rules
 from headwater.contracts.files.devices.rules import DeviceRow
-from headwater.contracts.files.paths import Trails
+from headwater.contracts.files.paths import PathIndex
 from headwater.identity.principal import Principal
 from headwater.store import idempotency
 from headwater.store.database import Transaction
@@ -89,7 +89,7 @@ class Applier(NamedTuple):
     device: DeviceRow
     strategy: Strategy
     oldest_us: int
-    trails: Trails
+    trails: PathIndex
 
 
 @dataclass
@@ -125,7 +125,7 @@ def apply(tx: Transaction, principal: Principal, asked: Apply, oldest_us: int) -
     row = access.require(tx, principal, asked.share_id, Access.WRITE)
     tx.lock(row.feed)
     device = device_rules.find(tx, principal, asked.device_id)
-    applier = Applier(principal, row, device, Strategy(asked.conflict_resolution), oldest_us, Trails(tx, row))
+    applier = Applier(principal, row, device, Strategy(asked.conflict_resolution), oldest_us, PathIndex(tx, row))
     if asked.atomic:
         return _atomic(tx, applier, asked.changes)
     verdict = Verdict()
@@ -276,7 +276,7 @@ def _apply_item(tx: Transaction, applier: Applier, index: int, change: ChangeIte
     return _applied_item(applier.trails, index, change, decision, done), decision
 
 
-def _applied_item(trails: Trails, index: int, change: ChangeItem, decision: Decision, done: Done) -> Applied:
+def _applied_item(trails: PathIndex, index: int, change: ChangeItem, decision: Decision, done: Done) -> Applied:
     resource_id = decision.resource_id or (done.made.id if done.made else change.resource_id or "")
     node, path = done.made, done.made_path
     if node is None or node.id != resource_id or path is None:

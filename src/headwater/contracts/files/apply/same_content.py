@@ -19,11 +19,10 @@ from headwater.contracts.files import access, content
 from headwater.contracts.files.access import Access, ShareRow
 from headwater.contracts.files.apply.shapes import Apply, ChangeItem
 from headwater.contracts.files.names import name_key, parent_path, split_path, stored_path
-from headwater.contracts.files.paths import Trails
-from headwater.contracts.files.tree.rules import policy
+from headwater.contracts.files.paths import PathIndex
 from headwater.identity.principal import Principal
 from headwater.store.database import Transaction
-from headwater.store.packs.backend import PackPlace
+from headwater.store.packs.backend import PackBackend
 from headwater.store.packs.format import ChunkRef
 from headwater.store.tree import nodes, versions
 from headwater.store.tree.nodes import ROOT
@@ -42,7 +41,7 @@ COMPARED_CHUNKS = 200_000
 """So many chunks of both sides together are looked up for one request."""
 
 
-class Doubt(NamedTuple):
+class Candidate(NamedTuple):
     """A staged version that may have the content of one that is kept."""
 
     feed: int
@@ -64,7 +63,7 @@ class Reading(NamedTuple):
         return sum(piece.length_bytes for ours, _ in self.stretches or () for piece in ours)
 
 
-def doubts(tx: Transaction, principal: Principal, asked: Apply) -> list[Doubt]:
+def doubts(tx: Transaction, principal: Principal, asked: Apply) -> list[Candidate]:
     """Which versions have to be compared before these changes are applied, each pair once.
 
     Nothing for who may not apply them.
@@ -73,8 +72,8 @@ def doubts(tx: Transaction, principal: Principal, asked: Apply) -> list[Doubt]:
         row = access.require(tx, principal, asked.share_id, Access.WRITE)
     except HeadwaterError:
         return []
-    trails = Trails(tx, row)
-    found: dict[tuple[str, str], Doubt] = {}
+    trails = PathIndex(tx, row)
+    found: dict[tuple[str, str], Candidate] = {}
     for change in asked.changes:
         if change.version_id:
             for doubt in _doubts(trails, row, principal, change):
@@ -82,7 +81,7 @@ def doubts(tx: Transaction, principal: Principal, asked: Apply) -> list[Doubt]:
     return list(found.values())
 
 
-def look(tx: Transaction, doubt: Doubt, limit: int) -> Reading:
+def look(tx: Transaction, doubt: Candidate, limit: int) -> Reading:
     """What has to be read of a pair; nothing of one with more than ``limit`` chunks."""
     ours = versions.pieces(tx, doubt.feed, doubt.version_id, limit=limit + 1)
     theirs = versions.pieces(tx, doubt.feed, doubt.like.id, limit=max(0, limit + 1 - len(ours)))
@@ -99,7 +98,7 @@ def look(tx: Transaction, doubt: Doubt, limit: int) -> Reading:
     return Reading(parts, {ref.chunk: ref for ref in refs}, len(ours) + len(theirs))
 
 
-def is_same(place: PackPlace, reading: Reading) -> bool:
+def is_same(place: PackBackend, reading: Reading) -> bool:
     """True when the two have the same bytes; reads what is cut otherwise, up to the first difference."""
     if reading.stretches is None:
         return False
@@ -112,7 +111,7 @@ def is_same(place: PackPlace, reading: Reading) -> bool:
         return False
 
 
-def adopt(tx: Transaction, doubt: Doubt) -> None:
+def adopt(tx: Transaction, doubt: Candidate) -> None:
     """Let a staged version have the chunks of the one that it is equal to, if that one is still there."""
     tx.lock(doubt.feed)
     # Of a file that was purged meanwhile only a part of the chunks may be left.
@@ -140,7 +139,7 @@ def stretches(ours: Sequence[Piece], theirs: Sequence[Piece]) -> list[Stretch] |
     return found
 
 
-def _doubts(trails: Trails, row: ShareRow, principal: Principal, change: ChangeItem) -> Iterator[Doubt]:
+def _doubts(trails: PathIndex, row: ShareRow, principal: Principal, change: ChangeItem) -> Iterator[Candidate]:
     tx, feed, version_id = trails.tx, row.feed, change.version_id or ""
     if tx.row(_STAGED, feed, version_id, principal.user_id) is None:
         return
@@ -148,10 +147,10 @@ def _doubts(trails: Trails, row: ShareRow, principal: Principal, change: ChangeI
     for other_id in _opponents(trails, row, change):
         other = versions.find(tx, feed, other_id)
         if version is not None and other is not None and _may_be_same(version, other):
-            yield Doubt(feed, row.organisation, version_id, other)
+            yield Candidate(feed, row.organisation, version_id, other)
 
 
-def _opponents(trails: Trails, row: ShareRow, change: ChangeItem) -> Iterator[str]:
+def _opponents(trails: PathIndex, row: ShareRow, change: ChangeItem) -> Iterator[str]:
     """The versions that a change is held against: the present one and the base, or who has the name."""
     node = nodes.find(trails.tx, row.feed, change.resource_id) if change.resource_id else None
     if node is not None:
@@ -161,13 +160,13 @@ def _opponents(trails: Trails, row: ShareRow, change: ChangeItem) -> Iterator[st
             yield change.base_version_id
     elif change.new_path is not None:
         try:
-            path = stored_path(change.new_path, policy(row))
+            path = stored_path(change.new_path, row.policy)
         except Invalid:
             return
         names = split_path(path)
         trail = trails.to(parent_path(path))
         parent = trail.node.id if trail.node else ROOT
-        found = nodes.child(trails.tx, row.feed, parent, name_key(names[-1], policy(row))) if names else None
+        found = nodes.child(trails.tx, row.feed, parent, name_key(names[-1], row.policy)) if names else None
         if found is not None and found.version is not None:
             yield found.version
 
@@ -181,7 +180,7 @@ def _may_be_same(version: Version, other: Version) -> bool:
     return versions.only_chunk(version.content_hash) is None or versions.only_chunk(other.content_hash) is None
 
 
-def _digest(place: PackPlace, reading: Reading, pieces: Sequence[Piece]) -> bytes:
+def _digest(place: PackBackend, reading: Reading, pieces: Sequence[Piece]) -> bytes:
     digest = blake3()
     content.digest_into(place, [reading.refs[piece.chunk] for piece in pieces], digest)
     return digest.digest()

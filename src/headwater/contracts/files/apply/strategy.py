@@ -5,7 +5,7 @@ Source: files contract, reading "Strategies": the losing bytes are never dropped
 
 from __future__ import annotations
 
-from headwater.contracts.files.apply.compare import Aspect
+from headwater.contracts.files.apply.compare import Comparison
 from headwater.contracts.files.apply.decision import (
     CopyBeside,
     Create,
@@ -19,7 +19,7 @@ from headwater.contracts.files.apply.decision import (
 from headwater.contracts.files.apply.inputs import Resource
 
 
-def client_keeper(effects: list[Effect], content: Aspect, resource: Resource | None) -> Keeper:
+def client_keeper(effects: list[Effect], content: Comparison, resource: Resource | None) -> Keeper:
     """What keeps the client's bytes once the effects are done; ``resource`` is the item's."""
     for effect in effects:
         match effect:
@@ -35,9 +35,9 @@ def client_keeper(effects: list[Effect], content: Aspect, resource: Resource | N
                 return Keeper.HELD
             case _:
                 pass
-    if content is Aspect.SAME:
+    if content is Comparison.SAME:
         return _kept_with(effects, resource)
-    return Keeper.HISTORY if content is Aspect.UNEDITED else Keeper.NOTHING
+    return Keeper.HISTORY if content is Comparison.UNEDITED else Keeper.NOTHING
 
 
 def server_keeper(effects: list[Effect], opponent: Resource | None) -> Keeper:

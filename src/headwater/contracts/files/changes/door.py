@@ -8,12 +8,12 @@ from headwater.base.wire import encode, format_seconds
 from headwater.contracts.files import access
 from headwater.contracts.files.access import Access
 from headwater.contracts.files.apply import conflicts
-from headwater.contracts.files.apply.shapes import CursorSet, SyncStatus
 from headwater.contracts.files.changes import rules
 from headwater.contracts.files.changes.rules import Asked, ChangesPage
+from headwater.contracts.files.changes.shapes import CursorSet, SyncStatus
 from headwater.contracts.files.devices import checkpoints
 from headwater.contracts.files.devices import rules as device_rules
-from headwater.contracts.files.devices.checkpoints import Standing
+from headwater.contracts.files.devices.checkpoints import Checkpoint
 from headwater.store.database import Transaction
 from headwater.store.log import feeds
 from headwater.store.log.feeds import ACCESS
@@ -52,7 +52,7 @@ class ChangesDoor:
             row = access.require(tx, call.principal, share_id, Access.READ)
             device = device_rules.find(tx, call.principal, device_id)
             if begin:
-                standing: Standing | None = checkpoints.begin(tx, row.feed, device)
+                standing: Checkpoint | None = checkpoints.begin(tx, row.feed, device)
             else:
                 standing = checkpoints.find(tx, row.feed, device)
             if standing is None:
@@ -72,7 +72,7 @@ class ChangesDoor:
         share_id, device_id = _needed(call, "share_id"), _needed(call, "device_id")
         text = _needed(call, "position")
 
-        def work(tx: Transaction) -> Standing:
+        def work(tx: Transaction) -> Checkpoint:
             row = access.require(tx, call.principal, share_id, Access.READ)
             device = device_rules.find(tx, call.principal, device_id)
             place = rules.place_of(tx, self._services.cursors, row.feed, text)

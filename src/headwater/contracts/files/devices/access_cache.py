@@ -14,7 +14,7 @@ from headwater.web.services import Services
 _MAX_KNOWN = 100_000
 
 
-class Readership:
+class AccessCache:
     """Answers from memory until anybody's access to any share changes, in whichever process; used on the loop.
 
     A caller whose role changed is another principal, and asked for anew.

@@ -34,30 +34,30 @@ class Behind(NamedTuple):
     known: bool
 
 
-class Standing(NamedTuple):
+class Checkpoint(NamedTuple):
     """A device's place in a share; ``at_us`` is when it told it, in microseconds UTC since 1970."""
 
     position: int
     at_us: int
 
 
-def find(tx: Transaction, feed: int, device: DeviceRow) -> Standing | None:
+def find(tx: Transaction, feed: int, device: DeviceRow) -> Checkpoint | None:
     """Where the device stands, or None when it never told."""
     row = tx.row("SELECT position, at_us FROM device_positions WHERE feed = ? AND device = ?", feed, device.id)
-    return None if row is None else Standing(*row)
+    return None if row is None else Checkpoint(*row)
 
 
-def put(tx: Transaction, feed: int, device: DeviceRow, position: int) -> Standing:
+def put(tx: Transaction, feed: int, device: DeviceRow, position: int) -> Checkpoint:
     """Note where the device stands; back is allowed."""
     tx.run(
         "INSERT INTO device_positions (feed, device, position, at_us) VALUES (?, ?, ?, ?)"
         " ON CONFLICT (feed, device) DO UPDATE SET position = excluded.position, at_us = excluded.at_us",
         feed, device.id, position, tx.now_us,
     )  # fmt: skip
-    return Standing(position, tx.now_us)
+    return Checkpoint(position, tx.now_us)
 
 
-def begin(tx: Transaction, feed: int, device: DeviceRow) -> Standing:
+def begin(tx: Transaction, feed: int, device: DeviceRow) -> Checkpoint:
     """The device's standing, made at the head when there was none."""
     return find(tx, feed, device) or put(tx, feed, device, feeds.head(tx, feed))
 

@@ -6,28 +6,22 @@ Source: files contract, "Devices", "Sync preferences", "Real-time".
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
-from headwater.base.errors import HeadwaterError, NotFound
-from headwater.contracts.files import access
-from headwater.contracts.files.devices import checkpoints, rules, shapes
-from headwater.contracts.files.devices.access_cache import Readership
-from headwater.contracts.files.devices.checkpoints import Behind
+from headwater.contracts.files.devices import rules, shapes
+from headwater.contracts.files.devices.access_cache import AccessCache
 from headwater.contracts.files.devices.rules import DeviceRow
 from headwater.contracts.files.devices.shapes import Preference
+from headwater.contracts.files.devices.socket_session import SocketSession, frame
 from headwater.store.database import Transaction
 from headwater.web import reply
 from headwater.web.call import Call
-from headwater.web.nudges import Nudges, serve, type_of
+from headwater.web.nudges import serve
 from headwater.web.reply import Reply
 from headwater.web.services import Services
-from headwater.web.sockets import CLOSE_UNKNOWN, Closed, Socket
+from headwater.web.sockets import CLOSE_UNKNOWN, Socket
 
 Changed = list[Preference]
 """Preferences as they now are."""
-
-_REFRESH_SECONDS = 5.0
-_FORCED_AT_ONCE = 32
 
 
 class DeviceDoor:
@@ -35,8 +29,8 @@ class DeviceDoor:
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._open: dict[str, set[_Line]] = {}
-        self._readership = Readership(services)
+        self._open: dict[str, set[SocketSession]] = {}
+        self._readership = AccessCache(services)
 
     async def list(self, call: Call) -> Reply:
         """GET /devices: the caller's devices."""
@@ -112,7 +106,7 @@ class DeviceDoor:
         """WebSocket /ws/{device_id}: nudges for every share that the user may read, once it subscribed."""
         principal, wanted = socket.principal, socket.params["device_id"]
         device = await self._services.database.read(lambda tx: rules.find(tx, principal, wanted))
-        line = _Line(self._services, socket, device, self._readership)
+        line = SocketSession(self._services, socket, device, self._readership)
         self._readership.begin()
         self._open.setdefault(device.id, set()).add(line)
         refreshing = asyncio.create_task(line.refresh())
@@ -128,82 +122,6 @@ class DeviceDoor:
     def _tell(self, device: DeviceRow, changed: Changed) -> None:
         """Let the device's sockets know that it wants other folders now."""
         for preference in changed:
-            frame = _frame("sync_preference_updated", share_id=preference.share_id, device_id=device.device_id)
+            told = frame("sync_preference_updated", share_id=preference.share_id, device_id=device.device_id)
             for line in self._open.get(device.id, ()):
-                line.nudges.post(frame)
-
-
-class _Line:
-    """One open socket of a device: what it subscribed to, and what it is sent."""
-
-    def __init__(self, services: Services, socket: Socket, device: DeviceRow, readership: Readership) -> None:
-        self.socket = socket
-        self.nudges = Nudges(services.wake, services.settings.sockets.nudges_per_second)
-        self._services = services
-        self._device = device
-        self._readership = readership
-        self._subscribed = False
-        self._shares: dict[int, str] = {}
-        self._listed: dict[str, int] = {}
-
-    async def nudge(self, feed: int, _head: int) -> None:
-        """One share moved; who may not read it any more hears nothing."""
-        try:
-            share = await self._readership.share(self.socket.principal, feed)
-        except HeadwaterError:
-            return
-        if share is not None:
-            await self.socket.send(_frame("change", share_id=share, data={}))
-
-    async def received(self, text: str) -> None:
-        """A client's frame: ``ping`` or ``subscribe``; anything else is ignored."""
-        kind = type_of(text)
-        if kind == "ping":
-            await self.socket.send(_frame("pong"))
-        elif kind == "subscribe":
-            self._subscribed = True
-            behind = await self._watch_shares()
-            await self.socket.send(_frame("subscribed"))
-            self._force(behind)
-
-    async def refresh(self) -> None:
-        """Follow shares that come and go, say what must be listed, and end the socket of a removed device."""
-        principal = self.socket.principal
-        while not self.socket.closed:
-            await asyncio.sleep(_REFRESH_SECONDS)
-            try:
-                await self._services.database.read(lambda tx: rules.find(tx, principal, self._device.device_id))
-                if self._subscribed:
-                    self._force(await self._watch_shares())
-            except NotFound:
-                await self.socket.close(CLOSE_UNKNOWN, "the device was removed")
-            except (HeadwaterError, Closed):
-                continue
-
-    async def _watch_shares(self) -> list[Behind]:
-        """Be nudged for what the user may read now; of that, what the device must list and was not told yet."""
-        principal = self.socket.principal
-
-        def work(tx: Transaction) -> tuple[dict[int, str], list[Behind]]:
-            shares = {row.feed: row.id for row in access.readable(tx, principal)}
-            return shares, checkpoints.behind(tx, self._device, list(shares.values()))
-
-        # Not on the loop: every socket asks for all of its shares every few seconds.
-        shares, behind = await self._services.database.read(work, slow=True)
-        watched = set(self._shares.values())
-        self._shares = shares
-        self.nudges.watch(shares)
-        news = [share for share in behind if self._listed.get(share.share, -1) < share.upto][:_FORCED_AT_ONCE]
-        self._listed |= {share.share: share.upto for share in news}
-        # Of a device that never told where it stands, we know only that it missed what came while it listened.
-        return [share for share in news if share.known or share.share in watched]
-
-    def _force(self, behind: list[Behind]) -> None:
-        """Tell the device to list these shares: following their log does not give it all."""
-        for share in behind:
-            self.nudges.post(_frame("force_sync", share_id=share.share))
-
-
-def _frame(kind: str, **content: Any) -> dict[str, Any]:
-    """A server frame; the origin's clients read ``type`` or ``event_type``, so both are there."""
-    return {"type": kind, "event_type": kind, **content}
+                line.nudges.post(told)

@@ -17,9 +17,9 @@ from headwater.contracts.files import access
 from headwater.contracts.files.access import Access, ShareRow
 from headwater.contracts.files.devices.preferences import stored_folders
 from headwater.contracts.files.devices.shapes import (
-    Device,
     DeviceFields,
     DevicePatch,
+    FileDevice,
     NamedPreference,
     Preference,
     PreferenceFields,
@@ -48,9 +48,9 @@ class DeviceRow(NamedTuple):
     created_us: int
     user_id: str
 
-    def shown(self) -> Device:
+    def shown(self) -> FileDevice:
         """The device as it goes out."""
-        return Device(
+        return FileDevice(
             self.id,
             self.device_id,
             self.device_name,

@@ -29,7 +29,7 @@ class DevicePatch(msgspec.Struct, gc=False, kw_only=True):
     is_active: bool | UnsetType = UNSET
 
 
-class Device(msgspec.Struct, gc=False):
+class FileDevice(msgspec.Struct, gc=False):
     """A device of the caller."""
 
     id: str

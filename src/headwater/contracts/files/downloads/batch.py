@@ -12,15 +12,14 @@ from typing import NamedTuple
 from headwater.base.errors import HeadwaterError, Invalid, NotFound, TooLarge
 from headwater.base.settings.table import FileSettings
 from headwater.base.wire import encode, format_seconds
-from headwater.contracts.files import access, content
+from headwater.contracts.files import access, content, paths
 from headwater.contracts.files.access import Access, ShareRow
+from headwater.contracts.files.downloads.shapes import BatchFields, BatchHead
 from headwater.contracts.files.packed.parser import failure_of
-from headwater.contracts.files.tree import rules as tree_rules
-from headwater.contracts.files.uploads.shapes import BatchFields, BatchHead
 from headwater.identity.principal import Principal
 from headwater.store.database import Database, Transaction
 from headwater.store.packs import chunks
-from headwater.store.packs.backend import PackPlace
+from headwater.store.packs.backend import PackBackend
 from headwater.store.packs.format import ChunkRef
 from headwater.store.packs.reader import read_each, read_range
 from headwater.store.tree import nodes, versions
@@ -40,7 +39,7 @@ _FILES = (
 _LAST = 1 << 63
 
 
-class Item(NamedTuple):
+class BatchItem(NamedTuple):
     """What the stream gives for one thing that was asked for: its line, and then its bytes.
 
     They are the one chunk ``ref``, or all chunks of the ``version``; without either there are none.
@@ -61,7 +60,7 @@ class Contents(NamedTuple):
     """Everything that one download gives, in the order of the stream."""
 
     row: ShareRow
-    items: Sequence[Item]
+    items: Sequence[BatchItem]
 
     @property
     def size_bytes(self) -> int:
@@ -90,7 +89,7 @@ def find(tx: Transaction, principal: Principal, fields: BatchFields, settings: F
     return Contents(row, sorted(items, key=lambda item: item.place))
 
 
-def frames(place: PackPlace, contents: Contents, database: Database) -> Iterator[bytes]:
+def frames(place: PackBackend, contents: Contents, database: Database) -> Iterator[bytes]:
     """The stream in pieces. Raises: Damaged."""
     refs = [item.ref for item in contents.items if item.ref is not None]
     chunked = read_each(place, refs)
@@ -127,7 +126,7 @@ def refs_of(database: Database, row: ShareRow, version: str) -> Iterator[ChunkRe
         first += len(refs)
 
 
-def _chunks(tx: Transaction, principal: Principal, row: ShareRow, hashes: Sequence[str]) -> list[Item]:
+def _chunks(tx: Transaction, principal: Principal, row: ShareRow, hashes: Sequence[str]) -> list[BatchItem]:
     ids = [bytes.fromhex(text) for text in hashes]
     allowed = content.reachable(tx, principal, row.organisation, ids)
     found = chunks.locate(tx, row.organisation, allowed)
@@ -142,14 +141,14 @@ def _chunks(tx: Transaction, principal: Principal, row: ShareRow, hashes: Sequen
 
 
 def _at_paths(
-    tx: Transaction, row: ShareRow, paths: Sequence[str]
+    tx: Transaction, row: ShareRow, asked: Sequence[str]
 ) -> tuple[list[str | None], dict[int, HeadwaterError]]:
     """The ids of what is at these paths; what is not there, with the reason."""
     ids: list[str | None] = []
     failures: dict[int, HeadwaterError] = {}
-    for index, path in enumerate(paths):
+    for index, path in enumerate(asked):
         try:
-            ids.append(tree_rules.at_path(tx, row, path).id)
+            ids.append(paths.at_path(tx, row, path).id)
         except HeadwaterError as failure:
             ids.append(None)
             failures[index] = failure
@@ -161,8 +160,8 @@ def _files(
     row: ShareRow,
     ids: Sequence[str | None],
     failures: dict[int, HeadwaterError],
-    paths: Sequence[str] | None,
-) -> list[Item]:
+    asked: Sequence[str] | None,
+) -> list[BatchItem]:
     """The current contents of files."""
     alive = _Alive(tx, row.feed)
     wanted = list(dict.fromkeys(node_id for node_id in ids if node_id is not None))
@@ -171,7 +170,7 @@ def _files(
     located = chunks.locate(tx, row.organisation, single.values())
     items = []
     for index, node_id in enumerate(ids):
-        path = None if paths is None else paths[index]
+        path = None if asked is None else asked[index]
         file = found.get(node_id or "")
         if file is None:
             failure = failures.get(index) or NotFound(f"no file {node_id!r}")
@@ -204,10 +203,10 @@ class _Alive:
         return found
 
 
-def _item(head: BatchHead, ref: ChunkRef | None = None, version: str = "") -> Item:
-    return Item(encode(head) + b"\n", head.size, ref, version)
+def _item(head: BatchHead, ref: ChunkRef | None = None, version: str = "") -> BatchItem:
+    return BatchItem(encode(head) + b"\n", head.size, ref, version)
 
 
-def _missing(head: BatchHead, failure: HeadwaterError) -> Item:
+def _missing(head: BatchHead, failure: HeadwaterError) -> BatchItem:
     head.error = failure_of(failure)
     return _item(head)

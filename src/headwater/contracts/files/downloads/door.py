@@ -1,6 +1,6 @@
-"""The door of downloads: one version of a file, whole or a range.
+"""The door of downloads: one version of a file, whole or a range; many files in one stream.
 
-Source: files contract, "GET /api/v1/sync/download".
+Source: files contract, "GET /api/v1/sync/download"; readings, section 7, "Content".
 """
 
 from __future__ import annotations
@@ -10,9 +10,11 @@ import base64
 from typing import NamedTuple
 
 from headwater.contracts.files import content
-from headwater.contracts.files.downloads import rules
+from headwater.contracts.files.content import FRAMES_MEDIA
+from headwater.contracts.files.downloads import batch, rules
+from headwater.contracts.files.downloads.batch import Contents
 from headwater.contracts.files.downloads.rules import Found
-from headwater.contracts.files.uploads.shapes import Manifest, ManifestChunk
+from headwater.contracts.files.downloads.shapes import Manifest, ManifestChunk, read_batch
 from headwater.store.database import Transaction
 from headwater.store.packs.format import ChunkRef
 from headwater.store.packs.reader import read_range
@@ -36,10 +38,22 @@ class _Source(NamedTuple):
 
 
 class DownloadDoor:
-    """The handlers of ``/api/v1/sync/download``."""
+    """The handlers of ``/api/v1/sync/download`` and ``/api/v1/downloads/batch``."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
+
+    async def batch(self, call: Call) -> Reply:
+        """POST /batch: many files, or chunks, in one stream."""
+        fields = call.decoded(read_batch)
+
+        def work(tx: Transaction) -> Contents:
+            return batch.find(tx, call.principal, fields, self._services.settings.files)
+
+        contents = await call.read(work, slow=True)
+        headers = ((b"content-type", FRAMES_MEDIA), (b"content-length", str(contents.size_bytes).encode()))
+        frames = batch.frames(self._services.packs, contents, self._services.database)
+        return Reply(200, headers, stream=content.stream(frames))
 
     async def download(self, call: Call) -> Reply:
         """GET /{file_id}: the content of a version; 200, 206, 304 or 416."""

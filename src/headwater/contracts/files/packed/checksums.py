@@ -17,7 +17,7 @@ from headwater.contracts.files.packed.parser import Arrived, failure_of, unequal
 from headwater.identity.principal import Principal
 from headwater.store.database import Transaction
 from headwater.store.packs import chunks
-from headwater.store.packs.backend import PackPlace
+from headwater.store.packs.backend import PackBackend
 from headwater.store.packs.format import ChunkRef
 
 
@@ -65,7 +65,7 @@ def affordable(files: Iterable[Arrived], refs: Mapping[bytes, ChunkRef], most_by
     return found
 
 
-def compare(place: PackPlace, file: Arrived, refs: Mapping[bytes, ChunkRef]) -> None:
+def compare(place: PackBackend, file: Arrived, refs: Mapping[bytes, ChunkRef]) -> None:
     """Read a file, all of whose chunks are known, and note its failure if it has another checksum."""
     fields = file.fields
     blake, sha256 = blake3(), hashlib.sha256()

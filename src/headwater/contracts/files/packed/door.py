@@ -5,32 +5,25 @@ from __future__ import annotations
 import asyncio
 
 from headwater.base.errors import Fatal, HeadwaterError, Invalid, TooLarge, Unavailable
-from headwater.contracts.files import access, content
+from headwater.contracts.files import access
 from headwater.contracts.files.access import Access, ShareRow
-from headwater.contracts.files.downloads import batch
-from headwater.contracts.files.downloads.batch import Contents
+from headwater.contracts.files.caller import actor_of
 from headwater.contracts.files.packed import checksums, writer
 from headwater.contracts.files.packed.parser import Arrived, Unpacker
+from headwater.contracts.files.packed.shapes import PackedAnswer, PackedResult
 from headwater.contracts.files.packed.writer import Packing
-from headwater.contracts.files.tree.rules import policy
-from headwater.contracts.files.uploads import shapes as upload_shapes
 from headwater.contracts.files.uploads.ingest import pour
-from headwater.contracts.files.uploads.shapes import PackedAnswer, PackedResult
 from headwater.store.database import Transaction
 from headwater.store.packs.writer import Written, discard
-from headwater.store.tree.nodes import Actor
 from headwater.web import reply
 from headwater.web.call import Call
 from headwater.web.http.paging import boolean
 from headwater.web.reply import Reply
 from headwater.web.services import Services
 
-MEDIA = b"application/vnd.headwater.files"
-"""The type of a stream of lines and bytes."""
-
 
 class PackedDoor:
-    """The handlers of ``/api/v1/uploads/packed`` and ``/api/v1/downloads/batch``."""
+    """The handler of ``/api/v1/uploads/packed``."""
 
     def __init__(self, services: Services, gate: asyncio.Semaphore) -> None:
         self._services = services
@@ -50,8 +43,7 @@ class PackedDoor:
 
         row = await call.read(share)
         unpacker, arrived, written = await self._receive(call, row)
-        device_id = (call.header(b"x-device-id") or call.query.get("device_id") or "")[:128]
-        actor = Actor(call.principal.user_id, device_id)
+        actor = actor_of(call, last=call.query.get("device_id"))
         # The key of a repeated request is held against this in place of the body, which nobody keeps.
         call.body = unpacker.digest
         stored = False
@@ -77,18 +69,6 @@ class PackedDoor:
             await asyncio.to_thread(discard, self._services.packs, written)
         return answer
 
-    async def download(self, call: Call) -> Reply:
-        """POST /batch: many files, or chunks, in one stream."""
-        fields = call.decoded(upload_shapes.read_batch)
-
-        def work(tx: Transaction) -> Contents:
-            return batch.find(tx, call.principal, fields, self._settings)
-
-        contents = await call.read(work, slow=True)
-        headers = ((b"content-type", MEDIA), (b"content-length", str(contents.size_bytes).encode()))
-        pieces = batch.frames(self._services.packs, contents, self._services.database)
-        return Reply(200, headers, stream=content.stream(pieces))
-
     async def _receive(self, call: Call, row: ShareRow) -> tuple[Unpacker, list[Arrived], Written]:
         """Take the stream into a pack. Raises: Malformed, TooLarge."""
         declared = call.header(b"content-length")
@@ -97,7 +77,7 @@ class PackedDoor:
                 f"a packed upload has at most {self._settings.packed_bytes} bytes; {declared} were announced"
             )
         digested = b"idempotency-key" in call.headers
-        unpacker = Unpacker(self._services.packs, row.organisation, policy(row), self._settings, digested=digested)
+        unpacker = Unpacker(self._services.packs, row.organisation, row.policy, self._settings, digested=digested)
         try:
             async with self._gate:
                 await pour(call.stream(), unpacker.take)

@@ -19,9 +19,10 @@ from headwater.base.errors import HeadwaterError, Invalid, Malformed, NotFound, 
 from headwater.base.settings.table import FileSettings
 from headwater.base.wire import decode, parse_time
 from headwater.contracts.files.names import MAX_PATH_BYTES, NamePolicy, name_key, stored_name, stored_path
+from headwater.contracts.files.packed.shapes import PackedFields, read_packed
 from headwater.contracts.files.uploads.ingest import sizes_of
-from headwater.contracts.files.uploads.shapes import FailureAnswer, PackedFields, read_packed
-from headwater.store.packs.backend import PackPlace
+from headwater.contracts.files.uploads.shapes import FailureAnswer
+from headwater.store.packs.backend import PackBackend
 from headwater.store.packs.writer import PackWriter, Written
 from headwater.store.tree.nodes import Name
 from headwater.store.tree.versions import Piece
@@ -57,14 +58,20 @@ class Unpacker:
     """Takes the stream apart."""
 
     def __init__(
-        self, place: PackPlace, organisation: str, policy: NamePolicy, settings: FileSettings, *, digested: bool = False
+        self,
+        place: PackBackend,
+        organisation: str,
+        policy: NamePolicy,
+        settings: FileSettings,
+        *,
+        digested: bool = False,
     ) -> None:
         self._settings = settings
         self._sizes = sizes_of(settings)
         self._names = _Names(policy)
         self._writer = PackWriter(place, organisation)
         self._held = b""
-        self._file: _Whole | _Cut | _Listed | _Skipped | None = None
+        self._file: _Whole | _Cut | _ChunkList | _Skipped | None = None
         self._arrived: list[Arrived] = []
         self._taken_bytes = 0
         self._cutter: Chunker | None = None
@@ -123,7 +130,7 @@ class Unpacker:
         """Remove what was written."""
         self._writer.abort()
 
-    def _open(self, line: bytes) -> Arrived | _Whole | _Cut | _Listed | _Skipped:
+    def _open(self, line: bytes) -> Arrived | _Whole | _Cut | _ChunkList | _Skipped:
         """What takes the next file's bytes; the file itself, if they are one chunk that nothing is compared with."""
         index = len(self._arrived)
         if index >= self._settings.packed_files:
@@ -142,7 +149,7 @@ class Unpacker:
             return _Skipped(index, fields.size, fields, failure)
         arrived = Arrived(index, fields, folder, name, modified_us)
         if fields.chunks is not None:
-            return _Listed(arrived, self._writer)
+            return _ChunkList(arrived, self._writer)
         if fields.size > self._sizes.average_bytes:
             self._cutter = self._cutter or Chunker(self._sizes)
             return _Cut(arrived, self._writer, self._cutter)
@@ -273,7 +280,7 @@ class _Cut(_Taking):
             self._pieces.append(Piece(ref.chunk, ref.length_bytes))
 
 
-class _Listed(_Taking):
+class _ChunkList(_Taking):
     """A file given as a list of chunks, of which only some follow, in their order."""
 
     def __init__(self, arrived: Arrived, writer: PackWriter) -> None:

@@ -12,14 +12,14 @@ from headwater.base.clock import SECOND_US
 from headwater.base.errors import HeadwaterError, StateConflict
 from headwater.base.ids import random_id, random_ids
 from headwater.base.settings.table import FileSettings
-from headwater.contracts.files import content, quota
+from headwater.contracts.files import content, paths, quota
 from headwater.contracts.files.access import ShareRow
 from headwater.contracts.files.names import name_key, parent_path
 from headwater.contracts.files.packed.parser import Arrived, failure_of, unknown_chunks
-from headwater.contracts.files.tree import rules as tree_rules
+from headwater.contracts.files.packed.shapes import PackedResult
 from headwater.contracts.files.uploads import commit
 from headwater.contracts.files.uploads.rules import DEFAULT_TYPE
-from headwater.contracts.files.uploads.shapes import FailureAnswer, PackedResult
+from headwater.contracts.files.uploads.shapes import FailureAnswer
 from headwater.identity.principal import Principal
 from headwater.store.database import Transaction
 from headwater.store.packs import chunks
@@ -182,7 +182,7 @@ class _Storing:
         """Put a file's content onto the existing one."""
         tx, row, base = self._tx, self._row, file.fields.base_version_id
         if file.name is None:
-            node = tree_rules.by_id(tx, row, file.fields.resource_id or "")
+            node = paths.by_id(tx, row, file.fields.resource_id or "")
         else:
             found = nodes.child(tx, row.feed, self._folders.id_of(file.folder), file.name.key)
             if found is None:
@@ -271,7 +271,7 @@ class _Folders:
 
     def _find(self, parent: str, path: str) -> str:
         text = path.rpartition("/")[2]
-        name = Name(text, name_key(text, tree_rules.policy(self._row)))
+        name = Name(text, name_key(text, self._row.policy))
         node = nodes.child(self._tx, self._row.feed, parent, name.key)
         if node is None:
             above = self._paths[parent]

@@ -10,7 +10,7 @@ from headwater.base.settings.table import FileSettings
 from headwater.contracts.files.retention import purge_shares, purge_trash
 from headwater.contracts.files.uploads import rules as upload_rules
 from headwater.store.database import Database, Transaction
-from headwater.store.packs.backend import PackPlace
+from headwater.store.packs.backend import PackBackend
 from headwater.store.packs.gc import Swept, marked_by, sweep
 from headwater.store.tree import versions
 
@@ -33,7 +33,7 @@ class Cleaned(NamedTuple):
 
 
 def clean(
-    database: Database, packs: PackPlace, settings: FileSettings, breathe: Callable[[], None] = lambda: None
+    database: Database, packs: PackBackend, settings: FileSettings, breathe: Callable[[], None] = lambda: None
 ) -> Cleaned:
     """Purge deleted shares and old trash, then free what nothing refers to any more; a server may run meanwhile.
 
@@ -50,7 +50,7 @@ def drop_expired(tx: Transaction) -> int:
 
 
 def free(
-    database: Database, packs: PackPlace, settings: FileSettings, breathe: Callable[[], None] = lambda: None
+    database: Database, packs: PackBackend, settings: FileSettings, breathe: Callable[[], None] = lambda: None
 ) -> Swept:
     """Forget all that has expired, then free what nothing refers to any more; a server may run meanwhile.
 

@@ -85,7 +85,7 @@ def purge_trash(database: Database, settings: FileSettings, breathe: Callable[[]
 
 def remove(tx: Transaction, feed: int, before_us: int, ids: Sequence[str]) -> int:
     """Remove those of these files and folders that may go now; how many."""
-    trash = _Trash(tx, feed, before_us)
+    trash = _TrashJudge(tx, feed, before_us)
     removed = 0
     for node in filter(None, (nodes.find(tx, feed, id) for id in ids)):
         if not trash.may_lose(node):
@@ -119,17 +119,17 @@ def drop_versions(tx: Transaction, feed: int) -> bool:
     return bool(files)
 
 
-class _Standing(NamedTuple):
+class _Deletion(NamedTuple):
     """Of a folder and those above it: when the last of them that is in the trash went there, and at which position."""
 
     trashed_us: int
     position: int
 
 
-_LIVING = _Standing(0, 0)
+_LIVING = _Deletion(0, 0)
 
 
-class _Trash:
+class _TrashJudge:
     """Says in one transaction what may go for good."""
 
     def __init__(self, tx: Transaction, feed: int, before_us: int) -> None:
@@ -140,7 +140,7 @@ class _Trash:
         self._conflict_waits = tx.value(_WAITING, feed) is not None
         sides = tx.rows(_AT_STAKE, feed, feed) if self._conflict_waits else []
         self._at_stake: frozenset[str] = frozenset(row[0] for row in sides)
-        self._folders: dict[str, _Standing] = {ROOT: _LIVING}
+        self._folders: dict[str, _Deletion] = {ROOT: _LIVING}
 
     def may_lose(self, node: Node) -> bool:
         """True for what has been in the trash for long enough, and nobody can need any more."""
@@ -155,7 +155,7 @@ class _Trash:
             return not below and not self._conflict_waits
         return int(tx.value(_YOUNGEST, feed, node.id) or 0) <= self._before_us
 
-    def _standing(self, folder_id: str) -> _Standing:
+    def _standing(self, folder_id: str) -> _Deletion:
         """A folder's standing, looked up once; one whose folder is missing counts as living."""
         climbed: list[Node] = []
         while folder_id not in self._folders and len(climbed) <= nodes.MAX_DEPTH:
@@ -172,10 +172,10 @@ class _Trash:
         return found
 
 
-def _below(above: _Standing, node: Node) -> _Standing:
+def _below(above: _Deletion, node: Node) -> _Deletion:
     if node.trashed_us is None:
         return above
-    return _Standing(max(above.trashed_us, node.trashed_us), max(above.position, node.position))
+    return _Deletion(max(above.trashed_us, node.trashed_us), max(above.position, node.position))
 
 
 def _candidates(database: Database, feed: int, before_us: int) -> Iterator[str]:

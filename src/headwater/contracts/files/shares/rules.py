@@ -10,7 +10,7 @@ from headwater.base.ids import random_id
 from headwater.base.wire import format_seconds
 from headwater.contracts.files import access
 from headwater.contracts.files.access import Access, ShareRow
-from headwater.contracts.files.tree.shapes import Member, ShareAnswer, ShareFields, SharePatch
+from headwater.contracts.files.shares.shapes import Member, ShareAnswer, ShareFields, SharePatch
 from headwater.identity.principal import Principal
 from headwater.identity.roles import role_of
 from headwater.store.database import Transaction

@@ -1,4 +1,4 @@
-"""The door of shares and their trees; decides nothing. Source: readings, section 7, "Content", "Names and tree"."""
+"""The door of a share's tree; decides nothing. Source: readings, section 7, "Content", "Names and tree"."""
 
 from __future__ import annotations
 
@@ -10,105 +10,29 @@ from msgspec import UNSET
 
 from headwater.base.errors import Invalid
 from headwater.base.wire import format_seconds
-from headwater.contracts.files import access
+from headwater.contracts.files import access, paths
 from headwater.contracts.files.access import Access, ShareRow
-from headwater.contracts.files.shares import rules as share_rules
-from headwater.contracts.files.tree import rules, shapes
-from headwater.contracts.files.tree.shapes import (
-    Members,
-    NodeAnswer,
-    NodePage,
-    Placement,
-    ShareAnswer,
-    ShareList,
-    VersionAnswer,
-    VersionPage,
-)
+from headwater.contracts.files.caller import actor_of
+from headwater.contracts.files.tree import cross_share, rules, shapes
+from headwater.contracts.files.tree.shapes import NodeAnswer, NodePage, Placement, VersionAnswer, VersionPage
 from headwater.feed.cursor import invalid
 from headwater.store.database import Transaction
 from headwater.store.tree import nodes, versions
-from headwater.store.tree.nodes import ROOT, Actor, Node
+from headwater.store.tree.nodes import ROOT, Node
 from headwater.store.tree.versions import Version
 from headwater.web import reply
 from headwater.web.call import Call
 from headwater.web.http import etags
 from headwater.web.http.paging import integer
-from headwater.web.reply import Header, Reply
+from headwater.web.reply import Reply
 from headwater.web.services import Services
 
-DEVICE_HEADER = b"x-device-id"
-"""The device that changes something, so that it knows its own changes again."""
 
-
-class ShareDoor:
-    """The handlers of ``/api/v1/shares``."""
+class TreeDoor:
+    """The handlers of what lies below ``/api/v1/shares/{share_id}``: nodes, trash, versions."""
 
     def __init__(self, services: Services) -> None:
-        self._services = services
         self._settings = services.settings.files
-
-    async def list(self, call: Call) -> Reply:
-        """GET: the shares that the caller may read."""
-
-        def work(tx: Transaction) -> ShareList:
-            rows = access.readable(tx, call.principal)
-            return ShareList([share_rules.show(tx, call.principal, row) for row in rows])
-
-        return reply.json(await call.read(work, slow=True))
-
-    async def create(self, call: Call) -> Reply:
-        """POST: a new share; 201."""
-        fields = call.decoded(shapes.read_share)
-        return await call.act(
-            lambda tx: share_rules.create(tx, call.principal, fields),
-            lambda share: reply.json(share, 201, ((b"location", b"/api/v1/shares/" + share.id.encode()),)),
-        )
-
-    async def get(self, call: Call) -> Reply:
-        """GET /{id}: one share."""
-
-        def work(tx: Transaction) -> ShareAnswer:
-            return share_rules.show(tx, call.principal, _share(tx, call, Access.READ))
-
-        share = await call.read(work)
-        given = call.header(b"if-none-match")
-        if given is not None and etags.matches(given, _share_tag(share), weak=True):
-            return reply.empty(304, (_share_etag(share),))
-        return reply.json(share, headers=(_share_etag(share),))
-
-    async def change(self, call: Call) -> Reply:
-        """PATCH /{id}: name and quota."""
-        patch = call.decoded(shapes.read_share_patch)
-
-        def work(tx: Transaction) -> ShareAnswer:
-            _require_share(tx, call)
-            return share_rules.change(tx, call.principal, call.params["share_id"], patch)
-
-        share = await call.write(work)
-        return reply.json(share, headers=(_share_etag(share),))
-
-    async def delete(self, call: Call) -> Reply:
-        """DELETE /{id}: 204."""
-
-        def work(tx: Transaction) -> None:
-            _require_share(tx, call)
-            share_rules.delete(tx, call.principal, call.params["share_id"])
-
-        await call.write(work)
-        return reply.empty()
-
-    async def members(self, call: Call) -> Reply:
-        """GET /{id}/members."""
-        return reply.json(await call.read(lambda tx: Members(share_rules.members(tx, _share(tx, call, Access.READ)))))
-
-    async def set_members(self, call: Call) -> Reply:
-        """PUT /{id}/members: replace them all."""
-        wanted = call.decoded(shapes.read_members).members
-
-        def work(tx: Transaction) -> Members:
-            return Members(share_rules.set_members(tx, _share(tx, call, Access.MANAGE), wanted))
-
-        return reply.json(await call.write(work))
 
     async def children(self, call: Call) -> Reply:
         """GET /{id}/children: what is in a folder, by ``folder_id`` or ``path`` (default: the root)."""
@@ -141,7 +65,7 @@ class ShareDoor:
 
         def work(tx: Transaction) -> NodeAnswer:
             row = _share(tx, call, Access.WRITE)
-            return shown(tx, row, rules.create_folder(tx, row, _actor(call), fields))
+            return shown(tx, row, rules.create_folder(tx, row, actor_of(call), fields))
 
         return await call.act(work, lambda node: reply.json(node, 201, (_etag(node),)))
 
@@ -150,7 +74,7 @@ class ShareDoor:
 
         def work(tx: Transaction) -> NodeAnswer:
             row = _share(tx, call, Access.READ)
-            return shown(tx, row, rules.by_id(tx, row, call.params["node_id"], trashed=True))
+            return shown(tx, row, paths.by_id(tx, row, call.params["node_id"], trashed=True))
 
         return _shown(call, await call.read(work))
 
@@ -162,7 +86,7 @@ class ShareDoor:
 
         def work(tx: Transaction) -> NodeAnswer:
             row = _share(tx, call, Access.READ)
-            return shown(tx, row, rules.at_path(tx, row, path))
+            return shown(tx, row, paths.at_path(tx, row, path))
 
         return _shown(call, await call.read(work))
 
@@ -172,13 +96,13 @@ class ShareDoor:
 
         def work(tx: Transaction) -> NodeAnswer:
             row = _share(tx, call, Access.WRITE)
-            node = rules.by_id(tx, row, call.params["node_id"])
+            node = paths.by_id(tx, row, call.params["node_id"])
             _require(call, node)
             if wanted.share_id is not None and wanted.share_id != row.id:
                 other = access.require(tx, call.principal, wanted.share_id, Access.WRITE)
-                crossing = rules.Crossing(other, _target(tx, other, node, wanted))
-                return shown(tx, other, rules.cross(tx, row, _actor(call), node, crossing, self._settings))
-            return shown(tx, row, rules.move(tx, row, _actor(call), node, _target(tx, row, node, wanted)))
+                crossing = cross_share.Crossing(other, _target(tx, other, node, wanted))
+                return shown(tx, other, cross_share.cross(tx, row, actor_of(call), node, crossing, self._settings))
+            return shown(tx, row, rules.move(tx, row, actor_of(call), node, _target(tx, row, node, wanted)))
 
         return _shown(call, await call.write(work))
 
@@ -187,9 +111,9 @@ class ShareDoor:
 
         def work(tx: Transaction) -> NodeAnswer:
             row = _share(tx, call, Access.WRITE)
-            node = rules.by_id(tx, row, call.params["node_id"])
+            node = paths.by_id(tx, row, call.params["node_id"])
             _require(call, node)
-            return shown(tx, row, rules.trash(tx, row, _actor(call), node))
+            return shown(tx, row, rules.trash(tx, row, actor_of(call), node))
 
         return reply.json(await call.write(work))
 
@@ -199,10 +123,10 @@ class ShareDoor:
 
         def work(tx: Transaction) -> NodeAnswer:
             row = _share(tx, call, Access.WRITE)
-            node = rules.by_id(tx, row, call.params["node_id"], trashed=True)
+            node = paths.by_id(tx, row, call.params["node_id"], trashed=True)
             elsewhere = wanted.path is not None or wanted.parent_id is not UNSET or wanted.name is not None
             target = _target(tx, row, node, wanted) if elsewhere else None
-            return shown(tx, row, rules.restore(tx, row, _actor(call), node, target))
+            return shown(tx, row, rules.restore(tx, row, actor_of(call), node, target))
 
         return await call.act(work, lambda node: reply.json(node, 200, (_etag(node),)))
 
@@ -213,7 +137,7 @@ class ShareDoor:
 
         def work(tx: Transaction) -> VersionPage:
             row = _share(tx, call, Access.READ)
-            node = rules.by_id(tx, row, call.params["node_id"], trashed=True)
+            node = paths.by_id(tx, row, call.params["node_id"], trashed=True)
             found = versions.history(tx, row.feed, node.id, before, limit + 1)
             return VersionPage([_version(version, node) for version in found[:limit]], len(found) > limit)
 
@@ -224,9 +148,9 @@ class ShareDoor:
 
         def work(tx: Transaction) -> NodeAnswer:
             row = _share(tx, call, Access.WRITE)
-            node = rules.by_id(tx, row, call.params["node_id"])
+            node = paths.by_id(tx, row, call.params["node_id"])
             version_id = call.params["version_id"]
-            return shown(tx, row, rules.restore_version(tx, row, _actor(call), node, version_id, self._settings))
+            return shown(tx, row, rules.restore_version(tx, row, actor_of(call), node, version_id, self._settings))
 
         return await call.act(work, lambda node: reply.json(node, 200, (_etag(node),)))
 
@@ -261,41 +185,21 @@ def _share(tx: Transaction, call: Call, least: Access) -> ShareRow:
     return access.require(tx, call.principal, call.params["share_id"], least)
 
 
-def _require_share(tx: Transaction, call: Call) -> None:
-    """Hold a change of a share against If-Match. Raises: NotFound, PreconditionFailed."""
-    given = call.header(b"if-match")
-    if given is not None:
-        etags.require(given, _share_tag(share_rules.show(tx, call.principal, _share(tx, call, Access.READ))))
-
-
-def _share_tag(share: ShareAnswer) -> str:
-    """The tag of what may be changed of a share; how full it is does not count."""
-    return etags.etag(share.id, share.name, share.quota_bytes or "", share.updated_at)
-
-
-def _share_etag(share: ShareAnswer) -> Header:
-    return b"etag", _share_tag(share).encode()
-
-
-def _actor(call: Call) -> Actor:
-    return Actor(call.principal.user_id, (call.header(DEVICE_HEADER) or "")[:128])
-
-
 def _folder(tx: Transaction, call: Call, row: ShareRow) -> str:
     path = call.query.get("path")
     if path is not None and path != "/":
-        return rules.folder_by_id(tx, row, rules.at_path(tx, row, path).id)
-    return rules.folder_by_id(tx, row, call.query.get("folder_id"))
+        return paths.folder_by_id(tx, row, paths.at_path(tx, row, path).id)
+    return paths.folder_by_id(tx, row, call.query.get("folder_id"))
 
 
-def _target(tx: Transaction, row: ShareRow, node: Node, wanted: Placement) -> rules.Target:
+def _target(tx: Transaction, row: ShareRow, node: Node, wanted: Placement) -> paths.Target:
     """The place that a request names; what it leaves out stays as it is."""
     if wanted.path is not None:
-        return rules.target_of_path(tx, row, wanted.path)
+        return paths.target_of_path(tx, row, wanted.path)
     crossing = wanted.share_id is not None
     parent = (ROOT if crossing else node.parent) if wanted.parent_id is UNSET else wanted.parent_id
-    folder = parent if parent == node.parent and not crossing else rules.folder_by_id(tx, row, parent or None)
-    return rules.Target(folder or ROOT, rules.name_in(row, wanted.name or node.name))
+    folder = parent if parent == node.parent and not crossing else paths.folder_by_id(tx, row, parent or None)
+    return paths.Target(folder or ROOT, paths.name_in(row, wanted.name or node.name))
 
 
 def _page(tx: Transaction, row: ShareRow, found: Sequence[Node], limit: int, keys: Sequence[str]) -> NodePage:

@@ -10,10 +10,11 @@ from typing import NamedTuple
 
 from headwater.base.errors import Invalid, StateConflict, VersionStale
 from headwater.base.ids import random_id
+from headwater.contracts.files import paths
 from headwater.contracts.files.access import ShareRow
 from headwater.contracts.files.names import join_path, name_key, split_path, stored_path
+from headwater.contracts.files.paths import Target
 from headwater.contracts.files.tree import rules as tree_rules
-from headwater.contracts.files.tree.rules import Target
 from headwater.contracts.files.tree.shapes import FolderFields
 from headwater.store.database import Transaction
 from headwater.store.tree import nodes, versions
@@ -21,7 +22,7 @@ from headwater.store.tree.nodes import ROOT, Actor, Node
 from headwater.store.tree.versions import Version
 
 
-class Place(NamedTuple):
+class Destination(NamedTuple):
     """Where an upload wants to go: by path, by folder (None: the root) and name, or onto a file."""
 
     path: str | None = None
@@ -35,7 +36,7 @@ class Place(NamedTuple):
         return self.path is not None or self.file_name is not None or self.resource_id is not None
 
 
-class Landed(NamedTuple):
+class Committed(NamedTuple):
     """A file after an upload; ``status`` is created, updated or unchanged."""
 
     status: str
@@ -44,14 +45,14 @@ class Landed(NamedTuple):
 
 
 def land(
-    tx: Transaction, row: ShareRow, actor: Actor, place: Place, version: Version, base_version_id: str | None
-) -> Landed:
+    tx: Transaction, row: ShareRow, actor: Actor, place: Destination, version: Version, base_version_id: str | None
+) -> Committed:
     """Make a staged version the content of the file at a place, with the folders that are missing on the way.
 
     Raises: NotFound, Invalid, VersionStale (the base is not current), StateConflict (a folder has the name).
     """
     if place.resource_id is not None:
-        node = tree_rules.by_id(tx, row, place.resource_id)
+        node = paths.by_id(tx, row, place.resource_id)
         return put_on(tx, row, actor, node, version, base_version_id)
     target = target_of(tx, row, actor, place)
     taken = nodes.child(tx, row.feed, target.parent, target.name.key)
@@ -60,31 +61,31 @@ def land(
     require_no_base(base_version_id)
     if place.path is None:
         # A path was measured itself; what is below a folder may be longer than any.
-        tree_rules.require_reach(tx, row, target)
+        paths.require_reach(tx, row, target)
     node_id = random_id("fil")
     kept = versions.keep(tx, row.feed, version, node_id, version.modified_us)
     node = nodes.create(
         tx, row.share, actor, "file", target.parent, target.name, kept.id, versions.details(kept), id=node_id
     )
-    return Landed("created", node, kept)
+    return Committed("created", node, kept)
 
 
 def put_on(
     tx: Transaction, row: ShareRow, actor: Actor, node: Node, version: Version, base_version_id: str | None
-) -> Landed:
+) -> Committed:
     """Put a staged version on top of a file; equal content changes nothing. Raises: StateConflict, VersionStale."""
     if node.type != "file":
         raise StateConflict(f"the name {node.name!r} is taken in that folder", code="NAME_TAKEN")
     current = versions.find(tx, row.feed, node.version) if node.version else None
     if current is not None and versions.is_same(current, version):
-        return Landed("unchanged", node, current)
+        return Committed("unchanged", node, current)
     if base_version_id is not None and base_version_id != node.version:
         raise VersionStale(
             f"the file is at {node.version}, not at {base_version_id}", extra={"version_id": node.version}
         )
     kept = versions.keep(tx, row.feed, version, node.id, version.modified_us)
     updated = nodes.put_version(tx, row.share, actor, node, kept.id, versions.details(kept))
-    return Landed("updated", updated, kept)
+    return Committed("updated", updated, kept)
 
 
 def require_no_base(base_version_id: str | None) -> None:
@@ -93,28 +94,26 @@ def require_no_base(base_version_id: str | None) -> None:
         raise VersionStale("there is no file of this name that could have the base version")
 
 
-def target_of(tx: Transaction, row: ShareRow, actor: Actor, place: Place) -> Target:
+def target_of(tx: Transaction, row: ShareRow, actor: Actor, place: Destination) -> Target:
     """The folder and name of a place; folders that its path lacks are made."""
     if place.path is not None:
-        parts = split_path(stored_path(place.path, tree_rules.policy(row)))
+        parts = split_path(stored_path(place.path, row.policy))
         if not parts:
             raise Invalid.of("path", "incorrect_value", "the root has no name to give")
         parent = folder_at(tx, row, actor, parts[:-1])
-        return Target(parent, nodes.Name(parts[-1], name_key(parts[-1], tree_rules.policy(row))))
+        return Target(parent, nodes.Name(parts[-1], name_key(parts[-1], row.policy)))
     if place.file_name is None:
         raise Invalid.of("path", "missing", "name the file with path, or with file_name and folder_id")
-    return Target(
-        tree_rules.folder_by_id(tx, row, place.folder_id), tree_rules.name_in(row, place.file_name, "file_name")
-    )
+    return Target(paths.folder_by_id(tx, row, place.folder_id), paths.name_in(row, place.file_name, "file_name"))
 
 
-def require_name(tx: Transaction, row: ShareRow, place: Place) -> None:
+def require_name(tx: Transaction, row: ShareRow, place: Destination) -> None:
     """Hold back a place that the share could not give, before its content comes. Raises: Invalid, NotFound."""
     if place.path is None:
-        tree_rules.folder_by_id(tx, row, place.folder_id)
+        paths.folder_by_id(tx, row, place.folder_id)
         if place.file_name is not None:
-            tree_rules.name_in(row, place.file_name, "file_name")
-    elif not split_path(stored_path(place.path, tree_rules.policy(row))):
+            paths.name_in(row, place.file_name, "file_name")
+    elif not split_path(stored_path(place.path, row.policy)):
         raise Invalid.of("path", "incorrect_value", "the root has no name to give")
 
 
@@ -123,7 +122,7 @@ def folder_at(tx: Transaction, row: ShareRow, actor: Actor, parts: tuple[str, ..
     if not parts:
         return ROOT
     path = join_path(parts)
-    node = tree_rules.walk(tx, row, path)
+    node = paths.walk(tx, row, path)
     if node is None:
         node = tree_rules.create_folder(tx, row, actor, FolderFields(path=path, parents=True))
     if node.type != "folder":

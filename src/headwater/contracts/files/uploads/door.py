@@ -15,7 +15,7 @@ from headwater.base.wire import format_seconds
 from headwater.contracts.files import access, content
 from headwater.contracts.files.access import Access
 from headwater.contracts.files.uploads import rules, shapes
-from headwater.contracts.files.uploads.ingest import Batch, Intake, note, pour, sizes_of
+from headwater.contracts.files.uploads.ingest import DurableChunks, Intake, note, pour, sizes_of
 from headwater.contracts.files.uploads.rules import CHUNKS, Beginning, Completed, Upload
 from headwater.contracts.files.uploads.shapes import (
     CheckAnswer,
@@ -148,7 +148,7 @@ class _PartTaking:
         """The BLAKE3 of all its bytes, in hexadecimal."""
         return str(self._digest.hexdigest())
 
-    async def run(self) -> Batch:
+    async def run(self) -> DurableChunks:
         """Take the body. Raises: Invalid (wrong length, or wrong hash)."""
         declared = self._call.header(b"content-length")
         if declared is not None and int(declared) != self._expected_bytes:

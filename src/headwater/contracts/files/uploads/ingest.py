@@ -10,7 +10,7 @@ from headwater.base.chunking import Chunker, ChunkSizes
 from headwater.base.errors import Fatal, HeadwaterError, Unavailable
 from headwater.base.settings.table import FileSettings
 from headwater.store.database import Database, Work
-from headwater.store.packs.backend import Content, PackPlace
+from headwater.store.packs.backend import Content, PackBackend
 from headwater.store.packs.writer import PackWriter, Written, discard
 from headwater.store.tree.versions import Piece
 
@@ -20,7 +20,7 @@ GATHER_BYTES = 1024 * 1024
 """So much is gathered before a thread takes it: fewer hand-overs, and the memory of an upload stays bounded."""
 
 
-class Batch(NamedTuple):
+class DurableChunks(NamedTuple):
     """Chunks of one stream in order, and what was written for them; durable, not yet known to the database."""
 
     pieces: tuple[Piece, ...]
@@ -36,7 +36,7 @@ def sizes_of(settings: FileSettings) -> ChunkSizes:
 class Intake:
     """Cuts one stream into chunks and writes them to packs; used by one thread at a time."""
 
-    def __init__(self, place: PackPlace, organisation: str, sizes: ChunkSizes) -> None:
+    def __init__(self, place: PackBackend, organisation: str, sizes: ChunkSizes) -> None:
         self._place = place
         self._organisation = organisation
         self._chunker = Chunker(sizes)
@@ -48,13 +48,13 @@ class Intake:
         for chunk in self._chunker.feed(content):
             self._append(chunk)
 
-    def settle(self) -> Batch:
+    def settle(self) -> DurableChunks:
         """Make what is cut durable; the bytes behind the last boundary wait for those that follow."""
         batch = self._close()
         self._writer = PackWriter(self._place, self._organisation)
         return batch
 
-    def finish(self) -> Batch:
+    def finish(self) -> DurableChunks:
         """The stream has ended: make all of it durable."""
         for chunk in self._chunker.finish():
             self._append(chunk)
@@ -68,10 +68,10 @@ class Intake:
         ref = self._writer.append(chunk)
         self._pieces.append(Piece(ref.chunk, ref.length_bytes))
 
-    def _close(self) -> Batch:
+    def _close(self) -> DurableChunks:
         pieces = tuple(self._pieces)
         self._pieces.clear()
-        return Batch(pieces, self._writer.close(), sum(piece.length_bytes for piece in pieces))
+        return DurableChunks(pieces, self._writer.close(), sum(piece.length_bytes for piece in pieces))
 
 
 async def pour(stream: AsyncIterator[bytes], take: Callable[[bytes], None]) -> None:
@@ -105,8 +105,8 @@ def _start(take: Callable[[bytes], None], content: bytes) -> asyncio.Future[None
 
 async def note(
     database: Database,
-    place: PackPlace,
-    batch: Batch,
+    place: PackBackend,
+    batch: DurableChunks,
     work: Work[Result],
     *,
     feed: int,

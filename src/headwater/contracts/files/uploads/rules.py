@@ -20,8 +20,8 @@ from headwater.base.wire import encode, parse_time
 from headwater.contracts.files import access, quota
 from headwater.contracts.files.access import Access, ShareRow
 from headwater.contracts.files.uploads import commit
-from headwater.contracts.files.uploads.commit import Landed, Place
-from headwater.contracts.files.uploads.ingest import Batch
+from headwater.contracts.files.uploads.commit import Committed, Destination
+from headwater.contracts.files.uploads.ingest import DurableChunks
 from headwater.contracts.files.uploads.shapes import UploadFields
 from headwater.identity.principal import Principal
 from headwater.store.database import Transaction
@@ -82,9 +82,9 @@ class Request(msgspec.Struct, kw_only=True):
     refused: Refusal | None = None
 
     @property
-    def place(self) -> Place:
+    def place(self) -> Destination:
         """Where the file shall go."""
-        return Place(self.path, self.folder_id, self.file_name)
+        return Destination(self.path, self.folder_id, self.file_name)
 
 
 _read_request = msgspec.json.Decoder(Request)
@@ -125,7 +125,7 @@ class Completed(NamedTuple):
 
     upload: Upload
     version: Version
-    landed: Landed | None
+    landed: Committed | None
     failure: HeadwaterError | None
 
 
@@ -197,7 +197,7 @@ def find_open(tx: Transaction, principal: Principal, upload_id: str) -> tuple[Up
 
 
 def receive_part(
-    tx: Transaction, principal: Principal, upload_id: str, part: int, batch: Batch, settings: FileSettings
+    tx: Transaction, principal: Principal, upload_id: str, part: int, batch: DurableChunks, settings: FileSettings
 ) -> Upload:
     """Note a session's chunk that is durable; one that came before is replaced."""
     upload, _ = find_open(tx, principal, upload_id)
@@ -208,7 +208,12 @@ def receive_part(
 
 
 def append(
-    tx: Transaction, principal: Principal, upload_id: str, offset_bytes: int, batch: Batch, settings: FileSettings
+    tx: Transaction,
+    principal: Principal,
+    upload_id: str,
+    offset_bytes: int,
+    batch: DurableChunks,
+    settings: FileSettings,
 ) -> Upload:
     """Note durable bytes behind those of a tus upload. Raises: StateConflict (somebody else was faster)."""
     upload, share = find_open(tx, principal, upload_id)
@@ -347,7 +352,7 @@ def _completed_before(tx: Transaction, upload: Upload) -> Completed:
     if request.refused is not None:
         return Completed(upload, version, None, request.refused.failure)
     node = None if version.node is None else nodes.find(tx, upload.feed, version.node)
-    landed = None if node is None or request.landed is None else Landed(request.landed, node, version)
+    landed = None if node is None or request.landed is None else Committed(request.landed, node, version)
     return Completed(upload, version, landed, None)
 
 

@@ -124,105 +124,11 @@ class CheckAnswer(msgspec.Struct, gc=False):
     missing: list[str]
 
 
-class PackedFields(msgspec.Struct, kw_only=True, gc=False):
-    """The line before a file in a packed upload; ``size`` bytes follow it.
-
-    ``path`` or ``resource_id`` names the file. With ``chunks`` the content is the list of chunks that it gives;
-    then only those that it marks with ``sent`` follow, and ``size`` counts them alone.
-    """
-
-    size: Size
-    path: PathText | None = None
-    resource_id: Id | None = None
-    mime_type: MediaType | None = None
-    modified_at: Time | None = None
-    blake3: Blake3 | None = None
-    checksum_sha256: Sha256 | None = None
-    base_version_id: Id | None = None
-    client_change_id: Id | None = None
-    chunks: list[PackedChunk] | None = None
-
-
-class PackedChunk(msgspec.Struct, kw_only=True, gc=False):
-    """A chunk of a packed file: its BLAKE3, its length, and whether its bytes follow."""
-
-    hash: Blake3
-    size: Annotated[int, Meta(ge=1, le=16 * MIB)]
-    sent: bool = False
-
-
-class PackedResult(msgspec.Struct, gc=False, omit_defaults=True):
-    """What became of one file: created, updated, unchanged, staged or failed."""
-
-    index: int
-    status: str
-    resource_id: str | None = None
-    version_id: str | None = None
-    path: str | None = None
-    client_change_id: str | None = None
-    error: FailureAnswer | None = None
-
-
-class PackedAnswer(msgspec.Struct, gc=False):
-    """One result a file, in the order of the stream."""
-
-    results: list[PackedResult]
-
-
-class BatchFields(msgspec.Struct, kw_only=True):
-    """What to download in one stream: files by id or path, or chunks by hash."""
-
-    share_id: Id
-    file_ids: list[Id] | None = None
-    paths: list[PathText] | None = None
-    chunks: Annotated[list[Blake3], Meta(max_length=MAX_HASHES)] | None = None
-
-
-class BatchHead(msgspec.Struct, gc=False, omit_defaults=True):
-    """The line before a file or chunk in a batch download; ``size`` bytes follow it.
-
-    ``index`` is its place in the request: files come in the order in which they are stored.
-    """
-
-    index: int
-    size: int
-    file_id: str | None = None
-    path: str | None = None
-    version_id: str | None = None
-    version_number: int | None = None
-    mime_type: str | None = None
-    modified_at: str | None = None
-    content_hash: str | None = None
-    checksum_sha256: str | None = None
-    chunk: str | None = None
-    error: FailureAnswer | None = None
-
-
-class ManifestChunk(msgspec.Struct, gc=False):
-    """A chunk of a version: its BLAKE3 and its length."""
-
-    hash: str
-    size: int
-
-
-class Manifest(msgspec.Struct, gc=False):
-    """The chunks of a version in order."""
-
-    file_id: str
-    version_id: str
-    size: int
-    content_hash: str
-    chunks: list[ManifestChunk]
-
-
 read_upload = msgspec.json.Decoder(UploadFields)
 read_check = msgspec.json.Decoder(CheckFields)
-read_packed = msgspec.json.Decoder(PackedFields)
-read_batch = msgspec.json.Decoder(BatchFields)
 
 UPLOAD_EXAMPLE: dict[str, Any] = {
     "share_id": "shr_1", "path": "/Minutes/2026/march.pdf", "file_size": 10_485_760, "chunk_size": 4_194_304,
     "mime_type": "application/pdf",
 }  # fmt: skip
 CHECK_EXAMPLE: dict[str, Any] = {"share_id": "shr_1", "hashes": ["a" * 64]}
-BATCH_EXAMPLE: dict[str, Any] = {"share_id": "shr_1", "file_ids": ["fil_1", "fil_2"]}

@@ -19,7 +19,7 @@ from headwater.base.errors import (
 )
 from headwater.contracts.files import content
 from headwater.contracts.files.uploads import rules
-from headwater.contracts.files.uploads.ingest import Batch, Intake, note, pour, sizes_of
+from headwater.contracts.files.uploads.ingest import DurableChunks, Intake, note, pour, sizes_of
 from headwater.contracts.files.uploads.rules import TUS, Completed, Upload
 from headwater.contracts.files.uploads.tus_headers import (
     CHECKSUMS,
@@ -32,7 +32,8 @@ from headwater.contracts.files.uploads.tus_headers import (
     size_of,
     state,
 )
-from headwater.contracts.files.uploads.tus_lock import Source, Turn, Turns
+from headwater.contracts.files.uploads.tus_lock import UploadLocks, UploadTurn
+from headwater.contracts.files.uploads.tus_receiver import BodyReader
 from headwater.store.database import Transaction, Work
 from headwater.store.packs.format import ChunkRef
 from headwater.store.packs.writer import Written, discard
@@ -62,7 +63,7 @@ class TusDoor:
         self._services = services
         self._settings = services.settings.files
         self._gate = gate
-        self._turns = Turns()
+        self._turns = UploadLocks()
 
     async def options(self, _call: Call) -> Reply:
         """OPTIONS: the version, the extensions, the largest upload."""
@@ -179,7 +180,7 @@ class TusDoor:
             await call.write(lambda tx: rules.drop(tx, call.principal, upload_id))
         return reply.empty()
 
-    async def _take(self, call: Call, upload: Upload, turn: Turn) -> tuple[Upload, Completed | None]:
+    async def _take(self, call: Call, upload: Upload, turn: UploadTurn) -> tuple[Upload, Completed | None]:
         """Take the body behind what is there, and complete the upload with its last byte.
 
         A body that breaks off is kept as far as it came, then told.
@@ -192,7 +193,7 @@ class TusDoor:
         if declared is not None and int(declared) > room_bytes:
             raise TooLarge(f"{declared} bytes come, and {room_bytes} are left", extra={"left_bytes": room_bytes})
         checksum = Checksum.of(call)
-        source = Source(call.stream(), turn, room_bytes, checksum)
+        source = BodyReader(call.stream(), turn, room_bytes, checksum)
         intake = Intake(self._services.packs, upload.organisation, sizes_of(self._settings))
         leg_bytes = room_bytes + 1 if checksum is not None else LEG_BYTES
         try:
@@ -210,7 +211,7 @@ class TusDoor:
         source.require_whole()
         return upload, completed
 
-    async def _note(self, call: Call, upload: Upload, batch: Batch) -> tuple[Upload, Completed | None]:
+    async def _note(self, call: Call, upload: Upload, batch: DurableChunks) -> tuple[Upload, Completed | None]:
         """Make bytes known. The last ones complete the upload in the same transaction, so that no upload can be
         found with all its bytes and yet incomplete: a client that sees the full offset asks for nothing more.
         """
@@ -232,13 +233,13 @@ class TusDoor:
         completed = await self._noted(call, upload, batch, complete)
         return completed.upload, completed
 
-    async def _noted(self, call: Call, upload: Upload, batch: Batch, work: Work[Result]) -> Result:
+    async def _noted(self, call: Call, upload: Upload, batch: DurableChunks, work: Work[Result]) -> Result:
         database, packs = self._services.database, self._services.packs
         return await note(database, packs, batch, work, feed=upload.feed, recheck=call.recheck)
 
     async def _complete(self, call: Call, upload: Upload, size_bytes: int | None = None) -> Completed:
         """Stage the whole content when nothing more comes; ``size_bytes`` is the length if it is told only now."""
-        checked = await self._compare(call, upload, Batch((), Written(upload.organisation, (), ()), 0))
+        checked = await self._compare(call, upload, DurableChunks((), Written(upload.organisation, (), ()), 0))
         await call.recheck()
 
         def complete(tx: Transaction) -> Completed:
@@ -248,7 +249,7 @@ class TusDoor:
 
         return await call.write(complete)
 
-    async def _compare(self, call: Call, upload: Upload, last: Batch) -> list[Piece] | None:
+    async def _compare(self, call: Call, upload: Upload, last: DurableChunks) -> list[Piece] | None:
         """Compare all bytes, the durable last ones included, with the SHA-256 that the metadata gave, if it did.
 
         Raises: Invalid (another content; the upload is dropped).

@@ -14,6 +14,7 @@ from typing import Any
 from headwater.base.clock import SECOND_US
 from headwater.base.errors import Invalid, Malformed, MediaUnsupported
 from headwater.base.wire import parse_time
+from headwater.contracts.files.caller import device_of
 from headwater.contracts.files.uploads.rules import TUS, Beginning, Completed, Request, Upload
 from headwater.web.call import Call
 from headwater.web.reply import Header
@@ -116,7 +117,7 @@ def beginning_of(call: Call, size_bytes: int | None) -> tuple[str, Beginning]:
         folder_id=found.get("folder_id") or call.query.get("folder_id"),
         file_name=found.get("filename") or found.get("name"),
         modified_us=parse_time(found["modified_at"], "modified_at") if "modified_at" in found else None,
-        device_id=(found.get("device_id") or call.header(b"x-device-id") or "")[:128],
+        device_id=device_of(call, first=found.get("device_id")),
         commit=named and found.get("commit") != "false",
         base_version_id=found.get("base_version_id"),
         metadata=raw,

@@ -10,11 +10,8 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 
-from headwater.base.errors import HeadwaterError, Malformed, StateConflict, TooLarge
-from headwater.contracts.files.uploads.tus_headers import Checksum
 
-
-class Turn:
+class UploadTurn:
     """A request's turn at an upload, which a later request may end."""
 
     def __init__(self) -> None:
@@ -39,67 +36,21 @@ class Turn:
             self._scope = None
 
 
-class Turns:
+class UploadLocks:
     """Who is writing to which upload."""
 
     def __init__(self) -> None:
-        self._held: dict[str, Turn] = {}
+        self._held: dict[str, UploadTurn] = {}
 
     @asynccontextmanager
-    async def of(self, upload_id: str) -> AsyncGenerator[Turn, None]:
+    async def of(self, upload_id: str) -> AsyncGenerator[UploadTurn, None]:
         """A turn at an upload, once whoever has it was ended and has kept what it received."""
         while (before := self._held.get(upload_id)) is not None:
             before.stop()
             await before.done.wait()
-        turn = self._held[upload_id] = Turn()
+        turn = self._held[upload_id] = UploadTurn()
         try:
             yield turn
         finally:
             del self._held[upload_id]
             turn.done.set()
-
-
-class Source:
-    """A request's body in legs; a break in it is remembered until what came before is safe."""
-
-    def __init__(self, stream: AsyncIterator[bytes], turn: Turn, room_bytes: int, checksum: Checksum | None) -> None:
-        self._ended = False
-        self._stream = stream
-        self._turn = turn
-        self._left_bytes = room_bytes
-        self._checksum = checksum
-        self._failure: HeadwaterError | None = None
-
-    def goes_on(self) -> bool:
-        """True until the body has ended or broken off."""
-        return not self._ended
-
-    async def leg(self, leg_bytes: int) -> AsyncIterator[bytes]:
-        """The next pieces, about this many bytes."""
-        while leg_bytes > 0 and not self._ended:
-            piece = await self._next()
-            if piece is None:
-                return
-            self._left_bytes -= len(piece)
-            if self._left_bytes < 0:
-                raise TooLarge("more bytes came than the upload has left")
-            if self._checksum is not None:
-                self._checksum.update(piece)
-            leg_bytes -= len(piece)
-            yield piece
-
-    def require_whole(self) -> None:
-        """Tell of the break, if there was one. Raises: Malformed, BodyTimeout, StateConflict."""
-        if self._failure is not None:
-            raise self._failure
-
-    async def _next(self) -> bytes | None:
-        piece = None
-        try:
-            piece = await self._turn.next_of(self._stream)
-        except Malformed as failure:
-            self._failure = failure
-        except TimeoutError:
-            self._failure = StateConflict("a later request goes on with this upload", code="UPLOAD_TAKEN_OVER")
-        self._ended = piece is None
-        return piece

@@ -6,11 +6,11 @@ import io
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headwater.contracts.contacts.interchange.csv.records import RECORD_MAX_LINES, Record, Records
+from headwater.contracts.contacts.interchange.csv.records import RECORD_MAX_LINES, CsvRecord, Records
 from headwater.contracts.contacts.interchange.lines import LINE_MAX_CHARS, TextLines
 
 
-def records(content: bytes, delimiter: str = ",") -> list[Record]:
+def records(content: bytes, delimiter: str = ",") -> list[CsvRecord]:
     return list(Records(TextLines(io.BytesIO(content)), delimiter))
 
 

@@ -17,9 +17,9 @@ from headwater.contracts.contacts.interchange.addresses import joined_address
 from headwater.contracts.contacts.interchange.content_lines import escaped, text_line
 from headwater.contracts.contacts.interchange.csv.cells import cell_list, cell_text, list_cell, text_cell
 from headwater.contracts.contacts.interchange.csv.columns import NUMBERED_RANK, Columns, Slot, columns_of, slot_of
-from headwater.contracts.contacts.interchange.csv.records import Record, Records
+from headwater.contracts.contacts.interchange.csv.records import CsvRecord, Records
 from headwater.contracts.contacts.interchange.dates import DateOrder
-from headwater.contracts.contacts.interchange.draft import Draft
+from headwater.contracts.contacts.interchange.draft import ContactDraft
 from headwater.contracts.contacts.interchange.keys import SeenKeys
 from headwater.contracts.contacts.interchange.lines import LineTooLong, TextLines
 from headwater.contracts.contacts.interchange.names import split_name
@@ -100,7 +100,7 @@ class CsvRows:
         lines: TextLines,
         delimiter: str,
         columns: Columns,
-        records: Iterator[Record],
+        records: Iterator[CsvRecord],
         *,
         key_is_required: bool,
         order: DateOrder | None,
@@ -145,10 +145,10 @@ class _RowReading:
         self._addresses = _address_groups(columns)
         self._places = {field: tuple(place for place, _ in found) for field, found in columns.by_field.items()}
 
-    def draft(self, record: Record) -> Draft:
+    def draft(self, record: CsvRecord) -> ContactDraft:
         """The contact in the cells of one row."""
         cells = [cell_text(cell) if cell[:1] == "'" else cell.strip() for cell in record.cells]
-        draft = Draft()
+        draft = ContactDraft()
         draft.given.update(self._given)
         if len(cells) > self._width and any(cells[self._width :]):
             draft.refuse("", "cells_too_many", f"the row has {len(cells)} cells under {self._width} headers")
@@ -174,14 +174,14 @@ class _RowReading:
                 return cells[place]
         return ""
 
-    def _put_key(self, draft: Draft, cells: list[str]) -> None:
+    def _put_key(self, draft: ContactDraft, cells: list[str]) -> None:
         draft.put("contact_id", self._first(cells, "contact_id"))
         key = cells[self._columns.key] if self._columns.key is not None else ""
         draft.put("uid", key)
         if self._key_is_required and not key:
             draft.refuse("uid", "key_missing", "the row has nothing in the key column")
 
-    def _put_names(self, draft: Draft, cells: list[str]) -> None:
+    def _put_names(self, draft: ContactDraft, cells: list[str]) -> None:
         first, last = self._first(cells, "first_name"), self._first(cells, "last_name")
         middle = self._first(cells, "middle_name")
         given = f"{first} {middle}" if first and middle else first or middle
@@ -197,7 +197,7 @@ class _RowReading:
             draft.keep_line("N", "N:" + ";".join(map(escaped, parts)))
             draft.keep_line("FN", text_line("FN", draft.name()))
 
-    def _several(self, draft: Draft, cells: list[str], field: str, name: str) -> str:
+    def _several(self, draft: ContactDraft, cells: list[str], field: str, name: str) -> str:
         """The first text of a field; when there are more, all of them are kept as lines too."""
         places = self._places.get(field, ())
         if len(places) == 1 and _SEVERAL not in cells[places[0]]:
@@ -213,7 +213,7 @@ class _RowReading:
                 draft.keep_line(name, text_line(name, text, (slot.group,) if slot.group else ()))
         return next(iter(found), "")
 
-    def _put_address(self, draft: Draft, cells: list[str]) -> None:
+    def _put_address(self, draft: ContactDraft, cells: list[str]) -> None:
         found: dict[str, str] = {}
         for group, places in self._addresses.items():
             parts = {part: cells[place] for part, place in places.items()}
@@ -233,7 +233,7 @@ class _RowReading:
                 kind = f";TYPE={group}" if group in {"home", "work"} else ""
                 draft.keep_line("ADR", f"ADR{kind}:;;{escaped(text)};;;;")
 
-    def _put_chapters(self, draft: Draft, cells: list[str]) -> None:
+    def _put_chapters(self, draft: ContactDraft, cells: list[str]) -> None:
         chapters: dict[str, None] = {}
         for place, slot in self._columns.of("chapter_ids"):
             for item in cell_list(cells[place]):
@@ -242,7 +242,7 @@ class _RowReading:
                     chapters[item] = None
         draft.chapter_ids = tuple(chapters)
 
-    def _put_extra(self, draft: Draft, cells: list[str]) -> None:
+    def _put_extra(self, draft: ContactDraft, cells: list[str]) -> None:
         for place, slot in self._columns.of("extra"):
             text = cells[place]
             if text and slot.part:

@@ -8,17 +8,17 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from headwater.contracts.contacts.interchange.lines import LINE_MAX_CHARS, LineTooLong, TextLines
-from headwater.contracts.contacts.interchange.record import Problem
+from headwater.contracts.contacts.interchange.record import RowProblem
 
 RECORD_MAX_LINES = 200
 """Most lines of the file in one record: a cell with more line breaks is a quote that somebody forgot."""
 
 
-class Record(NamedTuple):
+class CsvRecord(NamedTuple):
     """One row: its cells, or the line that could not be read as one and why; ``guessed``: not UTF-8."""
 
     cells: tuple[str, ...]
-    problem: Problem | None = None
+    problem: RowProblem | None = None
     guessed: bool = False
 
 
@@ -30,10 +30,10 @@ class Records:
     """Iterates over the records of a text; the header row is a record too."""
 
     def __init__(self, lines: TextLines, delimiter: str = ",", first_lines: tuple[str, ...] = ()) -> None:
-        self._feed = _Feed(lines, first_lines)
+        self._feed = _Characters(lines, first_lines)
         self._reader = csv.reader(self._feed, delimiter=delimiter)
 
-    def __iter__(self) -> Iterator[Record]:
+    def __iter__(self) -> Iterator[CsvRecord]:
         feed, reader = self._feed, self._reader
         while True:
             guessed_before = feed.lines.guessed_lines
@@ -43,17 +43,17 @@ class Records:
             except StopIteration:
                 return
             except LineTooLong as failure:
-                yield Record((failure.head,), Problem("", "row_too_long", str(failure)))
+                yield CsvRecord((failure.head,), RowProblem("", "row_too_long", str(failure)))
             except _QuoteOpen:
                 detail = "a quotation mark is opened in this row and not closed"
-                yield Record((feed.reject_first(),), Problem("", "quote_unclosed", detail))
+                yield CsvRecord((feed.reject_first(),), RowProblem("", "quote_unclosed", detail))
             except csv.Error as failure:
-                yield Record((feed.reject_first(),), Problem("", "row_unreadable", str(failure)))
+                yield CsvRecord((feed.reject_first(),), RowProblem("", "row_unreadable", str(failure)))
             else:
-                yield Record(tuple(cells), guessed=feed.lines.guessed_lines > guessed_before)
+                yield CsvRecord(tuple(cells), guessed=feed.lines.guessed_lines > guessed_before)
 
 
-class _Feed:
+class _Characters:
     """Hands lines to the parser and remembers those of the present record, so that they can be read again."""
 
     def __init__(self, lines: TextLines, first_lines: tuple[str, ...]) -> None:
@@ -73,7 +73,7 @@ class _Feed:
         self._again.extendleft(reversed(others))
         return first.rstrip("\r\n")
 
-    def __iter__(self) -> _Feed:
+    def __iter__(self) -> _Characters:
         return self
 
     def __next__(self) -> str:

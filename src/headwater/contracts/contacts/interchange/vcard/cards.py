@@ -8,7 +8,7 @@ from typing import BinaryIO
 import msgspec
 
 from headwater.contracts.contacts.interchange.lines import LineTooLong, TextLines
-from headwater.contracts.contacts.interchange.record import Problem
+from headwater.contracts.contacts.interchange.record import RowProblem
 
 CARD_MAX_CHARS = 4_000_000
 """Largest card that is read, in characters; a photo in it takes a few hundred thousand."""
@@ -19,7 +19,7 @@ class Card(msgspec.Struct, kw_only=True):
 
     lines: list[str]
     text: str
-    problem: Problem | None = None
+    problem: RowProblem | None = None
     guessed: bool = False
 
 
@@ -37,7 +37,7 @@ class Cards:
             if _marks(self._line, "BEGIN"):
                 yield self._card()
             elif self._line.strip():
-                yield Card(lines=[], text=self._line, problem=Problem("", "outside_card", "the line is in no card"))
+                yield Card(lines=[], text=self._line, problem=RowProblem("", "outside_card", "the line is in no card"))
                 self._advance()
             else:
                 self._advance()
@@ -90,7 +90,7 @@ def _marks(line: str, word: str) -> bool:
 
 
 def _failed(text: list[str], code: str, detail: str) -> Card:
-    return Card(lines=[], text="".join(text), problem=Problem("", code, detail))
+    return Card(lines=[], text="".join(text), problem=RowProblem("", code, detail))
 
 
 class _Unfolding:

@@ -23,7 +23,7 @@ from headwater.contracts.contacts.interchange.content_lines import (
     unescaped,
 )
 from headwater.contracts.contacts.interchange.dates import basic_time, read_date
-from headwater.contracts.contacts.interchange.draft import Draft, is_extra_line
+from headwater.contracts.contacts.interchange.draft import ContactDraft, is_extra_line
 from headwater.contracts.contacts.interchange.keys import SeenKeys, replaced_key
 from headwater.contracts.contacts.interchange.record import ContactRow, Parsed
 from headwater.contracts.contacts.interchange.vcard.cards import Card, Cards
@@ -83,7 +83,7 @@ def _parsed_cards(first: Card, others: Iterator[Card]) -> Iterator[Parsed]:
 def _parsed(number: int, card: Card, seen: SeenKeys) -> Parsed:
     if card.problem:
         return Parsed(row_number=number, contact=ContactRow(), problems=(card.problem,), raw=(card.text,))
-    draft = Draft()
+    draft = ContactDraft()
     if card.guessed:
         draft.warn("", "encoding_guessed", "the card is not UTF-8; it was read as Windows-1252")
     lines = _lines_by_name(card, draft)
@@ -105,7 +105,7 @@ def _parsed(number: int, card: Card, seen: SeenKeys) -> Parsed:
     return draft.parsed(number, (card.text,), seen)
 
 
-def _lines_by_name(card: Card, draft: Draft) -> dict[str, list[ContentLine]]:
+def _lines_by_name(card: Card, draft: ContactDraft) -> dict[str, list[ContentLine]]:
     version = next((text[8:].strip() for text in card.lines if text[:8].upper() == "VERSION:"), "3.0")
     lines: dict[str, list[ContentLine]] = {}
     for text in card.lines:
@@ -118,7 +118,7 @@ def _lines_by_name(card: Card, draft: Draft) -> dict[str, list[ContentLine]]:
     return lines
 
 
-def _put_person(draft: Draft, lines: dict[str, list[ContentLine]]) -> None:
+def _put_person(draft: ContactDraft, lines: dict[str, list[ContentLine]]) -> None:
     draft.fields["first_name"], draft.fields["last_name"] = read_names(lines)
     if not draft.name():
         draft.refuse("name", "name_missing", "the card has no name")
@@ -131,7 +131,7 @@ def _put_person(draft: Draft, lines: dict[str, list[ContentLine]]) -> None:
             draft.warn("email", "email_invalid", f"{address!r} is no email address, it is kept as a line: {reason}")
 
 
-def _put_dates(draft: Draft, lines: dict[str, list[ContentLine]]) -> None:
+def _put_dates(draft: ContactDraft, lines: dict[str, list[ContentLine]]) -> None:
     (draft.fields["date_of_birth"],) = read_birthday(lines)
     birthday = preferred(lines.get("BDAY", ()))
     problem = read_date(unescaped(birthday.value))[1] if birthday else None
@@ -141,7 +141,7 @@ def _put_dates(draft: Draft, lines: dict[str, list[ContentLine]]) -> None:
     draft.put_time("updated_at", _text(lines, "REV"))
 
 
-def _put_identity(draft: Draft, lines: dict[str, list[ContentLine]]) -> None:
+def _put_identity(draft: ContactDraft, lines: dict[str, list[ContentLine]]) -> None:
     uid = _text(lines, "UID")
     draft.put("uid", uid)
     draft.put("contact_id", _text(lines, CONTACT_ID))

@@ -1,0 +1,100 @@
+"""The door of shares and their members; decides nothing. Source: readings, section 7, "Content"."""
+
+from __future__ import annotations
+
+from headwater.contracts.files import access
+from headwater.contracts.files.access import Access, ShareRow
+from headwater.contracts.files.shares import rules, shapes
+from headwater.contracts.files.shares.shapes import Members, ShareAnswer, ShareList
+from headwater.store.database import Transaction
+from headwater.web import reply
+from headwater.web.call import Call
+from headwater.web.http import etags
+from headwater.web.reply import Header, Reply
+
+
+class ShareDoor:
+    """The handlers of ``/api/v1/shares``."""
+
+    async def list(self, call: Call) -> Reply:
+        """GET: the shares that the caller may read."""
+
+        def work(tx: Transaction) -> ShareList:
+            rows = access.readable(tx, call.principal)
+            return ShareList([rules.show(tx, call.principal, row) for row in rows])
+
+        return reply.json(await call.read(work, slow=True))
+
+    async def create(self, call: Call) -> Reply:
+        """POST: a new share; 201."""
+        fields = call.decoded(shapes.read_share)
+        return await call.act(
+            lambda tx: rules.create(tx, call.principal, fields),
+            lambda share: reply.json(share, 201, ((b"location", b"/api/v1/shares/" + share.id.encode()),)),
+        )
+
+    async def get(self, call: Call) -> Reply:
+        """GET /{id}: one share."""
+
+        def work(tx: Transaction) -> ShareAnswer:
+            return rules.show(tx, call.principal, _share(tx, call, Access.READ))
+
+        share = await call.read(work)
+        given = call.header(b"if-none-match")
+        if given is not None and etags.matches(given, _share_tag(share), weak=True):
+            return reply.empty(304, (_share_etag(share),))
+        return reply.json(share, headers=(_share_etag(share),))
+
+    async def change(self, call: Call) -> Reply:
+        """PATCH /{id}: name and quota."""
+        patch = call.decoded(shapes.read_share_patch)
+
+        def work(tx: Transaction) -> ShareAnswer:
+            _require_share(tx, call)
+            return rules.change(tx, call.principal, call.params["share_id"], patch)
+
+        share = await call.write(work)
+        return reply.json(share, headers=(_share_etag(share),))
+
+    async def delete(self, call: Call) -> Reply:
+        """DELETE /{id}: 204."""
+
+        def work(tx: Transaction) -> None:
+            _require_share(tx, call)
+            rules.delete(tx, call.principal, call.params["share_id"])
+
+        await call.write(work)
+        return reply.empty()
+
+    async def members(self, call: Call) -> Reply:
+        """GET /{id}/members."""
+        return reply.json(await call.read(lambda tx: Members(rules.members(tx, _share(tx, call, Access.READ)))))
+
+    async def set_members(self, call: Call) -> Reply:
+        """PUT /{id}/members: replace them all."""
+        wanted = call.decoded(shapes.read_members).members
+
+        def work(tx: Transaction) -> Members:
+            return Members(rules.set_members(tx, _share(tx, call, Access.MANAGE), wanted))
+
+        return reply.json(await call.write(work))
+
+
+def _share(tx: Transaction, call: Call, least: Access) -> ShareRow:
+    return access.require(tx, call.principal, call.params["share_id"], least)
+
+
+def _require_share(tx: Transaction, call: Call) -> None:
+    """Hold a change of a share against If-Match. Raises: NotFound, PreconditionFailed."""
+    given = call.header(b"if-match")
+    if given is not None:
+        etags.require(given, _share_tag(rules.show(tx, call.principal, _share(tx, call, Access.READ))))
+
+
+def _share_tag(share: ShareAnswer) -> str:
+    """The tag of what may be changed of a share; how full it is does not count."""
+    return etags.etag(share.id, share.name, share.quota_bytes or "", share.updated_at)
+
+
+def _share_etag(share: ShareAnswer) -> Header:
+    return b"etag", _share_tag(share).encode()
