@@ -117,11 +117,11 @@ def _line(name: str, size: int, seconds: float, floor_seconds: float, aim: str, 
     return Line(name, rate, f"{size / MIB / floor_seconds:,.0f} MiB/s", floor_seconds / seconds, aim, note)
 
 
-def _best(work: Callable[[], object]) -> float:
+def _best(function: Callable[[], object]) -> float:
     found = []
     for _ in range(_ROUNDS):
         began = time.perf_counter()
-        work()
+        function()
         found.append(time.perf_counter() - began)
     return min(found)
 

@@ -44,7 +44,7 @@ class Bench:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def seconds(self, work: Callable[[], object]) -> tuple[float, float]:
+    def seconds(self, function: Callable[[], object]) -> tuple[float, float]:
         """How long the work takes on an empty folder with warm memory, and how much processor time."""
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir()
@@ -53,7 +53,7 @@ class Bench:
         gc.collect()
         os.sync()
         used, begun = sum(os.times()[:2]), monotonic_seconds()
-        work()
+        function()
         return monotonic_seconds() - begun, sum(os.times()[:2]) - used
 
     def compare(self, name: str, floor: Callable[[], object], *works: tuple[str, Callable[[], object]]) -> None:
@@ -61,8 +61,8 @@ class Bench:
         times: dict[str, list[tuple[float, float]]] = {"floor": []}
         for _ in range(ROUNDS):
             times["floor"].append(self.seconds(floor))
-            for label, work in works:
-                times.setdefault(label, []).append(self.seconds(work))
+            for label, transaction in works:
+                times.setdefault(label, []).append(self.seconds(transaction))
         low, low_cpu = (median(column) * 1000 for column in zip(*times["floor"], strict=True))
         for label, _ in works:
             here, cpu = (median(column) * 1000 for column in zip(*times[label], strict=True))

@@ -48,11 +48,11 @@ def create(feed: int) -> Callable[[Transaction], None]:
     """A request: one new record."""
     id = f"c-{next(_serial):09d}"
 
-    def work(tx: Transaction) -> None:
+    def transaction(tx: Transaction) -> None:
         if records.find(tx, feed, "contact", id) is None:
             records.create(tx, feed, "contact", records.Draft(id, BODY, f"\n{id}", None, tx.now_us, tx.now_us))
 
-    return work
+    return transaction
 
 
 def in_groups(database: Database, chosen: list[int], seconds: float) -> Figure:

@@ -69,14 +69,14 @@ def test_a_connection_that_is_cut_in_the_middle_of_a_work_loses_and_doubles_noth
 def test_a_read_whose_connection_is_cut_is_read_again(database: PostgresDatabase) -> None:
     cut: list[bool] = []
 
-    def work(tx: Transaction) -> int:
+    def transaction(tx: Transaction) -> int:
         tx.value("SELECT 1")
         if not cut:
             cut.append(True)
             administer(CUT)
         return int(tx.value("SELECT 2"))
 
-    assert database.read_now(work) == 2
+    assert database.read_now(transaction) == 2
 
 
 @pytest.mark.parametrize("committed", [True, False])
@@ -86,17 +86,17 @@ def test_a_connection_that_is_lost_at_the_commit_is_told_as_an_unknown_outcome(
     feed = make_feed(database)
     runs: list[int] = []
 
-    def work(tx: Transaction) -> None:
+    def transaction(tx: Transaction) -> None:
         runs.extend(tx.mint("contact"))
         put(feed, f"c{len(runs)}")(tx)
 
     lose_next_commit(monkeypatch, committed=committed)
-    outcomes = together(database, [work, work], feed)
+    outcomes = together(database, [transaction, transaction], feed)
     assert [type(outcome) for outcome in outcomes] == [Unavailable, Unavailable]
     assert all(outcome.retry_after_seconds for outcome in outcomes)
     assert len(runs) == 2
     assert ids_of(database, feed) == ({"c1", "c2"} if committed else set())
-    database.write_now(work, feed=feed)
+    database.write_now(transaction, feed=feed)
     # What the lost commit minted may be in use.
     assert len(set(runs)) == 3
 
@@ -159,7 +159,7 @@ def test_works_that_deadlock_are_run_again_and_succeed(database: PostgresDatabas
     runs = []
 
     def raising(names: str) -> object:
-        def work(tx: Transaction) -> None:
+        def transaction(tx: Transaction) -> None:
             runs.append(names)
             sql = "UPDATE counters SET value = value + 1 WHERE feed = -1 AND name = ?"
             tx.run(sql, names[0])
@@ -167,7 +167,7 @@ def test_works_that_deadlock_are_run_again_and_succeed(database: PostgresDatabas
                 both.wait(30)
             tx.run(sql, names[1])
 
-        return work
+        return transaction
 
     # Two feeds, so that nothing but the rows themselves is in the way.
     thread = threading.Thread(target=lambda: together(other, [raising("ba")], 1))  # type: ignore[list-item]
@@ -302,12 +302,12 @@ def test_reads_do_not_hold_the_event_loop(database: PostgresDatabase) -> None:
 def test_records_in_bulk_and_one_by_one_share_a_transaction(database: PostgresDatabase) -> None:
     feed = make_feed(database)
 
-    def work(tx: Transaction) -> None:
+    def transaction(tx: Transaction) -> None:
         records.create(tx, feed, KIND, draft("first"))
         records.put_many(tx, feed, KIND, [draft(f"c{n}") for n in range(100)], {})
         records.create(tx, feed, KIND, draft("last"))
 
-    outcomes = together(database, [put(feed, "before"), work, put(feed, "after")], feed)
+    outcomes = together(database, [put(feed, "before"), transaction, put(feed, "after")], feed)
     assert not any(isinstance(outcome, Exception) for outcome in outcomes)
     assert [id for _, id, _ in log_of(database, feed)] == [
         "before",

@@ -399,7 +399,7 @@ class Machine(RuleBasedStateMachine):
         return {name: value for name, value in found.items() if value is not None}
 
     def server_tree(self) -> dict[str, tuple[str, str, str | None]]:
-        def work(tx: Any) -> dict[str, tuple[str, str, str | None]]:
+        def transaction(tx: Any) -> dict[str, tuple[str, str, str | None]]:
             nodes = tree_nodes.after_number(tx, self.share.feed, 0, 10_000)
             return {
                 tree_nodes.path_of(tx, self.share.feed, node): (node.id, node.type, node.version)
@@ -407,7 +407,7 @@ class Machine(RuleBasedStateMachine):
                 if tree_nodes.is_live(tx, self.share.feed, node)
             }
 
-        found: dict[str, tuple[str, str, str | None]] = self.share.read(work)
+        found: dict[str, tuple[str, str, str | None]] = self.share.read(transaction)
         return found
 
     def agree(self) -> None:

@@ -80,13 +80,13 @@ def together(works: list[Callable[[], None]]) -> tuple[list[threading.Thread], l
     """Threads that were started, and what they raise."""
     failures: list[BaseException] = []
 
-    def run(work: Callable[[], None]) -> None:
+    def run(function: Callable[[], None]) -> None:
         try:
-            work()
+            function()
         except BaseException as failure:  # noqa: BLE001 - told on the test's own thread
             failures.append(failure)
 
-    threads = [threading.Thread(target=run, args=(work,)) for work in works]
+    threads = [threading.Thread(target=run, args=(transaction,)) for transaction in works]
     for thread in threads:
         thread.start()
     return threads, failures

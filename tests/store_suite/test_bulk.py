@@ -125,12 +125,12 @@ def test_a_batch_that_fails_leaves_its_neighbours_whole(database: Database, coun
 
 
 def test_a_batch_and_single_statements_keep_their_order(database: Database) -> None:
-    def work(tx: Transaction) -> None:
+    def transaction(tx: Transaction) -> None:
         tx.put(INSERT, "o", key(0), b"h", b"first")
         tx.run_many("DELETE FROM answers WHERE organisation = ? AND key = ?", [("o", key(n)) for n in range(MANY)])
         tx.run_many(INSERT, [("o", key(n), b"h", b"batch") for n in range(MANY)])
         tx.put("UPDATE answers SET answer = ? WHERE key = ?", b"last", key(3))
         assert tx.value("SELECT count(*) FROM answers") == MANY
 
-    database.write_now(work)
+    database.write_now(transaction)
     assert [row[4] for row in rows_of(database)] == [b"last" if n == 3 else b"batch" for n in range(MANY)]

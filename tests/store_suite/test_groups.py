@@ -110,7 +110,7 @@ def test_every_work_of_a_group_may_fail(database: Database) -> None:
 def test_a_savepoint_that_fails_undoes_only_itself(database: Database) -> None:
     feed = make_feed(database)
 
-    def work(tx: Transaction) -> int:
+    def transaction(tx: Transaction) -> int:
         put(feed, "a")(tx)
         with pytest.raises(Refused), tx.savepoint():
             failing(put(feed, "b"))(tx)
@@ -120,7 +120,7 @@ def test_a_savepoint_that_fails_undoes_only_itself(database: Database) -> None:
                 failing(bury(feed, "a"))(tx)
         return feeds.head(tx, feed)
 
-    assert database.write_now(work, feed=feed) == 2
+    assert database.write_now(transaction, feed=feed) == 2
     assert log_of(database, feed) == [(1, "a", 0), (2, "c", 0)]
     assert database.read_now(lambda tx: records.live_count(tx, feed, KIND)) == 2
 
@@ -129,13 +129,13 @@ def test_a_savepoint_in_which_a_statement_fails_undoes_only_itself(database: Dat
     feed = make_feed(database)
     sql = "INSERT INTO counters (feed, name, value) VALUES (?, ?, ?)"
 
-    def work(tx: Transaction) -> None:
+    def transaction(tx: Transaction) -> None:
         put(feed, "a")(tx)
         with pytest.raises(Exception, match=r"(?i)unique"), tx.savepoint():
             tx.run_many(sql, [(feed, "one", 1), (feed, "one", 1)])
         put(feed, "b")(tx)
 
-    database.write_now(work, feed=feed)
+    database.write_now(transaction, feed=feed)
     assert [id for _, id, _ in log_of(database, feed)] == ["a", "b"]
 
 
@@ -144,13 +144,13 @@ def test_a_work_that_swallows_a_failed_statement_fails_or_keeps_what_it_says(dat
     feed = make_feed(database)
     sql = "INSERT INTO counters (feed, name, value) VALUES (?, ?, ?)"
 
-    def work(tx: Transaction) -> None:
+    def transaction(tx: Transaction) -> None:
         put(feed, "a")(tx)
         tx.run(sql, feed, "one", 1)
         with pytest.raises(Exception, match=r"(?i)unique"):
             tx.run(sql, feed, "one", 1)
 
-    outcome = together(database, [work, put(feed, "b")], feed)[0]
+    outcome = together(database, [transaction, put(feed, "b")], feed)[0]
     assert ids_of(database, feed) == ({"b"} if outcome else {"a", "b"})
 
 
@@ -183,12 +183,12 @@ def test_a_work_that_names_no_feed_may_move_any(database: Database) -> None:
 
 
 def test_a_work_may_make_a_feed_and_write_to_it(database: Database) -> None:
-    def work(tx: Transaction) -> int:
+    def transaction(tx: Transaction) -> int:
         feed = feeds.create(tx, "org:new", "new", history=False)
         put(feed, "a")(tx)
         return feed
 
-    feed = database.write_now(work)
+    feed = database.write_now(transaction)
     assert log_of(database, feed) == [(1, "a", 0)]
 
 

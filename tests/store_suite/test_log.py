@@ -92,11 +92,11 @@ def test_a_record_made_again_takes_a_new_number_and_its_tombstone_stays(database
 def test_counters_are_raised_and_read_in_and_between_transactions(database: Database) -> None:
     feed = make_feed(database)
 
-    def work(tx: Transaction) -> list[int]:
+    def transaction(tx: Transaction) -> list[int]:
         return [tx.counter(feed, "n"), tx.bump(feed, "n", 5), tx.counter(feed, "n"), tx.bump(feed, "n", -2)]
 
-    assert database.write_now(work, feed=feed) == [0, 5, 5, 3]
-    assert database.write_now(work, feed=feed) == [3, 8, 8, 6]
+    assert database.write_now(transaction, feed=feed) == [0, 5, 5, 3]
+    assert database.write_now(transaction, feed=feed) == [3, 8, 8, 6]
     assert database.read_now(lambda tx: tx.counter(feed, "n")) == 6
     assert database.read_now(lambda tx: tx.counter(feed, "never")) == 0
 
@@ -125,15 +125,15 @@ def test_minted_integers_never_come_twice_after_a_failure(database: Database) ->
 def test_a_work_that_is_run_again_gets_the_same_minted_integers(database: Database) -> None:
     feed = make_feed(database)
 
-    def work(tx: Transaction) -> int:
+    def transaction(tx: Transaction) -> int:
         number = tx.mint("contact")[0]
         put(feed, f"c{number}")(tx)
         return number
 
     # None of them names the feed, and one fails: each is run more than once.
-    outcomes = together(database, [work, failing(work), work])
+    outcomes = together(database, [transaction, failing(transaction), transaction])
     assert outcomes[::2] == [1, 2]
-    assert database.write_now(work) == 3
+    assert database.write_now(transaction) == 3
 
 
 @pytest.mark.parametrize("count", [1, 31, 32, 33, 500])
@@ -153,7 +153,7 @@ def test_many_records_at_once_equal_one_after_the_other(database: Database, coun
 
 
 def _one_by_one(feed: int, drafts: list[records.Draft]) -> Callable[[Transaction], None]:
-    def work(tx: Transaction) -> None:
+    def transaction(tx: Transaction) -> None:
         # The new ones take their numbers in the order of the drafts, as a batch gives them.
         for one in drafts:
             current = records.find(tx, feed, KIND, one.id)
@@ -162,29 +162,29 @@ def _one_by_one(feed: int, drafts: list[records.Draft]) -> Callable[[Transaction
             else:
                 records.replace(tx, feed, KIND, current, one, [])
 
-    return work
+    return transaction
 
 
 def _all_at_once(feed: int, drafts: list[records.Draft]) -> Callable[[Transaction], tuple[int, int]]:
-    def work(tx: Transaction) -> tuple[int, int]:
+    def transaction(tx: Transaction) -> tuple[int, int]:
         found = records.find_many(tx, feed, KIND, [one.id for one in drafts])
         return records.put_many(tx, feed, KIND, drafts, found)
 
-    return work
+    return transaction
 
 
 def _bury_all(feed: int, ids: list[str]) -> Callable[[Transaction], None]:
-    def work(tx: Transaction) -> None:
+    def transaction(tx: Transaction) -> None:
         found = records.find_many(tx, feed, KIND, ids)
         records.delete_many(tx, feed, KIND, [found[id] for id in ids])
 
-    return work
+    return transaction
 
 
 def _state(database: Database, feed: int) -> list[Any]:
     """All that is known of a feed, without what tells its own number."""
 
-    def work(tx: Transaction) -> list[Any]:
+    def transaction(tx: Transaction) -> list[Any]:
         return [
             tx.rows("SELECT position, kind, id, number, deleted, wire FROM changes WHERE feed = ? ORDER BY 1", feed),
             tx.rows(
@@ -195,7 +195,7 @@ def _state(database: Database, feed: int) -> list[Any]:
             tx.rows("SELECT name, value FROM counters WHERE feed = ? ORDER BY name", feed),
         ]
 
-    return database.read_now(work)
+    return database.read_now(transaction)
 
 
 def test_a_page_holds_the_changes_behind_a_cursor_in_order(database: Database) -> None:
@@ -290,7 +290,7 @@ def test_a_run_gives_the_number_of_rows_it_changed(database: Database) -> None:
     feed = make_feed(database)
     sql = "INSERT INTO counters (feed, name, value) VALUES (?, ?, 1) ON CONFLICT (feed, name) DO NOTHING"
 
-    def work(tx: Transaction) -> list[int]:
+    def transaction(tx: Transaction) -> list[int]:
         return [
             tx.run(sql, feed, "a"),
             tx.run(sql, feed, "a"),
@@ -299,19 +299,19 @@ def test_a_run_gives_the_number_of_rows_it_changed(database: Database) -> None:
             tx.run("DELETE FROM counters WHERE feed = ? AND name = ?", feed, "none"),
         ]
 
-    assert database.write_now(work, feed=feed) == [1, 0, 1, 2, 0]
+    assert database.write_now(transaction, feed=feed) == [1, 0, 1, 2, 0]
 
 
 def test_a_read_sees_one_snapshot(database: Database) -> None:
     feed = make_feed(database)
     count = "SELECT count(*) FROM records WHERE feed = ?"
 
-    def work(tx: Transaction) -> list[Any]:
+    def transaction(tx: Transaction) -> list[Any]:
         before = tx.value(count, feed)
         database.write_now(put(feed, "a"), feed=feed)
         return [before, tx.value(count, feed), feeds.head(tx, feed)]
 
-    assert database.read_now(work) == [0, 0, 0]
+    assert database.read_now(transaction) == [0, 0, 0]
     assert ids_of(database, feed) == {"a"}
     assert head_of(database, feed) == 1
 

@@ -280,9 +280,9 @@ def test_a_sweep_that_dies_between_any_two_steps_loses_nothing_and_the_next_one_
         if left < 0:
             raise RuntimeError("killed")
 
-    def write_now(work: object, **options: int) -> object:
+    def write_now(function: object, **options: int) -> object:
         step()
-        return real_write(work, **options)  # type: ignore[arg-type]
+        return real_write(function, **options)  # type: ignore[arg-type]
 
     def delete(pack: int) -> None:
         step()

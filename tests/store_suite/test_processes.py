@@ -63,13 +63,13 @@ def test_two_openers_that_move_several_feeds_in_any_order_both_succeed(database:
     failures: list[BaseException] = []
 
     def move(opened: Database, order: list[int]) -> None:
-        def work(tx: Transaction) -> None:
+        def transaction(tx: Transaction) -> None:
             for feed in order:
                 put(feed, "a")(tx)
 
         try:
             for _ in range(10):
-                opened.write_now(work, feed=order[0])
+                opened.write_now(transaction, feed=order[0])
         except BaseException as failure:
             failures.append(failure)
             raise
@@ -187,7 +187,7 @@ def test_two_openers_that_make_the_same_row_at_once_make_it_once(database: Datab
     made: list[bool] = []
 
     def provide(opened: Database, feed: int, name: str, gate: threading.Barrier) -> None:
-        def work(tx: Transaction) -> bool:
+        def transaction(tx: Transaction) -> bool:
             put(feed, name)(tx)
             if tx.value("SELECT 1 FROM meta WHERE name = ?", name):
                 return False
@@ -195,7 +195,7 @@ def test_two_openers_that_make_the_same_row_at_once_make_it_once(database: Datab
             return True
 
         gate.wait(30)
-        made.append(opened.write_now(work, feed=feed))
+        made.append(opened.write_now(transaction, feed=feed))
 
     for n in range(15):
         gate = threading.Barrier(2)

@@ -74,9 +74,9 @@ class FileShare:
         self.feed: int = self.read(lambda tx: tx.value("SELECT feed FROM shares WHERE id = ?", self.id))
         self._numbers = count(1)
 
-    def read(self, work: Any) -> Any:
+    def read(self, function: Any) -> Any:
         """What a work sees."""
-        return self.server.database.read_now(work)
+        return self.server.database.read_now(function)
 
     def device(self, device_id: str = "laptop", client: Client | None = None) -> Device:
         """Register a device."""
@@ -90,14 +90,14 @@ class FileShare:
     def stage(self, user_id: str, device_id: str, content: bytes, *, modified_us: int | None = None) -> str:
         """Stage a version whose only chunk is this content."""
 
-        def work(tx: Transaction) -> str:
+        def transaction(tx: Transaction) -> str:
             expires_us = tx.now_us + 86_400_000_000
             staging = Staging(
                 self.feed, "default", user_id, device_id, "text/plain", modified_us or tx.now_us, None, expires_us
             )
             return versions.stage(tx, staging, [Piece(blake3(content).digest(), len(content))]).id
 
-        return self.server.database.write_now(work)
+        return self.server.database.write_now(transaction)
 
     def changes(self, cursor: str | int | None = None, **params: Any) -> Answer:
         """GET /changes of this share."""

@@ -22,13 +22,13 @@ class LoopThread:
         self._thread = threading.Thread(target=self.loop.run_forever, name="test-loop", daemon=True)
         self._thread.start()
 
-    def run(self, work: Coroutine[Any, Any, T]) -> T:
+    def run(self, function: Coroutine[Any, Any, T]) -> T:
         """The result of a coroutine."""
-        return self.start(work).result(WAIT_SECONDS)
+        return self.start(function).result(WAIT_SECONDS)
 
-    def start(self, work: Coroutine[Any, Any, T]) -> Future[T]:
+    def start(self, function: Coroutine[Any, Any, T]) -> Future[T]:
         """Begin a coroutine; ``.result()`` waits for it."""
-        return asyncio.run_coroutine_threadsafe(work, self.loop)
+        return asyncio.run_coroutine_threadsafe(function, self.loop)
 
     def close(self) -> None:
         """End whatever still runs, then the loop."""

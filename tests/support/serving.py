@@ -57,12 +57,12 @@ class ServerUnderTest:
         """A token's text, and its row (``.id`` to revoke it by)."""
         wanted = Role[role.upper()] if isinstance(role, str) else role
 
-        def work(tx: Transaction) -> tuple[str, tokens.Token]:
+        def transaction(tx: Transaction) -> tuple[str, tokens.Token]:
             if organisations.find(tx, organisation) is None:
                 organisations.create(tx, organisation)
             return tokens.create(tx, organisation, wanted, scopes, **more)
 
-        return self.database.write_now(work)
+        return self.database.write_now(transaction)
 
     def caller(self, organisation: str = "default", role: str | Role = Role.GLOBAL_ADMIN, **more: Any) -> Client:
         """A client with a new token."""

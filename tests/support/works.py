@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from headwater.store.database import Database, Transaction, Work
+from headwater.store.database import Database, Transaction, TransactionFunction
 from headwater.store.log import changes, feeds, records
 
 KIND = "contact"
@@ -25,31 +25,31 @@ def draft(id: str, body: bytes = b'{"n":1}', at_us: int = 1, *, parent: str | No
 def put(feed: int, id: str, body: bytes = b'{"n":1}') -> Callable[[Transaction], records.Record]:
     """A work that creates the record, or replaces it when it lives."""
 
-    def work(tx: Transaction) -> records.Record:
+    def transaction(tx: Transaction) -> records.Record:
         current = records.find(tx, feed, KIND, id)
         if current is None or current.deleted:
             return records.create(tx, feed, KIND, draft(id, body), current)
         return records.replace(tx, feed, KIND, current, draft(id, body), ["n"])
 
-    return work
+    return transaction
 
 
 def bury(feed: int, id: str) -> Callable[[Transaction], records.Record]:
     """A work that deletes a live record."""
 
-    def work(tx: Transaction) -> records.Record:
+    def transaction(tx: Transaction) -> records.Record:
         current = records.find(tx, feed, KIND, id)
         assert current is not None
         return records.delete(tx, feed, KIND, current)
 
-    return work
+    return transaction
 
 
-def failing(work: Work[Any]) -> Work[Any]:
-    """A work that does all that ``work`` does and then fails."""
+def failing(function: TransactionFunction[Any]) -> TransactionFunction[Any]:
+    """A work that does all that ``function`` does and then fails."""
 
     def fails(tx: Transaction) -> None:
-        work(tx)
+        function(tx)
         raise Refused
 
     return fails
@@ -59,11 +59,13 @@ class Refused(Exception):
     """What a failing work raises."""
 
 
-def together(database: Database, works: Sequence[Work[Any]], feed: int = 0) -> list[Any]:
+def together(database: Database, works: Sequence[TransactionFunction[Any]], feed: int = 0) -> list[Any]:
     """The outcome of each work, its exception included; they reach the writer in one tick, so as one group."""
 
     async def run() -> list[Any]:
-        return await asyncio.gather(*(database.write(work, feed=feed) for work in works), return_exceptions=True)
+        return await asyncio.gather(
+            *(database.write(transaction, feed=feed) for transaction in works), return_exceptions=True
+        )
 
     return asyncio.run(run())
 

@@ -89,12 +89,12 @@ def _slice_of(feed: Feed, retention: Retention) -> Callable[[Transaction], Slice
 
 
 def _page_of_due(retention: Retention, after: int) -> Callable[[Transaction], tuple[int | None, list[Feed]]]:
-    def work(tx: Transaction) -> tuple[int | None, list[Feed]]:
+    def transaction(tx: Transaction) -> tuple[int | None, list[Feed]]:
         page = feeds.page(tx, after, FEEDS_AT_ONCE)
         last = page[-1].feed if len(page) == FEEDS_AT_ONCE else None
         return last, [feed for feed in page if is_due(tx, feed, retention)]
 
-    return work
+    return transaction
 
 
 def _next(tx: Transaction, feed: Feed, limit: int) -> list[Row]:

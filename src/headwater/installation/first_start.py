@@ -23,7 +23,7 @@ def first_start(database: Database, folder: Path) -> str | None:
     The token is kept in ``admin.token`` before it is good, so that it cannot be lost.
     """
 
-    def work(tx: Transaction) -> str | None:
+    def transaction(tx: Transaction) -> str | None:
         meta.epoch(tx)
         for name in KEYS:
             meta.secret(tx, name)
@@ -44,4 +44,4 @@ def first_start(database: Database, folder: Path) -> str | None:
         path.write_text(text + "\n", "ascii")
         return text
 
-    return database.write_now(work)
+    return database.write_now(transaction)

@@ -185,11 +185,11 @@ class _Loading:
     def finish(self) -> int:
         """Write the facts with a new epoch, which makes the database an installation; the epoch."""
 
-        def work(tx: Transaction) -> int:
+        def transaction(tx: Transaction) -> int:
             dump.insert(tx, _META, self._manifest.tables[_META].columns, self._facts)
             return meta.renew_epoch(tx)
 
-        return self._database.write_now(work)
+        return self._database.write_now(transaction)
 
 
 def _checked(tx: Transaction, report: Report) -> list[Finding]:

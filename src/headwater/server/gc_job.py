@@ -140,13 +140,13 @@ class _GcTurn:
     def end(self, ahead_us: int) -> int:
         """Set the next due instant, and note that a sweep ended: when. Raises: _EndedError (the turn was lost)."""
 
-        def work(tx: Transaction) -> int | None:
+        def transaction(tx: Transaction) -> int | None:
             due_us = self._set_due(tx, ahead_us)
             if due_us is not None:
                 tx.bump(0, _FINISHED, tx.now_us - tx.counter(0, _FINISHED))
             return due_us
 
-        self._write(work)
+        self._write(transaction)
         return self._claimed_us - ahead_us
 
     def _set_due(self, tx: Transaction, ahead_us: int) -> int | None:
@@ -155,8 +155,8 @@ class _GcTurn:
             return None
         return tx.bump(0, _COUNTER, tx.now_us + ahead_us - self._claimed_us)
 
-    def _write(self, work: Callable[[Transaction], int | None]) -> None:
-        due_us = self._services.database.write_now(work)
+    def _write(self, function: Callable[[Transaction], int | None]) -> None:
+        due_us = self._services.database.write_now(function)
         if due_us is None:
             raise _EndedError
         self._claimed_us = due_us

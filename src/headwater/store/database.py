@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypeVar
 
 Result = TypeVar("Result")
 Row = tuple[Any, ...]
-Work = Callable[["Transaction"], Result]
+TransactionFunction = Callable[["Transaction"], Result]
 Moved = Mapping[int, int]
 """Feeds that a commit moved: feed number -> new head position (0: nothing was appended, but look again)."""
 
@@ -153,10 +153,10 @@ class Transaction(ABC):
         """The value while nobody else can change it; a database with one writer needs no lock for that."""
         return self.counter(feed, name)
 
-    def attempt(self, work: Callable[[], Result]) -> Result:
+    def attempt(self, function: Callable[[], Result]) -> Result:
         """Run a part of a work so that its failure undoes the part alone; the failure goes on to the caller."""
         with self.savepoint():
-            return work()
+            return function()
 
     def flush_counters(self) -> None:
         """Write every raised counter; called once for a group, just before its commit."""
@@ -184,8 +184,8 @@ class Database(Protocol):
     embedded: bool
     """True when a read costs so little that it runs on the event loop (SQLite in this process)."""
 
-    async def write(self, work: Work[Result], *, feed: int = 0) -> Result:
-        """Run ``work`` in a durable transaction, grouped with others'; returns after the commit.
+    async def write(self, function: TransactionFunction[Result], *, feed: int = 0) -> Result:
+        """Run ``function`` in a durable transaction, grouped with others'; returns after the commit.
 
         ``feed`` names the feed that the work reads and changes: works of one feed run one after the other,
         over all processes. A work that moves another feed is run a second time, holding both; so name it
@@ -195,13 +195,13 @@ class Database(Protocol):
         lost: then the outcome is unknown), QuotaExceeded (disk full), Fatal (fsync failed).
         """
 
-    async def read(self, work: Work[Result], *, slow: bool = False) -> Result:
-        """Run ``work`` on a snapshot; ``slow`` keeps a long read off the event loop."""
+    async def read(self, function: TransactionFunction[Result], *, slow: bool = False) -> Result:
+        """Run ``function`` on a snapshot; ``slow`` keeps a long read off the event loop."""
 
-    def write_now(self, work: Work[Result], *, feed: int = 0) -> Result:
+    def write_now(self, function: TransactionFunction[Result], *, feed: int = 0) -> Result:
         """The same as ``write`` for callers without an event loop."""
 
-    def read_now(self, work: Work[Result]) -> Result:
+    def read_now(self, function: TransactionFunction[Result]) -> Result:
         """The same as ``read`` for callers without an event loop, on the caller's thread."""
 
     def glance(self, sql: str, *params: Any) -> Row | None:

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from headwater.base.clock import Clock
 from headwater.base.errors import Fatal, HeadwaterError, Unavailable
 from headwater.base.log import get_log
-from headwater.store.database import FeedNotHeld, Moved, Transaction, Work
+from headwater.store.database import FeedNotHeld, Moved, Transaction, TransactionFunction
 
 GROUP_TRIES = 3
 """How often a group is tried as a whole before its works are run one by one."""
@@ -80,8 +80,8 @@ class _Queued:
 
     __slots__ = ("done", "failure", "feeds", "future", "loop", "result", "work")
 
-    def __init__(self, work: Work[Any], feed: int, loop: asyncio.AbstractEventLoop | None) -> None:
-        self.work = work
+    def __init__(self, function: TransactionFunction[Any], feed: int, loop: asyncio.AbstractEventLoop | None) -> None:
+        self.work = function
         self.feeds = {feed}
         self.loop = loop
         self.future: asyncio.Future[Any] | None = loop.create_future() if loop else None
@@ -149,10 +149,10 @@ class GroupWriter:
         """Call ``listener`` after each commit that moved a feed, before the writers get their answers."""
         self._listeners.append(listener)
 
-    def submit(self, work: Work[Any], feed: int = 0) -> asyncio.Future[Any]:
+    def submit(self, function: TransactionFunction[Any], feed: int = 0) -> asyncio.Future[Any]:
         """Queue a work from a coroutine; all works of one loop tick reach the writer together."""
         loop = asyncio.get_running_loop()
-        item = _Queued(work, feed, loop)
+        item = _Queued(function, feed, loop)
         with self._lock:
             self._admit()
             tick = self._ticks.setdefault(loop, [])
@@ -162,11 +162,11 @@ class GroupWriter:
         assert item.future is not None
         return item.future
 
-    def run_now(self, work: Work[Any], feed: int = 0) -> Any:
+    def run_now(self, function: TransactionFunction[Any], feed: int = 0) -> Any:
         """Queue a work from a thread and wait for its commit."""
         if threading.current_thread() is self._thread:
             raise RuntimeError("a work cannot wait for another write")
-        item = _Queued(work, feed, None)
+        item = _Queued(function, feed, None)
         with self._lock:
             self._admit()
             self._queue.put([item])

@@ -50,7 +50,7 @@ def _applied(tx: Transaction, *, embedded: bool) -> set[str]:
 
 
 def _step(name: str, text: str, *, embedded: bool) -> Callable[[Transaction], bool]:
-    def work(tx: Transaction) -> bool:
+    def transaction(tx: Transaction) -> bool:
         if tx.value("SELECT 1 FROM schema_steps WHERE name = ?", name):
             return False
         if not embedded:
@@ -61,4 +61,4 @@ def _step(name: str, text: str, *, embedded: bool) -> Callable[[Transaction], bo
         tx.run("INSERT INTO schema_steps (name, at_us) VALUES (?, ?)", name, tx.now_us)
         return True
 
-    return work
+    return transaction

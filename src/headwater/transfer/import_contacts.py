@@ -87,15 +87,15 @@ class ImportRun:
     def take(self, rows: list[Parsed]) -> Plan:
         """Import a batch in one transaction, or only plan it."""
 
-        def work(tx: Transaction) -> Plan:
+        def transaction(tx: Transaction) -> Plan:
             carry = upsert.plan if self.dry_run else upsert.upsert
             return carry(
                 tx, self.feed, rows, open_provisioning=self.open_provisioning, replace_extra=self.replace_extra
             )
 
         if self.dry_run:
-            return self.database.read_now(work)
-        return self.database.write_now(work, feed=self.feed)
+            return self.database.read_now(transaction)
+        return self.database.write_now(transaction, feed=self.feed)
 
 
 class Rejects:

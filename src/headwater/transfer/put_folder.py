@@ -216,13 +216,13 @@ class Putting:
         actor = Actor(target.principal.user_id)
         packed = Packing(target.principal, actor, arrived, written, stage_only=False)
 
-        def work(tx: Transaction) -> tuple[list[str], list[PackedResult]]:
+        def transaction(tx: Transaction) -> tuple[list[str], list[PackedResult]]:
             row = access.require(tx, target.principal, target.row.id, Access.WRITE)
             refusals = [_make_folder(tx, row, actor, folder.path) for folder in folders]
             return refusals, packed_writer.store(tx, row, packed, self._unlimited)
 
         try:
-            refusals, results = target.database.write_now(work, feed=target.row.feed)
+            refusals, results = target.database.write_now(transaction, feed=target.row.feed)
         except (Fatal, Unavailable):
             # Nobody knows whether it was committed: the packs stay, and sweep decides later.
             raise

@@ -15,7 +15,7 @@ from headwater.base.errors import FieldError, Invalid, Malformed
 from headwater.base.wire import decode
 from headwater.identity.principal import Principal
 from headwater.store import idempotency
-from headwater.store.database import Transaction, Work
+from headwater.store.database import Transaction, TransactionFunction
 from headwater.web.http import bodies
 from headwater.web.http.bodies import Message, Receive
 from headwater.web.limits import InFlight
@@ -92,17 +92,22 @@ class Call:
         if not self.principal.anonymous:
             self.principal = await self.services.authenticator.anew(self.principal, self.headers)
 
-    async def read(self, work: Work[Result], *, slow: bool = False) -> Result:
+    async def read(self, function: TransactionFunction[Result], *, slow: bool = False) -> Result:
         """Run a rule on a snapshot."""
-        return await self.services.database.read(work, slow=slow)
+        return await self.services.database.read(function, slow=slow)
 
-    async def write(self, work: Work[Result], *, feed: int = 0) -> Result:
+    async def write(self, function: TransactionFunction[Result], *, feed: int = 0) -> Result:
         """Run a rule in a durable transaction; for methods other than POST. ``feed``: the caller's own by default."""
         feed = feed or await self.services.homes.of(self.principal.organisation)
-        return await self.services.database.write(work, feed=feed)
+        return await self.services.database.write(function, feed=feed)
 
     async def act(
-        self, work: Work[Result], render: Callable[[Result], Reply], *, feed: int = 0, device: str = ""
+        self,
+        function: TransactionFunction[Result],
+        render: Callable[[Result], Reply],
+        *,
+        feed: int = 0,
+        device: str = "",
     ) -> Reply:
         """Run a POST's rule durably and render its answer; an Idempotency-Key makes a repeat give it again.
 
@@ -111,12 +116,12 @@ class Call:
         """
         key = self._idempotency(device)
         if key is None:
-            return render(await self.write(work, feed=feed))
+            return render(await self.write(function, feed=feed))
 
         def once(tx: Transaction) -> Reply:
             kept = self._kept(tx, *key)
             if kept is None:
-                kept = render(work(tx))
+                kept = render(function(tx))
                 idempotency.keep(tx, *key, _pack(kept))
             return kept
 

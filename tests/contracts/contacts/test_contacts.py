@@ -268,8 +268,8 @@ def test_a_global_admin_asks_the_database_as_often_among_many_organisations_as_a
 
     read = server.database.read
 
-    async def counted(work: Any, **options: Any) -> Any:
-        return await read(lambda tx: work(Counting(tx)), **options)
+    async def counted(function: Any, **options: Any) -> Any:
+        return await read(lambda tx: function(Counting(tx)), **options)
 
     monkeypatch.setattr(server.database, "read", counted)
     asks: list[int] = []

@@ -27,12 +27,12 @@ def test_an_answer_and_an_upload_at_once_give_their_versions_two_numbers(
     principal = ANONYMOUS._replace(token_id="tok", user_id=phone.user_id, role=Role.GLOBAL_ADMIN)
     answered, uploaded = threading.Event(), threading.Event()
 
-    def work(tx: Transaction) -> None:
+    def transaction(tx: Transaction) -> None:
         conflicts.resolve(tx, principal, conflict["id"], Strategy.SERVER_WINS, "")
         answered.set()
         uploaded.wait(0.5)
 
-    answering = threading.Thread(target=partial(database.write_now, work, feed=organisation))
+    answering = threading.Thread(target=partial(database.write_now, transaction, feed=organisation))
     answering.start()
     assert answered.wait(WAIT_SECONDS)
     content = b'{"path": "/a.txt", "size": 4}\nfour'

@@ -83,9 +83,9 @@ def cross(share: FileShare, device: Device) -> FileShare:
 
 @pytest.mark.parametrize("work", [make_at_once, make_one_by_one, make_anew_below_a_deleted_folder, restore, cross])
 def test_a_deep_request_looks_at_each_level_a_few_times(
-    share: FileShare, laptop: Device, looks: list[int], work: Callable[[FileShare, Device], FileShare]
+    share: FileShare, laptop: Device, looks: list[int], function: Callable[[FileShare, Device], FileShare]
 ) -> None:
-    found = work(share, laptop)
+    found = function(share, laptop)
     assert sum(looks) < 12 * DEPTH
     told = [change["new_path"] for change in found.drain(0)[0]]
     assert [path for path in told if path in PATHS] == PATHS

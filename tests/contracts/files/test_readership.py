@@ -154,8 +154,8 @@ def test_an_answer_that_was_read_before_access_changed_is_not_kept(
     principal = principal_of(server, server.client)
     read = server.database.read
 
-    async def late(work: Any, **more: Any) -> Any:
-        found = await read(work, **more)
+    async def late(function: Any, **more: Any) -> Any:
+        found = await read(function, **more)
         server.services.wake.moved({feeds.ACCESS: 0})
         await asyncio.sleep(0.05)
         return found

@@ -354,8 +354,8 @@ def test_a_pack_stays_when_nobody_knows_whether_it_was_committed(
 ) -> None:
     write = server.database.write
 
-    async def lose(work: Any, **options: Any) -> Any:
-        await write(work, **options)
+    async def lose(function: Any, **options: Any) -> Any:
+        await write(function, **options)
         raise Unavailable("the connection was lost with the answer to the commit")
 
     monkeypatch.setattr(server.database, "write", lose)

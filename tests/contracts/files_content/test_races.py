@@ -47,12 +47,12 @@ def test_an_upload_completed_twice_at_once_stages_one_version(
     found: list[str] = []
 
     def run(opened: Database, wait: Callable[[], object], feed: int = 0) -> None:
-        def work(tx: Transaction) -> Completed:
+        def transaction(tx: Transaction) -> Completed:
             done = upload_rules.complete(tx, principal, session["session_id"], None, FileSettings())
             wait()
             return done
 
-        found.append(opened.write_now(work, feed=feed).version.id)
+        found.append(opened.write_now(transaction, feed=feed).version.id)
 
     def linger() -> None:
         staged.set()
@@ -81,7 +81,7 @@ def test_an_upload_that_took_bytes_since_it_was_found_expired_lives_on(
     late = begin(client, make_share(client), 5)
     clock.advance(86_400)
 
-    def work(tx: Transaction) -> int:
+    def transaction(tx: Transaction) -> int:
         rows = tx.rows
 
         def renewed_after(sql: str, *params: Any) -> Any:
@@ -95,7 +95,7 @@ def test_an_upload_that_took_bytes_since_it_was_found_expired_lives_on(
             patched.setattr(tx, "rows", renewed_after)
             return upload_rules.drop_expired(tx)
 
-    server.database.write_now(work)
+    server.database.write_now(transaction)
     assert client.get(f"/api/v1/uploads/{late['session_id']}").status == 404
     assert complete(client, session).status == 200
 
@@ -104,13 +104,13 @@ def test_bytes_for_an_upload_that_was_forgotten_meanwhile_are_not_acknowledged(s
     session = begin(server.client, make_share(server.client), 5)
     principal = owner_of(server, session)
 
-    def work(tx: Transaction) -> None:
+    def transaction(tx: Transaction) -> None:
         upload, _ = upload_rules.find_open(tx, principal, session["session_id"])
         tx.run("DELETE FROM uploads WHERE id = ?", upload.id)
         upload_rules._renew(tx, upload, FileSettings(), 5)
 
     with pytest.raises(Gone):
-        server.database.write_now(work)
+        server.database.write_now(transaction)
 
 
 def test_an_upload_that_expires_while_it_is_completed_keeps_its_bytes(

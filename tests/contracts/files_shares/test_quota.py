@@ -91,13 +91,13 @@ def test_two_uploads_begun_at_once_do_not_both_get_the_last_room(
     refused: list[str] = []
 
     def begin(opened: Database, share: str, wait: Callable[[], object], feed: int = 0) -> None:
-        def work(tx: Transaction) -> None:
+        def transaction(tx: Transaction) -> None:
             beginning = Beginning(TUS, 200 * KIB, 0, None, None, Request())
             upload_rules.begin(tx, ADMIN, share, beginning, files)
             wait()
 
         try:
-            opened.write_now(work, feed=feed)
+            opened.write_now(transaction, feed=feed)
         except QuotaExceeded:
             refused.append(share)
 

@@ -101,9 +101,9 @@ def test_a_file_that_crosses_into_another_share_and_back_is_there_with_its_conte
 def content_of(server: ServerUnderTest, share: FileShare, node: dict[str, Any]) -> tuple[str, list[Piece]]:
     """The content of a node's version: its hash and its chunks."""
 
-    def work(tx: Transaction) -> tuple[str, list[Piece]]:
+    def transaction(tx: Transaction) -> tuple[str, list[Piece]]:
         version = versions.find(tx, share.feed, node["version_id"])
         assert version is not None
         return version.content_hash, versions.pieces(tx, share.feed, version.id)
 
-    return server.database.read_now(work)
+    return server.database.read_now(transaction)

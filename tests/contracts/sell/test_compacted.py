@@ -17,12 +17,12 @@ CONTACTS = "/api/v1/contacts"
 def compact(server: ServerUnderTest) -> None:
     """Drop every tombstone and raise the floor to the head, as compaction does after the time of keeping."""
 
-    def work(tx: Transaction) -> None:
+    def transaction(tx: Transaction) -> None:
         feed = feeds.organisation_feed(tx, "default") or 0
         tx.run("DELETE FROM changes WHERE feed = ? AND deleted = 1", feed)
         feeds.raise_floor(tx, feed, feeds.head(tx, feed))
 
-    server.database.write_now(work)
+    server.database.write_now(transaction)
 
 
 def findings(server: ServerUnderTest) -> list[integrity.Finding]:

@@ -77,7 +77,7 @@ def test_worker_threads_share_one_session_without_a_repeat_or_a_gap(live_server:
     ids: list[int] = []
     acked: list[bool] = []
 
-    def work() -> None:
+    def transaction() -> None:
         mine = official(live_server)
         while items := mine.sync.fetch("laptop", session.id):
             ok = mine.sync.ack("laptop", [item.meta.sync.ack_key for item in items])
@@ -85,7 +85,7 @@ def test_worker_threads_share_one_session_without_a_repeat_or_a_gap(live_server:
                 ids.extend(item.data.id for item in items)
                 acked.append(ok)
 
-    workers = [threading.Thread(target=work) for _ in range(4)]
+    workers = [threading.Thread(target=transaction) for _ in range(4)]
     for worker in workers:
         worker.start()
     for worker in workers:

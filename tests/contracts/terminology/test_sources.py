@@ -62,11 +62,11 @@ def shown(client: Client) -> Any:
 def name_file(server: ServerUnderTest, path: Path) -> None:
     """Name a file as the command line does."""
 
-    def work(tx: Transaction) -> None:
+    def transaction(tx: Transaction) -> None:
         source_rules.check("file", str(path), ())
         source_rules.name(tx, feeds.organisation_feed(tx, "org_a") or 0, "org_a", "file", str(path))
 
-    server.database.write_now(work)
+    server.database.write_now(transaction)
 
 
 def together(server: ServerUnderTest, upstream: FakeUpstream) -> list[Answer]:

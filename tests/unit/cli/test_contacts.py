@@ -201,7 +201,7 @@ def test_what_a_card_says_beyond_our_fields_is_kept_and_written_again(office: Of
 def test_a_deleted_contact_leaves_nothing_beside_its_record(office: Office) -> None:
     office.bring("members.csv", CSV)
 
-    def work(tx: Transaction) -> list[int]:
+    def transaction(tx: Transaction) -> list[int]:
         from headwater.contracts.contacts import rules
 
         feed = feeds.organisation_feed(tx, "default") or 0
@@ -210,7 +210,7 @@ def test_a_deleted_contact_leaves_nothing_beside_its_record(office: Office) -> N
         return [tx.value(f"SELECT count(*) FROM {table}") for table in ("contact_keys", "affiliations")]
 
     with office.installed.database() as database:
-        assert database.write_now(work) == [0, 0]
+        assert database.write_now(transaction) == [0, 0]
     assert counts(office.bring("members.csv", CSV)) == (2, 0, 0, 0)
 
 

@@ -153,7 +153,7 @@ def test_users_are_put_into_a_chapter_listed_and_taken_out(command: Command, ins
 
 
 def test_devices_are_listed_with_their_lag_until_they_are_deactivated(command: Command, installed: Installed) -> None:
-    def work(tx: Transaction) -> None:
+    def transaction(tx: Transaction) -> None:
         tx.run(
             "INSERT INTO devices (organisation, device_id, door, id, user_id, device_name, platform, client_version,"
             " is_active, last_seen_us, created_us) VALUES ('default', 'abc', 'sell', 'dev_1', 'usr_1', 'till\x1b[31m',"
@@ -163,7 +163,7 @@ def test_devices_are_listed_with_their_lag_until_they_are_deactivated(command: C
         tx.bump(1, "head", 42)
 
     with installed.database() as database:
-        database.write_now(work)
+        database.write_now(transaction)
     at = ("--data", installed.folder)
     row = command("device", "list", *at, "--json").json[0]
     assert (row["feed"], row["position"], row["head"], row["lag"]) == ("org:default", 40, 42, 2)
@@ -178,12 +178,12 @@ def test_devices_are_listed_with_their_lag_until_they_are_deactivated(command: C
 def test_a_device_is_deactivated_by_the_clients_own_id_when_only_one_has_it(
     command: Command, installed: Installed
 ) -> None:
-    def work(tx: Transaction) -> None:
+    def transaction(tx: Transaction) -> None:
         for door, name in (("sell", "till"), ("files", "till"), ("files", "laptop")):
             devices.note(tx, "default", door, name, "usr_1")
 
     with installed.database() as database:
-        database.write_now(work)
+        database.write_now(transaction)
     at = ("--data", installed.folder, "--json")
     ids = {(row["door"], row["device"]): row["id"] for row in command("device", "list", *at).json}
     [done] = command("device", "deactivate", "laptop", *at).json

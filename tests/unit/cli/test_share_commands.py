@@ -112,14 +112,14 @@ def test_the_open_conflicts_of_a_share_are_listed(share: Shares) -> None:
     made = share.create()["id"]
     assert "no open conflicts" in share("conflicts", made).err
 
-    def work(tx: Transaction) -> str:
+    def transaction(tx: Transaction) -> str:
         feed = tx.value("SELECT feed FROM shares WHERE id = ?", made)
         item = ChangeItem(resource_type="file", change_type="updated", resource_id="fil_1", new_path="/a.txt")
         conflict = NewConflict(ConflictKind.CONTENT, "fil_1", "ver_device", "ver_server", None)
         return conflicts.record(tx, feed, "laptop", item, conflict, None).id
 
     with share.installed.database() as database:
-        ids = [database.write_now(work) for _ in range(2)]
+        ids = [database.write_now(transaction) for _ in range(2)]
     found = share("conflicts", made, "--json").json
     assert [row["id"] for row in found] == ids[::-1]
     assert {name: found[0][name] for name in ("kind", "path", "device_version", "server_version")} == {

@@ -31,7 +31,7 @@ def floor_of(database: Database, feed: int) -> int:
 def stand_at(database: Database, feed: int, device: str, position: int, *, active: bool = True) -> None:
     """Let a device tell where it stands."""
 
-    def work(tx: Transaction) -> None:
+    def transaction(tx: Transaction) -> None:
         tx.run(
             "INSERT INTO devices (organisation, device_id, door, id, user_id, device_name, platform, client_version,"
             " is_active, last_seen_us, created_us) VALUES ('a', ?, 'feed', ?, '', '', '', '', ?, 0, 0)",
@@ -41,19 +41,19 @@ def stand_at(database: Database, feed: int, device: str, position: int, *, activ
             "INSERT INTO device_positions (feed, device, position, at_us) VALUES (?, ?, ?, 0)", feed, device, position
         )
 
-    database.write_now(work)
+    database.write_now(transaction)
 
 
 def happen(feed: int, text: str) -> Callable[[Transaction], None]:
     """Changes of a feed with history, each ``id`` or, for a deletion, ``-id``."""
 
-    def work(tx: Transaction) -> None:
+    def transaction(tx: Transaction) -> None:
         for word in text.split():
             position = changes.next_position(tx, feed)
             row = (position, "file", word.removeprefix("-"), 0, int(word.startswith("-")), tx.now_us, b"{}")
             changes.append(tx, feed, row)
 
-    return work
+    return transaction
 
 
 def row_exists(database: Database, feed: int, id: str) -> bool:
@@ -86,8 +86,8 @@ def test_a_feed_without_old_tombstones_keeps_its_floor(database: Database, clock
 
 def test_a_record_made_again_survives_its_tombstone(database: Database, clock: MovableClock) -> None:
     feed = make_feed(database)
-    for work in (put(feed, "a"), bury(feed, "a"), put(feed, "a")):
-        database.write_now(work, feed=feed)
+    for transaction in (put(feed, "a"), bury(feed, "a"), put(feed, "a")):
+        database.write_now(transaction, feed=feed)
     clock.advance(91 * DAY_SECONDS)
     assert run(database) == 1
     assert log_of(database, feed) == [(3, "a", 0)]

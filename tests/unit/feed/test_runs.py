@@ -45,10 +45,10 @@ def pages_of(database: Database, feed: int, place: Place, limit: int, runs: Runs
     head = place.snapshot_head
     while place.position < head:
 
-        def work(tx: Transaction, at: Place = place) -> reader.FeedPage:
+        def transaction(tx: Transaction, at: Place = place) -> reader.FeedPage:
             return reader.read(tx, feed, at, limit, (), runs)
 
-        page = database.read_now(work)
+        page = database.read_now(transaction)
         found += json.loads(b"[" + b"".join(page.parts) + b"]")
         place = page.place
     return [change for change in found if change["position"] <= head]

@@ -19,13 +19,13 @@ from headwater.store.log import feeds
 def user(database: Database) -> str:
     """A user of ``org_a``, which has the chapter ``osl``; so has ``org_b``."""
 
-    def work(tx: Transaction) -> str:
+    def transaction(tx: Transaction) -> str:
         for organisation in ("org_a", "org_b"):
             organisations.create(tx, organisation)
             chapters.create(tx, organisation, "Oslo", "osl")
         return tokens.create(tx, "org_a", Role.COORDINATOR, ["files"])[1].user_id
 
-    return database.write_now(work)
+    return database.write_now(transaction)
 
 
 def ids(users: list[chapter_users.ChapterUser]) -> list[str]:

@@ -54,12 +54,12 @@ def test_renaming_an_unknown_chapter_finds_nothing(database: Database) -> None:
 
 
 def test_open_provisioning_makes_unknown_chapters_in_the_order_given(database: Database) -> None:
-    def work(ids: list[str]) -> list[str]:
+    def transaction(ids: list[str]) -> list[str]:
         found = database.write_now(lambda tx: chapters.provide(tx, "org_a", ids, open_provisioning=True))
         return [chapter.name for chapter in found]
 
     database.write_now(lambda tx: chapters.create(tx, "org_a", "Oslo", "osl"))
-    assert work(["trd", "osl", "trd"]) == ["trd", "Oslo", "trd"]
+    assert transaction(["trd", "osl", "trd"]) == ["trd", "Oslo", "trd"]
     assert [row.id for row in database.read_now(lambda tx: chapters.read_all(tx, "org_a"))] == ["osl", "trd"]
 
 

@@ -58,10 +58,10 @@ async def test_a_job_that_fails_comes_again_and_the_others_go_on() -> None:
         turns.append("bad")
         raise ValueError
 
-    async def work() -> None:
+    async def transaction() -> None:
         turns.append("good")
 
-    jobs = Jobs([Job("bad", 1.0, fail), Job("good", 1.0, work)])
+    jobs = Jobs([Job("bad", 1.0, fail), Job("good", 1.0, transaction)])
     for at in (0.0, 1.0, 2.0):
         jobs.tick(at)
         await asyncio.sleep(0)

@@ -23,14 +23,14 @@ def test_a_command_may_read_longer_than_a_request(tmp_path: Path) -> None:
     first_start(made, tmp_path)
     made.close()
 
-    def work(tx: Transaction) -> int:
+    def transaction(tx: Transaction) -> int:
         threading.Event().wait(1.1)
         count: int = tx.value(LONG)
         return count
 
     database = connect.open_existing(settings)
     try:
-        assert database.read_now(work) == 100_000
+        assert database.read_now(transaction) == 100_000
     finally:
         database.close()
 

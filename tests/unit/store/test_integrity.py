@@ -20,7 +20,7 @@ def draft(id: str, text: str = "x") -> Draft:
 def feed(database: Database) -> int:
     """A feed with a record that was made, one that was changed, and one that was deleted."""
 
-    def work(tx: Transaction) -> int:
+    def transaction(tx: Transaction) -> int:
         organisations.create(tx, "org_a")
         feed = organisations.feed_of(tx, "org_a")
         for id in ("made", "changed", "deleted"):
@@ -33,7 +33,7 @@ def feed(database: Database) -> int:
         records.delete(tx, feed, "note", deleted)
         return feed
 
-    return database.write_now(work)
+    return database.write_now(transaction)
 
 
 def found(database: Database) -> list[Finding]:

@@ -118,14 +118,14 @@ def test_a_read_sees_one_snapshot_from_its_first_statement_on(small_wal: SqliteD
     feed = make_feed(small_wal)
     count = "SELECT count(*) FROM records WHERE feed = ?"
 
-    def work(tx: Transaction) -> list[Any]:
+    def transaction(tx: Transaction) -> list[Any]:
         before = tx.value(count, feed)
         thread = threading.Thread(target=small_wal.write_now, args=(put(feed, "a"),))
         thread.start()
         thread.join()
         return [before, tx.value(count, feed)]
 
-    assert small_wal.read_now(work) == [0, 0]
+    assert small_wal.read_now(transaction) == [0, 0]
     assert small_wal.read_now(lambda tx: tx.value(count, feed)) == 1
 
 
@@ -147,11 +147,11 @@ def test_slow_reads_run_on_threads_and_see_the_same(small_wal: SqliteDatabase) -
     small_wal.write_now(put(feed, "a"))
 
     async def run() -> list[tuple[str, int]]:
-        def work(tx: Transaction) -> tuple[str, int]:
+        def transaction(tx: Transaction) -> tuple[str, int]:
             return threading.current_thread().name, tx.value("SELECT count(*) FROM records")
 
-        inline = await small_wal.read(work)
-        return [inline, *await asyncio.gather(*(small_wal.read(work, slow=True) for _ in range(20)))]
+        inline = await small_wal.read(transaction)
+        return [inline, *await asyncio.gather(*(small_wal.read(transaction, slow=True) for _ in range(20)))]
 
     found = asyncio.run(run())
     assert {count for _, count in found} == {1}

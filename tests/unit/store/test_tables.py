@@ -27,11 +27,11 @@ def fill(tx: Transaction) -> None:
 
 
 def rows_of(database: Database, name: str, page_rows: int) -> list[list[Row]]:
-    def work(tx: Transaction) -> list[list[Row]]:
+    def transaction(tx: Transaction) -> list[list[Row]]:
         table = dump.describe(tx, name, embedded=database.embedded)
         return [[tuple(row) for row in page] for page in dump.pages(tx, table, page_rows)]
 
-    return database.read_now(work)
+    return database.read_now(transaction)
 
 
 @pytest.mark.parametrize("page_rows", [1, 4, 7, 20, 21, 22, 5000])
@@ -48,10 +48,10 @@ def test_an_empty_table_has_no_page(database: Database) -> None:
 
 
 def test_every_table_of_the_schema_is_known_with_its_key(database: Database) -> None:
-    def work(tx: Transaction) -> list[dump.Table]:
+    def transaction(tx: Transaction) -> list[dump.Table]:
         return [dump.describe(tx, name, embedded=database.embedded) for name in dump.names(ALL_STEPS)]
 
-    described = {table.name: table for table in database.read_now(work)}
+    described = {table.name: table for table in database.read_now(transaction)}
     assert described["changes"].key == ("feed", "position")
     assert described["records"].columns[:3] == ("feed", "kind", "id")
     assert {"meta", "tokens", "devices", "chapters", "answers"} <= described.keys()

@@ -41,14 +41,14 @@ class CacheDoor:
         asked = paging(call.query)
         named = call.query.get("org_id")
 
-        def work(tx: Transaction) -> tuple[list[Sync], int]:
+        def transaction(tx: Transaction) -> tuple[list[Sync], int]:
             if named is not None:
                 _feed_in_sight(tx, call, named)
             everything = call.principal.anonymous or call.principal.sees_all
             organisation = named or (None if everything else call.principal.organisation)
             return queries.page(tx, organisation, asked.limit, asked.offset)
 
-        found, total = await call.read(work, slow=True)
+        found, total = await call.read(transaction, slow=True)
         body = b'{"data":%b,"pagination":%b}' % (encode([_record(sync) for sync in found]), pagination(asked, total))
         return reply.json_bytes(body, headers=(link(call.path, call.query, asked, total),))
 
@@ -56,11 +56,11 @@ class CacheDoor:
         """GET /{id}: one sync record."""
         number = rules.number_of(call.params["id"])
 
-        def work(tx: Transaction) -> tuple[Sync, tuple[int, int] | None]:
+        def transaction(tx: Transaction) -> tuple[Sync, tuple[int, int] | None]:
             found = _sync_in_sight(tx, call, number)
             return found, queries.last_success(tx, found.organisation)
 
-        found, success = await call.read(work)
+        found, success = await call.read(transaction)
         tag = _tag(found, success)
         header = (b"etag", tag.encode())
         given = call.header(b"if-none-match")
@@ -81,11 +81,11 @@ class CacheDoor:
         """GET /timestamp: an organisation's last successful sync."""
         organisation = _named_organisation(call)
 
-        def work(tx: Transaction) -> tuple[int, int] | None:
+        def transaction(tx: Transaction) -> tuple[int, int] | None:
             _feed_in_sight(tx, call, organisation)
             return queries.last_success(tx, organisation)
 
-        found = await call.read(work)
+        found = await call.read(transaction)
         if found is None:
             return reply.json(LastSync(organisation, None, None, "never"))
         return reply.json(LastSync(organisation, format_seconds(found[1]), sync_id(found[0]), "success"))
@@ -94,35 +94,35 @@ class CacheDoor:
         """POST: take a batch; 201."""
         organisation, contacts, notes = await self._batch(call)
 
-        def work(tx: Transaction) -> SyncResult:
+        def transaction(tx: Transaction) -> SyncResult:
             feed = self._provide(tx, call, organisation)
             return rules.sync(tx, feed, organisation, contacts, notes)
 
-        return await call.act(work, _created)
+        return await call.act(transaction, _created)
 
     async def extend(self, call: Call) -> Reply:
         """PUT /{id}: take a further batch under the same record."""
         number = rules.number_of(call.params["id"])
         organisation, contacts, notes = await self._batch(call)
 
-        def work(tx: Transaction) -> SyncResult:
+        def transaction(tx: Transaction) -> SyncResult:
             found = _sync_in_sight(tx, call, number)
             _require(tx, call, found)
             feed = organisations.feed_of(tx, found.organisation)
             return rules.extend(tx, feed, number, organisation, contacts, notes)
 
-        return reply.json(await call.write(work))
+        return reply.json(await call.write(transaction))
 
     async def clear(self, call: Call) -> Reply:
         """DELETE /{id}: empty the cache of the record's organisation."""
         number = rules.number_of(call.params["id"])
 
-        def work(tx: Transaction) -> Cleared:
+        def transaction(tx: Transaction) -> Cleared:
             found = _sync_in_sight(tx, call, number)
             _require(tx, call, found)
             return rules.clear(tx, organisations.feed_of(tx, found.organisation), found)
 
-        return reply.json(await call.write(work))
+        return reply.json(await call.write(transaction))
 
     async def contacts(self, call: Call) -> Reply:
         """GET /contacts: the cached contacts by id; filtered by ``q``."""
@@ -165,10 +165,10 @@ async def _cached(call: Call, kind: str) -> Reply:
         contact_id=call.query.get("contact_id"),
     )
 
-    def work(tx: Transaction) -> tuple[bytes, str | None, bool]:
+    def transaction(tx: Transaction) -> tuple[bytes, str | None, bool]:
         return queries.cached_page(tx, _feed_in_sight(tx, call, organisation), wanted)
 
-    data, last, more = await call.read(work, slow=True)
+    data, last, more = await call.read(transaction, slow=True)
     cursor = _cursor(last) if last is not None else call.query.get("cursor")
     return reply.json_bytes(
         b'{"data":[%b],"cursor":%b,"has_more":%b}' % (data, encode(cursor), b"true" if more else b"false")

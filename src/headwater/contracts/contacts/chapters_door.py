@@ -35,12 +35,12 @@ class AffiliationsDoor:
         """GET: a page of the contact's chapters, in the order in which they were set."""
         id, asked = call.params["id"], paging(call.query)
 
-        def work(tx: Transaction) -> tuple[AffiliationState, list[Affiliation], int]:
+        def transaction(tx: Transaction) -> tuple[AffiliationState, list[Affiliation], int]:
             feed = feed_of_contact(tx, call, id)
             found = affiliations.standing(tx, feed, id)
             return found, *affiliations.page(tx, feed, id, asked.limit, asked.offset)
 
-        found, shown, total = await call.read(work)
+        found, shown, total = await call.read(transaction)
         tag = etags.etag(id, *found)
         if is_known(call, tag):
             return reply.empty(304, (etag_header(tag),))
@@ -51,13 +51,13 @@ class AffiliationsDoor:
         """PUT: the contact belongs to these chapters and no others; 200."""
         id, ids = call.params["id"], call.decoded(shapes.read_affiliations).chapter_ids
 
-        def work(tx: Transaction) -> tuple[AffiliationsSet, AffiliationState]:
+        def transaction(tx: Transaction) -> tuple[AffiliationsSet, AffiliationState]:
             feed = feed_of_contact(tx, call, id)
             etags.require(call.header(b"if-match"), etags.etag(id, *affiliations.standing(tx, feed, id)))
             done = affiliations.replace(tx, feed, id, ids, open_provisioning=self._is_open)
             return done, affiliations.standing(tx, feed, id)
 
-        done, found = await call.write(work)
+        done, found = await call.write(transaction)
         return reply.json(done, headers=(etag_header(etags.etag(id, *found)),))
 
 
@@ -68,10 +68,10 @@ class ChaptersDoor:
         """GET: a page of an organisation's chapters by id: the caller's own, or the one that ``org_id`` names."""
         asked = paging(call.query)
 
-        def work(tx: Transaction) -> list[Chapter]:
+        def transaction(tx: Transaction) -> list[Chapter]:
             return chapters.read_all(tx, _organisation(tx, call))
 
-        found = await call.read(work)
+        found = await call.read(transaction)
         shown = [_chapter(row) for row in found[asked.offset : asked.offset + asked.limit]]
         body = b'{"data":%b,"pagination":%b}' % (encode(shown), pagination(asked, len(found)))
         return reply.json_bytes(body, headers=(link(call.path, call.query, asked, len(found)),))
@@ -80,10 +80,10 @@ class ChaptersDoor:
         """GET /{id}: one chapter with its ETag."""
         id = call.params["id"]
 
-        def work(tx: Transaction) -> Chapter:
+        def transaction(tx: Transaction) -> Chapter:
             return _found(tx, _organisation(tx, call), id)
 
-        found = await call.read(work)
+        found = await call.read(transaction)
         tag = _tag(found)
         if is_known(call, tag):
             return reply.empty(304, (etag_header(tag),))
@@ -93,21 +93,21 @@ class ChaptersDoor:
         """POST: a new chapter; 201."""
         fields = call.decoded(shapes.read_chapter)
 
-        def work(tx: Transaction) -> Chapter:
+        def transaction(tx: Transaction) -> Chapter:
             return chapters.create(tx, _organisation(tx, call), fields.name, fields.chapter_id)
 
-        return await call.act(work, _created)
+        return await call.act(transaction, _created)
 
     async def rename(self, call: Call) -> Reply:
         """PUT and PATCH /{id}: another name for the same chapter; 200."""
         id, name = call.params["id"], call.decoded(shapes.read_chapter_name).name
 
-        def work(tx: Transaction) -> Chapter:
+        def transaction(tx: Transaction) -> Chapter:
             organisation = _organisation(tx, call)
             etags.require(call.header(b"if-match"), _tag(_found(tx, organisation, id)))
             return chapters.rename(tx, organisation, id, name)
 
-        renamed = await call.write(work)
+        renamed = await call.write(transaction)
         return reply.json(_chapter(renamed), headers=(etag_header(_tag(renamed)),))
 
 

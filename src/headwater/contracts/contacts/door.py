@@ -39,11 +39,11 @@ class ContactsDoor:
             offset=asked.offset,
         )
 
-        def work(tx: Transaction) -> tuple[bytes, int]:
+        def transaction(tx: Transaction) -> tuple[bytes, int]:
             narrowed = None if sees_every_feed(call) else feed_to_write(tx, call)
             return queries.page(tx, wanted._replace(feed=narrowed))
 
-        data, total = await call.read(work, slow=True)
+        data, total = await call.read(transaction, slow=True)
         body = b'{"data":[%b],"pagination":%b}' % (data, pagination(asked, total))
         return reply.json_bytes(body, headers=(link(call.path, call.query, asked, total),))
 
@@ -51,7 +51,7 @@ class ContactsDoor:
         """GET /{id}: one contact with its ETag; 304 when If-None-Match names it."""
         id = call.params["id"]
 
-        def work(tx: Transaction) -> tuple[int, bytes]:
+        def transaction(tx: Transaction) -> tuple[int, bytes]:
             return rules.show(tx, feed_of_contact(tx, call, id), id)
 
         home = home_feed(call)
@@ -60,7 +60,7 @@ class ContactsDoor:
             if home and self._services.database.embedded
             else None
         )
-        revision, body = glanced if glanced is not None else await call.read(work)
+        revision, body = glanced if glanced is not None else await call.read(transaction)
         tag = etags.etag(id, revision)
         if is_known(call, tag):
             return reply.empty(304, (etag_header(tag),))
@@ -70,33 +70,33 @@ class ContactsDoor:
         """POST: a new contact; 201."""
         fields = call.decoded(shapes.read_fields)
 
-        def work(tx: Transaction) -> rules.Stored:
+        def transaction(tx: Transaction) -> rules.Stored:
             feed = feed_to_write(tx, call)
             rules.require_organisation(tx, feed, fields.org_id)
             return rules.create(tx, feed, fields)
 
-        return await call.act(work, lambda stored: _shown(stored, 201))
+        return await call.act(transaction, lambda stored: _shown(stored, 201))
 
     async def update(self, call: Call) -> Reply:
         """PUT and PATCH /{id}: merge the given fields; 200."""
         id, fields = call.params["id"], call.decoded(shapes.read_fields)
 
-        def work(tx: Transaction) -> rules.Stored:
+        def transaction(tx: Transaction) -> rules.Stored:
             feed = feed_of_contact(tx, call, id)
             rules.require_organisation(tx, feed, fields.org_id)
             return rules.update(tx, feed, id, fields, _expected(tx, feed, call, id))
 
-        return _shown(await call.write(work), 200)
+        return _shown(await call.write(transaction), 200)
 
     async def delete(self, call: Call) -> Reply:
         """DELETE /{id}: leave a tombstone; 200 with the answer's body."""
         id = call.params["id"]
 
-        def work(tx: Transaction) -> int:
+        def transaction(tx: Transaction) -> int:
             feed = feed_of_contact(tx, call, id)
             return rules.delete(tx, feed, id, _expected(tx, feed, call, id))
 
-        return reply.json_bytes(shapes.deleted(id, await call.write(work)))
+        return reply.json_bytes(shapes.deleted(id, await call.write(transaction)))
 
 
 def _expected(tx: Transaction, feed: int, call: Call, id: str) -> int | None:

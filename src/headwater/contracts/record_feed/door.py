@@ -70,21 +70,21 @@ class RecordFeedDoor:
         pushed = call.decoded(shapes.read_push)
         oldest_us = self._services.clock() - self._services.settings.idempotency.keep_seconds * SECOND_US
 
-        def work(tx: Transaction) -> list[PushOutcome]:
+        def transaction(tx: Transaction) -> list[PushOutcome]:
             pusher = Pusher(call.principal, feed_to_write(tx, call), pushed.device_id, oldest_us)
             return rules.push(tx, pusher, pushed.changes, self._kinds)
 
-        return await call.act(work, lambda results: reply.json(shapes.PushAnswer(results)))
+        return await call.act(transaction, lambda results: reply.json(shapes.PushAnswer(results)))
 
     async def conflicts(self, call: Call) -> Reply:
         """GET /conflicts: conflicts newest first; ``include_resolved=true`` shows all."""
         asked = paging(call.query)
         resolved = boolean(call.query, "include_resolved")
 
-        def work(tx: Transaction) -> tuple[list[FieldConflict], int]:
+        def transaction(tx: Transaction) -> tuple[list[FieldConflict], int]:
             return queries.page(tx, feed_to_write(tx, call), asked.limit, asked.offset, resolved=resolved)
 
-        found, total = await call.read(work, slow=True)
+        found, total = await call.read(transaction, slow=True)
         body = b'{"data":%b,"pagination":%b}' % (encode([_shown(row) for row in found]), pagination(asked, total))
         return reply.json_bytes(body, headers=(link(call.path, call.query, asked, total),))
 
@@ -92,11 +92,11 @@ class RecordFeedDoor:
         """POST /conflicts/{id}/resolve: put one side's values in force."""
         take = call.decoded(shapes.read_resolution).take
 
-        def work(tx: Transaction) -> FieldConflict:
+        def transaction(tx: Transaction) -> FieldConflict:
             feed = feed_to_write(tx, call)
             return rules.resolve(tx, call.principal, feed, call.params["id"], take, self._kinds)
 
-        return await call.act(work, lambda conflict: reply.json(_shown(conflict)))
+        return await call.act(transaction, lambda conflict: reply.json(_shown(conflict)))
 
     async def socket(self, socket: Socket) -> None:
         """Nudges ``{feed, head}``: hints to look, never content."""
@@ -136,11 +136,11 @@ class RecordFeedDoor:
         return row is not None and row[0] == place.position
 
     async def _page(self, call: Call, feed: int, place: Place | None, limit: int, kinds: tuple[str, ...]) -> FeedPage:
-        def work(tx: Transaction) -> FeedPage:
+        def transaction(tx: Transaction) -> FeedPage:
             return reader.read(tx, feed, place, limit, kinds, self._runs)
 
         slow = limit > _INLINE_CHANGES and self._is_long(feed, place, limit, kinds)
-        return await call.read(work, slow=slow)
+        return await call.read(transaction, slow=slow)
 
     def _is_long(self, feed: int, place: Place | None, limit: int, kinds: tuple[str, ...]) -> bool:
         """Whether so much must be read that it would hold up others."""

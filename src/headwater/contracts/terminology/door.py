@@ -42,11 +42,11 @@ class SyncDoor:
         """GET: tracking records by organisation: the caller's own, all of them for a global admin."""
         asked = paging(call.query)
 
-        def work(tx: Transaction) -> tuple[list[State], int]:
+        def transaction(tx: Transaction) -> tuple[list[State], int]:
             organisation = named_or_own(tx, call)
             return queries.states(tx, organisation, asked.limit, asked.offset), queries.count(tx, organisation)
 
-        found, total = await call.read(work, slow=True)
+        found, total = await call.read(transaction, slow=True)
         now_us = self._services.clock()
         rows = [_listed(state, rules.standing(state, now_us)) for state in found]
         body = b'{"data":%b,"pagination":%b}' % (encode(rows), pagination(asked, total))
@@ -76,22 +76,22 @@ class SyncDoor:
         settings = self._services.settings
         ttl_seconds = settings.terminology.ttl_seconds if fields.ttl_seconds is UNSET else fields.ttl_seconds
 
-        def work(tx: Transaction) -> State:
+        def transaction(tx: Transaction) -> State:
             provide(tx, call, fields.organization_id)
             return rules.create(tx, fields.organization_id, ttl_seconds)
 
-        return await call.act(work, _created)
+        return await call.act(transaction, _created)
 
     async def update(self, call: Call) -> Reply:
         """PUT /{organization_id}: change the time to live, or reset the last sync."""
         fields = call.decoded(shapes.read_record_change)
         organisation, feed = await place(call)
 
-        def work(tx: Transaction) -> State:
+        def transaction(tx: Transaction) -> State:
             _require(call, rules.find(tx, organisation), tx.now_us)
             return rules.change(tx, feed, organisation, fields)
 
-        tracked = (await call.write(work, feed=feed)).tracked
+        tracked = (await call.write(transaction, feed=feed)).tracked
         return reply.json(
             shapes.ChangedSyncRecord(organisation, tracked.ttl_seconds, format_millis(tracked.updated_us))
         )
@@ -100,11 +100,11 @@ class SyncDoor:
         """DELETE /{organization_id}: stop tracking; the labels stay."""
         organisation, feed = await place(call)
 
-        def work(tx: Transaction) -> None:
+        def transaction(tx: Transaction) -> None:
             _require(call, rules.find(tx, organisation), tx.now_us)
             rules.remove(tx, feed, organisation)
 
-        await call.write(work, feed=feed)
+        await call.write(transaction, feed=feed)
         return reply.json(shapes.Removed(organisation, True))
 
     async def sync_if_stale(self, call: Call) -> Reply:
@@ -161,11 +161,11 @@ class SyncDoor:
     async def _standing(self, call: Call) -> tuple[int, State, StalenessTimes]:
         """The feed of the path's organisation, its record, and how that stands now. Raises: NotFound."""
 
-        def work(tx: Transaction) -> tuple[int, State]:
+        def transaction(tx: Transaction) -> tuple[int, State]:
             organisation = call.params["organization_id"]
             return organisation_in_sight(tx, call, organisation), rules.find(tx, organisation)
 
-        feed, state = await call.read(work)
+        feed, state = await call.read(transaction)
         return feed, state, rules.standing(state, self._services.clock())
 
     def _fresh_seconds(self, standing: StalenessTimes) -> float:

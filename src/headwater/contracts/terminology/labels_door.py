@@ -31,10 +31,10 @@ class LabelsDoor:
         """GET: the organisations that have labels: the caller's own, all of them for a global admin."""
         asked = paging(call.query)
 
-        def work(tx: Transaction) -> tuple[list[LabelCount], int]:
+        def transaction(tx: Transaction) -> tuple[list[LabelCount], int]:
             return queries.listed(tx, named_or_own(tx, call), asked.limit, asked.offset)
 
-        found, total = await call.read(work, slow=True)
+        found, total = await call.read(transaction, slow=True)
         rows = [shapes.LabelSummary(row.organisation, row.label_count, format_millis(row.updated_us)) for row in found]
         body = b'{"data":%b,"pagination":%b}' % (encode(rows), pagination(asked, total))
         return reply.json_bytes(body, headers=(link(call.path, call.query, asked, total),))
@@ -43,14 +43,14 @@ class LabelsDoor:
         """GET /{organization_id}: the labels; 304 when If-None-Match names them."""
         organisation, feed = await place(call)
 
-        def work(tx: Transaction) -> tuple[ShownLabels, int]:
+        def transaction(tx: Transaction) -> tuple[ShownLabels, int]:
             state = queries.state(tx, organisation)
             ttl_seconds = (
                 self._services.settings.terminology.ttl_seconds if state is None else state.tracked.ttl_seconds
             )
             return label_rules.show(tx, feed, organisation), ttl_seconds
 
-        shown, ttl_seconds = await call.read(work)
+        shown, ttl_seconds = await call.read(transaction)
         tag = _tag(shown)
         # Labels may be shown while they are asked for anew, for as long as a sync of them is good.
         caching = f"private, max-age=0, stale-while-revalidate={ttl_seconds}"
@@ -65,7 +65,7 @@ class LabelsDoor:
         fields = call.decoded(shapes.read_labels)
         labels = label_sets.checked(fields.labels)
 
-        def work(tx: Transaction) -> tuple[int, str]:
+        def transaction(tx: Transaction) -> tuple[int, str]:
             feed = provide(tx, call, fields.organization_id)
             return label_rules.create(tx, feed, fields.organization_id, labels), format_millis(tx.now_us)
 
@@ -75,7 +75,7 @@ class LabelsDoor:
 
         # Two first sets at once are one after the other, so that the second is a conflict.
         feed = await call.read(lambda tx: feeds.organisation_feed(tx, fields.organization_id))
-        return await call.act(work, render, feed=feed or 0)
+        return await call.act(transaction, render, feed=feed or 0)
 
     async def update(self, call: Call) -> Reply:
         """PUT /{organization_id}: merge labels into the present ones, or replace them."""
@@ -83,11 +83,11 @@ class LabelsDoor:
         given = label_sets.checked(fields.labels, removals=True)
         organisation, feed = await place(call)
 
-        def work(tx: Transaction) -> Edited:
+        def transaction(tx: Transaction) -> Edited:
             _require(tx, call, feed, organisation)
             return label_rules.change(tx, feed, organisation, given, merge=fields.merge)
 
-        edited = await call.write(work, feed=feed)
+        edited = await call.write(transaction, feed=feed)
         return reply.json(
             shapes.ChangedLabels(organisation, edited.updated_keys, edited.total, format_millis(edited.updated_us))
         )
@@ -96,11 +96,11 @@ class LabelsDoor:
         """DELETE /{organization_id}: drop the labels, those that devices have too."""
         organisation, feed = await place(call)
 
-        def work(tx: Transaction) -> None:
+        def transaction(tx: Transaction) -> None:
             _require(tx, call, feed, organisation)
             label_rules.delete(tx, feed, organisation)
 
-        await call.write(work, feed=feed)
+        await call.write(transaction, feed=feed)
         return reply.json(shapes.Removed(organisation, True))
 
     async def source(self, call: Call) -> Reply:
@@ -118,11 +118,11 @@ class LabelsDoor:
         source_rules.check(kind, where, self._services.settings.terminology.allowed_hosts)
         organisation, feed = await place(call)
 
-        def work(tx: Transaction) -> shapes.SourceShown:
+        def transaction(tx: Transaction) -> shapes.SourceShown:
             source_rules.name(tx, feed, organisation, kind, where)
             return _source(tx, organisation)
 
-        return reply.json(await call.write(work, feed=feed))
+        return reply.json(await call.write(transaction, feed=feed))
 
 
 def _source(tx: Transaction, organisation: str) -> shapes.SourceShown:

@@ -11,7 +11,7 @@ from typing import Any
 from headwater.base.clock import Clock, now_us
 from headwater.base.log import get_log
 from headwater.base.settings.table import DatabaseSettings
-from headwater.store.database import Moved, Result, Row, Work
+from headwater.store.database import Moved, Result, Row, TransactionFunction
 from headwater.store.group_commit import Gate, GroupWriter
 from headwater.store.postgres.connection import PostgresLink
 from headwater.store.postgres.listener import Listener
@@ -55,23 +55,23 @@ class PostgresDatabase:
         self._readers = Readers(lambda: PostgresReader(self._open_link, self._mint))
         self._pool = ThreadPoolExecutor(settings.read_threads, "headwater-reader")
 
-    async def write(self, work: Work[Result], *, feed: int = 0) -> Result:
-        """Run ``work`` in the next group of its feed's writer; returns after the commit."""
-        result: Result = await self._writers[feed % WRITERS].submit(work, feed)
+    async def write(self, function: TransactionFunction[Result], *, feed: int = 0) -> Result:
+        """Run ``function`` in the next group of its feed's writer; returns after the commit."""
+        result: Result = await self._writers[feed % WRITERS].submit(function, feed)
         return result
 
-    async def read(self, work: Work[Result], *, slow: bool = False) -> Result:  # noqa: ARG002 - every read waits
-        """Run ``work`` on a snapshot, on a thread."""
-        return await asyncio.get_running_loop().run_in_executor(self._pool, self.read_now, work)
+    async def read(self, function: TransactionFunction[Result], *, slow: bool = False) -> Result:  # noqa: ARG002 - every read waits
+        """Run ``function`` on a snapshot, on a thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._pool, self.read_now, function)
 
-    def write_now(self, work: Work[Result], *, feed: int = 0) -> Result:
-        """Run ``work`` in the next group of its feed's writer and wait for it."""
-        result: Result = self._writers[feed % WRITERS].run_now(work, feed)
+    def write_now(self, function: TransactionFunction[Result], *, feed: int = 0) -> Result:
+        """Run ``function`` in the next group of its feed's writer and wait for it."""
+        result: Result = self._writers[feed % WRITERS].run_now(function, feed)
         return result
 
-    def read_now(self, work: Work[Result]) -> Result:
-        """Run ``work`` on a snapshot on this thread's own connection."""
-        return self._readers.mine().run(work, self._clock())
+    def read_now(self, function: TransactionFunction[Result]) -> Result:
+        """Run ``function`` on a snapshot on this thread's own connection."""
+        return self._readers.mine().run(function, self._clock())
 
     def glance(self, sql: str, *params: Any) -> Row | None:
         """The first row of one committed read; here it costs round trips, so not on an event loop."""

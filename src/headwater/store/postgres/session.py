@@ -15,7 +15,7 @@ import psycopg
 from psycopg import errors
 
 from headwater.base.errors import Unavailable
-from headwater.store.database import FeedNotHeld, Result, Row, Transaction, Work
+from headwater.store.database import FeedNotHeld, Result, Row, Transaction, TransactionFunction
 from headwater.store.dialect import bulk, to_postgres, to_postgres_schema
 from headwater.store.postgres.connection import PostgresLink, may_repeat, translate
 from headwater.store.postgres.sequences import Mint
@@ -276,16 +276,16 @@ class PostgresReader:
         self._link: PostgresLink | None = None
         self._transaction = PostgresTransaction(mint)
 
-    def run(self, work: Work[Result], now_us: int) -> Result:
-        """Run ``work`` on a snapshot. Raises: Unavailable when the database is out of reach or too slow."""
+    def run(self, function: TransactionFunction[Result], now_us: int) -> Result:
+        """Run ``function`` on a snapshot. Raises: Unavailable when the database is out of reach or too slow."""
         try:
             try:
-                return self._run(work, now_us)
+                return self._run(function, now_us)
             except psycopg.Error as failure:
                 if self._link is None or not self._link.is_lost(failure):
                     raise
                 # The connection was lost, and a read changes nothing: once more on a new one.
-                return self._run(work, now_us)
+                return self._run(function, now_us)
         except psycopg.Error as failure:
             translated = translate(failure)
             if translated is failure:
@@ -297,14 +297,14 @@ class PostgresReader:
         if self._link is not None:
             self._link.close()
 
-    def _run(self, work: Work[Result], now_us: int) -> Result:
+    def _run(self, function: TransactionFunction[Result], now_us: int) -> Result:
         if self._link is None or self._link.closed:
             self._link = self._open_link()
         link = self._transaction.link = self._link
         self._transaction.begin(now_us)
         link.send(b"BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         try:
-            return work(self._transaction)
+            return function(self._transaction)
         finally:
             if not link.closed:
                 link.send(b"ROLLBACK")

@@ -16,7 +16,7 @@ from headwater.base.errors import HeadwaterError
 from headwater.base.log import get_log
 from headwater.base.settings.field import MIB
 from headwater.base.settings.table import DatabaseSettings
-from headwater.store.database import Moved, Result, Row, Work
+from headwater.store.database import Moved, Result, Row, TransactionFunction
 from headwater.store.group_commit import Gate, GroupWriter
 from headwater.store.reader_pool import Readers
 from headwater.store.sqlite.session import SqliteReader, SqliteSession, connect
@@ -60,25 +60,25 @@ class SqliteDatabase:
         self._watch = connect(str(path), synchronous=settings.synchronous)
         self._ask_version = self._watch.cursor().execute
 
-    async def write(self, work: Work[Result], *, feed: int = 0) -> Result:
-        """Run ``work`` in the next group; returns after its commit is on disk."""
-        result: Result = await self._writer.submit(work, feed)
+    async def write(self, function: TransactionFunction[Result], *, feed: int = 0) -> Result:
+        """Run ``function`` in the next group; returns after its commit is on disk."""
+        result: Result = await self._writer.submit(function, feed)
         return result
 
-    async def read(self, work: Work[Result], *, slow: bool = False) -> Result:
-        """Run ``work`` on a snapshot, inline unless ``slow``."""
+    async def read(self, function: TransactionFunction[Result], *, slow: bool = False) -> Result:
+        """Run ``function`` on a snapshot, inline unless ``slow``."""
         if slow:
-            return await asyncio.get_running_loop().run_in_executor(self._pool, self.read_now, work)
-        return self._readers.mine().run(work, self._clock())
+            return await asyncio.get_running_loop().run_in_executor(self._pool, self.read_now, function)
+        return self._readers.mine().run(function, self._clock())
 
-    def write_now(self, work: Work[Result], *, feed: int = 0) -> Result:
-        """Run ``work`` in the next group and wait for it."""
-        result: Result = self._writer.run_now(work, feed)
+    def write_now(self, function: TransactionFunction[Result], *, feed: int = 0) -> Result:
+        """Run ``function`` in the next group and wait for it."""
+        result: Result = self._writer.run_now(function, feed)
         return result
 
-    def read_now(self, work: Work[Result]) -> Result:
-        """Run ``work`` on a snapshot on this thread's own connection."""
-        return self._readers.mine().run(work, self._clock())
+    def read_now(self, function: TransactionFunction[Result]) -> Result:
+        """Run ``function`` on a snapshot on this thread's own connection."""
+        return self._readers.mine().run(function, self._clock())
 
     def glance(self, sql: str, *params: Any) -> Row | None:
         """The first row of one committed read on the calling thread's own connection: about 3 microseconds."""

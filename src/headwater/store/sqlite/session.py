@@ -15,7 +15,7 @@ from headwater.base.errors import Fatal, QuotaExceeded, Unavailable
 from headwater.base.log import get_log
 from headwater.base.settings.field import KIB
 from headwater.base.settings.table import DatabaseSettings
-from headwater.store.database import Result, Row, Transaction, Work
+from headwater.store.database import Result, Row, Transaction, TransactionFunction
 
 PAGE_BYTES = 8192
 BUSY_MS = 10_000
@@ -141,15 +141,15 @@ class SqliteReader:
         self._limit_seconds = settings.statement_seconds
         self._deadline_seconds = 0.0
 
-    def run(self, work: Work[Result], now_us: int) -> Result:
-        """Run ``work`` on a snapshot. Raises: Unavailable when it takes too long."""
+    def run(self, function: TransactionFunction[Result], now_us: int) -> Result:
+        """Run ``function`` on a snapshot. Raises: Unavailable when it takes too long."""
         transaction = self._transaction
         execute = transaction.execute
         transaction.begin(now_us)
         self._deadline_seconds = monotonic_seconds() + self._limit_seconds
         execute("BEGIN")
         try:
-            return work(transaction)
+            return function(transaction)
         except apsw.InterruptError:
             detail = f"the read took longer than {self._limit_seconds} s"
             raise Unavailable(detail, retry_after_seconds=self._limit_seconds) from None

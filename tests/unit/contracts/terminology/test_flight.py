@@ -46,14 +46,14 @@ class Source:
 def feed(database: Database) -> int:
     """The feed of an organisation that is tracked and has an upstream."""
 
-    def work(tx: Transaction) -> int:
+    def transaction(tx: Transaction) -> int:
         organisations.create(tx, ORG)
         feed = organisations.feed_of(tx, ORG)
         rules.create(tx, ORG, 60)
         source_rules.name(tx, feed, ORG, "url", "https://labels.example.org/")
         return feed
 
-    return database.write_now(work)
+    return database.write_now(transaction)
 
 
 def state(database: Database) -> State:

@@ -39,12 +39,12 @@ def create(
 ) -> None:
     """Make a chapter."""
 
-    def work(tx: Transaction) -> Chapter:
+    def transaction(tx: Transaction) -> Chapter:
         _expect_organisation(tx, org)
         return chapters.create(tx, org, name, id)
 
     with installation.opened(data, database, config) as here:
-        made = here.database.write_now(work)
+        made = here.database.write_now(transaction)
     show_one(_row(made), as_json=as_json)
 
 
@@ -58,12 +58,12 @@ def list_(
 ) -> None:
     """List an organisation's chapters."""
 
-    def work(tx: Transaction) -> list[Row]:
+    def transaction(tx: Transaction) -> list[Row]:
         _expect_organisation(tx, org)
         return [_row(found) for found in chapters.read_all(tx, org)]
 
     with installation.opened(data, database, config) as here:
-        rows = here.database.read_now(work)
+        rows = here.database.read_now(transaction)
     show_rows(rows, as_json=as_json, none=f"{org} has no chapters")
 
 

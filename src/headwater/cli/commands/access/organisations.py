@@ -28,13 +28,13 @@ def create(
 ) -> None:
     """Make an organisation with its feed."""
 
-    def work(tx: Transaction) -> Row:
+    def transaction(tx: Transaction) -> Row:
         if organisations.find(tx, id) is not None:
             raise StateConflict(f"there already is an organisation {id!r}", code="ORGANISATION_EXISTS")
         return _row(tx, organisations.create(tx, id, name))
 
     with installation.opened(data, database, config) as here:
-        row = here.database.write_now(work)
+        row = here.database.write_now(transaction)
     show_one(row, as_json=as_json)
 
 
@@ -47,11 +47,11 @@ def list_(
 ) -> None:
     """List the organisations with what they hold."""
 
-    def work(tx: Transaction) -> list[Row]:
+    def transaction(tx: Transaction) -> list[Row]:
         return [_row(tx, found) for found in organisations.read_all(tx)]
 
     with installation.opened(data, database, config) as here:
-        rows = here.database.read_now(work)
+        rows = here.database.read_now(transaction)
     show_rows(rows, as_json=as_json, none="there are no organisations")
 
 

@@ -73,7 +73,7 @@ def create(
     with options.as_typed():
         expires_us = parse_end(expires, now_us())
 
-    def work(tx: Transaction) -> tuple[str, Token]:
+    def transaction(tx: Transaction) -> tuple[str, Token]:
         if organisations.find(tx, org) is None:
             raise NotFound(f"no organisation {org!r}; make it with 'headwater org create {org}'")
         user_id = tokens.user_named(tx, org, user, wanted) if user else None
@@ -82,7 +82,7 @@ def create(
         )
 
     with installation.opened(data, database, config) as here:
-        text, token = here.database.write_now(work)
+        text, token = here.database.write_now(transaction)
     if as_json:
         show_one({"token": text, **_row(token, token.created_us)}, as_json=True)
         return
@@ -106,11 +106,11 @@ def list_(
     A token itself is kept nowhere and cannot be shown again.
     """
 
-    def work(tx: Transaction) -> list[Row]:
+    def transaction(tx: Transaction) -> list[Row]:
         return [_row(token, tx.now_us) for token in tokens.read_all(tx, org)]
 
     with installation.opened(data, database, config) as here:
-        rows = here.database.read_now(work)
+        rows = here.database.read_now(transaction)
     show_rows(rows, as_json=as_json, none="there are no tokens")
 
 

@@ -70,13 +70,13 @@ def create(
         }  # fmt: skip
         fields = decode(read_share, encode(wanted))
 
-    def work(tx: Transaction) -> Row:
+    def transaction(tx: Transaction) -> Row:
         _expect_organisation(tx, org)
         made = share_rules.create(tx, run_as.operator(tx, org, owner), fields)
         return _whole(tx, run_as.share(tx, made.id))
 
     with installation.opened(data, database, config) as here, options.as_typed():
-        row = here.database.write_now(work)
+        row = here.database.write_now(transaction)
     show_one(_told(row, as_json=as_json), as_json=as_json)
 
 
@@ -95,14 +95,14 @@ def list_(
     The bytes are those of all versions, also of older ones and of what is in the trash: what the quota counts.
     """
 
-    def work(tx: Transaction) -> list[Row]:
+    def transaction(tx: Transaction) -> list[Row]:
         if org is not None:
             _expect_organisation(tx, org)
         found = access.readable(tx, run_as.operator(tx))
         return [_row(tx, row) for row in found if org in (None, row.organisation)]
 
     with installation.opened(data, database, config) as here:
-        rows = here.database.read_now(work)
+        rows = here.database.read_now(transaction)
     show_rows(rows, as_json=as_json, none="there are no shares; make one with 'headwater share create'")
 
 
@@ -146,12 +146,12 @@ def grant(
     kind, member_id = _member(who)
     wanted = msgspec.convert({"kind": kind, "id": member_id, "access": level.upper()}, Member)
 
-    def work(tx: Transaction) -> Row:
+    def transaction(tx: Transaction) -> Row:
         share, others = _others(tx, id, kind, member_id)
         share_rules.set_members(tx, share, [*others, wanted])
         return _whole(tx, share)
 
-    _change(work, options.InstallationOptions(data, database, config), as_json=as_json)
+    _change(transaction, options.InstallationOptions(data, database, config), as_json=as_json)
 
 
 @app.command(epilog=options.examples("headwater share revoke shr_7d1fd2kcxj8rw0mq role:coordinator"))
@@ -166,14 +166,14 @@ def revoke(
     """Take a member out of a share."""
     kind, member_id = _member(who)
 
-    def work(tx: Transaction) -> Row:
+    def transaction(tx: Transaction) -> Row:
         share, others = _others(tx, id, kind, member_id)
         if len(others) == len(share_rules.members(tx, share)):
             raise NotFound(f"{who} is no member of {share.id}; 'headwater share show {share.id}' lists them")
         share_rules.set_members(tx, share, others)
         return _whole(tx, share)
 
-    _change(work, options.InstallationOptions(data, database, config), as_json=as_json)
+    _change(transaction, options.InstallationOptions(data, database, config), as_json=as_json)
 
 
 @app.command(
@@ -196,11 +196,11 @@ def quota(
     with options.as_typed():
         patch = SharePatch(quota_bytes=parse_size(size))
 
-    def work(tx: Transaction) -> Row:
+    def transaction(tx: Transaction) -> Row:
         share_rules.change(tx, run_as.operator(tx), id, patch)
         return _whole(tx, run_as.share(tx, id))
 
-    _change(work, options.InstallationOptions(data, database, config), as_json=as_json)
+    _change(transaction, options.InstallationOptions(data, database, config), as_json=as_json)
 
 
 @app.command(epilog=options.examples("headwater share delete shr_7d1fd2kcxj8rw0mq --yes"))
@@ -259,10 +259,10 @@ def list_conflicts(
     show_rows(rows, as_json=as_json, none=f"{id} has no open conflicts")
 
 
-def _change(work: Callable[[Transaction], Row], place: options.InstallationOptions, *, as_json: bool) -> None:
+def _change(function: Callable[[Transaction], Row], place: options.InstallationOptions, *, as_json: bool) -> None:
     """Carry out what changes a share, and show the share."""
     with installation.opened(*place) as here:
-        row = here.database.write_now(work)
+        row = here.database.write_now(function)
     show_one(_told(row, as_json=as_json), as_json=as_json)
 
 

@@ -76,12 +76,12 @@ def source(
 
         feed = here.database.read_now(lambda tx: organisations.feed_of(tx, org))
 
-        def work(tx: Transaction) -> Row:
+        def transaction(tx: Transaction) -> Row:
             if named is not None:
                 source_rules.name(tx, feed, org, *named)
             return _row(tx, org)
 
-        row = here.database.read_now(work) if named is None else here.database.write_now(work, feed=feed)
+        row = here.database.read_now(transaction) if named is None else here.database.write_now(transaction, feed=feed)
     if named is not None and named[0] != OWN:
         say_note(_trial(*named, settings))
     show_one(row, as_json=as_json)

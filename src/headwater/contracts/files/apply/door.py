@@ -48,11 +48,11 @@ class ApplyDoor:
         asked = call.decoded(shapes.read_apply)
         oldest_us = self._services.clock() - self._services.settings.idempotency.keep_seconds * SECOND_US
 
-        def work(tx: Transaction) -> Verdict:
+        def transaction(tx: Transaction) -> Verdict:
             return rules.apply(tx, call.principal, asked, oldest_us)
 
         await self._compare(call, asked)
-        return await call.act(work, lambda verdict: _told(verdict, call.request_id))
+        return await call.act(transaction, lambda verdict: _told(verdict, call.request_id))
 
     async def _compare(self, call: Call, asked: Apply) -> None:
         """Find the versions among the changes whose bytes the share has, cut otherwise, before they are applied."""
@@ -84,7 +84,7 @@ class ApplyDoor:
         resolved = _truth(call, "include_resolved")
         limit = integer(call.query, "limit", 1000, 1, _MAX_LISTED)
 
-        def work(tx: Transaction) -> list[FileConflict]:
+        def transaction(tx: Transaction) -> list[FileConflict]:
             if share_id is not None:
                 rows = [access.require(tx, call.principal, share_id, Access.READ)]
             else:
@@ -95,17 +95,17 @@ class ApplyDoor:
             trails = {row.feed: PathIndex(tx, row) for row in rows}
             return [conflicts.shown(trails[conflict.feed], conflict) for conflict in found[:limit]]
 
-        return reply.json(await call.read(work, slow=True))
+        return reply.json(await call.read(transaction, slow=True))
 
     async def resolve(self, call: Call) -> Reply:
         """POST /conflicts/{conflict_id}/resolve: settle one."""
         resolution = _strategy(call)
         device_id = device_of(call)
 
-        def work(tx: Transaction) -> FileConflict:
+        def transaction(tx: Transaction) -> FileConflict:
             return conflicts.resolve(tx, call.principal, call.params["conflict_id"], resolution, device_id)
 
-        return await call.act(work, reply.json)
+        return await call.act(transaction, reply.json)
 
 
 def _told(verdict: Verdict, request_id: str) -> Reply:

@@ -57,10 +57,10 @@ class Done:
 
 def carry_out(trails: PathIndex, hand: Hand, item: Item, decision: Decision) -> Done:
     """Do all that a decision asks for. Raises: NotFound, StateConflict (then the caller undoes the part)."""
-    work = _Work(trails, hand, item, decision)
+    execution = _Work(trails, hand, item, decision)
     for effect in decision.effects:
-        work.do(effect)
-    return work.done
+        execution.do(effect)
+    return execution.done
 
 
 class _Target(NamedTuple):

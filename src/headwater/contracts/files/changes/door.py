@@ -72,13 +72,13 @@ class ChangesDoor:
         share_id, device_id = _needed(call, "share_id"), _needed(call, "device_id")
         text = _needed(call, "position")
 
-        def work(tx: Transaction) -> Checkpoint:
+        def transaction(tx: Transaction) -> Checkpoint:
             row = access.require(tx, call.principal, share_id, Access.READ)
             device = device_rules.find(tx, call.principal, device_id)
             place = rules.place_of(tx, self._services.cursors, row.feed, text)
             return checkpoints.put(tx, row.feed, device, checkpoints.complete_upto(place))
 
-        return await call.act(work, lambda at: reply.json(
+        return await call.act(transaction, lambda at: reply.json(
             CursorSet(cursor_position=at.position, last_sync_at=format_seconds(at.at_us))
         ))  # fmt: skip
 

@@ -72,21 +72,21 @@ class DeviceDoor:
     async def preferences(self, call: Call) -> Reply:
         """GET /devices/{device_id}/preferences."""
 
-        def work(tx: Transaction) -> Changed:
+        def transaction(tx: Transaction) -> Changed:
             device = rules.find(tx, call.principal, call.params["device_id"])
             return rules.preferences(tx, call.principal, device)
 
-        return reply.json(shapes.Preferences(await call.read(work)))
+        return reply.json(shapes.Preferences(await call.read(transaction)))
 
     async def set_preference(self, call: Call) -> Reply:
         """PUT /devices/{device_id}/preferences/{share_id}: one preference."""
         fields = call.decoded(shapes.read_preference)
 
-        def work(tx: Transaction) -> tuple[DeviceRow, Changed]:
+        def transaction(tx: Transaction) -> tuple[DeviceRow, Changed]:
             device = rules.find(tx, call.principal, call.params["device_id"])
             return device, [rules.set_preference(tx, call.principal, device, call.params["share_id"], fields)]
 
-        device, changed = await call.write(work)
+        device, changed = await call.write(transaction)
         self._tell(device, changed)
         return reply.json(changed[0])
 
@@ -94,11 +94,11 @@ class DeviceDoor:
         """PUT /devices/{device_id}/preferences: several at once, all or none."""
         wanted = call.decoded(shapes.read_preferences).preferences
 
-        def work(tx: Transaction) -> tuple[DeviceRow, Changed]:
+        def transaction(tx: Transaction) -> tuple[DeviceRow, Changed]:
             device = rules.find(tx, call.principal, call.params["device_id"])
             return device, rules.set_preferences(tx, call.principal, device, wanted)
 
-        device, changed = await call.write(work)
+        device, changed = await call.write(transaction)
         self._tell(device, changed)
         return reply.json(shapes.Preferences(changed))
 

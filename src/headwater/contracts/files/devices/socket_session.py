@@ -73,12 +73,12 @@ class SocketSession:
         """Be nudged for what the user may read now; of that, what the device must list and was not told yet."""
         principal = self.socket.principal
 
-        def work(tx: Transaction) -> tuple[dict[int, str], list[Behind]]:
+        def transaction(tx: Transaction) -> tuple[dict[int, str], list[Behind]]:
             shares = {row.feed: row.id for row in access.readable(tx, principal)}
             return shares, checkpoints.behind(tx, self._device, list(shares.values()))
 
         # Not on the loop: every socket asks for all of its shares every few seconds.
-        shares, behind = await self._services.database.read(work, slow=True)
+        shares, behind = await self._services.database.read(transaction, slow=True)
         watched = set(self._shares.values())
         self._shares = shares
         self.nudges.watch(shares)

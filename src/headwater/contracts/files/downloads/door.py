@@ -47,10 +47,10 @@ class DownloadDoor:
         """POST /batch: many files, or chunks, in one stream."""
         fields = call.decoded(read_batch)
 
-        def work(tx: Transaction) -> Contents:
+        def transaction(tx: Transaction) -> Contents:
             return batch.find(tx, call.principal, fields, self._services.settings.files)
 
-        contents = await call.read(work, slow=True)
+        contents = await call.read(transaction, slow=True)
         headers = ((b"content-type", FRAMES_MEDIA), (b"content-length", str(contents.size_bytes).encode()))
         frames = batch.frames(self._services.packs, contents, self._services.database)
         return Reply(200, headers, stream=content.stream(frames))
@@ -58,12 +58,12 @@ class DownloadDoor:
     async def download(self, call: Call) -> Reply:
         """GET /{file_id}: the content of a version; 200, 206, 304 or 416."""
 
-        def work(tx: Transaction) -> _Source:
+        def transaction(tx: Transaction) -> _Source:
             found = rules.find(tx, call.principal, call.params["file_id"], call.query.get("version"))
             pieces = versions.pieces(tx, found.row.feed, found.version.id)
             return _Source(found, content.refs_of(tx, found.row.organisation, pieces))
 
-        source = await call.read(work)
+        source = await call.read(transaction)
         version = source.found.version
         tag = etags.etag(version.id)
         not_modified = call.header(b"if-none-match")
@@ -82,14 +82,14 @@ class DownloadDoor:
     async def manifest(self, call: Call) -> Reply:
         """GET /{file_id}/chunks: the chunks of a version, for a caller that has some of them."""
 
-        def work(tx: Transaction) -> Manifest:
+        def transaction(tx: Transaction) -> Manifest:
             found = rules.find(tx, call.principal, call.params["file_id"], call.query.get("version"))
             pieces = versions.pieces(tx, found.row.feed, found.version.id)
             listed = [ManifestChunk(piece.chunk.hex(), piece.length_bytes) for piece in pieces]
             version = found.version
             return Manifest(found.id, version.id, version.size_bytes, version.content_hash, listed)
 
-        return reply.json(await call.read(work, slow=True))
+        return reply.json(await call.read(transaction, slow=True))
 
     async def _work_out(self, source: _Source) -> str:
         """The SHA-256 that nobody gave; read once, then kept."""

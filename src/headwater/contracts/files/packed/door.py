@@ -48,7 +48,7 @@ class PackedDoor:
         call.body = unpacker.digest
         stored = False
 
-        def work(tx: Transaction) -> list[PackedResult]:
+        def transaction(tx: Transaction) -> list[PackedResult]:
             nonlocal stored
             stored = True
             # Who asks is looked up anew after the stream.
@@ -57,7 +57,7 @@ class PackedDoor:
 
         try:
             await call.recheck()
-            answer = await call.act(work, lambda results: reply.json(PackedAnswer(results)), feed=row.feed)
+            answer = await call.act(transaction, lambda results: reply.json(PackedAnswer(results)), feed=row.feed)
         except (Fatal, Unavailable):
             # Nobody knows whether it was committed: the packs stay, and sweep decides later.
             raise

@@ -197,10 +197,10 @@ class _Storing:
         landed = commit.put_on(tx, row, self._packing.actor, node, version, base)
         self._done(file, landed.status, landed.node.id, landed.version.id)
 
-    def _guard(self, file: Arrived, work: _FileWork) -> None:
+    def _guard(self, file: Arrived, function: _FileWork) -> None:
         """Run one file's part; its failure is its own."""
         try:
-            self._tx.attempt(lambda: work(file))
+            self._tx.attempt(lambda: function(file))
         except HeadwaterError as failure:
             self._refuse(file, failure)
 

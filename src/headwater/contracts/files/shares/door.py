@@ -19,11 +19,11 @@ class ShareDoor:
     async def list(self, call: Call) -> Reply:
         """GET: the shares that the caller may read."""
 
-        def work(tx: Transaction) -> ShareList:
+        def transaction(tx: Transaction) -> ShareList:
             rows = access.readable(tx, call.principal)
             return ShareList([rules.show(tx, call.principal, row) for row in rows])
 
-        return reply.json(await call.read(work, slow=True))
+        return reply.json(await call.read(transaction, slow=True))
 
     async def create(self, call: Call) -> Reply:
         """POST: a new share; 201."""
@@ -36,10 +36,10 @@ class ShareDoor:
     async def get(self, call: Call) -> Reply:
         """GET /{id}: one share."""
 
-        def work(tx: Transaction) -> ShareAnswer:
+        def transaction(tx: Transaction) -> ShareAnswer:
             return rules.show(tx, call.principal, _share(tx, call, Access.READ))
 
-        share = await call.read(work)
+        share = await call.read(transaction)
         given = call.header(b"if-none-match")
         if given is not None and etags.matches(given, _share_tag(share), weak=True):
             return reply.empty(304, (_share_etag(share),))
@@ -49,21 +49,21 @@ class ShareDoor:
         """PATCH /{id}: name and quota."""
         patch = call.decoded(shapes.read_share_patch)
 
-        def work(tx: Transaction) -> ShareAnswer:
+        def transaction(tx: Transaction) -> ShareAnswer:
             _require_share(tx, call)
             return rules.change(tx, call.principal, call.params["share_id"], patch)
 
-        share = await call.write(work)
+        share = await call.write(transaction)
         return reply.json(share, headers=(_share_etag(share),))
 
     async def delete(self, call: Call) -> Reply:
         """DELETE /{id}: 204."""
 
-        def work(tx: Transaction) -> None:
+        def transaction(tx: Transaction) -> None:
             _require_share(tx, call)
             rules.delete(tx, call.principal, call.params["share_id"])
 
-        await call.write(work)
+        await call.write(transaction)
         return reply.empty()
 
     async def members(self, call: Call) -> Reply:
@@ -74,10 +74,10 @@ class ShareDoor:
         """PUT /{id}/members: replace them all."""
         wanted = call.decoded(shapes.read_members).members
 
-        def work(tx: Transaction) -> Members:
+        def transaction(tx: Transaction) -> Members:
             return Members(rules.set_members(tx, _share(tx, call, Access.MANAGE), wanted))
 
-        return reply.json(await call.write(work))
+        return reply.json(await call.write(transaction))
 
 
 def _share(tx: Transaction, call: Call, least: Access) -> ShareRow:

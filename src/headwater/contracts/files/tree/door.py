@@ -39,44 +39,44 @@ class TreeDoor:
         limit = integer(call.query, "limit", 100, 1, 1000)
         after = _after(call.query.get("cursor"))
 
-        def work(tx: Transaction) -> NodePage:
+        def transaction(tx: Transaction) -> NodePage:
             row = _share(tx, call, Access.READ)
             folder = _folder(tx, call, row)
             found = nodes.children(tx, row.feed, folder, after, limit + 1)
             return _page(tx, row, found, limit, [node.name_key for node in found])
 
-        return reply.json(await call.read(work, slow=limit > 200))
+        return reply.json(await call.read(transaction, slow=limit > 200))
 
     async def trash(self, call: Call) -> Reply:
         """GET /{id}/trash: what was deleted, the oldest first."""
         limit = integer(call.query, "limit", 100, 1, 1000)
         after = _after(call.query.get("cursor"))
 
-        def work(tx: Transaction) -> NodePage:
+        def transaction(tx: Transaction) -> NodePage:
             row = _share(tx, call, Access.READ)
             found = rules.in_trash(tx, row, after, limit + 1)
             return _page(tx, row, found, limit, [rules.trash_key(node) for node in found])
 
-        return reply.json(await call.read(work, slow=limit > 200))
+        return reply.json(await call.read(transaction, slow=limit > 200))
 
     async def create_folder(self, call: Call) -> Reply:
         """POST /{id}/folders: a new folder; 201."""
         fields = call.decoded(shapes.read_folder)
 
-        def work(tx: Transaction) -> NodeAnswer:
+        def transaction(tx: Transaction) -> NodeAnswer:
             row = _share(tx, call, Access.WRITE)
             return shown(tx, row, rules.create_folder(tx, row, actor_of(call), fields))
 
-        return await call.act(work, lambda node: reply.json(node, 201, (_etag(node),)))
+        return await call.act(transaction, lambda node: reply.json(node, 201, (_etag(node),)))
 
     async def node(self, call: Call) -> Reply:
         """GET /{id}/nodes/{node_id}: one file or folder, also from the trash."""
 
-        def work(tx: Transaction) -> NodeAnswer:
+        def transaction(tx: Transaction) -> NodeAnswer:
             row = _share(tx, call, Access.READ)
             return shown(tx, row, paths.by_id(tx, row, call.params["node_id"], trashed=True))
 
-        return _shown(call, await call.read(work))
+        return _shown(call, await call.read(transaction))
 
     async def node_at(self, call: Call) -> Reply:
         """GET /{id}/node?path=: the file or folder at a path."""
@@ -84,17 +84,17 @@ class TreeDoor:
         if path is None:
             raise Invalid.of("path", "missing", "name a path with ?path=/...")
 
-        def work(tx: Transaction) -> NodeAnswer:
+        def transaction(tx: Transaction) -> NodeAnswer:
             row = _share(tx, call, Access.READ)
             return shown(tx, row, paths.at_path(tx, row, path))
 
-        return _shown(call, await call.read(work))
+        return _shown(call, await call.read(transaction))
 
     async def place(self, call: Call) -> Reply:
         """PATCH /{id}/nodes/{node_id}: another name, folder or share."""
         wanted = call.decoded(shapes.read_placement)
 
-        def work(tx: Transaction) -> NodeAnswer:
+        def transaction(tx: Transaction) -> NodeAnswer:
             row = _share(tx, call, Access.WRITE)
             node = paths.by_id(tx, row, call.params["node_id"])
             _require(call, node)
@@ -104,55 +104,55 @@ class TreeDoor:
                 return shown(tx, other, cross_share.cross(tx, row, actor_of(call), node, crossing, self._settings))
             return shown(tx, row, rules.move(tx, row, actor_of(call), node, _target(tx, row, node, wanted)))
 
-        return _shown(call, await call.write(work))
+        return _shown(call, await call.write(transaction))
 
     async def remove(self, call: Call) -> Reply:
         """DELETE /{id}/nodes/{node_id}: into the trash; 200 with what was deleted."""
 
-        def work(tx: Transaction) -> NodeAnswer:
+        def transaction(tx: Transaction) -> NodeAnswer:
             row = _share(tx, call, Access.WRITE)
             node = paths.by_id(tx, row, call.params["node_id"])
             _require(call, node)
             return shown(tx, row, rules.trash(tx, row, actor_of(call), node))
 
-        return reply.json(await call.write(work))
+        return reply.json(await call.write(transaction))
 
     async def restore(self, call: Call) -> Reply:
         """POST /{id}/nodes/{node_id}/restore: out of the trash, under the same id."""
         wanted = call.decoded(shapes.read_placement) if call.body else Placement()
 
-        def work(tx: Transaction) -> NodeAnswer:
+        def transaction(tx: Transaction) -> NodeAnswer:
             row = _share(tx, call, Access.WRITE)
             node = paths.by_id(tx, row, call.params["node_id"], trashed=True)
             elsewhere = wanted.path is not None or wanted.parent_id is not UNSET or wanted.name is not None
             target = _target(tx, row, node, wanted) if elsewhere else None
             return shown(tx, row, rules.restore(tx, row, actor_of(call), node, target))
 
-        return await call.act(work, lambda node: reply.json(node, 200, (_etag(node),)))
+        return await call.act(transaction, lambda node: reply.json(node, 200, (_etag(node),)))
 
     async def versions(self, call: Call) -> Reply:
         """GET /{id}/nodes/{node_id}/versions: the newest first; ``before`` goes on."""
         limit = integer(call.query, "limit", 100, 1, 1000)
         before = integer(call.query, "before", 2**62, 1, 2**62)
 
-        def work(tx: Transaction) -> VersionPage:
+        def transaction(tx: Transaction) -> VersionPage:
             row = _share(tx, call, Access.READ)
             node = paths.by_id(tx, row, call.params["node_id"], trashed=True)
             found = versions.history(tx, row.feed, node.id, before, limit + 1)
             return VersionPage([_version(version, node) for version in found[:limit]], len(found) > limit)
 
-        return reply.json(await call.read(work))
+        return reply.json(await call.read(transaction))
 
     async def restore_version(self, call: Call) -> Reply:
         """POST /{id}/nodes/{node_id}/versions/{version_id}/restore: an old content on top again."""
 
-        def work(tx: Transaction) -> NodeAnswer:
+        def transaction(tx: Transaction) -> NodeAnswer:
             row = _share(tx, call, Access.WRITE)
             node = paths.by_id(tx, row, call.params["node_id"])
             version_id = call.params["version_id"]
             return shown(tx, row, rules.restore_version(tx, row, actor_of(call), node, version_id, self._settings))
 
-        return await call.act(work, lambda node: reply.json(node, 200, (_etag(node),)))
+        return await call.act(transaction, lambda node: reply.json(node, 200, (_etag(node),)))
 
 
 def shown(tx: Transaction, row: ShareRow, node: Node, folders: dict[str, str] | None = None) -> NodeAnswer:

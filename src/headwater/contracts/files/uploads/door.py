@@ -93,11 +93,11 @@ class UploadDoor:
         if RESUMABLE in call.headers or call.method == "HEAD":
             return await self._tus.head(call)
 
-        def work(tx: Transaction) -> UploadProgress:
+        def transaction(tx: Transaction) -> UploadProgress:
             upload, share = rules.find(tx, call.principal, call.params["upload_id"])
             return _progress(tx, upload, share.id)
 
-        return reply.json(await call.read(work))
+        return reply.json(await call.read(transaction))
 
     async def patch(self, call: Call) -> Reply:
         """PATCH /{id}: the next bytes of a tus upload."""
@@ -124,13 +124,13 @@ class UploadDoor:
         """POST /check: which of these chunks must be sent."""
         fields = call.decoded(shapes.read_check)
 
-        def work(tx: Transaction) -> CheckAnswer:
+        def transaction(tx: Transaction) -> CheckAnswer:
             row = access.require(tx, call.principal, fields.share_id, Access.WRITE)
             ids = [bytes.fromhex(text) for text in fields.hashes]
             have = content.reachable(tx, call.principal, row.organisation, ids)
             return CheckAnswer([text for text, chunk in zip(fields.hashes, ids, strict=True) if chunk not in have])
 
-        return reply.json(await call.read(work, slow=len(fields.hashes) > 200))
+        return reply.json(await call.read(transaction, slow=len(fields.hashes) > 200))
 
 
 class _PartTaking:

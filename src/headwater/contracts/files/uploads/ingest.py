@@ -9,7 +9,7 @@ from typing import NamedTuple, TypeVar
 from headwater.base.chunking import Chunker, ChunkSizes
 from headwater.base.errors import Fatal, HeadwaterError, Unavailable
 from headwater.base.settings.table import FileSettings
-from headwater.store.database import Database, Work
+from headwater.store.database import Database, TransactionFunction
 from headwater.store.packs.backend import Content, PackBackend
 from headwater.store.packs.writer import PackWriter, Written, discard
 from headwater.store.tree.versions import Piece
@@ -107,7 +107,7 @@ async def note(
     database: Database,
     place: PackBackend,
     batch: DurableChunks,
-    work: Work[Result],
+    function: TransactionFunction[Result],
     *,
     feed: int,
     recheck: Callable[[], Awaitable[None]],
@@ -118,7 +118,7 @@ async def note(
     """
     try:
         await recheck()
-        return await database.write(work, feed=feed)
+        return await database.write(function, feed=feed)
     except (Fatal, Unavailable):
         # Nobody knows whether it was committed: its connection may have been lost, or its disk failed in the middle.
         # The packs stay, and sweep decides later.

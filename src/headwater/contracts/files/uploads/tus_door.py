@@ -34,7 +34,7 @@ from headwater.contracts.files.uploads.tus_headers import (
 )
 from headwater.contracts.files.uploads.tus_lock import UploadLocks, UploadTurn
 from headwater.contracts.files.uploads.tus_receiver import BodyReader
-from headwater.store.database import Transaction, Work
+from headwater.store.database import Transaction, TransactionFunction
 from headwater.store.packs.format import ChunkRef
 from headwater.store.packs.writer import Written, discard
 from headwater.store.tree.versions import Piece
@@ -233,9 +233,11 @@ class TusDoor:
         completed = await self._noted(call, upload, batch, complete)
         return completed.upload, completed
 
-    async def _noted(self, call: Call, upload: Upload, batch: DurableChunks, work: Work[Result]) -> Result:
+    async def _noted(
+        self, call: Call, upload: Upload, batch: DurableChunks, function: TransactionFunction[Result]
+    ) -> Result:
         database, packs = self._services.database, self._services.packs
-        return await note(database, packs, batch, work, feed=upload.feed, recheck=call.recheck)
+        return await note(database, packs, batch, function, feed=upload.feed, recheck=call.recheck)
 
     async def _complete(self, call: Call, upload: Upload, size_bytes: int | None = None) -> Completed:
         """Stage the whole content when nothing more comes; ``size_bytes`` is the length if it is told only now."""
