@@ -27,7 +27,7 @@ from headwater.store.postgres.connection import PostgresLink
 from headwater.store.postgres.database import PostgresDatabase
 from headwater.store.postgres.sequences import Mint
 from headwater.store.postgres.session import PostgresSession
-from tests.support.postgres import PostgresServer
+from tests.support.store.postgres import PostgresServer
 
 BODY = b'{"name":"' + b"n" * 280 + b'"}'
 ROUNDS = 3

@@ -13,11 +13,11 @@ import pytest
 
 from headwater.base.settings.table import Settings
 from headwater.store.database import Database
-from tests.support.asgi import Client
 from tests.support.clock import MovableClock
-from tests.support.databases import OPENERS, SMALL
-from tests.support.live import LiveServer, live
-from tests.support.serving import ServerUnderTest, serving
+from tests.support.server.asgi import Client
+from tests.support.server.live import LiveServer, live
+from tests.support.server.serving import ServerUnderTest, serving
+from tests.support.store.databases import OPENERS, SMALL
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -11,12 +11,12 @@ from headwater.base.ids import random_id
 from headwater.base.settings.table import LimitSettings, Settings
 from headwater.identity.roles import Role
 from headwater.web.docs.openapi import is_single
-from tests.support.asgi import Answer
 from tests.support.clock import MovableClock
-from tests.support.databases import fresh_sqlite
-from tests.support.doors import Door, doors
-from tests.support.objects import BODIES, Owner, ask, things_for
-from tests.support.serving import ServerUnderTest, serving
+from tests.support.server.asgi import Answer
+from tests.support.server.doors import Door, doors
+from tests.support.server.serving import ServerUnderTest, serving
+from tests.support.store.databases import fresh_sqlite
+from tests.support.store.objects import BODIES, Owner, ask, things_for
 
 
 @pytest.fixture(scope="module")

@@ -18,10 +18,10 @@ import pytest
 from headwater.base.ids import random_id
 from headwater.base.settings.table import AccessSettings, FeedSettings, LimitSettings, LogSettings, Settings
 from tests.support.clock import MovableClock
-from tests.support.databases import fresh_sqlite
-from tests.support.live import LiveServer, live
-from tests.support.objects import MAKERS, Owner
-from tests.support.serving import ServerUnderTest, serving
+from tests.support.server.live import LiveServer, live
+from tests.support.server.serving import ServerUnderTest, serving
+from tests.support.store.databases import fresh_sqlite
+from tests.support.store.objects import MAKERS, Owner
 
 FOLDER = Path(__file__).resolve().parents[1] / "support" / "schemathesis"
 EXAMPLES = int(os.environ.get("HEADWATER_TEST_EXAMPLES", "2"))

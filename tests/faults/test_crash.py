@@ -7,8 +7,8 @@ import subprocess
 
 from headwater.store.database import Database
 from tests.support import crowd
-from tests.support.databases import address_of, open_at
-from tests.support.works import head_of, ids_of, log_of, make_feed, put
+from tests.support.store.databases import address_of, open_at
+from tests.support.store.transactions import head_of, ids_of, log_of, make_feed, put
 
 
 def kill_after(writer: subprocess.Popen[str], acknowledgements: int) -> set[str]:

@@ -22,9 +22,9 @@ from typing import Any, NamedTuple
 import pytest
 
 from tests.support.command import RunningServer, headwater, running
-from tests.support.databases import UNMADE
 from tests.support.replica import Follower
-from tests.support.wire import Reply, Wire, packed, unpacked
+from tests.support.server.wire import Reply, Wire, packed, unpacked
+from tests.support.store.databases import UNMADE
 
 PART_BYTES = 512 * 1024
 PARTS = 4

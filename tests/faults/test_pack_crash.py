@@ -16,7 +16,7 @@ from headwater.store.packs.folder import PackFolder
 from headwater.store.packs.gc import marked_by, sweep
 from headwater.store.packs.reader import read_range
 from tests.support.clock import MovableClock
-from tests.support.databases import fresh_sqlite
+from tests.support.store.databases import fresh_sqlite
 
 UPLOADER = """
 import os, random, sys

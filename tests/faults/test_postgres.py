@@ -18,9 +18,9 @@ from headwater.store.log import records
 from headwater.store.postgres.connection import PostgresLink
 from headwater.store.postgres.database import PostgresDatabase
 from tests.support.clock import MovableClock
-from tests.support.databases import SHARED, SMALL, fresh_postgres, open_at, shared_postgres
-from tests.support.postgres import postgres_server
-from tests.support.works import KIND, draft, ids_of, log_of, make_feed, put, together
+from tests.support.store.databases import SHARED, SMALL, fresh_postgres, open_at, shared_postgres
+from tests.support.store.postgres import postgres_server
+from tests.support.store.transactions import KIND, draft, ids_of, log_of, make_feed, put, together
 
 pytestmark = pytest.mark.postgres
 

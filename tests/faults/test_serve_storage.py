@@ -12,7 +12,7 @@ CONTACTS = "/api/v1/contacts"
 ON_A_FAULTY_DISK = """
 import signal, sys
 from headwater.cli.main import main
-from tests.support.disk import faulty_disk
+from tests.support.store.disk import faulty_disk
 
 with faulty_disk() as disk:
     signal.signal(signal.SIGUSR1, lambda *_: setattr(disk, "sync_fails", True))

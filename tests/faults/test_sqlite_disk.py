@@ -15,8 +15,8 @@ from headwater.base.settings.table import DatabaseSettings
 from headwater.store.migrate import migrate
 from headwater.store.sqlite.database import SqliteDatabase
 from headwater.store.sqlite.session import PAGE_BYTES
-from tests.support.disk import Disk, faulty_disk
-from tests.support.works import bury, ids_of, log_of, make_feed, put, together
+from tests.support.store.disk import Disk, faulty_disk
+from tests.support.store.transactions import bury, ids_of, log_of, make_feed, put, together
 
 pytestmark = pytest.mark.sqlite_only
 

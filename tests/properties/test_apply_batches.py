@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.file_share import Device, FileShare
-from tests.support.serving import ServerUnderTest
+from tests.support.server.serving import ServerUnderTest
 
 STRATEGIES = ["LAST_WRITER_WINS", "KEEP_BOTH", "SERVER_WINS", "CLIENT_WINS", "MANUAL"]
 STEPS = st.lists(

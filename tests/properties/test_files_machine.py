@@ -40,7 +40,7 @@ from headwater.store.tree import versions
 from tests.properties.test_conflict_choice import ROOT, Share
 from tests.support.clock import SECOND_US
 from tests.support.file_share import Device, FileShare
-from tests.support.serving import ServerUnderTest
+from tests.support.server.serving import ServerUnderTest
 
 NAMES = ("a", "A", "b", "c.txt")
 ANSWERS = [strategy for strategy in Strategy if strategy is not Strategy.MANUAL]

@@ -18,8 +18,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from headwater.base.settings.table import Settings
 from tests.support.clock import MovableClock
-from tests.support.databases import OPENERS, SMALL
-from tests.support.serving import serving
+from tests.support.server.serving import serving
+from tests.support.store.databases import OPENERS, SMALL
 
 FEED = "/api/v1/feed"
 CONTACTS = "/api/v1/contacts"

@@ -10,7 +10,7 @@ import pytest
 
 from headwater.identity.roles import SCOPES
 from headwater.web.access_rule import AccessRule
-from tests.support.doors import Door, contracts, doors
+from tests.support.server.doors import Door, contracts, doors
 
 WITHOUT_A_TOKEN = {
     "GET /healthz",

@@ -31,9 +31,9 @@ from tests.scenarios.test_real_tree import (
     upload,
 )
 from tests.support.command import START_SECONDS, RunningServer, headwater, running
-from tests.support.databases import UNMADE
 from tests.support.replica import Editor, Follower, shared_taste
-from tests.support.wire import Reply, Wire
+from tests.support.server.wire import Reply, Wire
+from tests.support.store.databases import UNMADE
 
 SEED: int | None = None
 """The seed of a failed run; threads still take turns as they like."""

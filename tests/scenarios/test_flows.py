@@ -13,9 +13,9 @@ from headwater.store import integrity
 from headwater.store.database import Transaction
 from headwater.store.log import feeds
 from tests.contracts.sell.conftest import Phone, events
-from tests.support.asgi import Client
 from tests.support.command import headwater, running
-from tests.support.serving import ServerUnderTest
+from tests.support.server.asgi import Client
+from tests.support.server.serving import ServerUnderTest
 
 CONTACTS = "/api/v1/contacts"
 CACHE = "/api/v1/cache/sync"

@@ -20,9 +20,9 @@ from urllib.parse import quote
 import pytest
 
 from tests.support.command import headwater, running
-from tests.support.databases import UNMADE
 from tests.support.replica import Editor, Follower, Tree, shared_taste
-from tests.support.wire import Wire, packed, unpacked
+from tests.support.server.wire import Wire, packed, unpacked
+from tests.support.store.databases import UNMADE
 
 SEED: int | None = None
 """The seed of a failed run, to see it again; None draws one."""

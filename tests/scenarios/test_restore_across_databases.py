@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.support.command import headwater, running
-from tests.support.databases import UNMADE
+from tests.support.store.databases import UNMADE
 
 CONTACTS = "/api/v1/contacts"
 KINDS = ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)]

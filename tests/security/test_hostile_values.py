@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.serving import ServerUnderTest
+from tests.support.server.serving import ServerUnderTest
 
 pytestmark = pytest.mark.sqlite_only
 

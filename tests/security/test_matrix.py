@@ -11,12 +11,12 @@ from headwater.base.ids import random_id
 from headwater.base.settings.table import LimitSettings, Settings
 from headwater.identity.roles import SCOPES, Role
 from headwater.web.access_rule import AccessRule
-from tests.support.asgi import Answer, Client
 from tests.support.clock import MovableClock
-from tests.support.databases import fresh_sqlite
-from tests.support.doors import Door, doors
-from tests.support.objects import MAKERS, Owner, ask, ids_of, things_for
-from tests.support.serving import ServerUnderTest, serving
+from tests.support.server.asgi import Answer, Client
+from tests.support.server.doors import Door, doors
+from tests.support.server.serving import ServerUnderTest, serving
+from tests.support.store.databases import fresh_sqlite
+from tests.support.store.objects import MAKERS, Owner, ask, ids_of, things_for
 
 READING = tuple(scope + ":read" for scope in SCOPES)
 SHOWING_NOTHING = ("operations", "documentation")

@@ -11,9 +11,9 @@ import pytest
 
 from headwater.base.settings.table import Settings
 from tests.support.clock import MovableClock
-from tests.support.databases import fresh_sqlite
-from tests.support.live import LiveServer, live
-from tests.support.serving import serving
+from tests.support.server.live import LiveServer, live
+from tests.support.server.serving import serving
+from tests.support.store.databases import fresh_sqlite
 
 HOST = b"Host: 127.0.0.1\r\n"
 BODY = b'{"first_name":"Bjorn"}'

@@ -10,11 +10,11 @@ import pytest
 
 from headwater.base.clock import monotonic_seconds
 from headwater.store.packs.writer import PackWriter, Written
-from tests.contracts.files_content.support import begin, chunk_path
-from tests.support.asgi import Answer, Client
+from tests.support.content import begin, chunk_path
 from tests.support.file_share import FileShare
 from tests.support.loop import WAIT_SECONDS
-from tests.support.serving import ServerUnderTest
+from tests.support.server.asgi import Answer, Client
+from tests.support.server.serving import ServerUnderTest
 
 
 def wait_for_the_poll(server: ServerUnderTest) -> None:

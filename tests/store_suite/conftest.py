@@ -10,7 +10,7 @@ import pytest
 
 from headwater.store.database import Database
 from tests.support.clock import MovableClock
-from tests.support.databases import OPENERS, SMALL
+from tests.support.store.databases import OPENERS, SMALL
 
 
 @pytest.fixture

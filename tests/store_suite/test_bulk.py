@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from headwater.store.database import Database, Row, Transaction
-from tests.support.works import together
+from tests.support.store.transactions import together
 
 FEW, MANY = 5, 200
 INSERT = "INSERT INTO answers (organisation, caller, key, request_hash, answer, at_us) VALUES (?, 'c', ?, ?, ?, 7)"

@@ -11,7 +11,7 @@ import pytest
 
 from headwater.store.database import Database, Transaction
 from headwater.store.log import changes, feeds, records
-from tests.support.works import (
+from tests.support.store.transactions import (
     KIND,
     bury,
     draft,

@@ -11,8 +11,8 @@ import pytest
 from headwater.store import migrate as module
 from headwater.store.database import Database, Transaction
 from headwater.store.migrate import migrate, pending, steps
-from tests.support.databases import UNMADE, open_at
-from tests.support.works import ids_of, make_feed, put
+from tests.support.store.databases import UNMADE, open_at
+from tests.support.store.transactions import ids_of, make_feed, put
 
 NAMES = [name for name, _ in steps()]
 

@@ -12,8 +12,8 @@ import pytest
 from headwater.store.database import Database, Transaction
 from headwater.store.log import records
 from tests.support import crowd
-from tests.support.databases import address_of, open_at
-from tests.support.works import KIND, draft, head_of, ids_of, log_of, make_feed, page_after, put
+from tests.support.store.databases import address_of, open_at
+from tests.support.store.transactions import KIND, draft, head_of, ids_of, log_of, make_feed, page_after, put
 
 
 def test_a_cursor_skips_nothing_while_two_processes_write(database: Database) -> None:

@@ -15,8 +15,8 @@ from pathlib import Path
 from headwater.base.log import configure
 from headwater.base.settings.table import DatabaseSettings, LogSettings
 from headwater.store.database import Database
-from tests.support.databases import open_at
-from tests.support.works import put
+from tests.support.store.databases import open_at
+from tests.support.store.transactions import put
 
 ROOT = Path(__file__).resolve().parents[2]
 DURABLE = DatabaseSettings(reserve_file_bytes=0)

@@ -11,8 +11,8 @@ from blake3 import blake3
 from headwater.store.database import Transaction
 from headwater.store.tree import versions
 from headwater.store.tree.versions import Piece, Staging
-from tests.support.asgi import Answer, Client
-from tests.support.serving import ServerUnderTest
+from tests.support.server.asgi import Answer, Client
+from tests.support.server.serving import ServerUnderTest
 
 
 class Device:

@@ -13,7 +13,7 @@ from hashlib import sha256
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-from tests.support.wire import Wire, packed
+from tests.support.server.wire import Wire, packed
 
 Tree = dict[str, tuple[str, str, str | None]]
 """Path to id, type and version."""

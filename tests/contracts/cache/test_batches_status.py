@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.support.asgi import Client
+from tests.support.server.asgi import Client
 
 SYNC = "/api/v1/cache/sync"
 

@@ -9,9 +9,9 @@ import pytest
 
 from headwater.base.settings.table import Settings
 from headwater.contracts.cache import shapes
-from tests.support.asgi import Answer, Client
 from tests.support.printed import assert_printed
-from tests.support.serving import ServerUnderTest
+from tests.support.server.asgi import Answer, Client
+from tests.support.server.serving import ServerUnderTest
 
 SYNC = "/api/v1/cache/sync"
 ORG = "org_NOR_0042"

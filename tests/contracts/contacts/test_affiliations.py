@@ -8,8 +8,8 @@ import msgspec
 import pytest
 
 from headwater.base.settings.table import Settings
-from tests.support.asgi import Client
-from tests.support.serving import ServerUnderTest
+from tests.support.server.asgi import Client
+from tests.support.server.serving import ServerUnderTest
 
 CONTACTS = "/api/v1/contacts"
 CHAPTERS = "/api/v1/chapters"

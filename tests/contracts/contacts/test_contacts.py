@@ -9,8 +9,8 @@ import pytest
 
 from headwater.base.settings.table import Settings
 from headwater.store.database import Transaction
-from tests.support.asgi import Client
-from tests.support.serving import ServerUnderTest
+from tests.support.server.asgi import Client
+from tests.support.server.serving import ServerUnderTest
 
 CONTACTS = "/api/v1/contacts"
 ALL = {"first_name": "Bjørn", "last_name": "Dahl", "email": "b@example.no", "phone": "+47 906 78 901"}

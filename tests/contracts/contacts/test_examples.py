@@ -8,7 +8,7 @@ import pytest
 
 from headwater.contracts.contacts import shapes
 from tests.support.printed import assert_printed
-from tests.support.serving import ServerUnderTest
+from tests.support.server.serving import ServerUnderTest
 
 PREFIX = "/api/v1/contacts"
 INGRID = {

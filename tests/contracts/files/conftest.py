@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from tests.support.file_share import Device, FileShare
-from tests.support.serving import ServerUnderTest
+from tests.support.server.serving import ServerUnderTest
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.asgi import Client
-from tests.support.serving import ServerUnderTest
+from tests.support.server.asgi import Client
+from tests.support.server.serving import ServerUnderTest
 
 
 def edit(change_id: str, fields: dict[str, Any], base: int = 0, **more: Any) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.support.serving import ServerUnderTest
+from tests.support.server.serving import ServerUnderTest
 
 DEVICE = {"X-Basecrm-Device-UUID": "device-1"}
 

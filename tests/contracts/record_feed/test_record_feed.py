@@ -9,9 +9,9 @@ import pytest
 from headwater.contracts.record_feed import shapes
 from headwater.store.database import Transaction
 from headwater.store.log import feeds
-from tests.support.asgi import Client
 from tests.support.printed import assert_printed
-from tests.support.serving import ServerUnderTest
+from tests.support.server.asgi import Client
+from tests.support.server.serving import ServerUnderTest
 
 FEED = "/api/v1/feed"
 CONTACTS = "/api/v1/contacts"

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.asgi import Answer, Client
-from tests.support.serving import ServerUnderTest
+from tests.support.server.asgi import Answer, Client
+from tests.support.server.serving import ServerUnderTest
 
 DEVICE = "X-Basecrm-Device-UUID"
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.asgi import Client
-from tests.support.live import LiveServer
+from tests.support.server.asgi import Client
+from tests.support.server.live import LiveServer
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")

@@ -13,9 +13,9 @@ from headwater.contracts.sell import shapes
 from headwater.store.database import Transaction
 from headwater.store.log import feeds
 from tests.contracts.sell.conftest import DEVICE, Phone, events, keys
-from tests.support.asgi import Answer, Client
 from tests.support.printed import assert_printed
-from tests.support.serving import ServerUnderTest
+from tests.support.server.asgi import Answer, Client
+from tests.support.server.serving import ServerUnderTest
 
 CONTACTS = "/api/v1/contacts"
 BJORN = {

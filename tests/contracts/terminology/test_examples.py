@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from headwater.contracts.terminology import shapes
-from tests.support.asgi import Answer
 from tests.support.clock import MovableClock
-from tests.support.serving import ServerUnderTest
+from tests.support.server.asgi import Answer
+from tests.support.server.serving import ServerUnderTest
 
 SINGLE = "/api/v1/terminology-sync"
 PREFIXES = [SINGLE, SINGLE + SINGLE]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.support.asgi import Client
 from tests.support.clock import MovableClock
-from tests.support.serving import ServerUnderTest
+from tests.support.server.asgi import Client
+from tests.support.server.serving import ServerUnderTest
 
 SYNC = "/api/v1/terminology-sync"
 LABELS = "/api/v1/terminology"

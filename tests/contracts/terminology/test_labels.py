@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.asgi import Client
 from tests.support.clock import MovableClock
+from tests.support.server.asgi import Client
 
 SYNC = "/api/v1/terminology-sync"
 LABELS = "/api/v1/terminology"

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.serving import ServerUnderTest
+from tests.support.server.serving import ServerUnderTest
 
 SYNC = "/api/v1/terminology-sync"
 LABELS = "/api/v1/terminology"

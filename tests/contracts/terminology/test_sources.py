@@ -14,11 +14,11 @@ from headwater.base.settings.table import LimitSettings, Settings, TerminologySe
 from headwater.contracts.terminology import source_rules
 from headwater.store.database import Transaction
 from headwater.store.log import feeds
-from tests.support.asgi import Answer, Client
 from tests.support.clock import MovableClock
 from tests.support.loop import WAIT_SECONDS
-from tests.support.serving import ServerUnderTest
-from tests.support.upstream import FakeUpstream, fake_upstream
+from tests.support.server.asgi import Answer, Client
+from tests.support.server.serving import ServerUnderTest
+from tests.support.server.upstream import FakeUpstream, fake_upstream
 
 SYNC = "/api/v1/terminology-sync/org_a"
 LABELS = "/api/v1/terminology/org_a"

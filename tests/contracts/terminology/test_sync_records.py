@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from headwater.base.settings.table import AccessSettings, Settings
-from tests.support.asgi import Client
 from tests.support.clock import MovableClock
-from tests.support.serving import ServerUnderTest
+from tests.support.server.asgi import Client
+from tests.support.server.serving import ServerUnderTest
 
 SYNC = "/api/v1/terminology-sync"
 LABELS = "/api/v1/terminology"

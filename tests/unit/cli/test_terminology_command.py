@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.upstream import fake_upstream
+from tests.support.server.upstream import fake_upstream
 from tests.unit.cli.conftest import Command, Done, Installed
 
 

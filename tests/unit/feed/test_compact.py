@@ -13,7 +13,7 @@ from headwater.store.database import Database, Transaction
 from headwater.store.log import changes, feeds, records
 from headwater.store.log.feeds import Feed
 from tests.support.clock import SECOND_US, MovableClock
-from tests.support.works import KIND, bury, head_of, ids_of, log_of, make_feed, put
+from tests.support.store.transactions import KIND, bury, head_of, ids_of, log_of, make_feed, put
 
 DAY_SECONDS = 86_400
 DAY_US = DAY_SECONDS * SECOND_US

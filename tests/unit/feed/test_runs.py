@@ -11,7 +11,7 @@ from headwater.feed.cursor import Place
 from headwater.feed.runs import Run, Runs
 from headwater.store.database import Database, Transaction
 from headwater.store.log import changes
-from tests.support.works import bury, ids_of, make_feed, put
+from tests.support.store.transactions import bury, ids_of, make_feed, put
 
 STEPS = 250
 

@@ -18,7 +18,7 @@ from headwater.store import idempotency
 from headwater.store.database import Database
 from headwater.store.sqlite.database import SqliteDatabase
 from tests.support.clock import MovableClock
-from tests.support.serving import ServerUnderTest
+from tests.support.server.serving import ServerUnderTest
 
 
 @pytest.mark.anyio

@@ -10,8 +10,8 @@ import pytest
 from headwater.base.settings.table import AccessSettings, ServerSettings, Settings
 from headwater.identity import meta
 from headwater.store.database import Transaction
-from tests.support.asgi import Client
-from tests.support.serving import ServerUnderTest
+from tests.support.server.asgi import Client
+from tests.support.server.serving import ServerUnderTest
 
 CONTACTS = "/api/v1/contacts"
 CACHE = "/api/v1/cache/sync"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.asgi import Client
-from tests.support.serving import ServerUnderTest
+from tests.support.server.asgi import Client
+from tests.support.server.serving import ServerUnderTest
 
 CONTACTS = "/api/v1/contacts"
 KEY = {"idempotency-key": "k-1"}

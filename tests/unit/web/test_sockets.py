@@ -19,9 +19,9 @@ from headwater.web.access_rule import AccessRule
 from headwater.web.contract import SocketRoute
 from headwater.web.edge import socket_edge
 from headwater.web.sockets import Socket
-from tests.support.asgi import Client
-from tests.support.serving import ServerUnderTest
-from tests.support.specimen import specimen
+from tests.support.server.asgi import Client
+from tests.support.server.serving import ServerUnderTest
+from tests.support.server.specimen import specimen
 
 pytestmark = pytest.mark.sqlite_only
 

@@ -14,7 +14,7 @@ import pytest
 from headwater.base.errors import UpstreamFailed
 from headwater.base.settings.table import TerminologySettings
 from headwater.contracts.terminology.upstream import Fetched, Upstream, resolve_host
-from tests.support.upstream import FakeUpstream, fake_upstream
+from tests.support.server.upstream import FakeUpstream, fake_upstream
 
 SETTINGS = TerminologySettings(allowed_hosts=("127.0.0.1",), upstream_bytes=2_000, upstream_seconds=30)
 KEY = Path(__file__).parents[3] / "support" / "labels.example.test.pem"

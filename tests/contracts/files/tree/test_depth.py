@@ -1,0 +1,218 @@
+"""What deep trees cost: a request looks at each level a few times, however deep it goes; and how deep that is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from headwater.store.tree import nodes
+from tests.support.file_share import Device, FileShare, created, placed, updated
+
+DEPTH = 60
+PATHS = ["/d" * depth for depth in range(1, DEPTH + 1)]
+
+
+@pytest.fixture
+def looks(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many nodes were looked at, one entry for each look-up."""
+    found: list[int] = []
+    child, ancestors, find = nodes.child, nodes.ancestors, nodes.find
+
+    def counted_child(*asked: object) -> nodes.Node | None:
+        found.append(1)
+        return child(*asked)  # type: ignore[arg-type]
+
+    def counted_find(*asked: object) -> nodes.Node | None:
+        found.append(1)
+        return find(*asked)  # type: ignore[arg-type]
+
+    def counted_ancestors(*asked: object) -> list[nodes.Node]:
+        rows = ancestors(*asked)  # type: ignore[arg-type]
+        found.append(len(rows))
+        return rows
+
+    monkeypatch.setattr(nodes, "child", counted_child)
+    monkeypatch.setattr(nodes, "ancestors", counted_ancestors)
+    monkeypatch.setattr(nodes, "find", counted_find)
+    return found
+
+
+def make_at_once(share: FileShare, _device: Device) -> FileShare:
+    body = {"path": PATHS[-1], "parents": True}
+    assert share.client.post(f"/api/v1/shares/{share.id}/folders", json=body).status == 201
+    return share
+
+
+def make_one_by_one(share: FileShare, device: Device) -> FileShare:
+    device.applied(*(created(path) for path in PATHS))
+    return share
+
+
+def make_anew_below_a_deleted_folder(share: FileShare, device: Device) -> FileShare:
+    make_at_once(share, device)
+    top = share.client.get(f"/api/v1/shares/{share.id}/node?path=/d").json()["id"]
+    share.client.delete(f"/api/v1/shares/{share.id}/nodes/{top}")
+    item = created(PATHS[-1] + "/file", device.stage(b"deep"))
+    assert device.apply(item, strategy="CLIENT_WINS").json()["conflicts"][0]["resolution"] == "CLIENT_WINS"
+    return share
+
+
+def node_at(share: FileShare, path: str) -> str:
+    node_id: str = share.client.get(f"/api/v1/shares/{share.id}/node?path={path}").json()["id"]
+    return node_id
+
+
+def restore(share: FileShare, device: Device) -> FileShare:
+    make_at_once(share, device)
+    top = f"/api/v1/shares/{share.id}/nodes/" + share.client.get(f"/api/v1/shares/{share.id}/node?path=/d").json()["id"]
+    share.client.delete(top)
+    assert share.client.post(top + "/restore").status == 200
+    return share
+
+
+def cross(share: FileShare, device: Device) -> FileShare:
+    make_at_once(share, device)
+    top = share.client.get(f"/api/v1/shares/{share.id}/node?path=/d").json()["id"]
+    other = FileShare(share.server)
+    assert share.client.patch(f"/api/v1/shares/{share.id}/nodes/{top}", json={"share_id": other.id}).status == 200
+    return other
+
+
+@pytest.mark.parametrize("function", [make_at_once, make_one_by_one, make_anew_below_a_deleted_folder, restore, cross])
+def test_a_deep_request_looks_at_each_level_a_few_times(
+    share: FileShare, laptop: Device, looks: list[int], function: Callable[[FileShare, Device], FileShare]
+) -> None:
+    found = function(share, laptop)
+    assert sum(looks) < 12 * DEPTH
+    told = [change["new_path"] for change in found.drain(0)[0]]
+    assert [path for path in told if path in PATHS] == PATHS
+
+
+def test_folders_made_together_are_spelled_as_they_are_there(share: FileShare, laptop: Device) -> None:
+    share.client.post(f"/api/v1/shares/{share.id}/folders", json={"path": "/Docs/Old", "parents": True})
+    share.client.post(f"/api/v1/shares/{share.id}/folders", json={"path": "/docs/OLD/New/One", "parents": True})
+    laptop.applied(created("/DOCS/old/new/Two"), created("/docs/old/NEW/two/Three"))
+    paths = ["/Docs", "/Docs/Old", "/Docs/Old/New", "/Docs/Old/New/One", "/Docs/Old/New/Two", "/Docs/Old/New/Two/Three"]
+    assert sorted(share.tree()) == paths
+    assert sorted(change["new_path"] for change in share.drain(0)[0]) == paths
+
+
+def test_a_folder_that_moved_or_went_in_the_same_request_is_not_taken_for_where_it_was(
+    share: FileShare, laptop: Device
+) -> None:
+    [a, *_] = laptop.applied(created("/a"), created("/a/b"), created("/c"))
+    answer = laptop.apply(
+        created("/a/b/one"),
+        {
+            "resource_type": "folder",
+            "change_type": "renamed",
+            "resource_id": a["resource_id"],
+            "old_path": "/a",
+            "new_path": "/z",
+        },
+        created("/a/b/two"),
+        created("/z/b/three"),
+        {"resource_type": "folder", "change_type": "deleted", "resource_id": a["resource_id"], "old_path": "/z"},
+        created("/z/b/four"),
+        strategy="SERVER_WINS",
+    ).json()
+    assert [entry["index"] for entry in answer["applied"]] == [0, 1, 3, 4]
+    assert [(entry["index"], entry["reason"]) for entry in answer["errors"]] == [(2, "parent_missing")]
+    assert [entry["index"] for entry in answer["conflicts"]] == [5]
+    assert set(share.tree()) == {"/c"}
+
+
+def test_a_path_is_as_deep_as_its_bytes_allow(share: FileShare, laptop: Device) -> None:
+    """4,096 bytes hold 2,048 names of one byte; the next one is refused, with nothing made on the way."""
+    body = {"path": "/d" * 2049, "parents": True}
+    answer = share.client.post(f"/api/v1/shares/{share.id}/folders", json=body)
+    assert (answer.status, answer.json()["errors"][0]["code"]) == (422, "path_too_long")
+    errors = laptop.apply(created("/d" * 2049)).json()["errors"]
+    assert [(error["code"], error["reason"]) for error in errors] == [("INVALID", "path_too_long")]
+    assert share.tree() == {}
+
+
+def of_the_leaf(share: FileShare) -> list[dict[str, Any]]:
+    leaf = {"resource_type": "folder", "resource_id": node_at(share, PATHS[-1])}
+    elsewhere = {**leaf, "change_type": "renamed", "old_path": "/elsewhere", "new_path": PATHS[-2] + "/e"}
+    return [*[{**leaf, "change_type": "deleted"}] * 30, *[elsewhere] * 30]
+
+
+def that_rename_the_leaf(share: FileShare) -> list[dict[str, Any]]:
+    leaf, names = node_at(share, PATHS[-1]), [PATHS[-2] + "/" + "de"[turn % 2] for turn in range(61)]
+    return [placed(leaf, old, new, kind="folder") for old, new in pairwise(names)]
+
+
+def of_a_file_in_the_leaf(share: FileShare) -> list[dict[str, Any]]:
+    device = share.device("desk")
+    file = device.put(PATHS[-1] + "/file", b"one")
+    return [updated(file, device.stage(b"%d" % turn)) for turn in range(60)]
+
+
+def of_leaves_side_by_side(share: FileShare) -> list[dict[str, Any]]:
+    device = share.device("desk")
+    made = device.applied(*(created(f"{PATHS[-1]}/{turn}") for turn in range(30)))
+    made = device.applied(*(created(f"{entry['path']}/file", device.stage(b"one")) for entry in made))
+    return [updated(file, device.stage(b"two")) for file in made]
+
+
+@pytest.mark.parametrize("items_of", [of_the_leaf, that_rename_the_leaf, of_a_file_in_the_leaf, of_leaves_side_by_side])
+@pytest.mark.parametrize("strategy", ["LAST_WRITER_WINS", "KEEP_BOTH", "MANUAL"])
+def test_items_about_one_deep_place_look_at_its_levels_once(
+    share: FileShare,
+    laptop: Device,
+    looks: list[int],
+    items_of: Callable[[FileShare], list[dict[str, Any]]],
+    strategy: str,
+) -> None:
+    make_at_once(share, laptop)
+    items = items_of(share)
+    looks.clear()
+    answer = laptop.apply(*items, strategy=strategy)
+    assert answer.status == 200
+    assert sum(looks) < 6 * DEPTH + 10 * len(items)
+    looks.clear()
+    listed = share.client.get("/api/v1/sync/conflicts?include_resolved=true").json()
+    assert {told["id"] for told in listed} == {told["id"] for told in answer.json()["conflicts"]}
+    assert sum(looks) < 2 * DEPTH + 2 * len(items)
+
+
+def test_copies_of_one_name_in_one_second_ask_for_each_number_once(
+    share: FileShare, laptop: Device, looks: list[int]
+) -> None:
+    laptop.put("/a.txt", b"one")
+    items = [created("/a.txt", laptop.stage(b"%d" % turn)) for turn in range(40)]
+    looks.clear()
+    conflicts = laptop.apply(*items, strategy="KEEP_BOTH").json()["conflicts"]
+    assert sum(looks) < 8 * len(items)
+    copies = [conflict["kept_as"]["path"] for conflict in conflicts]
+    assert [path.partition(")")[2] for path in copies] == [".txt", *(f" {number}.txt" for number in range(2, 41))]
+    # The next request finds them taken.
+    again = laptop.apply(created("/a.txt", laptop.stage(b"more")), strategy="KEEP_BOTH").json()["conflicts"]
+    assert again[0]["kept_as"]["path"].endswith(") 41.txt")
+
+
+def test_what_an_item_moved_is_where_it_was_once_the_item_is_undone(share: FileShare, laptop: Device) -> None:
+    [a, _, inner, _] = laptop.applied(created("/a"), created("/a/b"), created("/a/b/c"), created("/z"))
+    version = laptop.stage(b"of another file")
+    file = laptop.put("/a/b/file", b"one")
+    laptop.applied(created("/other", version))
+    # Its place is given first; then its content fails, and the item with it.
+    broken = placed(file["resource_id"], "/a/b/file", "/z/file", version_id=version, base_version_id=file["version_id"])
+    leaf = {"resource_type": "folder", "resource_id": inner["resource_id"], "change_type": "deleted"}
+    answer = laptop.apply(
+        placed(a["resource_id"], "/a", "/z/a", kind="folder"),
+        {**leaf, "old_path": "/a/b/c"},
+        broken,
+        placed(a["resource_id"], "/z/a", "/q", kind="folder"),
+        created("/q/b/d"),
+        {**leaf, "old_path": "/q/b/c"},
+    ).json()
+    assert [(entry["index"], entry["path"]) for entry in answer["applied"]] == [
+        (0, "/z/a"), (3, "/q"), (4, "/q/b/d"), (5, None),
+    ]  # fmt: skip
+    assert [entry["index"] for entry in answer["errors"]] == [1, 2]
+    assert set(share.tree()) == {"/other", "/q", "/q/b", "/q/b/d", "/q/b/file", "/z"}
