@@ -8,8 +8,8 @@ from typing import NamedTuple
 from headwater.store.database import Transaction
 
 
-class Scope(NamedTuple):
-    """Whose key it is: the same text from another caller is another key."""
+class AnswerKey(NamedTuple):
+    """The key of a stored answer; the same text from another caller is another key."""
 
     organisation: str
     caller: str
@@ -31,22 +31,22 @@ def request_hash(*parts: bytes) -> bytes:
     return digest.digest()
 
 
-def find(tx: Transaction, scope: Scope, oldest_us: int) -> KeptAnswer | None:
+def find(tx: Transaction, key: AnswerKey, oldest_us: int) -> KeptAnswer | None:
     """The answer kept for a key, unless it is older than ``oldest_us``."""
     row = tx.row(
         "SELECT request_hash, answer, at_us FROM answers WHERE organisation = ? AND caller = ? AND key = ?",
-        *scope,
+        *key,
     )
     return None if row is None or row[2] < oldest_us else KeptAnswer(bytes(row[0]), bytes(row[1]))
 
 
-def keep(tx: Transaction, scope: Scope, request_hash: bytes, answer: bytes) -> None:
+def keep(tx: Transaction, key: AnswerKey, request_hash: bytes, answer: bytes) -> None:
     """Keep an answer, in the transaction of the change that it reports."""
     tx.run(
         "INSERT INTO answers (organisation, caller, key, request_hash, answer, at_us) VALUES (?, ?, ?, ?, ?, ?)"
         " ON CONFLICT (organisation, caller, key) DO UPDATE SET request_hash = excluded.request_hash,"
         " answer = excluded.answer, at_us = excluded.at_us",
-        *scope, request_hash, answer, tx.now_us,
+        *key, request_hash, answer, tx.now_us,
     )  # fmt: skip
 
 

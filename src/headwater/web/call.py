@@ -16,6 +16,7 @@ from headwater.base.wire import decode
 from headwater.identity.principal import Principal
 from headwater.store import idempotency
 from headwater.store.database import Transaction, TransactionFunction
+from headwater.store.idempotency import AnswerKey
 from headwater.web.http import bodies
 from headwater.web.http.bodies import Message, Receive
 from headwater.web.limits import InFlight
@@ -144,22 +145,22 @@ class Call:
             reply = await deed()
             return await self.act(lambda _tx: reply, lambda reply: reply, device=device)
 
-    def _idempotency(self, device: str) -> tuple[idempotency.Scope, bytes] | None:
-        """Whose key this request has, and the hash of the request; None without a key. Raises: Invalid."""
+    def _idempotency(self, device: str) -> tuple[AnswerKey, bytes] | None:
+        """The key of this request's answer, and the hash of the request; None without one. Raises: Invalid."""
         key = self.header(b"idempotency-key")
         if key is None:
             return None
         if not 0 < len(key) <= _MAX_KEY:
             raise Invalid.of("Idempotency-Key", "incorrect_value", f"expected 1-{_MAX_KEY} characters")
         caller = self.principal.token_id or "public"
-        scope = idempotency.Scope(self.principal.organisation, caller, key)
+        answer_key = AnswerKey(self.principal.organisation, caller, key)
         asker = (device.encode(),) if device else ()
-        return scope, idempotency.request_hash(self.path.encode(), self.query_string, self.body, *asker)
+        return answer_key, idempotency.request_hash(self.path.encode(), self.query_string, self.body, *asker)
 
-    def _kept(self, tx: Transaction, scope: idempotency.Scope, request: bytes) -> Reply | None:
+    def _kept(self, tx: Transaction, key: AnswerKey, request: bytes) -> Reply | None:
         """The answer kept for a key. Raises: Invalid when it answered another request."""
         keep_us = self.services.settings.idempotency.keep_seconds * SECOND_US
-        kept = idempotency.find(tx, scope, tx.now_us - keep_us)
+        kept = idempotency.find(tx, key, tx.now_us - keep_us)
         if kept is None:
             return None
         if kept.request_hash != request:

@@ -12,7 +12,7 @@ from headwater.feed.cursor import CursorCodec
 from headwater.feed.kinds import RecordKind
 from headwater.feed.wake import Wake
 from headwater.store.database import Database
-from headwater.store.idempotency import Scope
+from headwater.store.idempotency import AnswerKey
 from headwater.store.log import feeds
 from headwater.store.packs.backend import PackBackend
 from headwater.web.auth import Authenticator
@@ -58,4 +58,4 @@ class Services:
     packs: PackBackend
     homes: HomeFeeds
     kinds: tuple[RecordKind, ...]
-    turns: WeakValueDictionary[Scope, Lock] = field(default_factory=WeakValueDictionary)
+    turns: WeakValueDictionary[AnswerKey, Lock] = field(default_factory=WeakValueDictionary)

@@ -122,14 +122,14 @@ async def test_commits_of_others_wake_those_who_wait_and_our_own_are_not_told_tw
 @pytest.mark.anyio
 async def test_answers_are_kept_for_their_time_and_no_longer(server: ServerUnderTest, clock: MovableClock) -> None:
     keep_seconds = server.settings.idempotency.keep_seconds
-    old, young = (idempotency.Scope("default", "tok", key) for key in ("old", "young"))
+    old, young = (idempotency.AnswerKey("default", "tok", key) for key in ("old", "young"))
     server.database.write_now(lambda tx: idempotency.keep(tx, old, b"h", b"a"))
     clock.advance(keep_seconds)
     server.database.write_now(lambda tx: idempotency.keep(tx, young, b"h", b"a"))
     assert server.loop.run(sweep_answers(server.services)) == 0
     clock.advance(1)
     assert server.loop.run(sweep_answers(server.services)) == 1
-    kept = server.database.read_now(lambda tx: [idempotency.find(tx, scope, -SECOND_US) for scope in (old, young)])
+    kept = server.database.read_now(lambda tx: [idempotency.find(tx, key, -SECOND_US) for key in (old, young)])
     assert [found is not None for found in kept] == [False, True]
 
 

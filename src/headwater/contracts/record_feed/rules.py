@@ -22,6 +22,7 @@ from headwater.identity.principal import Principal
 from headwater.identity.roles import allows
 from headwater.store import idempotency
 from headwater.store.database import Transaction
+from headwater.store.idempotency import AnswerKey
 from headwater.store.log import records
 from headwater.store.log.records import Record
 
@@ -98,9 +99,9 @@ def _deleted_by(conflict: FieldConflict, sides: Mapping[str, Sides]) -> str | No
 
 def _once(tx: Transaction, pusher: Pusher, change: PushedChange, kinds: Kinds) -> PushOutcome:
     """The outcome of an edit; one that came before gets its first answer."""
-    scope = idempotency.Scope(pusher.principal.organisation, "push:" + pusher.device_id, change.client_change_id)
+    answer_key = AnswerKey(pusher.principal.organisation, "push:" + pusher.device_id, change.client_change_id)
     request = idempotency.request_hash(str(pusher.feed).encode(), encode(change))
-    kept = idempotency.find(tx, scope, pusher.oldest_us)
+    kept = idempotency.find(tx, answer_key, pusher.oldest_us)
     if kept is not None:
         if kept.request_hash == request:
             return shapes.read_outcome.decode(kept.answer)
@@ -110,7 +111,7 @@ def _once(tx: Transaction, pusher: Pusher, change: PushedChange, kinds: Kinds) -
             outcome = _apply(tx, pusher, change, kinds)
     except HeadwaterError as failure:
         outcome = _refused(change, failure.error_code, failure.detail)
-    idempotency.keep(tx, scope, request, encode(outcome))
+    idempotency.keep(tx, answer_key, request, encode(outcome))
     return outcome
 
 

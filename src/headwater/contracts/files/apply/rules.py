@@ -36,6 +36,7 @@ from headwater.contracts.files.paths import PathIndex
 from headwater.identity.principal import Principal
 from headwater.store import idempotency
 from headwater.store.database import Transaction
+from headwater.store.idempotency import AnswerKey
 from headwater.store.tree import nodes, versions
 from headwater.store.tree.nodes import Actor, Node
 
@@ -224,13 +225,13 @@ def _remember(tx: Transaction, applier: Applier, change: ChangeItem, result: Res
         idempotency.keep(tx, *key, encode(_Kept(conflict=result)))
 
 
-def _key(applier: Applier, change: ChangeItem) -> tuple[idempotency.Scope, bytes] | None:
+def _key(applier: Applier, change: ChangeItem) -> tuple[AnswerKey, bytes] | None:
     """Under what an item's result is kept, and the hash of the item; None when it has no id of its own."""
     change_id = change.metadata.client_change_id
     if change_id is None:
         return None
-    scope = idempotency.Scope(applier.row.organisation, "apply:" + applier.device.id, change_id)
-    return scope, idempotency.request_hash(applier.row.id.encode(), encode(change))
+    answer_key = AnswerKey(applier.row.organisation, "apply:" + applier.device.id, change_id)
+    return answer_key, idempotency.request_hash(applier.row.id.encode(), encode(change))
 
 
 def _tried(tx: Transaction, applier: Applier, index: int, change: ChangeItem) -> tuple[Result, Decision | None]:
