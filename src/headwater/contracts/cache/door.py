@@ -18,6 +18,7 @@ from headwater.contracts.cache.queries import CacheFilter, Sync
 from headwater.contracts.cache.shapes import Cleared, LastSync, SyncRecord, SyncRecordDetails, SyncResult
 from headwater.feed.cursor import invalid
 from headwater.identity import organisations
+from headwater.identity.scope import Scope
 from headwater.store.database import Transaction
 from headwater.web import reply
 from headwater.web.call import Call
@@ -40,13 +41,10 @@ class CacheDoor:
         """GET: sync records of every organisation in sight, newest first."""
         asked = paging(call.query)
         named = call.query.get("org_id")
+        scope = _scope(call) if named is None else _scope(call).narrow(named)
 
         def transaction(tx: Transaction) -> tuple[list[Sync], int]:
-            if named is not None:
-                _feed_in_sight(tx, call, named)
-            everything = call.principal.anonymous or call.principal.sees_all
-            organisation = named or (None if everything else call.principal.organisation)
-            return queries.page(tx, organisation, asked.limit, asked.offset)
+            return queries.page(tx, scope.filter(tx), asked.limit, asked.offset)
 
         found, total = await call.read(transaction, slow=True)
         body = b'{"data":%b,"pagination":%b}' % (encode([_record(sync) for sync in found]), pagination(asked, total))
@@ -54,10 +52,10 @@ class CacheDoor:
 
     async def get(self, call: Call) -> Reply:
         """GET /{id}: one sync record."""
-        number = rules.number_of(call.params["id"])
+        number, scope = rules.number_of(call.params["id"]), _scope(call)
 
         def transaction(tx: Transaction) -> tuple[Sync, tuple[int, int] | None]:
-            found = _sync_in_sight(tx, call, number)
+            found = _sync_in_scope(tx, scope, number)
             return found, queries.last_success(tx, found.organisation)
 
         found, success = await call.read(transaction)
@@ -79,10 +77,11 @@ class CacheDoor:
 
     async def timestamp(self, call: Call) -> Reply:
         """GET /timestamp: an organisation's last successful sync."""
-        organisation = _named_organisation(call)
+        scope = _named_scope(call)
+        organisation = scope.organisation
 
         def transaction(tx: Transaction) -> tuple[int, int] | None:
-            _feed_in_sight(tx, call, organisation)
+            scope.feed(tx)
             return queries.last_success(tx, organisation)
 
         found = await call.read(transaction)
@@ -93,9 +92,11 @@ class CacheDoor:
     async def sync(self, call: Call) -> Reply:
         """POST: take a batch; 201."""
         organisation, contacts, notes = await self._batch(call)
+        _scope(call).narrow(organisation)
+        is_open = self._services.settings.effective_provisioning == "open"
 
         def transaction(tx: Transaction) -> SyncResult:
-            feed = self._provide(tx, call, organisation)
+            feed = organisations.provide(tx, organisation, open_provisioning=is_open)
             return rules.sync(tx, feed, organisation, contacts, notes)
 
         return await call.act(transaction, _created)
@@ -104,10 +105,11 @@ class CacheDoor:
         """PUT /{id}: take a further batch under the same record."""
         number = rules.number_of(call.params["id"])
         organisation, contacts, notes = await self._batch(call)
+        scope, if_match = _scope(call), call.header(b"if-match")
 
         def transaction(tx: Transaction) -> SyncResult:
-            found = _sync_in_sight(tx, call, number)
-            _require(tx, call, found)
+            found = _sync_in_scope(tx, scope, number)
+            _require(tx, found, if_match)
             feed = organisations.feed_of(tx, found.organisation)
             return rules.extend(tx, feed, number, organisation, contacts, notes)
 
@@ -116,10 +118,11 @@ class CacheDoor:
     async def clear(self, call: Call) -> Reply:
         """DELETE /{id}: empty the cache of the record's organisation."""
         number = rules.number_of(call.params["id"])
+        scope, if_match = _scope(call), call.header(b"if-match")
 
         def transaction(tx: Transaction) -> Cleared:
-            found = _sync_in_sight(tx, call, number)
-            _require(tx, call, found)
+            found = _sync_in_scope(tx, scope, number)
+            _require(tx, found, if_match)
             return rules.clear(tx, organisations.feed_of(tx, found.organisation), found)
 
         return reply.json(await call.write(transaction))
@@ -147,15 +150,9 @@ class CacheDoor:
 
         return prepare() if len(call.body) <= _INLINE_BYTES else await asyncio.to_thread(prepare)
 
-    def _provide(self, tx: Transaction, call: Call, organisation: str) -> int:
-        if not _sees(call, organisation):
-            raise NotFound(f"no organisation {organisation!r}")
-        is_open = self._services.settings.effective_provisioning == "open"
-        return organisations.provide(tx, organisation, open_provisioning=is_open)
-
 
 async def _cached(call: Call, kind: str) -> Reply:
-    organisation = _named_organisation(call)
+    scope = _named_scope(call)
     limit = integer(call.query, "limit", 100, 1, _MAX_PAGE)
     wanted = CacheFilter(
         kind,
@@ -166,7 +163,7 @@ async def _cached(call: Call, kind: str) -> Reply:
     )
 
     def transaction(tx: Transaction) -> tuple[bytes, str | None, bool]:
-        return queries.cached_page(tx, _feed_in_sight(tx, call, organisation), wanted)
+        return queries.cached_page(tx, scope.feed(tx), wanted)
 
     data, last, more = await call.read(transaction, slow=True)
     cursor = _cursor(last) if last is not None else call.query.get("cursor")
@@ -192,38 +189,33 @@ def _after(cursor: str | None) -> str:
     return after
 
 
-def _sees(call: Call, organisation: str) -> bool:
-    """Whether the caller reaches an organisation; one without a token reaches the one that it names."""
-    return call.principal.anonymous or call.principal.sees(organisation)
+def _scope(call: Call) -> Scope:
+    """The caller's scope; in this contract a caller without a token reaches every organisation."""
+    scope = Scope.of(call.principal)
+    return scope._replace(reaches_all=True) if call.principal.anonymous else scope
 
 
-def _feed_in_sight(tx: Transaction, call: Call, organisation: str) -> int:
-    if not _sees(call, organisation):
-        raise NotFound(f"no organisation {organisation!r}")
-    return organisations.feed_of(tx, organisation)
-
-
-def _sync_in_sight(tx: Transaction, call: Call, number: int) -> Sync:
+def _sync_in_scope(tx: Transaction, scope: Scope, number: int) -> Sync:
     found = queries.sync(tx, number)
-    if found is None or not _sees(call, found.organisation):
+    if found is None or not scope.reaches(found.organisation):
         raise NotFound(f"no sync {sync_id(number)!r}")
     return found
 
 
-def _named_organisation(call: Call) -> str:
-    """The organisation of a query, or the token's own. Raises: Invalid when neither names one."""
+def _named_scope(call: Call) -> Scope:
+    """The scope of the organisation that the query or the token names. Raises: Invalid (neither), NotFound."""
+    scope = _scope(call)
     named = call.query.get("org_id")
     if named is not None:
-        return named
-    if call.principal.anonymous or call.principal.sees_all:
+        return scope.narrow(named)
+    if scope.reaches_all:
         raise Invalid.of("org_id", "missing", "name the organisation with ?org_id=")
-    return call.principal.organisation
+    return scope
 
 
-def _require(tx: Transaction, call: Call, found: Sync) -> None:
-    given = call.header(b"if-match")
-    if given is not None:
-        etags.require(given, _tag(found, queries.last_success(tx, found.organisation)))
+def _require(tx: Transaction, found: Sync, if_match: str | None) -> None:
+    if if_match is not None:
+        etags.require(if_match, _tag(found, queries.last_success(tx, found.organisation)))
 
 
 def _tag(found: Sync, success: tuple[int, int] | None) -> str:

@@ -11,10 +11,12 @@ from headwater.base.errors import NotFound
 from headwater.base.wire import encode, format_seconds
 from headwater.contracts.contacts import affiliations, shapes
 from headwater.contracts.contacts.affiliations import AffiliationState
+from headwater.contracts.contacts.door import etag_header, is_known
+from headwater.contracts.contacts.queries import feed_of_contact
 from headwater.contracts.contacts.shapes import Affiliation, AffiliationsSet
-from headwater.contracts.contacts.sight import etag_header, feed_of_contact, is_known
 from headwater.identity import chapters
 from headwater.identity.chapters import Chapter
+from headwater.identity.scope import Scope
 from headwater.store.database import Transaction
 from headwater.web import reply
 from headwater.web.call import Call
@@ -22,7 +24,7 @@ from headwater.web.http import etags
 from headwater.web.http.paging import link, pagination, paging
 from headwater.web.reply import Reply
 from headwater.web.services import Services
-from headwater.web.tenancy import feed_to_write
+from headwater.web.tenancy import scope_of
 
 
 class AffiliationsDoor:
@@ -33,10 +35,10 @@ class AffiliationsDoor:
 
     async def list(self, call: Call) -> Reply:
         """GET: a page of the contact's chapters, in the order in which they were set."""
-        id, asked = call.params["id"], paging(call.query)
+        id, asked, scope = call.params["id"], paging(call.query), scope_of(call)
 
         def transaction(tx: Transaction) -> tuple[AffiliationState, list[Affiliation], int]:
-            feed = feed_of_contact(tx, call, id)
+            feed = feed_of_contact(tx, scope, id)
             found = affiliations.standing(tx, feed, id)
             return found, *affiliations.page(tx, feed, id, asked.limit, asked.offset)
 
@@ -50,10 +52,11 @@ class AffiliationsDoor:
     async def replace(self, call: Call) -> Reply:
         """PUT: the contact belongs to these chapters and no others; 200."""
         id, ids = call.params["id"], call.decoded(shapes.read_affiliations).chapter_ids
+        scope, if_match = scope_of(call), call.header(b"if-match")
 
         def transaction(tx: Transaction) -> tuple[AffiliationsSet, AffiliationState]:
-            feed = feed_of_contact(tx, call, id)
-            etags.require(call.header(b"if-match"), etags.etag(id, *affiliations.standing(tx, feed, id)))
+            feed = feed_of_contact(tx, scope, id)
+            etags.require(if_match, etags.etag(id, *affiliations.standing(tx, feed, id)))
             done = affiliations.replace(tx, feed, id, ids, open_provisioning=self._is_open)
             return done, affiliations.standing(tx, feed, id)
 
@@ -66,10 +69,10 @@ class ChaptersDoor:
 
     async def list(self, call: Call) -> Reply:
         """GET: a page of an organisation's chapters by id: the caller's own, or the one that ``org_id`` names."""
-        asked = paging(call.query)
+        asked, scope = paging(call.query), scope_of(call)
 
         def transaction(tx: Transaction) -> list[Chapter]:
-            return chapters.read_all(tx, _organisation(tx, call))
+            return chapters.read_all(tx, _organisation(tx, scope))
 
         found = await call.read(transaction)
         shown = [_chapter(row) for row in found[asked.offset : asked.offset + asked.limit]]
@@ -78,10 +81,10 @@ class ChaptersDoor:
 
     async def get(self, call: Call) -> Reply:
         """GET /{id}: one chapter with its ETag."""
-        id = call.params["id"]
+        id, scope = call.params["id"], scope_of(call)
 
         def transaction(tx: Transaction) -> Chapter:
-            return _found(tx, _organisation(tx, call), id)
+            return _found(tx, _organisation(tx, scope), id)
 
         found = await call.read(transaction)
         tag = _tag(found)
@@ -91,28 +94,29 @@ class ChaptersDoor:
 
     async def create(self, call: Call) -> Reply:
         """POST: a new chapter; 201."""
-        fields = call.decoded(shapes.read_chapter)
+        fields, scope = call.decoded(shapes.read_chapter), scope_of(call)
 
         def transaction(tx: Transaction) -> Chapter:
-            return chapters.create(tx, _organisation(tx, call), fields.name, fields.chapter_id)
+            return chapters.create(tx, _organisation(tx, scope), fields.name, fields.chapter_id)
 
         return await call.act(transaction, _created)
 
     async def rename(self, call: Call) -> Reply:
         """PUT and PATCH /{id}: another name for the same chapter; 200."""
         id, name = call.params["id"], call.decoded(shapes.read_chapter_name).name
+        scope, if_match = scope_of(call), call.header(b"if-match")
 
         def transaction(tx: Transaction) -> Chapter:
-            organisation = _organisation(tx, call)
-            etags.require(call.header(b"if-match"), _tag(_found(tx, organisation, id)))
+            organisation = _organisation(tx, scope)
+            etags.require(if_match, _tag(_found(tx, organisation, id)))
             return chapters.rename(tx, organisation, id, name)
 
         renamed = await call.write(transaction)
         return reply.json(_chapter(renamed), headers=(etag_header(_tag(renamed)),))
 
 
-def _organisation(tx: Transaction, call: Call) -> str:
-    return affiliations.organisation_of(tx, feed_to_write(tx, call))
+def _organisation(tx: Transaction, scope: Scope) -> str:
+    return affiliations.organisation_of(tx, scope.feed(tx))
 
 
 def _found(tx: Transaction, organisation: str, id: str) -> Chapter:

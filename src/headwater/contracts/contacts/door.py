@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from headwater.base.wire import parse_time
 from headwater.contracts.contacts import queries, rules, shapes
-from headwater.contracts.contacts.queries import ContactFilter
-from headwater.contracts.contacts.sight import etag_header, feed_of_contact, is_known
+from headwater.contracts.contacts.queries import ContactFilter, feed_of_contact
 from headwater.store.database import Transaction
 from headwater.store.log import records
 from headwater.web import reply
@@ -17,7 +16,7 @@ from headwater.web.http import etags
 from headwater.web.http.paging import link, pagination, paging
 from headwater.web.reply import Header, Reply
 from headwater.web.services import Services
-from headwater.web.tenancy import feed_to_write, home_feed, sees_every_feed
+from headwater.web.tenancy import scope_of
 
 
 class ContactsDoor:
@@ -38,10 +37,10 @@ class ContactsDoor:
             limit=asked.limit,
             offset=asked.offset,
         )
+        scope = scope_of(call)
 
         def transaction(tx: Transaction) -> tuple[bytes, int]:
-            narrowed = None if sees_every_feed(call) else feed_to_write(tx, call)
-            return queries.page(tx, wanted._replace(feed=narrowed))
+            return queries.page(tx, wanted._replace(feed=None if scope.reaches_all else scope.feed(tx)))
 
         data, total = await call.read(transaction, slow=True)
         body = b'{"data":[%b],"pagination":%b}' % (data, pagination(asked, total))
@@ -49,15 +48,14 @@ class ContactsDoor:
 
     async def get(self, call: Call) -> Reply:
         """GET /{id}: one contact with its ETag; 304 when If-None-Match names it."""
-        id = call.params["id"]
+        id, scope = call.params["id"], scope_of(call)
 
         def transaction(tx: Transaction) -> tuple[int, bytes]:
-            return rules.show(tx, feed_of_contact(tx, call, id), id)
+            return rules.show(tx, feed_of_contact(tx, scope, id), id)
 
-        home = home_feed(call)
         glanced = (
-            records.glance_body(self._services.database, home, rules.KIND, id)
-            if home and self._services.database.embedded
+            records.glance_body(self._services.database, scope.known_feed, rules.KIND, id)
+            if scope.known_feed and self._services.database.embedded
             else None
         )
         revision, body = glanced if glanced is not None else await call.read(transaction)
@@ -68,10 +66,10 @@ class ContactsDoor:
 
     async def create(self, call: Call) -> Reply:
         """POST: a new contact; 201."""
-        fields = call.decoded(shapes.read_fields)
+        fields, scope = call.decoded(shapes.read_fields), scope_of(call)
 
         def transaction(tx: Transaction) -> rules.Stored:
-            feed = feed_to_write(tx, call)
+            feed = scope.feed(tx)
             rules.require_organisation(tx, feed, fields.org_id)
             return rules.create(tx, feed, fields)
 
@@ -79,34 +77,45 @@ class ContactsDoor:
 
     async def update(self, call: Call) -> Reply:
         """PUT and PATCH /{id}: merge the given fields; 200."""
-        id, fields = call.params["id"], call.decoded(shapes.read_fields)
+        id, fields, scope = call.params["id"], call.decoded(shapes.read_fields), scope_of(call)
+        if_match = call.header(b"if-match")
 
         def transaction(tx: Transaction) -> rules.Stored:
-            feed = feed_of_contact(tx, call, id)
+            feed = feed_of_contact(tx, scope, id)
             rules.require_organisation(tx, feed, fields.org_id)
-            return rules.update(tx, feed, id, fields, _expected(tx, feed, call, id))
+            return rules.update(tx, feed, id, fields, _expected(tx, feed, id, if_match))
 
         return _shown(await call.write(transaction), 200)
 
     async def delete(self, call: Call) -> Reply:
         """DELETE /{id}: leave a tombstone; 200 with the answer's body."""
-        id = call.params["id"]
+        id, scope, if_match = call.params["id"], scope_of(call), call.header(b"if-match")
 
         def transaction(tx: Transaction) -> int:
-            feed = feed_of_contact(tx, call, id)
-            return rules.delete(tx, feed, id, _expected(tx, feed, call, id))
+            feed = feed_of_contact(tx, scope, id)
+            return rules.delete(tx, feed, id, _expected(tx, feed, id, if_match))
 
         return reply.json_bytes(shapes.deleted(id, await call.write(transaction)))
 
 
-def _expected(tx: Transaction, feed: int, call: Call, id: str) -> int | None:
-    """The present revision after If-Match was held against it; None without If-Match."""
-    given = call.header(b"if-match")
-    if given is None:
+def is_known(call: Call, tag: str) -> bool:
+    """True when If-None-Match names this tag."""
+    given = call.header(b"if-none-match")
+    return given is not None and etags.matches(given, tag, weak=True)
+
+
+def etag_header(tag: str) -> Header:
+    """The ETag header of a tag."""
+    return b"etag", tag.encode("utf-8")
+
+
+def _expected(tx: Transaction, feed: int, id: str, if_match: str | None) -> int | None:
+    """The present revision, compared with If-Match; None without If-Match. Raises: PreconditionFailed."""
+    if if_match is None:
         return None
     current = records.find(tx, feed, rules.KIND, id)
     revision = current.revision if current else 0
-    etags.require(given, etags.etag(id, revision))
+    etags.require(if_match, etags.etag(id, revision))
     return revision
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from headwater.base.errors import NotFound
 from headwater.base.textkeys import search_prefixes
 from headwater.contracts.contacts.rules import KIND
+from headwater.identity.scope import Scope
 from headwater.store.database import Row, Transaction
 from headwater.store.log import records
 
@@ -46,8 +48,18 @@ def holds(tx: Transaction, feed: int, id: str) -> bool:
     return found is not None
 
 
-def feed_of_contact(tx: Transaction, id: str) -> int | None:
-    """The first feed of all that holds a live contact with this id, or None."""
+def feed_of_contact(tx: Transaction, scope: Scope, id: str) -> int:
+    """The feed of a contact in a scope: the scope's own feed first, then any that it reaches. Raises: NotFound."""
+    own = scope.feed(tx)
+    feed = own if holds(tx, own, id) else None
+    if feed is None and scope.reaches_all:
+        feed = _any_feed_of(tx, id)
+    if feed is None:
+        raise NotFound(f"no contact {id!r}")
+    return feed
+
+
+def _any_feed_of(tx: Transaction, id: str) -> int | None:
     found: int | None = tx.value(
         f"SELECT min(r.feed) FROM records r WHERE {_EVERY_FEED} AND r.kind = ? AND r.id = ? AND r.deleted = 0", KIND, id
     )

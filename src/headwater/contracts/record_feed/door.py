@@ -21,7 +21,7 @@ from headwater.web.nudges import Nudges, serve, type_of
 from headwater.web.reply import Reply
 from headwater.web.services import Services
 from headwater.web.sockets import Socket
-from headwater.web.tenancy import feed_to_write
+from headwater.web.tenancy import scope_of
 
 _HEAD = "SELECT value FROM counters WHERE feed = ? AND name = 'head'"
 _INLINE_CHANGES = 500
@@ -69,9 +69,10 @@ class RecordFeedDoor:
         """POST /push: edits made offline; one outcome each."""
         pushed = call.decoded(shapes.read_push)
         oldest_us = self._services.clock() - self._services.settings.idempotency.keep_seconds * SECOND_US
+        scope = scope_of(call)
 
         def transaction(tx: Transaction) -> list[PushOutcome]:
-            pusher = Pusher(call.principal, feed_to_write(tx, call), pushed.device_id, oldest_us)
+            pusher = Pusher(call.principal, scope.feed(tx), pushed.device_id, oldest_us)
             return rules.push(tx, pusher, pushed.changes, self._kinds)
 
         return await call.act(transaction, lambda results: reply.json(shapes.PushAnswer(results)))
@@ -80,9 +81,10 @@ class RecordFeedDoor:
         """GET /conflicts: conflicts newest first; ``include_resolved=true`` shows all."""
         asked = paging(call.query)
         resolved = boolean(call.query, "include_resolved")
+        scope = scope_of(call)
 
         def transaction(tx: Transaction) -> tuple[list[FieldConflict], int]:
-            return queries.page(tx, feed_to_write(tx, call), asked.limit, asked.offset, resolved=resolved)
+            return queries.page(tx, scope.feed(tx), asked.limit, asked.offset, resolved=resolved)
 
         found, total = await call.read(transaction, slow=True)
         body = b'{"data":%b,"pagination":%b}' % (encode([_shown(row) for row in found]), pagination(asked, total))
@@ -90,11 +92,10 @@ class RecordFeedDoor:
 
     async def resolve(self, call: Call) -> Reply:
         """POST /conflicts/{id}/resolve: put one side's values in force."""
-        take = call.decoded(shapes.read_resolution).take
+        take, scope = call.decoded(shapes.read_resolution).take, scope_of(call)
 
         def transaction(tx: Transaction) -> FieldConflict:
-            feed = feed_to_write(tx, call)
-            return rules.resolve(tx, call.principal, feed, call.params["id"], take, self._kinds)
+            return rules.resolve(tx, call.principal, scope.feed(tx), call.params["id"], take, self._kinds)
 
         return await call.act(transaction, lambda conflict: reply.json(_shown(conflict)))
 
@@ -155,7 +156,7 @@ class RecordFeedDoor:
 
     async def _feed(self, call: Call) -> int:
         if "org_id" in call.query:
-            return await call.read(lambda tx: feed_to_write(tx, call))
+            return await call.read(scope_of(call).feed)
         return await self._feed_named(call.principal.organisation)
 
     async def _feed_named(self, organisation: str) -> int:

@@ -10,7 +10,6 @@ from urllib.parse import quote
 from msgspec import UNSET
 
 from headwater.base.clock import SECOND_US, monotonic_seconds
-from headwater.base.errors import NotFound
 from headwater.base.wire import encode, format_millis
 from headwater.contracts.terminology import queries, rules, shapes, sync_rules
 from headwater.contracts.terminology.flight import Flights
@@ -18,6 +17,7 @@ from headwater.contracts.terminology.queries import State
 from headwater.contracts.terminology.rules import StalenessTimes
 from headwater.contracts.terminology.upstream import Upstream
 from headwater.identity import organisations
+from headwater.identity.scope import Scope
 from headwater.store.database import Transaction
 from headwater.web import reply
 from headwater.web.call import Call
@@ -25,7 +25,7 @@ from headwater.web.http import etags
 from headwater.web.http.paging import integer, link, pagination, paging
 from headwater.web.reply import Header, Reply
 from headwater.web.services import Services
-from headwater.web.tenancy import organisation_in_sight
+from headwater.web.tenancy import scope_of
 
 _SHORTEST_WAIT_SECONDS = 0.01
 
@@ -40,10 +40,10 @@ class SyncDoor:
 
     async def list(self, call: Call) -> Reply:
         """GET: tracking records by organisation: the caller's own, all of them for a global admin."""
-        asked = paging(call.query)
+        asked, scope = paging(call.query), scope_of(call)
 
         def transaction(tx: Transaction) -> tuple[list[State], int]:
-            organisation = named_or_own(tx, call)
+            organisation = scope.filter(tx)
             return queries.states(tx, organisation, asked.limit, asked.offset), queries.count(tx, organisation)
 
         found, total = await call.read(transaction, slow=True)
@@ -75,10 +75,12 @@ class SyncDoor:
         fields = call.decoded(shapes.read_record)
         settings = self._services.settings
         ttl_seconds = settings.terminology.ttl_seconds if fields.ttl_seconds is UNSET else fields.ttl_seconds
+        scope = Scope.of(call.principal).narrow(fields.organization_id)
+        is_open = settings.effective_provisioning == "open"
 
         def transaction(tx: Transaction) -> State:
-            provide(tx, call, fields.organization_id)
-            return rules.create(tx, fields.organization_id, ttl_seconds)
+            provide(tx, scope, open_provisioning=is_open)
+            return rules.create(tx, scope.organisation, ttl_seconds)
 
         return await call.act(transaction, _created)
 
@@ -86,9 +88,10 @@ class SyncDoor:
         """PUT /{organization_id}: change the time to live, or reset the last sync."""
         fields = call.decoded(shapes.read_record_change)
         organisation, feed = await place(call)
+        if_match = call.header(b"if-match")
 
         def transaction(tx: Transaction) -> State:
-            _require(call, rules.find(tx, organisation), tx.now_us)
+            _require(if_match, rules.find(tx, organisation), tx.now_us)
             return rules.change(tx, feed, organisation, fields)
 
         tracked = (await call.write(transaction, feed=feed)).tracked
@@ -99,9 +102,10 @@ class SyncDoor:
     async def remove(self, call: Call) -> Reply:
         """DELETE /{organization_id}: stop tracking; the labels stay."""
         organisation, feed = await place(call)
+        if_match = call.header(b"if-match")
 
         def transaction(tx: Transaction) -> None:
-            _require(call, rules.find(tx, organisation), tx.now_us)
+            _require(if_match, rules.find(tx, organisation), tx.now_us)
             rules.remove(tx, feed, organisation)
 
         await call.write(transaction, feed=feed)
@@ -160,10 +164,10 @@ class SyncDoor:
 
     async def _standing(self, call: Call) -> tuple[int, State, StalenessTimes]:
         """The feed of the path's organisation, its record, and how that stands now. Raises: NotFound."""
+        scope = _path_scope(call)
 
         def transaction(tx: Transaction) -> tuple[int, State]:
-            organisation = call.params["organization_id"]
-            return organisation_in_sight(tx, call, organisation), rules.find(tx, organisation)
+            return scope.feed(tx), rules.find(tx, scope.organisation)
 
         feed, state = await call.read(transaction)
         return feed, state, rules.standing(state, self._services.clock())
@@ -176,25 +180,17 @@ class SyncDoor:
 
 async def place(call: Call) -> tuple[str, int]:
     """The path's organisation and its feed. Raises: NotFound when it is unknown or another tenant's."""
-    organisation = call.params["organization_id"]
-    return organisation, await call.read(lambda tx: organisation_in_sight(tx, call, organisation))
+    scope = _path_scope(call)
+    return scope.organisation, await call.read(scope.feed)
 
 
-def named_or_own(tx: Transaction, call: Call) -> str | None:
-    """The organisation that a list shows: ``?org_id=``, the caller's own, or None for all. Raises: NotFound."""
-    named = call.query.get("org_id")
-    if named is not None:
-        organisation_in_sight(tx, call, named)
-        return named
-    return None if call.principal.sees_all else call.principal.organisation
+def provide(tx: Transaction, scope: Scope, *, open_provisioning: bool) -> int:
+    """The feed of the organisation that a body names. Raises: Invalid (unknown, and provisioning is closed)."""
+    return organisations.provide(tx, scope.organisation, open_provisioning=open_provisioning, field="organization_id")
 
 
-def provide(tx: Transaction, call: Call, organisation: str) -> int:
-    """The feed of the organisation that a body names. Raises: NotFound, Invalid (unknown, provisioning closed)."""
-    if not call.principal.sees(organisation):
-        raise NotFound(f"no organisation {organisation!r}")
-    is_open = call.services.settings.effective_provisioning == "open"
-    return organisations.provide(tx, organisation, open_provisioning=is_open, field="organization_id")
+def _path_scope(call: Call) -> Scope:
+    return Scope.of(call.principal).narrow(call.params["organization_id"])
 
 
 def _listed(state: State, standing: StalenessTimes) -> shapes.SyncState:
@@ -220,10 +216,9 @@ def _tag(state: State, standing: StalenessTimes) -> str:
     return etags.etag(tracked.created_us, tracked.edition, state.version, "stale" if standing.is_stale else "fresh")
 
 
-def _require(call: Call, state: State, now_us: int) -> None:
-    given = call.header(b"if-match")
-    if given is not None:
-        etags.require(given, _tag(state, rules.standing(state, now_us)))
+def _require(if_match: str | None, state: State, now_us: int) -> None:
+    if if_match is not None:
+        etags.require(if_match, _tag(state, rules.standing(state, now_us)))
 
 
 def _millis(at_us: int | None) -> str | None:

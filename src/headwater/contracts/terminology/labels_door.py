@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from headwater.base.wire import encode, format_millis
 from headwater.contracts.terminology import label_rules, label_sets, queries, shapes, source_rules
-from headwater.contracts.terminology.door import location, named_or_own, place, provide
+from headwater.contracts.terminology.door import location, place, provide
 from headwater.contracts.terminology.label_rules import Edited, ShownLabels
 from headwater.contracts.terminology.queries import OWN, URL, LabelCount, LabelSource, State
 from headwater.contracts.terminology.shapes import SourceKind
+from headwater.identity.scope import Scope
 from headwater.store.database import Transaction
 from headwater.store.log import feeds
 from headwater.web import reply
@@ -19,6 +20,7 @@ from headwater.web.http import etags
 from headwater.web.http.paging import link, pagination, paging
 from headwater.web.reply import Header, Reply
 from headwater.web.services import Services
+from headwater.web.tenancy import scope_of
 
 
 class LabelsDoor:
@@ -29,10 +31,10 @@ class LabelsDoor:
 
     async def list(self, call: Call) -> Reply:
         """GET: the organisations that have labels: the caller's own, all of them for a global admin."""
-        asked = paging(call.query)
+        asked, scope = paging(call.query), scope_of(call)
 
         def transaction(tx: Transaction) -> tuple[list[LabelCount], int]:
-            return queries.listed(tx, named_or_own(tx, call), asked.limit, asked.offset)
+            return queries.listed(tx, scope.filter(tx), asked.limit, asked.offset)
 
         found, total = await call.read(transaction, slow=True)
         rows = [shapes.LabelSummary(row.organisation, row.label_count, format_millis(row.updated_us)) for row in found]
@@ -64,10 +66,12 @@ class LabelsDoor:
         """POST: keep a first set of labels here; 201."""
         fields = call.decoded(shapes.read_labels)
         labels = label_sets.checked(fields.labels)
+        scope = Scope.of(call.principal).narrow(fields.organization_id)
+        is_open = self._services.settings.effective_provisioning == "open"
 
         def transaction(tx: Transaction) -> tuple[int, str]:
-            feed = provide(tx, call, fields.organization_id)
-            return label_rules.create(tx, feed, fields.organization_id, labels), format_millis(tx.now_us)
+            feed = provide(tx, scope, open_provisioning=is_open)
+            return label_rules.create(tx, feed, scope.organisation, labels), format_millis(tx.now_us)
 
         def render(made: tuple[int, str]) -> Reply:
             answer = shapes.CreatedLabels(fields.organization_id, made[0], made[1], made[1])
@@ -82,9 +86,10 @@ class LabelsDoor:
         fields = call.decoded(shapes.read_labels_change)
         given = label_sets.checked(fields.labels, removals=True)
         organisation, feed = await place(call)
+        if_match = call.header(b"if-match")
 
         def transaction(tx: Transaction) -> Edited:
-            _require(tx, call, feed, organisation)
+            _require(tx, feed, organisation, if_match)
             return label_rules.change(tx, feed, organisation, given, merge=fields.merge)
 
         edited = await call.write(transaction, feed=feed)
@@ -95,9 +100,10 @@ class LabelsDoor:
     async def remove(self, call: Call) -> Reply:
         """DELETE /{organization_id}: drop the labels, those that devices have too."""
         organisation, feed = await place(call)
+        if_match = call.header(b"if-match")
 
         def transaction(tx: Transaction) -> None:
-            _require(tx, call, feed, organisation)
+            _require(tx, feed, organisation, if_match)
             label_rules.delete(tx, feed, organisation)
 
         await call.write(transaction, feed=feed)
@@ -143,7 +149,6 @@ def _tag(shown: ShownLabels) -> str:
     return etags.etag(shown.state, shown.updated_us)
 
 
-def _require(tx: Transaction, call: Call, feed: int, organisation: str) -> None:
-    given = call.header(b"if-match")
-    if given is not None:
-        etags.require(given, _tag(label_rules.show(tx, feed, organisation)))
+def _require(tx: Transaction, feed: int, organisation: str, if_match: str | None) -> None:
+    if if_match is not None:
+        etags.require(if_match, _tag(label_rules.show(tx, feed, organisation)))

@@ -22,6 +22,7 @@ from headwater.contracts.files.apply.shapes import Apply, FileConflict
 from headwater.contracts.files.caller import device_of
 from headwater.contracts.files.devices import rules as device_rules
 from headwater.contracts.files.paths import PathIndex
+from headwater.identity.principal import Principal
 from headwater.store.database import Transaction
 from headwater.web import reply
 from headwater.web.call import Call
@@ -89,7 +90,7 @@ class ApplyDoor:
                 rows = [access.require(tx, call.principal, share_id, Access.READ)]
             else:
                 rows = access.readable(tx, call.principal)
-            wanted = ConflictFilter(_own(tx, call, device_id), resolved, limit=limit)
+            wanted = ConflictFilter(_own(tx, call.principal, device_id), resolved, limit=limit)
             found = [conflict for row in rows for conflict in conflicts.of_share(tx, row.feed, wanted)]
             found.sort(key=lambda conflict: (-conflict.created_us, conflict.feed, -conflict.number))
             trails = {row.feed: PathIndex(tx, row) for row in rows}
@@ -138,7 +139,7 @@ def _truth(call: Call, name: str) -> bool:
     return _TRUTHS[text]
 
 
-def _own(tx: Transaction, call: Call, device_id: str | None) -> str | None:
+def _own(tx: Transaction, principal: Principal, device_id: str | None) -> str | None:
     """The client's own id of a device that may be named by ours."""
-    own = next((d.device_id for d in device_rules.of_caller(tx, call.principal) if d.id == device_id), None)
+    own = next((d.device_id for d in device_rules.of_caller(tx, principal) if d.id == device_id), None)
     return own or device_id

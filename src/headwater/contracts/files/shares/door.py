@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from headwater.contracts.files import access
-from headwater.contracts.files.access import Access, ShareRow
+from headwater.contracts.files.access import Access
 from headwater.contracts.files.shares import rules, shapes
 from headwater.contracts.files.shares.shapes import Members, ShareAnswer, ShareList
+from headwater.identity.principal import Principal
 from headwater.store.database import Transaction
 from headwater.web import reply
 from headwater.web.call import Call
@@ -37,7 +38,7 @@ class ShareDoor:
         """GET /{id}: one share."""
 
         def transaction(tx: Transaction) -> ShareAnswer:
-            return rules.show(tx, call.principal, _share(tx, call, Access.READ))
+            return _shown(tx, call.principal, call.params["share_id"])
 
         share = await call.read(transaction)
         given = call.header(b"if-none-match")
@@ -48,47 +49,53 @@ class ShareDoor:
     async def change(self, call: Call) -> Reply:
         """PATCH /{id}: name and quota."""
         patch = call.decoded(shapes.read_share_patch)
+        id, if_match = call.params["share_id"], call.header(b"if-match")
 
         def transaction(tx: Transaction) -> ShareAnswer:
-            _require_share(tx, call)
-            return rules.change(tx, call.principal, call.params["share_id"], patch)
+            _require(tx, call.principal, id, if_match)
+            return rules.change(tx, call.principal, id, patch)
 
         share = await call.write(transaction)
         return reply.json(share, headers=(_share_etag(share),))
 
     async def delete(self, call: Call) -> Reply:
         """DELETE /{id}: 204."""
+        id, if_match = call.params["share_id"], call.header(b"if-match")
 
         def transaction(tx: Transaction) -> None:
-            _require_share(tx, call)
-            rules.delete(tx, call.principal, call.params["share_id"])
+            _require(tx, call.principal, id, if_match)
+            rules.delete(tx, call.principal, id)
 
         await call.write(transaction)
         return reply.empty()
 
     async def members(self, call: Call) -> Reply:
         """GET /{id}/members."""
-        return reply.json(await call.read(lambda tx: Members(rules.members(tx, _share(tx, call, Access.READ)))))
+
+        def transaction(tx: Transaction) -> Members:
+            return Members(rules.members(tx, access.require(tx, call.principal, call.params["share_id"], Access.READ)))
+
+        return reply.json(await call.read(transaction))
 
     async def set_members(self, call: Call) -> Reply:
         """PUT /{id}/members: replace them all."""
         wanted = call.decoded(shapes.read_members).members
 
         def transaction(tx: Transaction) -> Members:
-            return Members(rules.set_members(tx, _share(tx, call, Access.MANAGE), wanted))
+            row = access.require(tx, call.principal, call.params["share_id"], Access.MANAGE)
+            return Members(rules.set_members(tx, row, wanted))
 
         return reply.json(await call.write(transaction))
 
 
-def _share(tx: Transaction, call: Call, least: Access) -> ShareRow:
-    return access.require(tx, call.principal, call.params["share_id"], least)
+def _shown(tx: Transaction, principal: Principal, id: str) -> ShareAnswer:
+    return rules.show(tx, principal, access.require(tx, principal, id, Access.READ))
 
 
-def _require_share(tx: Transaction, call: Call) -> None:
-    """Hold a change of a share against If-Match. Raises: NotFound, PreconditionFailed."""
-    given = call.header(b"if-match")
-    if given is not None:
-        etags.require(given, _share_tag(rules.show(tx, call.principal, _share(tx, call, Access.READ))))
+def _require(tx: Transaction, principal: Principal, id: str, if_match: str | None) -> None:
+    """Compare the share with If-Match before it is changed. Raises: NotFound, PreconditionFailed."""
+    if if_match is not None:
+        etags.require(if_match, _share_tag(_shown(tx, principal, id)))
 
 
 def _share_tag(share: ShareAnswer) -> str:

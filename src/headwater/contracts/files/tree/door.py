@@ -38,10 +38,11 @@ class TreeDoor:
         """GET /{id}/children: what is in a folder, by ``folder_id`` or ``path`` (default: the root)."""
         limit = integer(call.query, "limit", 100, 1, 1000)
         after = _after(call.query.get("cursor"))
+        path, folder_id = call.query.get("path"), call.query.get("folder_id")
 
         def transaction(tx: Transaction) -> NodePage:
-            row = _share(tx, call, Access.READ)
-            folder = _folder(tx, call, row)
+            row = access.require(tx, call.principal, call.params["share_id"], Access.READ)
+            folder = _folder(tx, row, path, folder_id)
             found = nodes.children(tx, row.feed, folder, after, limit + 1)
             return _page(tx, row, found, limit, [node.name_key for node in found])
 
@@ -53,7 +54,7 @@ class TreeDoor:
         after = _after(call.query.get("cursor"))
 
         def transaction(tx: Transaction) -> NodePage:
-            row = _share(tx, call, Access.READ)
+            row = access.require(tx, call.principal, call.params["share_id"], Access.READ)
             found = rules.in_trash(tx, row, after, limit + 1)
             return _page(tx, row, found, limit, [rules.trash_key(node) for node in found])
 
@@ -62,10 +63,11 @@ class TreeDoor:
     async def create_folder(self, call: Call) -> Reply:
         """POST /{id}/folders: a new folder; 201."""
         fields = call.decoded(shapes.read_folder)
+        actor = actor_of(call)
 
         def transaction(tx: Transaction) -> NodeAnswer:
-            row = _share(tx, call, Access.WRITE)
-            return shown(tx, row, rules.create_folder(tx, row, actor_of(call), fields))
+            row = access.require(tx, call.principal, call.params["share_id"], Access.WRITE)
+            return shown(tx, row, rules.create_folder(tx, row, actor, fields))
 
         return await call.act(transaction, lambda node: reply.json(node, 201, (_etag(node),)))
 
@@ -73,7 +75,7 @@ class TreeDoor:
         """GET /{id}/nodes/{node_id}: one file or folder, also from the trash."""
 
         def transaction(tx: Transaction) -> NodeAnswer:
-            row = _share(tx, call, Access.READ)
+            row = access.require(tx, call.principal, call.params["share_id"], Access.READ)
             return shown(tx, row, paths.by_id(tx, row, call.params["node_id"], trashed=True))
 
         return _shown(call, await call.read(transaction))
@@ -85,7 +87,7 @@ class TreeDoor:
             raise Invalid.of("path", "missing", "name a path with ?path=/...")
 
         def transaction(tx: Transaction) -> NodeAnswer:
-            row = _share(tx, call, Access.READ)
+            row = access.require(tx, call.principal, call.params["share_id"], Access.READ)
             return shown(tx, row, paths.at_path(tx, row, path))
 
         return _shown(call, await call.read(transaction))
@@ -93,40 +95,43 @@ class TreeDoor:
     async def place(self, call: Call) -> Reply:
         """PATCH /{id}/nodes/{node_id}: another name, folder or share."""
         wanted = call.decoded(shapes.read_placement)
+        actor, if_match = actor_of(call), call.header(b"if-match")
 
         def transaction(tx: Transaction) -> NodeAnswer:
-            row = _share(tx, call, Access.WRITE)
+            row = access.require(tx, call.principal, call.params["share_id"], Access.WRITE)
             node = paths.by_id(tx, row, call.params["node_id"])
-            _require(call, node)
+            _require(node, if_match)
             if wanted.share_id is not None and wanted.share_id != row.id:
                 other = access.require(tx, call.principal, wanted.share_id, Access.WRITE)
                 crossing = cross_share.Crossing(other, _target(tx, other, node, wanted))
-                return shown(tx, other, cross_share.cross(tx, row, actor_of(call), node, crossing, self._settings))
-            return shown(tx, row, rules.move(tx, row, actor_of(call), node, _target(tx, row, node, wanted)))
+                return shown(tx, other, cross_share.cross(tx, row, actor, node, crossing, self._settings))
+            return shown(tx, row, rules.move(tx, row, actor, node, _target(tx, row, node, wanted)))
 
         return _shown(call, await call.write(transaction))
 
     async def remove(self, call: Call) -> Reply:
         """DELETE /{id}/nodes/{node_id}: into the trash; 200 with what was deleted."""
+        actor, if_match = actor_of(call), call.header(b"if-match")
 
         def transaction(tx: Transaction) -> NodeAnswer:
-            row = _share(tx, call, Access.WRITE)
+            row = access.require(tx, call.principal, call.params["share_id"], Access.WRITE)
             node = paths.by_id(tx, row, call.params["node_id"])
-            _require(call, node)
-            return shown(tx, row, rules.trash(tx, row, actor_of(call), node))
+            _require(node, if_match)
+            return shown(tx, row, rules.trash(tx, row, actor, node))
 
         return reply.json(await call.write(transaction))
 
     async def restore(self, call: Call) -> Reply:
         """POST /{id}/nodes/{node_id}/restore: out of the trash, under the same id."""
         wanted = call.decoded(shapes.read_placement) if call.body else Placement()
+        actor = actor_of(call)
 
         def transaction(tx: Transaction) -> NodeAnswer:
-            row = _share(tx, call, Access.WRITE)
+            row = access.require(tx, call.principal, call.params["share_id"], Access.WRITE)
             node = paths.by_id(tx, row, call.params["node_id"], trashed=True)
             elsewhere = wanted.path is not None or wanted.parent_id is not UNSET or wanted.name is not None
             target = _target(tx, row, node, wanted) if elsewhere else None
-            return shown(tx, row, rules.restore(tx, row, actor_of(call), node, target))
+            return shown(tx, row, rules.restore(tx, row, actor, node, target))
 
         return await call.act(transaction, lambda node: reply.json(node, 200, (_etag(node),)))
 
@@ -136,7 +141,7 @@ class TreeDoor:
         before = integer(call.query, "before", 2**62, 1, 2**62)
 
         def transaction(tx: Transaction) -> VersionPage:
-            row = _share(tx, call, Access.READ)
+            row = access.require(tx, call.principal, call.params["share_id"], Access.READ)
             node = paths.by_id(tx, row, call.params["node_id"], trashed=True)
             found = versions.history(tx, row.feed, node.id, before, limit + 1)
             return VersionPage([_version(version, node) for version in found[:limit]], len(found) > limit)
@@ -145,12 +150,13 @@ class TreeDoor:
 
     async def restore_version(self, call: Call) -> Reply:
         """POST /{id}/nodes/{node_id}/versions/{version_id}/restore: an old content on top again."""
+        actor = actor_of(call)
 
         def transaction(tx: Transaction) -> NodeAnswer:
-            row = _share(tx, call, Access.WRITE)
+            row = access.require(tx, call.principal, call.params["share_id"], Access.WRITE)
             node = paths.by_id(tx, row, call.params["node_id"])
             version_id = call.params["version_id"]
-            return shown(tx, row, rules.restore_version(tx, row, actor_of(call), node, version_id, self._settings))
+            return shown(tx, row, rules.restore_version(tx, row, actor, node, version_id, self._settings))
 
         return await call.act(transaction, lambda node: reply.json(node, 200, (_etag(node),)))
 
@@ -181,15 +187,10 @@ def shown(tx: Transaction, row: ShareRow, node: Node, folders: dict[str, str] | 
     )
 
 
-def _share(tx: Transaction, call: Call, least: Access) -> ShareRow:
-    return access.require(tx, call.principal, call.params["share_id"], least)
-
-
-def _folder(tx: Transaction, call: Call, row: ShareRow) -> str:
-    path = call.query.get("path")
+def _folder(tx: Transaction, row: ShareRow, path: str | None, folder_id: str | None) -> str:
     if path is not None and path != "/":
         return paths.folder_by_id(tx, row, paths.at_path(tx, row, path).id)
-    return paths.folder_by_id(tx, row, call.query.get("folder_id"))
+    return paths.folder_by_id(tx, row, folder_id)
 
 
 def _target(tx: Transaction, row: ShareRow, node: Node, wanted: Placement) -> paths.Target:
@@ -240,10 +241,9 @@ def _etag(node: NodeAnswer) -> tuple[bytes, bytes]:
     return b"etag", etags.etag(node.id, node.position).encode()
 
 
-def _require(call: Call, node: Node) -> None:
-    given = call.header(b"if-match")
-    if given is not None:
-        etags.require(given, etags.etag(node.id, node.position))
+def _require(node: Node, if_match: str | None) -> None:
+    if if_match is not None:
+        etags.require(if_match, etags.etag(node.id, node.position))
 
 
 def _shown(call: Call, node: NodeAnswer) -> Reply:
