@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterable
+from typing import TypeGuard
 
 import pytest
 
@@ -26,14 +28,22 @@ LAYERS = {
 }
 HTTP_LIBRARIES = ("http", "httpx2", "starlette", "uvicorn", "websockets")
 PLAIN_LAYERS = ("base", "store", "feed", "identity", "installation", "transfer")
-HANDOVERS = (  # where a door's coroutine hands its work to plain code, or waits for it
-    "headwater.store.database",
-    "headwater.store.sqlite.database",
-    "headwater.store.postgres.database",
-    "headwater.store.group_commit",
-    "headwater.feed.wake",
-)
-PURE_PARTS = {"rules", "queries", "shapes"}
+DOORS = re.compile(r"contract|door|\w+_door|caller|tus_\w+|socket_session")
+"""The modules of a contract that know HTTP."""
+HANDOVERS = {
+    "headwater.store.database": "the interface that doors await",
+    "headwater.store.sqlite.database": "hands functions to the writer's thread",
+    "headwater.store.postgres.database": "hands functions to the pool's threads",
+    "headwater.feed.wake": "lets long polls wait for a commit",
+    "headwater.contracts.files.content_stream": "hands what threads read to the event loop",
+    "headwater.contracts.files.uploads.ingest": "hands what the event loop receives to threads",
+    "headwater.contracts.files.devices.access_cache": "answers the open sockets of one event loop",
+    "headwater.contracts.terminology.flight": "lets callers wait for one fetch",
+    "headwater.contracts.terminology.upstream": "fetches labels from another server",
+}
+"""The modules below the doors in which a coroutine hands its work to plain code, or waits for it."""
+HTTP_CLIENTS = {"headwater.contracts.terminology.upstream": "httpx2"}
+"""The modules that are a client of another server, and their library."""
 
 
 def test_imports_go_down_only() -> None:
@@ -44,8 +54,8 @@ def test_contracts_never_import_each_other() -> None:
     assert sibling_imports(package()) == []
 
 
-def test_rules_queries_and_shapes_know_no_http() -> None:
-    assert http_in_pure_parts(package()) == []
+def test_only_doors_know_http() -> None:
+    assert http_below_the_door(package()) == []
 
 
 def test_shapes_import_only_base_and_their_own_kind() -> None:
@@ -105,14 +115,20 @@ def test_a_contract_that_imports_all_contracts_is_found() -> None:
 
 
 @pytest.mark.parametrize("text", ["from headwater.web import paging", "from http import HTTPStatus", "import uvicorn"])
-@pytest.mark.parametrize("part_name", ["rules", "queries", "shapes", "rules.acks", "note_rules"])
-def test_http_in_a_pure_part_is_found(text: str, part_name: str) -> None:
-    assert len(http_in_pure_parts([plant(f"headwater.contracts.sell.{part_name}", text)])) == 1
+@pytest.mark.parametrize("name", ["rules", "sessions", "rules.acks", "door.acks", "indoor", "callers", "tus"])
+def test_http_below_the_door_is_found(text: str, name: str) -> None:
+    assert len(http_below_the_door([plant(f"headwater.contracts.sell.{name}", text)])) == 1
 
 
-def test_a_door_may_speak_http() -> None:
-    door = plant("headwater.contracts.sell.door", "from http import HTTPStatus\nfrom headwater.web import paging")
-    assert http_in_pure_parts([door]) == []
+@pytest.mark.parametrize("name", ["door", "acks_door", "contract", "caller", "tus_headers", "acks.socket_session"])
+def test_a_door_may_speak_http(name: str) -> None:
+    text = "from http import HTTPStatus\nfrom headwater.web import paging"
+    assert http_below_the_door([plant(f"headwater.contracts.sell.{name}", text)]) == []
+
+
+def test_a_client_of_another_server_may_use_its_own_library_only() -> None:
+    text = "import httpx2\nimport starlette"
+    assert len(http_below_the_door([plant("headwater.contracts.terminology.upstream", text)])) == 1
 
 
 def test_a_shape_that_reads_the_store_is_found() -> None:
@@ -161,9 +177,21 @@ def test_an_import_for_types_alone_is_found_and_counts_in_a_cycle() -> None:
     assert len(upward_imports([plant("headwater.store.log.records", text)])) == 1
 
 
-@pytest.mark.parametrize("name", ["headwater.store.log.records", "headwater.contracts.sell.rules"])
+@pytest.mark.parametrize(
+    "name", ["headwater.store.log.records", "headwater.contracts.sell.rules", "headwater.contracts.sell.sessions"]
+)
 def test_async_code_below_the_door_is_found(name: str) -> None:
     assert len(async_below_the_door([plant(name, "async def write(): ...")])) == 1
+
+
+@pytest.mark.parametrize("name", ["headwater.contracts.sell.acks_door", *HANDOVERS])
+def test_doors_and_hand_overs_may_wait(name: str) -> None:
+    assert async_below_the_door([plant(name, "async def write(): ...")]) == []
+
+
+def test_every_hand_over_exists_and_waits() -> None:
+    waiting = {module.name for module in package() if any(is_async(node) for node in ast.walk(module.tree))}
+    assert sorted(HANDOVERS.keys() - waiting) == []
 
 
 def upward_imports(modules: Iterable[Module]) -> list[str]:
@@ -191,14 +219,15 @@ def sibling_imports(modules: Iterable[Module]) -> list[str]:
     ]
 
 
-def http_in_pure_parts(modules: Iterable[Module]) -> list[str]:
-    """Imports of web or of an HTTP library by rules, queries or shapes."""
+def http_below_the_door(modules: Iterable[Module]) -> list[str]:
+    """Imports of web or of an HTTP library by a contract's module that is no door."""
     return [
         f"{module.name}:{found.line} imports {found.target}"
         for module in modules
-        if is_pure(module.name)
+        if part(module) == "contracts" and not is_door(module.name)
         for found in imports(module)
         if is_within(found.target, "headwater.web", *HTTP_LIBRARIES)
+        and found.target.partition(".")[0] != HTTP_CLIENTS.get(module.name)
     ]
 
 
@@ -207,7 +236,7 @@ def shape_imports(modules: Iterable[Module]) -> list[str]:
     return [
         f"{module.name}:{found.line} imports {found.target}"
         for module in modules
-        if kinds(module.name) == {"shapes"}
+        if is_shape(module.name)
         for found in imports(module)
         if is_within(found.target, PACKAGE) and not client_may_load(found.target)
     ]
@@ -267,10 +296,15 @@ def async_below_the_door(modules: Iterable[Module]) -> list[str]:
     return [
         f"{module.name}:{node.lineno} has async code"
         for module in modules
-        if (part(module) in PLAIN_LAYERS and not is_within(module.name, *HANDOVERS)) or is_pure(module.name)
+        if part(module) in {*PLAIN_LAYERS, "contracts"} and module.name not in HANDOVERS and not is_door(module.name)
         for node in ast.walk(module.tree)
-        if isinstance(node, ast.AsyncFunctionDef | ast.Await | ast.AsyncFor | ast.AsyncWith)
+        if is_async(node)
     ]
+
+
+def is_async(node: ast.AST) -> TypeGuard[ast.stmt | ast.expr]:
+    """True for a coroutine's definition, and for whatever only a coroutine may hold."""
+    return isinstance(node, ast.AsyncFunctionDef | ast.Await | ast.AsyncFor | ast.AsyncWith)
 
 
 def part(module: Module) -> str:
@@ -294,22 +328,22 @@ def is_foreign(target: str, own: str) -> bool:
     return own == "headwater.contracts" or not is_within(target, own)
 
 
-def kinds(name: str) -> set[str]:
-    """Which of rules, queries and shapes a contract's module is, from the words of its path."""
+def is_door(name: str) -> bool:
+    """True for a contract's module that knows HTTP."""
+    return part_of(name) == "contracts" and DOORS.fullmatch(name.rpartition(".")[2]) is not None
+
+
+def is_shape(name: str) -> bool:
+    """True for a contract's shapes, from the words of the module's path."""
     pieces = name.split(".")
-    if pieces[:2] != [PACKAGE, "contracts"]:
-        return set()
-    return {word for piece in pieces[3:] for word in piece.split("_")} & PURE_PARTS
-
-
-def is_pure(name: str) -> bool:
-    """True for a contract's module that knows no HTTP."""
-    return bool(kinds(name))
+    return pieces[:2] == [PACKAGE, "contracts"] and "shapes" in {
+        word for piece in pieces[3:] for word in piece.split("_")
+    }
 
 
 def client_may_load(target: str) -> bool:
     """True for base, the client itself, and a contract's shapes."""
-    return part_of(target) in {"base", "client"} or "shapes" in kinds(target) or target == "headwater.__version__"
+    return part_of(target) in {"base", "client"} or is_shape(target) or target == "headwater.__version__"
 
 
 def import_graph(modules: Iterable[Module]) -> dict[str, set[str]]:

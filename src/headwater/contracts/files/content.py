@@ -1,11 +1,9 @@
-"""Where the content of versions stands, who may reach which chunks, and reading it off the event loop."""
+"""The chunks of versions: their places in packs, those that a caller may reach, and their digests."""
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
-import threading
-from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from headwater.base.errors import Damaged
@@ -66,41 +64,3 @@ def digest_into(place: PackBackend, refs: Sequence[ChunkRef], *digests: Digest) 
     for piece in read_range(place, refs):
         for digest in digests:
             digest.update(piece)
-
-
-async def stream(pieces: Iterator[bytes]) -> AsyncGenerator[bytes, None]:
-    """The pieces of a reading, each from a thread, so that a slow disk holds nobody up; one is read ahead."""
-    reading = _SharedIterator(pieces)
-    coming = asyncio.ensure_future(asyncio.to_thread(reading.take))
-    try:
-        while (piece := await coming) is not None:
-            coming = asyncio.ensure_future(asyncio.to_thread(reading.take))
-            yield piece
-    finally:
-        await asyncio.to_thread(reading.close)
-        coming.add_done_callback(_let_go)
-        coming.cancel()
-
-
-def _let_go(coming: asyncio.Future[bytes | None]) -> None:
-    """Look at how a reading ended that nobody waits for, so that it is not reported as lost."""
-    if not coming.cancelled():
-        coming.exception()
-
-
-class _SharedIterator:
-    """Pieces that are taken by one thread at a time; a reading that was given up may still be at it."""
-
-    def __init__(self, pieces: Iterator[bytes]) -> None:
-        self._pieces = pieces
-        self._turn = threading.Lock()
-
-    def take(self) -> bytes | None:
-        with self._turn:
-            return next(self._pieces, None)
-
-    def close(self) -> None:
-        with self._turn:
-            close = getattr(self._pieces, "close", None)
-            if close is not None:
-                close()

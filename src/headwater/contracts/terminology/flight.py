@@ -12,12 +12,12 @@ from collections.abc import Callable
 from headwater.base.clock import monotonic_seconds
 from headwater.base.errors import Unavailable, UpstreamFailed
 from headwater.base.log import get_log
+from headwater.base.rate import Rate
 from headwater.base.settings.table import TerminologySettings
 from headwater.contracts.terminology import rules, sync_rules
 from headwater.contracts.terminology.sync_rules import FetchJob, SyncOutcome
 from headwater.contracts.terminology.upstream import Fetch
 from headwater.store.database import Database, Transaction
-from headwater.web.limits import Rate
 
 WAIT_SECONDS = 10.0
 """How long a sync waits for another process's fetch before it answers from what there is."""

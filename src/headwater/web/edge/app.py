@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from headwater.base.clock import monotonic_seconds
 from headwater.base.errors import HeadersTooLarge, HeadwaterError, Malformed
 from headwater.base.log import get_log
+from headwater.base.rate import Rate
 from headwater.base.settings.table import Settings
 from headwater.identity.principal import Principal
 from headwater.web import errors
@@ -21,7 +22,7 @@ from headwater.web.http import bodies
 from headwater.web.http.bodies import Message, Receive
 from headwater.web.http.compression import LEAST_BYTES, compressed
 from headwater.web.http.hosts import AllowedHosts
-from headwater.web.limits import InFlight, Rate
+from headwater.web.limits import InFlight
 from headwater.web.reply import Header, Part, Reply
 from headwater.web.services import Services
 

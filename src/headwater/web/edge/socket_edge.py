@@ -8,6 +8,7 @@ from collections import Counter
 from headwater.base.clock import monotonic_seconds
 from headwater.base.errors import Forbidden, HeadwaterError, NotFound, TooManyRequests, Unauthenticated
 from headwater.base.log import get_log
+from headwater.base.rate import Rate
 from headwater.identity.principal import Principal
 from headwater.store.database import Transaction
 from headwater.web.access_rule import AccessRule
@@ -17,7 +18,6 @@ from headwater.web.edge.router import Router, SocketMatch
 from headwater.web.errors import status_of
 from headwater.web.http.bodies import Message, Receive
 from headwater.web.http.hosts import AllowedHosts, same_site
-from headwater.web.limits import Rate
 from headwater.web.services import Services
 from headwater.web.sockets import (
     CLOSE_DONE,

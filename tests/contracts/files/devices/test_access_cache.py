@@ -55,7 +55,7 @@ def member(server: ServerUnderTest, share: FileShare) -> Client:
 
 @pytest.fixture
 def readership(server: ServerUnderTest) -> Iterator[AccessCache]:
-    found = AccessCache(server.services)
+    found = AccessCache(server.services.database, server.services.wake)
 
     async def run(step: Any) -> None:
         step()

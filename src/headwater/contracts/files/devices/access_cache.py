@@ -7,9 +7,10 @@ from collections.abc import Callable
 from headwater.base.errors import NotFound
 from headwater.contracts.files import access
 from headwater.contracts.files.access import Access
+from headwater.feed.wake import Wake
 from headwater.identity.principal import Principal
+from headwater.store.database import Database
 from headwater.store.log import feeds
-from headwater.web.services import Services
 
 _MAX_KNOWN = 100_000
 
@@ -20,8 +21,9 @@ class AccessCache:
     A caller whose role changed is another principal, and asked for anew.
     """
 
-    def __init__(self, services: Services) -> None:
-        self._services = services
+    def __init__(self, database: Database, wake: Wake) -> None:
+        self._database = database
+        self._wake = wake
         self._known: dict[tuple[int, Principal], str | None] = {}
         self._changes = 0
         self._users = 0
@@ -31,7 +33,7 @@ class AccessCache:
         """Somebody wants to ask: listen for changes from now on."""
         self._users += 1
         if self._stop is None:
-            self._stop = self._services.wake.listen(feeds.ACCESS, self._forget)
+            self._stop = self._wake.listen(feeds.ACCESS, self._forget)
 
     def end(self) -> None:
         """Somebody asks no more; after the last one nothing is remembered."""
@@ -49,9 +51,8 @@ class AccessCache:
         before = self._changes
         share: str | None
         try:
-            share = (
-                await self._services.database.read(lambda tx: access.require_feed(tx, principal, feed, Access.READ))
-            ).id
+            row = await self._database.read(lambda tx: access.require_feed(tx, principal, feed, Access.READ))
+            share = row.id
         except NotFound:
             share = None
         # What was read before somebody's access changed is told once, and not kept.

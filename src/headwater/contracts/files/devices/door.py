@@ -30,7 +30,7 @@ class DeviceDoor:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._open: dict[str, set[SocketSession]] = {}
-        self._readership = AccessCache(services)
+        self._readership = AccessCache(services.database, services.wake)
 
     async def list(self, call: Call) -> Reply:
         """GET /devices: the caller's devices."""

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from headwater.contracts.files import content
 from headwater.contracts.files.content import FRAMES_MEDIA
+from headwater.contracts.files.content_stream import stream
 from headwater.contracts.files.downloads import batch, rules
 from headwater.contracts.files.downloads.batch import Contents
 from headwater.contracts.files.downloads.rules import Found
@@ -53,7 +54,7 @@ class DownloadDoor:
         contents = await call.read(transaction, slow=True)
         headers = ((b"content-type", FRAMES_MEDIA), (b"content-length", str(contents.size_bytes).encode()))
         frames = batch.frames(self._services.packs, contents, self._services.database)
-        return Reply(200, headers, stream=content.stream(frames))
+        return Reply(200, headers, stream=stream(frames))
 
     async def download(self, call: Call) -> Reply:
         """GET /{file_id}: the content of a version; 200, 206, 304 or 416."""
@@ -120,7 +121,7 @@ class DownloadDoor:
         if span is not None:
             headers.append((b"content-range", span.content_range(version.size_bytes).encode()))
         pieces = read_range(self._services.packs, source.refs, first, first + length_bytes)
-        return Reply(200 if span is None else 206, tuple(headers), stream=content.stream(pieces))
+        return Reply(200 if span is None else 206, tuple(headers), stream=stream(pieces))
 
 
 def _wants_digest(call: Call) -> bool:
