@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Collection, Iterator
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -45,13 +46,13 @@ def plant(name: str, text: str, *, is_package: bool = False) -> Module:
 @cache
 def package() -> tuple[Module, ...]:
     """Every module of the package, by name."""
-    return _read(SOURCE, SOURCE / PACKAGE)
+    return read(SOURCE, SOURCE / PACKAGE)
 
 
 @cache
 def everything() -> tuple[Module, ...]:
     """Every Python file of the repository: the package, its tests and its benchmarks."""
-    return package() + _read(ROOT, ROOT / "tests") + _read(ROOT, ROOT / "benchmarks")
+    return package() + read(ROOT, ROOT / "tests") + read(ROOT, ROOT / "benchmarks")
 
 
 def imports(module: Module) -> Iterator[Import]:
@@ -99,7 +100,87 @@ def definitions(
                 pending.append((prefix, child))
 
 
-def _read(base: Path, folder: Path) -> tuple[Module, ...]:
+def import_graph(modules: Iterable[Module]) -> dict[str, set[str]]:
+    """The modules of ours that each module imports, itself and the package left out."""
+    held = {module.name: module for module in modules}
+    return {
+        name: {
+            other
+            for found in imports(module)
+            if (other := module_of(found.target, held)) is not None and other not in {name, PACKAGE}
+        }
+        for name, module in held.items()
+    }
+
+
+def folder_graphs(graph: Mapping[str, Collection[str]]) -> dict[str, dict[str, set[str]]]:
+    """The import graph inside each folder, by its dotted name.
+
+    Its nodes are the modules that lie in the folder itself, and its folders, each with all that is below it.
+    """
+    found: dict[str, dict[str, set[str]]] = {}
+    for name, others in graph.items():
+        for other in others:
+            mine, its = name.split("."), other.split(".")
+            depth = 0
+            while depth < min(len(mine), len(its)) and mine[depth] == its[depth]:
+                depth += 1
+            if depth < min(len(mine), len(its)):
+                nodes = found.setdefault(".".join(mine[:depth]), {})
+                nodes.setdefault(mine[depth], set()).add(its[depth])
+                nodes.setdefault(its[depth], set())
+    return found
+
+
+def cycles(graph: Mapping[str, Collection[str]]) -> list[str]:
+    """Groups of nodes that reach each other, each group once."""
+    reach = {name: reachable(name, graph) for name in graph}
+    groups = {
+        ", ".join(sorted(other for other in reach[name] if name in reach[other]))
+        for name in graph
+        if name in reach[name]
+    }
+    return sorted(groups)
+
+
+def reachable(start: str, graph: Mapping[str, Collection[str]]) -> set[str]:
+    """Every node that the start reaches by one edge or more."""
+    seen: set[str] = set()
+    pending = [start]
+    while pending:
+        fresh = set(graph[pending.pop()]) - seen
+        seen |= fresh
+        pending.extend(fresh)
+    return seen
+
+
+def duplicate_classes(modules: Iterable[Module], *, private: bool = False) -> list[str]:
+    """Class names that two modules define, with their modules; ``private`` counts ``_Page`` as a ``Page``."""
+    places: dict[str, set[str]] = {}
+    for module in modules:
+        for _, node in definitions(module):
+            if isinstance(node, ast.ClassDef) and (private or not node.name.startswith("_")):
+                places.setdefault(node.name.lstrip("_"), set()).add(module.name)
+    return [f"{name}: {', '.join(sorted(where))}" for name, where in sorted(places.items()) if len(where) > 1]
+
+
+def folder_sizes(modules: Iterable[Module]) -> dict[str, int]:
+    """The number of modules that lie in each folder itself, its ``__init__`` left out."""
+    return dict(Counter(module.name.rpartition(".")[0] for module in modules if not module.is_package))
+
+
+def function_lines(modules: Iterable[Module]) -> dict[str, int]:
+    """The lines of each function, by `module:function`."""
+    return {
+        f"{module.name}:{name}": (node.end_lineno or node.lineno) - node.lineno + 1
+        for module in modules
+        for name, node in definitions(module)
+        if not isinstance(node, ast.ClassDef)
+    }
+
+
+def read(base: Path, folder: Path) -> tuple[Module, ...]:
+    """Every module in a folder and below it, named from a base, by name."""
     found = []
     for path in sorted(folder.rglob("*.py")):
         parts = path.relative_to(base).with_suffix("").parts

@@ -9,7 +9,7 @@ from typing import TypeGuard
 
 import pytest
 
-from tests.rules.source import PACKAGE, Module, imports, is_within, module_of, package, plant
+from tests.rules.source import PACKAGE, Module, cycles, import_graph, imports, is_within, package, plant
 
 LAYERS = {
     "base": 0,
@@ -67,7 +67,7 @@ def test_the_client_loads_only_base_and_shapes() -> None:
 
 
 def test_no_module_imports_itself_through_others() -> None:
-    assert cycles(package()) == []
+    assert cycles(import_graph(package())) == []
 
 
 def test_no_module_imports_for_types_alone() -> None:
@@ -162,8 +162,8 @@ def test_a_cycle_is_found_once() -> None:
     second = plant("headwater.feed.cursor", "def late():\n    import headwater.feed.wake")
     third = plant("headwater.feed.wake", "from headwater.feed.reader import read")
     outside = plant("headwater.feed.devices", "from headwater.feed import reader")
-    assert cycles([first, second, outside]) == []
-    assert cycles([first, second, third, outside]) == [
+    assert cycles(import_graph([first, second, outside])) == []
+    assert cycles(import_graph([first, second, third, outside])) == [
         "headwater.feed.cursor, headwater.feed.reader, headwater.feed.wake"
     ]
 
@@ -172,7 +172,7 @@ def test_an_import_for_types_alone_is_found_and_counts_in_a_cycle() -> None:
     text = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from headwater.feed import cursor\n"
     first = plant("headwater.feed.reader", text)
     second = plant("headwater.feed.cursor", "from headwater.feed import reader")
-    assert cycles([first, second]) == ["headwater.feed.cursor, headwater.feed.reader"]
+    assert cycles(import_graph([first, second])) == ["headwater.feed.cursor, headwater.feed.reader"]
     assert type_only_imports([first, second]) == ["headwater.feed.reader:3 imports headwater.feed.cursor"]
     assert len(upward_imports([plant("headwater.store.log.records", text)])) == 1
 
@@ -269,18 +269,6 @@ def client_imports(modules: Iterable[Module]) -> list[str]:
     return broken
 
 
-def cycles(modules: Iterable[Module]) -> list[str]:
-    """Groups of modules that reach each other by imports, each group once."""
-    graph = import_graph(modules)
-    reach = {name: reachable(name, graph) for name in graph}
-    groups = {
-        ", ".join(sorted(other for other in reach[name] if name in reach[other]))
-        for name in graph
-        if name in reach[name]
-    }
-    return sorted(groups)
-
-
 def type_only_imports(modules: Iterable[Module]) -> list[str]:
     """Imports that only a type checker reads, of ours or of a library: they hide a cycle, or a cost."""
     return [
@@ -346,30 +334,6 @@ def client_may_load(target: str) -> bool:
     return part_of(target) in {"base", "client"} or is_shape(target) or target == "headwater.__version__"
 
 
-def import_graph(modules: Iterable[Module]) -> dict[str, set[str]]:
-    """Which module of ours loads which, itself left out."""
-    held = {module.name: module for module in modules}
-    return {
-        name: {
-            other
-            for found in imports(module)
-            if (other := module_of(found.target, held)) is not None and other not in {name, PACKAGE}
-        }
-        for name, module in held.items()
-    }
-
-
 def parents(name: str, known: Iterable[str]) -> set[str]:
     """The packages that Python loads before a module."""
     return {other for other in known if name.startswith(other + ".")}
-
-
-def reachable(start: str, graph: dict[str, set[str]]) -> set[str]:
-    """Every module that the start reaches by one import or more."""
-    seen: set[str] = set()
-    pending = [start]
-    while pending:
-        fresh = graph[pending.pop()] - seen
-        seen |= fresh
-        pending.extend(fresh)
-    return seen

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import ast
 import re
 from collections.abc import Iterable, Mapping
 
 import pytest
 
-from tests.rules.source import Module, definitions, everything, plant
+from tests.rules.source import Module, definitions, everything, function_lines, plant
 
 FUNCTION_LINES = 60
 MODULE_LINES = 500
@@ -112,16 +111,6 @@ def unneeded_waivers(modules: Iterable[Module], waivers: Mapping[str, str]) -> l
     needed = {place for place, lines in sizes.items() if lines > FUNCTION_LINES}
     needed |= {module.name for module in held if len(module.text.splitlines()) > MODULE_LINES}
     return sorted(waivers.keys() - needed)
-
-
-def function_lines(modules: Iterable[Module]) -> dict[str, int]:
-    """How many lines each function has, by `module:function`."""
-    return {
-        f"{module.name}:{name}": (node.end_lineno or node.lineno) - node.lineno + 1
-        for module in modules
-        for name, node in definitions(module)
-        if not isinstance(node, ast.ClassDef)
-    }
 
 
 def empty_names(modules: Iterable[Module]) -> list[str]:

@@ -50,8 +50,8 @@ class _Person:
 
 
 @dataclass
-class _Match:
-    """What stands under one key; ``is_new``: the key, or its further lines, are to be written."""
+class _KeyEntry:
+    """The contact under one key; ``is_new``: the key, or its further lines, are to be written."""
 
     person: _Person
     extra: dict[str, list[str]]
@@ -62,7 +62,7 @@ class Plan(NamedTuple):
     """What a batch changes: the outcome of each row, the keys with their contacts, and the chapters to make."""
 
     outcomes: list[RowOutcome]
-    targets: dict[str, _Match]
+    targets: dict[str, _KeyEntry]
     new_chapters: list[str]
 
 
@@ -149,7 +149,7 @@ def upsert(
     return planned
 
 
-def _targets(tx: Transaction, feed: int, uids: Sequence[str]) -> dict[str, _Match]:
+def _targets(tx: Transaction, feed: int, uids: Sequence[str]) -> dict[str, _KeyEntry]:
     """The present contacts of these keys; a key that no file gave yet may be a contact's own id."""
     keys = file_keys.find(tx, feed, uids)
     ids = {uid: keys[uid].contact_id if uid in keys else uid for uid in dict.fromkeys(uids)}
@@ -158,15 +158,15 @@ def _targets(tx: Transaction, feed: int, uids: Sequence[str]) -> dict[str, _Matc
     }
     bodies = file_keys.bodies(tx, feed, list(current))
     persons = {id: _Person(read_contact.decode(bodies[id]), row) for id, row in current.items()}
-    found: dict[str, _Match] = {}
+    found: dict[str, _KeyEntry] = {}
     for uid, id in ids.items():
         if id in persons:
             known = keys.get(uid)
-            found[uid] = _Match(persons[id], known.extra if known else {}, is_new=known is None and uid != id)
+            found[uid] = _KeyEntry(persons[id], known.extra if known else {}, is_new=known is None and uid != id)
     return found
 
 
-def _row(row: Parsed, targets: dict[str, _Match], known: _Chapters, *, replace_extra: bool) -> RowOutcome:
+def _row(row: Parsed, targets: dict[str, _KeyEntry], known: _Chapters, *, replace_extra: bool) -> RowOutcome:
     """Put one row on its contact; a refused one leaves it as it was."""
     found = targets.get(row.uid)
     present = {name: getattr(found.person.contact, name) for name in FIELDS} if found else dict.fromkeys(FIELDS)
@@ -182,7 +182,7 @@ def _row(row: Parsed, targets: dict[str, _Match], known: _Chapters, *, replace_e
         return RowOutcome(row.row_number, row.uid, _name(wanted), "refused", {}, problem)
     if found is None:
         made = Contact(contact_id="", created_at="", updated_at="", chapter_ids=chapter_ids or [], **wanted)
-        targets[row.uid] = _Match(_Person(made, None), row.contact.extra, is_new=True)
+        targets[row.uid] = _KeyEntry(_Person(made, None), row.contact.extra, is_new=True)
         shown: dict[str, tuple[object, object]] = {
             name: (None, value) for name, value in wanted.items() if value is not None
         }
