@@ -15,7 +15,7 @@ WORKERS ?= --numprocesses=auto --maxprocesses=4
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve env env-test test check format bench docs lock clean
+.PHONY: help serve env env-test test check figures format bench docs lock clean
 
 help: ## List these commands
 	@echo "Headwater: make COMMAND [ARGS='...']"
@@ -38,6 +38,9 @@ check: $(TEST_STAMP) ## Check style, formatting, types and the rules of the hous
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q tests/rules
+
+figures: $(TEST_STAMP) ## Print the figures of the house: modules, imports, lines (ARGS: another checkout)
+	@$(BIN)/python -m tests.rules.figures $(ARGS)
 
 format: $(TEST_STAMP) ## Format the code and apply the safe fixes
 	$(BIN)/ruff check --fix .

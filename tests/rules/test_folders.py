@@ -6,8 +6,10 @@ from collections.abc import Iterable
 
 import pytest
 
+from tests.rules.figures import figures, floors, imports_between_rooms
 from tests.rules.source import (
     PACKAGE,
+    ROOT,
     Module,
     cycles,
     everything,
@@ -73,6 +75,22 @@ def test_a_folder_of_sixteen_modules_is_found_and_one_of_fifteen_is_not() -> Non
     modules += [plant("headwater.feed", "", is_package=True), plant("headwater.feed.deep.part", "")]
     assert large_folders(modules) == []
     assert large_folders([*modules, plant("headwater.feed.last", "")]) == ["headwater.feed holds 16 modules"]
+
+
+def test_the_floors_are_the_longest_chain_and_a_circle_is_one_floor() -> None:
+    assert floors({"a": {"b", "d"}, "b": {"c"}, "c": {"d"}, "d": set()}) == 4
+    assert floors({"a": {"b"}, "b": {"c"}, "c": {"b", "d"}, "d": set()}) == 3
+
+
+def test_imports_within_a_room_of_files_are_not_counted() -> None:
+    files = "headwater.contracts.files"
+    graph = {f"{files}.tree.rules": {f"{files}.tree.shapes", f"{files}.access", f"{files}.uploads.rules"}}
+    assert imports_between_rooms(graph) == 2
+
+
+def test_the_figures_of_this_checkout_can_be_read() -> None:
+    found = dict(figures(ROOT))
+    assert found["import circles of modules"] == found["import circles of folders"] == "0"
 
 
 def folder_circles(modules: Iterable[Module]) -> list[str]:
