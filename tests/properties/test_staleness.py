@@ -6,7 +6,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from headwater.contracts.terminology.queries import State, Tracked
-from headwater.contracts.terminology.rules import source_version, standing
+from headwater.contracts.terminology.rules import source_version, staleness_of
 
 SECOND_US = 1_000_000
 INSTANTS = st.integers(0, 200) | st.integers(0, 4_102_444_800).map(lambda second: second * SECOND_US)
@@ -28,7 +28,7 @@ def state(ttl_seconds: int, last_us: int | None, created_us: int, newer: bool, c
 def test_labels_are_stale_exactly_when_the_readings_say_so(
     now_us: int, ttl: int, last_us: int | None, created_us: int, newer: bool, at: int
 ) -> None:
-    found = standing(state(ttl, last_us, created_us, newer, at), now_us)
+    found = staleness_of(state(ttl, last_us, created_us, newer, at), now_us)
     never_synced = last_us is None
     stepped_back = last_us is not None and now_us < last_us
     run_out = last_us is not None and now_us >= last_us + ttl * SECOND_US
@@ -51,6 +51,6 @@ def test_labels_that_are_stale_stay_so_until_the_next_sync_as_long_as_time_goes_
     ttl: int, last_us: int, now_us: int, later_us: int
 ) -> None:
     record = state(ttl, last_us, 0, newer=False, changed_us=0)
-    if now_us >= last_us and standing(record, now_us).is_stale:
-        assert standing(record, now_us + later_us).is_stale
-    assert not standing(record, last_us).is_stale
+    if now_us >= last_us and staleness_of(record, now_us).is_stale:
+        assert staleness_of(record, now_us + later_us).is_stale
+    assert not staleness_of(record, last_us).is_stale

@@ -1,4 +1,4 @@
-"""A rate limit by key, for callers, addresses and whatever else must not take everything."""
+"""A rate limit by key, for callers, addresses and whatever else must share."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Rate:
         self._buckets: dict[str, tuple[float, float]] = {}
 
     def spend(self, key: str, at_seconds: float) -> None:
-        """Takes one from the key's bucket. Raises: TooManyRequests with the time until the next one."""
+        """Spends one of the key's bucket. Raises: TooManyRequests with the time until the next one."""
         left, since = self._buckets.get(key, (self._burst, at_seconds))
         left = min(self._burst, left + (at_seconds - since) * self._per_second)
         if left < 1.0:

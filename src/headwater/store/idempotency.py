@@ -1,4 +1,4 @@
-"""Answers kept so that a repeated request is applied once: Idempotency-Key and client_change_id."""
+"""Stored answers, so that a repeated request is applied once: Idempotency-Key and client_change_id."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ class AnswerKey(NamedTuple):
 
 
 class KeptAnswer(NamedTuple):
-    """A kept answer and the hash of the request that it answered."""
+    """A stored answer and the hash of the request that it answered."""
 
     request_hash: bytes
     answer: bytes
 
 
 def request_hash(*parts: bytes) -> bytes:
-    """The hash by which a repeated request is told from another one with the same key."""
+    """The hash that distinguishes a repeated request from another one with the same key."""
     digest = hashlib.blake2b(digest_size=16)
     for part in parts:
         digest.update(len(part).to_bytes(8, "big") + part)
@@ -32,7 +32,7 @@ def request_hash(*parts: bytes) -> bytes:
 
 
 def find(tx: Transaction, key: AnswerKey, oldest_us: int) -> KeptAnswer | None:
-    """The answer kept for a key, unless it is older than ``oldest_us``."""
+    """The answer stored for a key, unless it is older than ``oldest_us``."""
     row = tx.row(
         "SELECT request_hash, answer, at_us FROM answers WHERE organisation = ? AND caller = ? AND key = ?",
         *key,
@@ -41,7 +41,7 @@ def find(tx: Transaction, key: AnswerKey, oldest_us: int) -> KeptAnswer | None:
 
 
 def keep(tx: Transaction, key: AnswerKey, request_hash: bytes, answer: bytes) -> None:
-    """Keep an answer, in the transaction of the change that it reports."""
+    """Stores an answer, in the transaction of the change that it reports."""
     tx.run(
         "INSERT INTO answers (organisation, caller, key, request_hash, answer, at_us) VALUES (?, ?, ?, ?, ?, ?)"
         " ON CONFLICT (organisation, caller, key) DO UPDATE SET request_hash = excluded.request_hash,"
@@ -51,7 +51,7 @@ def keep(tx: Transaction, key: AnswerKey, request_hash: bytes, answer: bytes) ->
 
 
 def sweep(tx: Transaction, oldest_us: int, limit: int = 1000) -> int:
-    """Forget at most ``limit`` answers older than ``oldest_us``; how many went."""
+    """Removes at most ``limit`` answers older than ``oldest_us``; returns their number."""
     rows = tx.rows("SELECT organisation, caller, key FROM answers WHERE at_us < ? LIMIT ?", oldest_us, limit)
     tx.run_many("DELETE FROM answers WHERE organisation = ? AND caller = ? AND key = ?", rows)
     return len(rows)

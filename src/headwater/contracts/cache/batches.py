@@ -20,7 +20,7 @@ from headwater.contracts.cache.shapes import RowError, StoredContact, StoredNote
 from headwater.store.log.records import Draft
 
 FUTURE_US = 300 * SECOND_US
-"""How far ahead of our clock a row's time may be."""
+"""The time by which a row may be ahead of our clock."""
 
 CONTACTS, NOTES = "contacts", "notes"
 _fields = msgspec.json.Decoder(dict[str, Any])

@@ -90,7 +90,7 @@ class CacheDoor:
         return reply.json(LastSync(organisation, format_seconds(found[1]), sync_id(found[0]), "success"))
 
     async def sync(self, call: Call) -> Reply:
-        """POST: take a batch; 201."""
+        """POST: accept a batch; 201."""
         organisation, contacts, notes = await self._batch(call)
         _scope(call).narrow(organisation)
         is_open = self._services.settings.effective_provisioning == "open"
@@ -102,7 +102,7 @@ class CacheDoor:
         return await call.act(transaction, _created)
 
     async def extend(self, call: Call) -> Reply:
-        """PUT /{id}: take a further batch under the same record."""
+        """PUT /{id}: accept a further batch under the same record."""
         number = rules.number_of(call.params["id"])
         organisation, contacts, notes = await self._batch(call)
         scope, if_match = _scope(call), call.header(b"if-match")

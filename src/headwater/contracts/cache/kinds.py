@@ -1,4 +1,4 @@
-"""How cached contacts and notes are taken apart and put together when a device writes them through the record feed."""
+"""Cached contacts and notes as the record feed writes them: split into fields, merged, and put together again."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def _draft(
 
 
 def link_notes(tx: Transaction, feed: int, id: str, created: bool) -> None:
-    """Send the notes that waited for a new contact of either kind again; a ``RecordKind.after``."""
+    """Sends the notes that waited for a new contact of either kind again; a ``RecordKind.after``."""
     if created:
         rules.link(tx, feed, [id], set())
 
@@ -70,4 +70,4 @@ NOTE_KIND = RecordKind(
     rules.NOTE, "cache", frozenset(_NOTE_FIELDS), _taker(StoredNote, _NOTE_FIELDS), _note,
     follows={"contact": link_notes},
 )  # fmt: skip
-"""Notes, as the record feed writes them; one that waits for a contact is linked when the contact comes."""
+"""Notes, as the record feed writes them; one that waits for a contact is linked when the contact arrives."""

@@ -1,4 +1,4 @@
-"""The SQL of the cache contract's own tables, and its reads of cached records; each is given a transaction."""
+"""The SQL of the cache contract's own tables, and its reads of cached records, over a transaction."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Sync(NamedTuple):
 
 
 class CacheFilter(NamedTuple):
-    """Which cached records a page shows: those after an id, by prefix of a search term, of one contact."""
+    """The cached records that a page shows: those after an id, by prefix of a search term, of one contact."""
 
     kind: str
     after: str
@@ -42,7 +42,7 @@ def sync(tx: Transaction, number: int) -> Sync | None:
 
 
 def keep(tx: Transaction, sync: Sync) -> None:
-    """Write a sync record, new or changed."""
+    """Writes a sync record, new or changed."""
     tx.run(
         f"INSERT INTO cache_syncs ({_SYNC}) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (number) DO UPDATE SET"
         " contacts_synced = excluded.contacts_synced, notes_synced = excluded.notes_synced,"
@@ -52,7 +52,7 @@ def keep(tx: Transaction, sync: Sync) -> None:
 
 
 def keep_success(tx: Transaction, organisation: str, number: int | None, at_us: int | None) -> None:
-    """Note an organisation's last success; with None that it has none any more."""
+    """Notes an organisation's last success; with None that it has none any more."""
     tx.run(
         "INSERT INTO cache_successes (organisation, number, at_us) VALUES (?, ?, ?)"
         " ON CONFLICT (organisation) DO UPDATE SET number = excluded.number, at_us = excluded.at_us",
@@ -69,7 +69,7 @@ def last_success(tx: Transaction, organisation: str) -> tuple[int, int] | None:
 
 
 def page(tx: Transaction, organisation: str | None, limit: int, offset: int) -> tuple[list[Sync], int]:
-    """Sync records newest first, of one organisation or of all; and how many there are."""
+    """Sync records newest first, of one organisation or of all; and their number."""
     where, params = ("", ()) if organisation is None else (" WHERE organisation = ?", (organisation,))
     total = tx.value(f"SELECT count(*) FROM cache_syncs{where}", *params)
     rows = tx.rows(
@@ -99,7 +99,7 @@ def notes_of(tx: Transaction, feed: int, contacts: Sequence[str]) -> list[Row]:
 
 
 def cached_page(tx: Transaction, feed: int, wanted: CacheFilter) -> tuple[bytes, str | None, bool]:
-    """Bodies of cached records by id, joined with commas; the last id; whether more follow."""
+    """Bodies of cached records by id, joined with commas; the last id; True when more follow."""
     where = "r.feed = ? AND r.kind = ? AND r.deleted = 0 AND r.id > ?"
     params: list[object] = [feed, wanted.kind, wanted.after]
     forms = search_prefixes(wanted.text)

@@ -1,4 +1,4 @@
-"""The decisions of the cache contract: which rows of a batch are taken, what a sync's status is, what clearing does."""
+"""The decisions of the cache contract: the rows of a batch that are accepted, a sync's status, and clearing."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _MASTER = "contact"
 
 
 class Taken(NamedTuple):
-    """What became of a collection."""
+    """The rows of a collection that were accepted, and those refused."""
 
     inserted: int
     updated: int
@@ -31,12 +31,12 @@ class Taken(NamedTuple):
 
     @property
     def accepted(self) -> int:
-        """Rows that were taken."""
+        """The number of rows that were accepted."""
         return self.inserted + self.updated
 
 
 def sync(tx: Transaction, feed: int, organisation: str, contacts: Prepared, notes: Prepared) -> SyncResult:
-    """Take a batch into an organisation's cache, under a new sync record."""
+    """Writes a batch to an organisation's cache, under a new sync record."""
     number = tx.mint("sync")[0]
     return _take(tx, feed, Sync(number, organisation, 0, 0, "", tx.now_us, tx.now_us), contacts, notes)
 
@@ -44,7 +44,7 @@ def sync(tx: Transaction, feed: int, organisation: str, contacts: Prepared, note
 def extend(
     tx: Transaction, feed: int, number: int, organisation: str, contacts: Prepared, notes: Prepared
 ) -> SyncResult:
-    """Take a further batch under an existing sync record. Raises: NotFound, StateConflict (another organisation)."""
+    """Writes a further batch under an existing sync record. Raises: NotFound, StateConflict (another organisation)."""
     found = queries.sync(tx, number)
     if found is None:
         raise NotFound(f"no sync {sync_id(number)!r}")
@@ -54,7 +54,7 @@ def extend(
 
 
 def clear(tx: Transaction, feed: int, found: Sync) -> Cleared:
-    """Empty an organisation's cache: every contact and note leaves a tombstone. Raises: NotFound when done before."""
+    """Empties an organisation's cache: each contact and note leaves a tombstone. Raises: NotFound (cleared already)."""
     if found.status == "cleared":
         raise NotFound(f"{sync_id(found.number)} was cleared before")
     removed_contacts = records.delete_many(tx, feed, CONTACT, queries.live(tx, feed, CONTACT))
@@ -101,7 +101,7 @@ def _take(tx: Transaction, feed: int, record: Sync, contacts: Prepared, notes: P
 
 
 def _upsert(tx: Transaction, feed: int, kind: str, collection: str, prepared: Prepared) -> Taken:
-    """Write the rows that are not older than what is stored; of twins in one batch the later one stays."""
+    """Writes the rows that are not older than the stored ones; of twins in one batch the later one stays."""
     current = records.find_many(tx, feed, kind, [draft.id for _, draft in prepared.rows])
     latest: dict[str, int] = {id: row.updated_us for id, row in current.items() if not row.deleted}
     chosen: dict[str, Draft] = {}
@@ -119,7 +119,7 @@ def _upsert(tx: Transaction, feed: int, kind: str, collection: str, prepared: Pr
     changed: dict[str, list[str]] = {}
     for id, stored in records.bodies_of(tx, feed, kind, known).items():
         if chosen[id].body == stored and chosen[id].updated_us == current[id].updated_us:
-            # What is sent again as it stands is accepted, and is no news to any device.
+            # An unchanged row that is sent again is accepted, and is no change for any device.
             del chosen[id]
         else:
             changed[id] = changed_fields(stored, chosen[id].body)
@@ -134,7 +134,7 @@ def _since(current: Record | None, draft: Draft) -> Draft:
 
 
 def link(tx: Transaction, feed: int, new_contacts: list[str], arriving_notes: set[str]) -> None:
-    """Send the notes that waited for these contacts again, so that devices learn whose they are."""
+    """Appends the notes that waited for these contacts again, so that devices receive their contacts' ids."""
     if not new_contacts or not records.live_count(tx, feed, NOTE):
         return
     waiting = [row for row in queries.notes_of(tx, feed, new_contacts) if row[0] not in arriving_notes]
@@ -145,7 +145,7 @@ def link(tx: Transaction, feed: int, new_contacts: list[str], arriving_notes: se
 
 
 def _count_unlinked(tx: Transaction, feed: int, notes: Iterable[tuple[int, Draft]]) -> int:
-    """How many of a batch's notes belong to a contact that nobody has brought yet."""
+    """The number of a batch's notes whose contact has not arrived yet."""
     parents = [draft.parent for _, draft in notes if draft.parent is not None]
     wanted = list(dict.fromkeys(parents))
     known: set[str] = set()
@@ -156,7 +156,7 @@ def _count_unlinked(tx: Transaction, feed: int, notes: Iterable[tuple[int, Draft
 
 
 def _status(accepted: int, refused: int) -> str:
-    """How a call went: no row refused, some accepted beside those refused, or none accepted."""
+    """The status of a call: no row refused, some accepted beside those refused, or none accepted."""
     if not refused:
         return "success"
     return "partial" if accepted else "failed"
@@ -171,6 +171,6 @@ def number_of(text: str) -> int:
 
 
 def require_acceptable(organisation: str) -> None:
-    """Refuse an organisation id that cannot be one. Raises: Invalid."""
+    """Refuses an organisation id that cannot be one. Raises: Invalid."""
     if not organisation.isprintable():
         raise Invalid.of("org_id", "incorrect_value", "an organisation id has 1-128 printable characters")

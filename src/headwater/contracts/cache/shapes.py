@@ -83,7 +83,7 @@ class RowError(msgspec.Struct, gc=False):
 
 
 class SkippedRow(msgspec.Struct, gc=False):
-    """A row that is older than what is stored."""
+    """A row that is older than the stored one."""
 
     index: int
     collection: str
@@ -91,7 +91,7 @@ class SkippedRow(msgspec.Struct, gc=False):
 
 
 class SyncResult(msgspec.Struct, gc=False):
-    """The answer to a batch: what was accepted in this call, and what was not."""
+    """The answer to a batch: the rows of this call that were accepted, and those that were not."""
 
     id: str
     org_id: str
@@ -144,7 +144,7 @@ class Cleared(msgspec.Struct, gc=False):
 
 
 class LastSync(msgspec.Struct, gc=False):
-    """An organisation's last successful sync; nulls and status ``never`` when there is none."""
+    """An organisation's last successful sync; nulls and status ``never`` without one."""
 
     org_id: str
     last_sync_timestamp: str | None

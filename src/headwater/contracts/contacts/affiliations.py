@@ -1,6 +1,6 @@
-"""Which chapters a contact belongs to: the decisions and their SQL.
+"""The chapters that a contact belongs to: the decisions and their SQL.
 
-The ids also stand in the contact's stored body, so that a changed set is a change of the contact.
+The ids are also in the contact's stored body, so that a changed set is a change of the contact.
 Source: contacts contract, "chapter-affiliations"; readings 1.11 and 6.3.
 """
 
@@ -23,7 +23,7 @@ _ROW = "INSERT INTO affiliations (feed, contact_id, place, chapter_id, joined_us
 
 
 class AffiliationState(NamedTuple):
-    """What a tag of a contact's chapters stands for: the contact's revision and the last renaming of any of them."""
+    """The state behind the tag of a contact's chapters: the contact's revision and the last renaming of any of them."""
 
     revision: int
     renamed_us: int
@@ -35,7 +35,7 @@ def organisation_of(tx: Transaction, feed: int) -> str:
     return found.organisation if found else ""
 
 
-def standing(tx: Transaction, feed: int, id: str) -> AffiliationState:
+def state_of(tx: Transaction, feed: int, id: str) -> AffiliationState:
     """The present state of a contact's chapters. Raises: NotFound."""
     current = rules.live(tx, feed, id)
     renamed_us = tx.value(
@@ -47,7 +47,7 @@ def standing(tx: Transaction, feed: int, id: str) -> AffiliationState:
 
 
 def page(tx: Transaction, feed: int, id: str, limit: int, offset: int) -> tuple[list[Affiliation], int]:
-    """A contact's chapters in their order, and how many there are."""
+    """A contact's chapters in their order, and their number."""
     total = tx.value("SELECT count(*) FROM affiliations WHERE feed = ? AND contact_id = ?", feed, id)
     rows = tx.rows(
         "SELECT a.chapter_id, c.name, a.joined_us FROM affiliations a JOIN chapters c ON c.id = a.chapter_id"
@@ -58,13 +58,13 @@ def page(tx: Transaction, feed: int, id: str, limit: int, offset: int) -> tuple[
 
 
 def replace(tx: Transaction, feed: int, id: str, ids: Sequence[str], *, open_provisioning: bool) -> AffiliationsSet:
-    """Give a contact these chapters instead of its present ones; the same ones in the same order write nothing.
+    """Replaces a contact's chapters by these; the same ones in the same order write nothing.
 
-    Duplicates are dropped, kept chapters keep ``joined_at``.
+    Duplicates are dropped; chapters that stay keep their ``joined_at``.
     Raises: NotFound, Invalid (unknown chapters where provisioning is closed, unusable ids).
     """
     current, contact = rules.read(tx, feed, id)
-    # Provided before duplicates go, so that an error names the place in the list as it came.
+    # Provided before duplicates are dropped, so that an error names the place in the list as it was sent.
     known = chapters.provide(tx, organisation_of(tx, feed), ids, open_provisioning=open_provisioning)
     wanted = list(dict.fromkeys(chapter.id for chapter in known))
     if wanted != contact.chapter_ids:
@@ -75,7 +75,7 @@ def replace(tx: Transaction, feed: int, id: str, ids: Sequence[str], *, open_pro
 
 
 def put(tx: Transaction, feed: int, id: str, wanted: Sequence[str]) -> None:
-    """Write the rows of a contact's chapters, each once and known; those it had keep their time."""
+    """Writes the rows of a contact's chapters, each once and known; those it had keep their time."""
     joined: dict[str, int] = dict(
         tx.rows("SELECT chapter_id, joined_us FROM affiliations WHERE feed = ? AND contact_id = ?", feed, id)
     )
@@ -85,7 +85,7 @@ def put(tx: Transaction, feed: int, id: str, wanted: Sequence[str]) -> None:
 
 
 def put_new(tx: Transaction, feed: int, chapters_of: Sequence[tuple[str, Sequence[str]]]) -> None:
-    """Write the rows of contacts that have none yet."""
+    """Writes the rows of contacts that have none yet."""
     tx.run_many(
         _ROW,
         [(feed, id, place, name, tx.now_us) for id, wanted in chapters_of for place, name in enumerate(wanted)],
@@ -93,5 +93,5 @@ def put_new(tx: Transaction, feed: int, chapters_of: Sequence[tuple[str, Sequenc
 
 
 def forget(tx: Transaction, feed: int, ids: Sequence[str]) -> None:
-    """Take contacts out of their chapters."""
+    """Removes contacts from their chapters."""
     tx.run_many("DELETE FROM affiliations WHERE feed = ? AND contact_id = ?", [(feed, id) for id in ids])

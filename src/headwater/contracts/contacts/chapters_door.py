@@ -39,7 +39,7 @@ class AffiliationsDoor:
 
         def transaction(tx: Transaction) -> tuple[AffiliationState, list[Affiliation], int]:
             feed = feed_of_contact(tx, scope, id)
-            found = affiliations.standing(tx, feed, id)
+            found = affiliations.state_of(tx, feed, id)
             return found, *affiliations.page(tx, feed, id, asked.limit, asked.offset)
 
         found, shown, total = await call.read(transaction)
@@ -56,9 +56,9 @@ class AffiliationsDoor:
 
         def transaction(tx: Transaction) -> tuple[AffiliationsSet, AffiliationState]:
             feed = feed_of_contact(tx, scope, id)
-            etags.require(if_match, etags.etag(id, *affiliations.standing(tx, feed, id)))
+            etags.require(if_match, etags.etag(id, *affiliations.state_of(tx, feed, id)))
             done = affiliations.replace(tx, feed, id, ids, open_provisioning=self._is_open)
-            return done, affiliations.standing(tx, feed, id)
+            return done, affiliations.state_of(tx, feed, id)
 
         done, found = await call.write(transaction)
         return reply.json(done, headers=(etag_header(etags.etag(id, *found)),))

@@ -1,4 +1,4 @@
-"""Under which keys contacts stand in files, and how all of an organisation's contacts are read for one.
+"""The keys of contacts in files, and the contacts of an organisation as an export reads them.
 
 A contact may have several keys, of files of different origin; an export writes the first.
 """
@@ -18,13 +18,13 @@ from headwater.store.database import Row, Transaction
 from headwater.store.log import changes
 
 Extra = dict[str, list[str]]
-"""vCard lines that say what the fields cannot, by property."""
+"""vCard lines that hold what the fields cannot, by property."""
 
 _read_extra = msgspec.json.Decoder(Extra)
 
 
 class FileKey(NamedTuple):
-    """A key, the contact that it stands for, and what the file says of it beyond our fields."""
+    """A key, the contact that it names, and what the file holds of it beyond our fields."""
 
     uid: str
     contact_id: str
@@ -32,13 +32,13 @@ class FileKey(NamedTuple):
 
 
 def find(tx: Transaction, feed: int, uids: Sequence[str]) -> dict[str, FileKey]:
-    """Those of these keys that files gave before."""
+    """Those of these keys that earlier files contained."""
     sql = "SELECT uid, contact_id, extra FROM contact_keys WHERE feed = ? AND uid"
     return {row[0]: _key(row) for row in tx.rows_in(sql, list(dict.fromkeys(uids)), feed)}
 
 
 def keep(tx: Transaction, feed: int, keys: Iterable[FileKey]) -> None:
-    """Write keys, new or with other further lines."""
+    """Writes keys, new or with other further lines."""
     tx.run_many(
         "INSERT INTO contact_keys (feed, uid, contact_id, extra) VALUES (?, ?, ?, ?)"
         " ON CONFLICT (feed, uid) DO UPDATE SET contact_id = excluded.contact_id, extra = excluded.extra",

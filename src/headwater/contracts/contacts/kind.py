@@ -1,4 +1,4 @@
-"""How a contact is taken apart and put together again when a device writes it through the record feed."""
+"""Contacts as the record feed writes them: split into fields, merged, and put together again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The read SQL of the contacts contract; each query is given a transaction."""
+"""The read SQL of the contacts contract, over a transaction."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _EVERY_FEED = "r.feed IN (SELECT feed FROM feeds WHERE history = 0)"
 
 
 class ContactFilter(NamedTuple):
-    """Which contacts a list shows, of one feed or of every organisation's."""
+    """The contacts that a list shows, of one feed or of every organisation's."""
 
     feed: int | None
     text: str = ""
@@ -26,7 +26,7 @@ class ContactFilter(NamedTuple):
 
 
 def page(tx: Transaction, wanted: ContactFilter) -> tuple[bytes, int]:
-    """The JSON of the contacts on a page, joined with commas, by id; and how many there are in all."""
+    """The JSON of the contacts on a page, joined with commas, by id; and the number of all."""
     where, params = _where(wanted)
     plain = not wanted.text.strip() and wanted.chapter_id is None and wanted.updated_since_us is None
     if plain:

@@ -1,4 +1,4 @@
-"""The decisions of the contacts contract: what a valid contact is, and how one is made, changed and deleted.
+"""The decisions of the contacts contract: a valid contact, and how one is created, changed and deleted.
 
 Every function takes a transaction and the feed of the organisation; none knows HTTP.
 """
@@ -32,7 +32,7 @@ class Stored(NamedTuple):
 
 
 def require_organisation(tx: Transaction, feed: int, named: str | UnsetType | None) -> None:
-    """Hold the organisation that a body names against the one that its request acts in. Raises: Invalid."""
+    """Compares the organisation that a body names with the one that its request acts in. Raises: Invalid."""
     if not named:
         return
     found = feeds.read(tx, feed)
@@ -41,7 +41,7 @@ def require_organisation(tx: Transaction, feed: int, named: str | UnsetType | No
 
 
 def create(tx: Transaction, feed: int, fields: ContactFields) -> Stored:
-    """Make a contact. Raises: Invalid (no name, bad email, impossible date)."""
+    """Creates a contact. Raises: Invalid (no name, bad email, impossible date)."""
     given = {name: value for name in FIELDS if (value := getattr(fields, name)) is not UNSET}
     check(given)
     check_named(given.get("first_name"), given.get("last_name"))
@@ -54,7 +54,7 @@ def create(tx: Transaction, feed: int, fields: ContactFields) -> Stored:
 
 
 def update(tx: Transaction, feed: int, id: str, fields: ContactFields, expected: int | None = None) -> Stored:
-    """Merge the given fields into a contact: absent keeps, null clears. An empty or unchanging update writes nothing.
+    """Merges the given fields into a contact: null clears one. An empty or unchanging update writes nothing.
 
     Raises: NotFound, Invalid, PreconditionFailed (``expected`` is not the present revision).
     """
@@ -72,7 +72,7 @@ def update(tx: Transaction, feed: int, id: str, fields: ContactFields, expected:
 
 
 def write(tx: Transaction, feed: int, current: Record, contact: Contact, changed: list[str]) -> Stored:
-    """Store a changed contact with the present time; ``changed`` names the fields that differ."""
+    """Stores a changed contact with the present time; ``changed`` names the fields that differ."""
     contact.updated_at = format_seconds(tx.now_us)
     draft = draft_of(contact, current.created_us, tx.now_us)
     record = records.replace(tx, feed, KIND, current, draft, changed)
@@ -80,7 +80,7 @@ def write(tx: Transaction, feed: int, current: Record, contact: Contact, changed
 
 
 def delete(tx: Transaction, feed: int, id: str, expected: int | None = None) -> int:
-    """Leave only a contact's tombstone; the instant of the deletion. Raises: NotFound, PreconditionFailed."""
+    """Leaves only a contact's tombstone; returns the instant of the deletion. Raises: NotFound, PreconditionFailed."""
     current = live(tx, feed, id)
     _expect(current, expected)
     records.delete(tx, feed, KIND, current)
@@ -89,13 +89,13 @@ def delete(tx: Transaction, feed: int, id: str, expected: int | None = None) -> 
 
 
 def forget(tx: Transaction, feed: int, id: str) -> None:
-    """Drop what is kept beside a contact's record: its chapters, and its keys in imported files."""
+    """Removes what is stored beside a contact's record: its chapters, and its keys in imported files."""
     tx.run("DELETE FROM affiliations WHERE feed = ? AND contact_id = ?", feed, id)
     tx.run("DELETE FROM contact_keys WHERE feed = ? AND contact_id = ?", feed, id)
 
 
 def live(tx: Transaction, feed: int, id: str) -> Record:
-    """A contact's row. Raises: NotFound, also for one of which only the tombstone is left."""
+    """A contact's row. Raises: NotFound, also for a tombstone."""
     current = records.find(tx, feed, KIND, id)
     if current is None or current.deleted:
         raise NotFound(f"no contact {id!r}")
@@ -120,7 +120,7 @@ def show(tx: Transaction, feed: int, id: str) -> Stored:
 
 
 def check(given: Mapping[str, Any]) -> None:
-    """Hold the given values against what a contact may have. Raises: Invalid naming every wrong field."""
+    """Checks the values of a contact's fields. Raises: Invalid naming every wrong field."""
     wrong: list[FieldError] = []
     email = given.get("email")
     if email is not None and (reason := check_email(email)) is not None:
@@ -133,7 +133,7 @@ def check(given: Mapping[str, Any]) -> None:
 
 
 def check_named(first_name: object, last_name: object) -> None:
-    """Refuse a contact without any name. Raises: Invalid."""
+    """Refuses a contact without any name. Raises: Invalid."""
     if not any(isinstance(name, str) and name.strip() for name in (first_name, last_name)):
         detail = "a contact needs a first or a last name"
         raise Invalid(detail, fields=(FieldError("first_name", "missing", detail),))
@@ -147,12 +147,12 @@ def search_terms(contact: Contact) -> str:
 
 
 def draft_of(contact: Contact, created_us: int, updated_us: int) -> Draft:
-    """What is stored of a contact."""
+    """The record that is stored of a contact."""
     return Draft(contact.contact_id, encode(contact), search_terms(contact), None, created_us, updated_us)
 
 
 def _new_id(tx: Transaction, feed: int) -> str:
-    """The next id that no device gave to a record of its own before."""
+    """The next id that no device has used for a record of its own."""
     while records.find(tx, feed, KIND, id := contact_id(tx.mint(KIND)[0])) is not None:
         pass
     return id

@@ -21,7 +21,7 @@ Id = Annotated[str, Meta(min_length=1, max_length=128)]
 
 
 class ContactFields(msgspec.Struct, gc=False, kw_only=True):
-    """What a caller may write of a contact: a field that is absent is kept, null clears it."""
+    """The fields of a contact that a caller may write: an absent one stays, null clears it."""
 
     first_name: Name | UnsetType | None = UNSET
     last_name: Name | UnsetType | None = UNSET
@@ -32,7 +32,7 @@ class ContactFields(msgspec.Struct, gc=False, kw_only=True):
 
 
 class ContactBody(ContactFields, gc=False, kw_only=True):
-    """What a request writes of a contact; an organisation that it names must be the one that it acts in."""
+    """The body of a contact's request; an organisation that it names must be the one that it acts in."""
 
     org_id: Id | UnsetType | None = UNSET
 
@@ -68,7 +68,7 @@ class DeletedContact(msgspec.Struct, gc=False):
 
 
 class Affiliation(msgspec.Struct, gc=False):
-    """A chapter that a contact belongs to, and since when."""
+    """A chapter that a contact belongs to, and the time since it does."""
 
     chapter_id: str
     chapter_name: str
@@ -97,7 +97,7 @@ class AffiliationsSet(msgspec.Struct, gc=False):
 
 
 class ChapterFields(msgspec.Struct, gc=False, kw_only=True):
-    """A chapter to create: its id is made when it is absent."""
+    """A chapter to create; the server chooses an absent id."""
 
     name: Annotated[str, Meta(min_length=1, max_length=200)]
     chapter_id: Id | None = None

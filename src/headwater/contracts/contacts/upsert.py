@@ -1,6 +1,6 @@
-"""Imports contacts by key: what a batch of rows would change is planned by reads alone, and then written at once.
+"""Imports contacts by key: the changes of a batch are planned by reads alone, and then written at once.
 
-A row whose contact has all that it says changes nothing, so that the same file imported again writes nothing.
+A row that equals its contact changes nothing, so that the same file imported again writes nothing.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Effect = Literal["created", "updated", "unchanged", "refused"]
 
 
 class RowOutcome(NamedTuple):
-    """What became, or would become, of one row; ``changed`` gives each field's old and new value."""
+    """The outcome of one row, planned or done; ``changed`` holds each field's old and new value."""
 
     row_number: int
     uid: str
@@ -59,7 +59,7 @@ class _KeyEntry:
 
 
 class Plan(NamedTuple):
-    """What a batch changes: the outcome of each row, the keys with their contacts, and the chapters to make."""
+    """The changes of a batch: the outcome of each row, the keys with their contacts, and the chapters to create."""
 
     outcomes: list[RowOutcome]
     targets: dict[str, _KeyEntry]
@@ -67,7 +67,7 @@ class Plan(NamedTuple):
 
 
 class _Chapters:
-    """An organisation's chapters by id and by name; unknown ones are noted where they may be made."""
+    """An organisation's chapters by id and by name; unknown ones are noted where they may be created."""
 
     def __init__(self, tx: Transaction, organisation: str, *, open_provisioning: bool) -> None:
         known = chapters.read_all(tx, organisation)
@@ -106,9 +106,9 @@ class _Chapters:
 def plan(
     tx: Transaction, feed: int, rows: Sequence[Parsed], *, open_provisioning: bool, replace_extra: bool = False
 ) -> Plan:
-    """What the rows would change; reads only. Later rows of a key come on top of earlier ones.
+    """The changes of these rows; reads only. Later rows of a key are applied after earlier ones.
 
-    ``replace_extra``: a row without further lines clears those that are kept (cards say all that they say);
+    ``replace_extra``: a row without further lines clears the stored ones (a card is complete);
     otherwise it leaves them.
     """
     targets = _targets(tx, feed, [row.uid for row in rows])
@@ -118,7 +118,7 @@ def plan(
 
 
 def write(tx: Transaction, feed: int, planned: Plan) -> None:
-    """Write what was planned, in the same transaction."""
+    """Writes what was planned, in the same transaction."""
     organisation = affiliations.organisation_of(tx, feed)
     chapters.provide(tx, organisation, planned.new_chapters, open_provisioning=True)
     persons = list({id(target.person): target.person for target in planned.targets.values()}.values())
@@ -140,7 +140,7 @@ def write(tx: Transaction, feed: int, planned: Plan) -> None:
 def upsert(
     tx: Transaction, feed: int, rows: Sequence[Parsed], *, open_provisioning: bool, replace_extra: bool = False
 ) -> Plan:
-    """Import rows: plan and write."""
+    """Imports rows: plan and write."""
     planned = plan(tx, feed, rows, open_provisioning=open_provisioning, replace_extra=replace_extra)
     if any(outcome.effect in ("created", "updated") for outcome in planned.outcomes) or any(
         target.is_new for target in planned.targets.values()
@@ -150,7 +150,7 @@ def upsert(
 
 
 def _targets(tx: Transaction, feed: int, uids: Sequence[str]) -> dict[str, _KeyEntry]:
-    """The present contacts of these keys; a key that no file gave yet may be a contact's own id."""
+    """The present contacts of these keys; a key that no file contained yet may be a contact's own id."""
     keys = file_keys.find(tx, feed, uids)
     ids = {uid: keys[uid].contact_id if uid in keys else uid for uid in dict.fromkeys(uids)}
     current = {
@@ -167,7 +167,7 @@ def _targets(tx: Transaction, feed: int, uids: Sequence[str]) -> dict[str, _KeyE
 
 
 def _row(row: Parsed, targets: dict[str, _KeyEntry], known: _Chapters, *, replace_extra: bool) -> RowOutcome:
-    """Put one row on its contact; a refused one leaves it as it was."""
+    """Puts one row on its contact; a refused one leaves it as it was."""
     found = targets.get(row.uid)
     present = {name: getattr(found.person.contact, name) for name in FIELDS} if found else dict.fromkeys(FIELDS)
     given: dict[str, Any] = {name: getattr(row.contact, name) for name in ROW_FIELDS if name in row.given}
@@ -203,7 +203,7 @@ def _row(row: Parsed, targets: dict[str, _KeyEntry], known: _Chapters, *, replac
 
 
 def _new_ids(tx: Transaction, feed: int, count: int) -> list[str]:
-    """That many new ids; those that a device gave to a record of its own before are passed over."""
+    """That many new ids; those that a device has used for a record of its own are skipped."""
     found: list[str] = []
     while len(found) < count:
         minted = [contact_id(number) for number in tx.mint(rules.KIND, count - len(found))]

@@ -1,4 +1,4 @@
-"""Who may do what in a share: READ, WRITE, MANAGE for users, roles and chapters."""
+"""The access to a share: READ, WRITE, MANAGE for users, roles and chapters."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _COLUMNS = (
 
 
 class Access(IntEnum):
-    """What a member of a share may do; a higher one includes the lower ones."""
+    """The access of a member of a share; a higher one includes the lower ones."""
 
     NONE = 0
     READ = 1
@@ -43,17 +43,17 @@ class ShareRow(NamedTuple):
 
     @property
     def share(self) -> Share:
-        """What the tree needs to know of it."""
+        """The parts of the share that the tree needs."""
         return Share(self.feed, self.id, self.organisation)
 
     @property
     def policy(self) -> NamePolicy:
-        """How it compares and limits names."""
+        """The rules by which it compares and limits names."""
         return NamePolicy(case_sensitive=bool(self.case_sensitive), portable=bool(self.portable))
 
 
 def access_of(tx: Transaction, principal: Principal, row: ShareRow) -> Access:
-    """What a caller may do in a share: the most that owner, role, membership or chapter gives."""
+    """The access of a caller to a share: the most that owner, role, membership or chapter grants."""
     if not principal.sees(row.organisation) or principal.anonymous:
         return Access.NONE
     if row.owner == principal.user_id or principal.role >= Role.ORG_ADMIN:
@@ -71,7 +71,7 @@ def access_of(tx: Transaction, principal: Principal, row: ShareRow) -> Access:
 
 
 def require(tx: Transaction, principal: Principal, share_id: str, least: Access) -> ShareRow:
-    """The live share with this id, in which the caller may do at least this.
+    """The live share with this id, to which the caller has at least this access.
 
     Raises: NotFound (unknown, deleted, or not even READ), Forbidden (may see it, but not do this).
     """

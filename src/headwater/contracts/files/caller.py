@@ -14,11 +14,11 @@ _MAX_CHARACTERS = 128
 def device_of(call: Call, *, first: str | None = None, last: str | None = None) -> str:
     """The client's id of the acting device, cut to 128 characters; empty when unknown.
 
-    A route that also takes it elsewhere gives that as ``first`` (before the header) or ``last`` (after it).
+    A route that also reads it elsewhere passes that as ``first`` (before the header) or ``last`` (after it).
     """
     return (first or call.header(DEVICE_HEADER) or last or "")[:_MAX_CHARACTERS]
 
 
 def actor_of(call: Call, *, last: str | None = None) -> Actor:
-    """Who changes something: the caller, from its device."""
+    """The author of a change: the caller, from its device."""
     return Actor(call.principal.user_id, device_of(call, last=last))

@@ -21,10 +21,10 @@ FRAMES_MEDIA = b"application/vnd.headwater.files"
 
 
 class Digest(Protocol):
-    """What takes bytes piece by piece: a hash of any kind."""
+    """A hash of any kind, fed piece by piece."""
 
     def update(self, content: bytes, /) -> object:
-        """Take the next bytes into account."""
+        """Adds the next bytes."""
 
 
 _REACHED = chunks.batched(
@@ -34,7 +34,7 @@ _REACHED = chunks.batched(
 
 
 def refs_of(tx: Transaction, organisation: str, pieces: Sequence[Piece]) -> list[ChunkRef]:
-    """Where these chunks stand, in their order. Raises: Damaged (one is gone)."""
+    """The places of these chunks, in their order. Raises: Damaged (one is missing)."""
     found = chunks.locate(tx, organisation, (piece.chunk for piece in pieces))
     try:
         return [found[piece.chunk] for piece in pieces]
@@ -43,9 +43,9 @@ def refs_of(tx: Transaction, organisation: str, pieces: Sequence[Piece]) -> list
 
 
 def reachable(tx: Transaction, principal: Principal, organisation: str, ids: Iterable[bytes]) -> set[bytes]:
-    """Those of the chunks that stand in a file of a share that the caller may read, or in a version it staged.
+    """Those of the chunks that are in a file of a share that the caller may read, or in a version it staged.
 
-    Only these may be called known: otherwise anybody could ask who has a content, or take it by its hash.
+    Only these may be called known: otherwise any caller could probe for a content, or read it by its hash.
     """
     readable = {row.feed for row in access.readable(tx, principal) if row.organisation == organisation}
     rows = chunks.among(tx, _REACHED, (organisation, principal.user_id), ids)
@@ -60,7 +60,7 @@ def sha256_of(place: PackBackend, refs: Sequence[ChunkRef]) -> str:
 
 
 def digest_into(place: PackBackend, refs: Sequence[ChunkRef], *digests: Digest) -> None:
-    """Read the content of these chunks once, into all of the digests. Raises: Damaged."""
+    """Reads the content of these chunks once, into all of the digests. Raises: Damaged."""
     for piece in read_range(place, refs):
         for digest in digests:
             digest.update(piece)

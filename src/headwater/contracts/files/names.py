@@ -1,4 +1,4 @@
-"""Names in a share: which are accepted, how they are stored, when two are the same, how copies are called.
+"""Names in a share: those that are accepted, their stored form, their equality, and the names of copies.
 
 A name is stored in NFC. Two names are the same when their *keys* are equal: NFC and full case folding,
 or, in a case-sensitive share, NFC alone. A path is ``/`` or ``/a/b``: absolute, no empty component.
@@ -24,10 +24,10 @@ MAX_PATH_BYTES = 4096
 
 RAW_PER_BYTE = 2
 """More code points than this, a byte of the limit, never become a name in NFC that fits (no character needs more than
-1.5); such text is refused as it comes, because normalizing a long row of combining marks takes its length squared."""
+1.5); such text is refused unread, because normalizing a long row of combining marks costs its length squared."""
 
 MAX_DEVICE_NAME_BYTES = 64
-"""How much of a device's name goes into the name of a copy, in bytes of UTF-8."""
+"""The part of a device's name in the name of a copy, in bytes of UTF-8."""
 
 _TOO_LONG = ("too_long", f"a name has at most {MAX_NAME_BYTES} bytes in UTF-8")
 _MAX_COPIES = 9_999
@@ -39,14 +39,14 @@ _WINDOWS_DEVICES = frozenset(
 _PLAIN = re.compile(
     r"(?!(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\.|\Z))[a-z0-9_-][a-z0-9_.-]{0,98}[a-z0-9_-]", re.IGNORECASE | re.ASCII
 )
-"""Names that every rule accepts as they are: most of them, told at a look."""
+"""Names that every rule accepts unchanged: most of them, matched at once."""
 
 _EXTENSION = re.compile(r"(?:\.tar)?\.[^\W_][\w~+-]{0,15}\Z", re.IGNORECASE)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class NamePolicy(NamedTuple):
-    """What a share asks of names, fixed when it is made."""
+    """The rules of a share for names, fixed when it is created."""
 
     case_sensitive: bool = False
     portable: bool = True
@@ -89,7 +89,7 @@ def split_path(path: str) -> tuple[str, ...]:
 
 
 def join_path(names: tuple[str, ...]) -> str:
-    """The path of components; ``/`` when there are none."""
+    """The path of components; ``/`` without any."""
     return "/" + "/".join(names)
 
 
@@ -103,7 +103,7 @@ def stored_path(raw: str, policy: NamePolicy = DEFAULT_POLICY, *, field: str = "
 
     Raises: Invalid with one field error; its code is a reason of ``stored_name``, ``not_absolute`` or
     ``path_too_long``. The limit on a path binds what callers send: a folder's move may make paths below it
-    longer, because it does not look at them.
+    longer, because it does not read them.
     """
     if not raw.startswith("/"):
         raise _refused(field, "not_absolute", "a path begins with '/'")
@@ -115,7 +115,7 @@ def stored_path(raw: str, policy: NamePolicy = DEFAULT_POLICY, *, field: str = "
 
 
 def require_length(path: str, *, field: str = "path") -> None:
-    """Hold back a path that is longer than any caller may send. Raises: Invalid (``path_too_long``)."""
+    """Refuses a path that is longer than any caller may send. Raises: Invalid (``path_too_long``)."""
     if len(path.encode()) > MAX_PATH_BYTES:
         raise _path_too_long(field)
 
@@ -156,9 +156,9 @@ def copy_name(
 ) -> str:
     """A free name for a conflict copy of ``name``: ``stem (conflicted copy DEVICE 2026-01-02 030405).ext``.
 
-    The time is UTC. The stem is cut between code points until all fits 255 bytes. While ``taken`` says yes to
+    The time is UTC. The stem is cut between code points until all fits 255 bytes. While ``taken`` returns True for
     the candidate's key, `` 2``, `` 3`` … follow the bracket. A folder's name has no extension.
-    ``numbers`` keeps, for one folder, how far the numbers of each name went, so that none is asked for again.
+    ``numbers`` holds, for one folder, the last number of each name, so that none is tried again.
     Units: ``at_us`` microseconds UTC since 1970.
     Raises: StateConflict when 9,999 such names are taken.
     """
@@ -171,7 +171,7 @@ def copy_name(
         return _cut(stem, MAX_NAME_BYTES - len(tail.encode())) + tail
 
     numbers = {} if numbers is None else numbers
-    # What is equal as the first copy goes on alike: names that differ only where they are cut share their numbers.
+    # Names whose first copies are equal continue alike: those that differ only where they are cut share their numbers.
     first = name_key(candidate(1), policy)
     for number in range(numbers.get(first, 0) + 1, _MAX_COPIES + 1):
         numbers[first] = number
@@ -182,7 +182,7 @@ def copy_name(
 
 
 def _refusal(name: str) -> tuple[str, str] | None:
-    """Why no share accepts the name: reason and sentence."""
+    """The reason for which no share accepts the name, as a code and a sentence."""
     if not name:
         return "empty", "a name is not empty"
     if name in {".", ".."}:
@@ -200,12 +200,12 @@ def _refusal(name: str) -> tuple[str, str] | None:
 
 
 def _portable_refusal(name: str) -> tuple[str, str] | None:
-    """Why Windows could not hold the name: reason and sentence."""
+    """The reason for which Windows cannot hold the name, as a code and a sentence."""
     if not _WINDOWS_CHARACTERS.isdisjoint(name):
         return "character", 'a portable name holds none of <>:"\\|?*'
     if name[-1] in ". ":
         return "trailing", "a portable name does not end with a dot or a space"
-    # Windows takes the part before the first dot, less trailing spaces, for the device.
+    # Windows reads the part before the first dot, less trailing spaces, as the device.
     if name.partition(".")[0].rstrip(" ").casefold() in _WINDOWS_DEVICES:
         return "reserved", f"Windows reserves {name.partition('.')[0]!r}, also with an extension"
     return None

@@ -1,6 +1,6 @@
-"""How much room a share and its organisation have left.
+"""The room that a share and its organisation have left.
 
-Content counts in full wherever it appears: that equal chunks are kept once saves the operator's disk, not the quota.
+Content counts in full wherever it appears: storing equal chunks once saves the operator's disk, not the quota.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ _STAGED = (
     "SELECT CAST(coalesce(sum(size_bytes), 0) AS BIGINT) FROM versions"
     " WHERE feed = ? AND state = 'staged' AND expires_us > ?"
 )
-# What a deleted share holds takes the operator's disk until it is purged, but nobody's room.
+# A deleted share uses the operator's disk until it is purged, but no quota.
 _SHARES = "SELECT feed FROM shares WHERE organisation = ? AND deleted_us IS NULL"
 
 
 def used_bytes(tx: Transaction, feed: int) -> int:
-    """What a share takes: its versions, those that are staged, and uploads under way."""
+    """The bytes that a share uses: its versions, those that are staged, and uploads under way."""
     return (
         tx.counter(feed, versions.BYTES)
         + int(tx.value(_OPEN, feed, tx.now_us) or 0)
@@ -39,7 +39,7 @@ def tightest(tx: Transaction, row: ShareRow, settings: FileSettings) -> Level | 
 
 
 def require_room(tx: Transaction, row: ShareRow, settings: FileSettings, size_bytes: int) -> None:
-    """Hold back a content that is larger than a file may be, or than the room that is left.
+    """Refuses a content that is larger than a file may be, or than the room that is left.
 
     Raises: TooLarge, QuotaExceeded (naming the level).
     """
@@ -48,14 +48,14 @@ def require_room(tx: Transaction, row: ShareRow, settings: FileSettings, size_by
 
 
 def require_left(tx: Transaction, row: ShareRow, settings: FileSettings, size_bytes: int) -> None:
-    """Hold back what is larger than the room that is left, be it one file or many. Raises: QuotaExceeded."""
+    """Refuses what is larger than the room that is left, be it one file or many. Raises: QuotaExceeded."""
     for level in _levels(tx, row, settings):
         if size_bytes > level.left_bytes:
             raise level.refusal(size_bytes)
 
 
 def require_size(settings: FileSettings, size_bytes: int) -> None:
-    """Hold back a content that is larger than a file may be. Raises: TooLarge."""
+    """Refuses a content that is larger than a file may be. Raises: TooLarge."""
     if size_bytes > settings.file_bytes:
         raise TooLarge(
             f"a file has at most {settings.file_bytes} bytes; this one has {size_bytes}",
@@ -64,7 +64,7 @@ def require_size(settings: FileSettings, size_bytes: int) -> None:
 
 
 class Level:
-    """A quota of the share or its organisation, and what is left of it."""
+    """A quota of the share or its organisation, and the bytes left of it."""
 
     def __init__(self, name: str, quota_bytes: int, used: int) -> None:
         self.name = name
@@ -72,7 +72,7 @@ class Level:
         self.left_bytes = quota_bytes - used
 
     def refusal(self, size_bytes: int) -> QuotaExceeded:
-        """Why this many bytes do not come, naming the level."""
+        """The refusal of this many bytes, naming the level."""
         left_bytes = max(0, self.left_bytes)
         return QuotaExceeded(
             f"{self.name} has {left_bytes} of {self.quota_bytes} bytes left, and this needs {size_bytes}",
@@ -81,9 +81,9 @@ class Level:
 
 
 def _levels(tx: Transaction, row: ShareRow, settings: FileSettings) -> list[Level]:
-    """The quotas that bind a share; nothing is counted where there is none.
+    """The quotas that bind a share; nothing is counted without one.
 
-    Whoever counts keeps others out until its commit: two that compare at once would both find the same room.
+    A transaction that counts blocks others until its commit: two that compare at once would both find the same room.
     """
     levels = []
     share_quota = row.quota_bytes if row.quota_bytes is not None else settings.quota_share_bytes

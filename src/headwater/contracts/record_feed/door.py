@@ -100,7 +100,7 @@ class RecordFeedDoor:
         return await call.act(transaction, lambda conflict: reply.json(_shown(conflict)))
 
     async def socket(self, socket: Socket) -> None:
-        """Nudges ``{feed, head}``: hints to look, never content."""
+        """Nudges ``{feed, head}``: hints to read the feed, never content."""
         organisation = socket.principal.organisation
         feed = await self._feed_named(organisation)
         nudges = Nudges(self._services.wake, self._services.settings.sockets.nudges_per_second)
@@ -129,7 +129,7 @@ class RecordFeedDoor:
         return place
 
     def _at_head(self, feed: int, place: Place) -> bool:
-        """True when a cheap look shows that there is nothing new."""
+        """True when a cheap read shows that nothing is new."""
         database = self._services.database
         if not database.embedded or place.snapshot_head:
             return False
@@ -144,7 +144,7 @@ class RecordFeedDoor:
         return await call.read(transaction, slow=slow)
 
     def _is_long(self, feed: int, place: Place | None, limit: int, kinds: tuple[str, ...]) -> bool:
-        """Whether so much must be read that it would hold up others."""
+        """True when so much must be read that it would block other requests."""
         database = self._services.database
         if not database.embedded:
             return False

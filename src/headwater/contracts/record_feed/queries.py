@@ -1,4 +1,4 @@
-"""The SQL of the record feed's conflicts; each function is given a transaction."""
+"""The SQL of the record feed's conflicts, over a transaction."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class FieldConflict(NamedTuple):
 
 
 def insert(tx: Transaction, conflict: FieldConflict) -> None:
-    """Keep a conflict."""
+    """Stores a conflict."""
     tx.run(f"INSERT INTO record_conflicts ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", *conflict)
 
 
@@ -42,7 +42,7 @@ def find(tx: Transaction, feed: int, id: str) -> FieldConflict | None:
 
 
 def page(tx: Transaction, feed: int, limit: int, offset: int, *, resolved: bool) -> tuple[list[FieldConflict], int]:
-    """Conflicts newest first, with or without those that somebody decided; and how many there are."""
+    """Conflicts newest first, with or without the resolved ones; and their number."""
     where = "feed = ?" if resolved else "feed = ? AND resolved_us IS NULL"
     total = tx.value(f"SELECT count(*) FROM record_conflicts WHERE {where}", feed)
     rows = tx.rows(
@@ -55,7 +55,7 @@ def page(tx: Transaction, feed: int, limit: int, offset: int, *, resolved: bool)
 
 
 def resolve(tx: Transaction, feed: int, id: str, winner: str) -> None:
-    """Note that somebody decided, and how."""
+    """Notes a conflict's resolution."""
     tx.run(
         "UPDATE record_conflicts SET winner = ?, resolved_us = ? WHERE feed = ? AND id = ?", winner, tx.now_us, feed, id
     )

@@ -1,6 +1,6 @@
-"""The decisions of the record feed: how an edit made offline meets what happened meanwhile.
+"""The decisions of the record feed: the merge of an edit made offline with what happened meanwhile.
 
-Fields that only one side changed since the base merge. A field that both changed takes the edit that reaches
+Fields that only one side changed since the base merge. A field that both changed gets the edit that reaches
 the server later, and the other value is kept in a conflict record. An edit beats a deletion.
 """
 
@@ -30,7 +30,7 @@ Kinds = Mapping[str, RecordKind]
 
 
 class Pusher(NamedTuple):
-    """Who pushes into which feed, from which device; ``oldest_us`` is how far back answers are remembered."""
+    """The caller, its device and the feed that it pushes into; answers older than ``oldest_us`` are forgotten."""
 
     principal: Principal
     feed: int
@@ -48,7 +48,7 @@ class _Meeting(NamedTuple):
 
 
 def push(tx: Transaction, pusher: Pusher, pushed: list[PushedChange], kinds: Kinds) -> list[PushOutcome]:
-    """Take edits in their order, each by itself: one that is refused leaves nothing and stops no other."""
+    """Applies edits in their order, each by itself: one that is refused writes nothing and stops no other."""
     principal = pusher.principal
     devices.note(tx, principal.organisation, "feed", pusher.device_id, principal.user_id)
     return [_once(tx, pusher, change, kinds) for change in pushed]
@@ -60,12 +60,12 @@ def feed_of(tx: Transaction, organisation: str) -> int:
 
 
 def resolve(tx: Transaction, principal: Principal, feed: int, id: str, take: str, kinds: Kinds) -> FieldConflict:
-    """Put the chosen side's values in force and close the conflict; the same choice again changes nothing.
+    """Puts the chosen side's values in force and closes the conflict; the same choice again changes nothing.
 
-    The side that is in force since the conflict is left as it is now, with all that was edited later. Taking a side
+    The side that is in force since the conflict stays as it is now, with all that was edited later. Choosing a side
     that deleted the record deletes it.
     Raises: NotFound, Forbidden (the token may not write such records), StateConflict (decided otherwise before, or
-    the record is gone).
+    the record was deleted).
     """
     conflict = queries.find(tx, feed, id)
     if conflict is None:
@@ -98,7 +98,7 @@ def _deleted_by(conflict: FieldConflict, sides: Mapping[str, Sides]) -> str | No
 
 
 def _once(tx: Transaction, pusher: Pusher, change: PushedChange, kinds: Kinds) -> PushOutcome:
-    """The outcome of an edit; one that came before gets its first answer."""
+    """The outcome of an edit; one that was sent before gets its first answer."""
     answer_key = AnswerKey(pusher.principal.organisation, "push:" + pusher.device_id, change.client_change_id)
     request = idempotency.request_hash(str(pusher.feed).encode(), encode(change))
     kept = idempotency.find(tx, answer_key, pusher.oldest_us)
@@ -149,7 +149,7 @@ def _meet(tx: Transaction, feed: int, change: PushedChange, kinds: Kinds) -> _Me
 
 
 def _create(tx: Transaction, pusher: Pusher, meeting: _Meeting) -> PushOutcome:
-    """A record of the device's own; or, when the server deleted it meanwhile, the edit brings it back."""
+    """Creates a record of the device's own; or restores it, when the server deleted it meanwhile."""
     change, kind, current = meeting.change, meeting.kind, meeting.current
     try:
         draft = kind.draft(tx, change.id, dict.fromkeys(kind.fields) | change.fields, None)
@@ -166,7 +166,7 @@ def _create(tx: Transaction, pusher: Pusher, meeting: _Meeting) -> PushOutcome:
 
 
 def _merge(tx: Transaction, pusher: Pusher, meeting: _Meeting, current: Record, body: bytes) -> PushOutcome:
-    """Put the device's fields over the present ones; where both changed one, keep the loser's value."""
+    """Writes the device's fields over the present ones; where both changed one, stores the loser's value."""
     change = meeting.change
     present = meeting.kind.values(body)
     differing = {name: value for name, value in change.fields.items() if present.get(name) != value}
@@ -188,7 +188,7 @@ def _merge(tx: Transaction, pusher: Pusher, meeting: _Meeting, current: Record, 
 
 
 def _delete(tx: Transaction, pusher: Pusher, meeting: _Meeting) -> PushOutcome:
-    """Delete what the device saw; what somebody edited since stays, and the conflict says so."""
+    """Deletes the record that the device saw; one that was edited since stays, and a conflict notes it."""
     change, current = meeting.change, meeting.current
     if current is None:
         raise NotFound(f"no {meeting.kind.name} {change.id!r}")
@@ -232,7 +232,7 @@ def _conflict(
 
 
 def _permit(principal: Principal, kinds: Kinds, name: str) -> None:
-    """Hold a caller against what writing a kind of record needs. Raises: Forbidden."""
+    """Requires what writing a kind of record needs. Raises: Forbidden."""
     kind = kinds.get(name)
     if kind is None or not allows(principal.scopes, kind.scope, write=True):
         missing = kind.scope if kind else name

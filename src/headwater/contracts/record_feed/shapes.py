@@ -45,7 +45,7 @@ class PushedChange(msgspec.Struct, gc=False):
 
 
 class Push(msgspec.Struct, gc=False):
-    """A device's edits, in the order in which it made them."""
+    """A device's edits, in their order."""
 
     device_id: Id
     changes: Annotated[list[PushedChange], Meta(max_length=1000)]
@@ -59,7 +59,7 @@ class Sides(msgspec.Struct, gc=False):
 
 
 class PushOutcome(msgspec.Struct, gc=False, omit_defaults=True):
-    """What became of one edit: applied, merged, conflict (applied, with the loser kept) or refused."""
+    """The outcome of one edit: applied, merged, conflict (applied, with the loser stored) or refused."""
 
     client_change_id: str
     outcome: Literal["applied", "merged", "conflict", "refused"]
@@ -77,7 +77,7 @@ class PushAnswer(msgspec.Struct, gc=False):
 
 
 class ConflictRecord(msgspec.Struct, gc=False):
-    """A conflict between two edits of one record; both sides' values are kept. ``deleted``: which side deleted it."""
+    """A conflict between two edits of one record, with both sides' values. ``deleted``: which side deleted it."""
 
     id: str
     kind: str
@@ -100,7 +100,7 @@ class ConflictList(msgspec.Struct, gc=False):
 
 
 class Resolution(msgspec.Struct, gc=False):
-    """Whose values shall be in force."""
+    """The side whose values shall be in force."""
 
     take: Literal["server", "client"]
 

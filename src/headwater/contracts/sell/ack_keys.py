@@ -11,7 +11,7 @@ from typing import NamedTuple
 from zlib import crc32
 
 MAX_KEY_CHARACTERS = 100
-"""Longest text that is looked at as an ack key."""
+"""Longest text that is read as an ack key."""
 
 MAX_INTEGER = 2**63 - 1
 """Highest position and number, as in both databases."""
@@ -34,10 +34,10 @@ class AckKey(NamedTuple):
 def device_seed(*material: str) -> int:
     """The 32 bits that bind keys to one device: of the log's epoch, the organisation and the device's id.
 
-    A checksum is enough, no MAC is needed: state belongs to a device, so whoever makes keys up can only make
-    their own device miss things. The check is there for honest mix-ups, such as one store of keys shared by
-    two devices; it lets one foreign key in 100,000 through. With the epoch in it, keys from before a restore,
-    which takes positions back and gives them out again, count for nothing.
+    A checksum is enough, no MAC is needed: state belongs to a device, so a caller that invents keys can only make
+    its own device miss items. The check is for honest mix-ups, such as one store of keys shared by
+    two devices; one foreign key in 100,000 passes. With the epoch in it, keys from before a restore,
+    which reuses positions, count for nothing.
     """
     return crc32("".join(f"{len(part)}:{part}" for part in material).encode("utf-8", "surrogatepass"))
 
@@ -71,7 +71,7 @@ def parse_key(text: str, seed: int) -> AckKey | None:
 
 
 def _check(word: str, middle: int, last: int, seed: int) -> int:
-    """A number below 100,000 from the seed and everything that the key says, its kind included (last = 0)."""
+    """A number below 100,000 from the seed and all parts of the key, its kind included (last = 0)."""
     # The CRCs of one text under two seeds differ by a constant XOR; multiplying and taking the high bits
     # makes the difference depend on the text, so that no two devices have systematically equal checks.
     mixed = crc32(f"{word}{middle}-{last}".encode("ascii"), seed) * 0x9E3779B1 & 0xFFFFFFFF

@@ -1,9 +1,9 @@
-"""What one sell device has, as two kinds of set, and what follows from it.
+"""The items that one sell device has, as two kinds of set, and what follows from it.
 
 An organisation's feed is freshest only: each resource, and each tombstone, has one live change row; a newer
-change takes a higher position and leaves the old one dead. So "what does this device have" is a set of
+change has a higher position and leaves the old one dead. So "what does this device have" is a set of
 positions, and "has it ever had this one" a set of numbers. Nothing here touches a database or HTTP; a rule
-gives the live rows in and writes the state out.
+reads the live rows and writes the state.
 
 Source: sell contract, "Get data from queue" and "Acknowledge received data"; the choice and its cost are in
 docs/decisions/0002-ack-state-as-sets.md.
@@ -26,7 +26,7 @@ EventType = Literal["created", "updated", "deleted"]
 """Sell's ``event_type``: a hint to the device."""
 
 LiveRow = tuple[int, str, int, int]
-"""One live change row: (position, sell type, number, is_deletion), as a query gives it or named."""
+"""One live change row: (position, sell type, number, is_deletion), as a query returns it or named."""
 
 LiveAt = Callable[[int], tuple[str, int, int] | None]
 """Finds the (sell type, number, is_deletion) that is live at a position; None where the position is dead."""
@@ -35,7 +35,7 @@ Row = TypeVar("Row", bound=LiveRow)
 
 
 class Seen(NamedTuple):
-    """What a device knows of one sell type."""
+    """The state of a device for one sell type."""
 
     acked: BitMap64
     """The numbers that it ever acked, and whose deletion it has not acked."""
@@ -56,10 +56,10 @@ class AckState:
     """The positions that a device is done with, and the numbers it ever acked; an immutable value.
 
     A position is done when it was acked, died, or held a tombstone that the device never needs. A change that
-    adds nothing returns the same object, so that ``is`` tells whether there is something to write.
-    Units: stored, it takes at most 8 KiB for each 65,536 positions between the high-water mark and the head,
+    adds nothing returns the same object, so that ``is`` shows that nothing must be written.
+    Units: stored, it has at most 8 KiB for each 65,536 positions between the high-water mark and the head,
     begun or full, and twice the same for numbers; at most two bytes for each of them that is scattered; a run
-    of any length takes next to nothing.
+    of any length needs next to nothing.
     """
 
     high_water: int = 0
@@ -143,13 +143,13 @@ class AckState:
         return BitMap64() if seen is None else seen.acked | seen.offered
 
     def _grown(self, more: BitMap64) -> AckState:
-        """With more positions done; takes the set over."""
+        """The state with more positions done; the set becomes its own."""
         more.remove_range(0, self.high_water + 1)
         if more.issubset(self._beyond):
             return self
         high_water, beyond = self.high_water, self._beyond | more
         if high_water + 1 in beyond:
-            # One range longer than the set has members, so at least one is missing; flipped, it comes first.
+            # One range longer than the set has members, so at least one is missing; flipped, it is first.
             high_water = beyond.flip(high_water + 1, high_water + len(beyond) + 2).min() - 1
             beyond.remove_range(0, high_water + 1)
         beyond.run_optimize()
@@ -180,7 +180,7 @@ class AckState:
         version, checksum = _ENVELOPE.unpack_from(stored)
         if version not in (_FORMAT_VERSION, _MARKED_VERSION):
             raise ValueError(f"ack state: unknown version {version}")
-        # The checksum comes first: the bitmap reader trusts what it is given.
+        # The checksum is compared first: the bitmap reader trusts its input.
         body = stored[_ENVELOPE.size :]
         if crc32(body) != checksum:
             raise ValueError("ack state: checksum does not match")
@@ -199,7 +199,7 @@ _NOTHING = Seen(BitMap64(), BitMap64())
 
 
 def _seen_of(body: bytes, at: int) -> tuple[str, Seen, int]:
-    """A stored sell type, what was seen of it, and where the next one begins."""
+    """A stored sell type, its state, and the offset of the next one."""
     name_length, acked_length, offered_length = _TYPE_HEADER.unpack_from(body, at)
     name_at = at + _TYPE_HEADER.size
     acked_at = name_at + name_length
@@ -210,7 +210,7 @@ def _seen_of(body: bytes, at: int) -> tuple[str, Seen, int]:
 
 
 def _seen_of_marked(body: bytes, at: int) -> tuple[str, Seen, int]:
-    """As ``_seen_of`` for version 1, which kept of the offers only the highest number: all up to it may be held."""
+    """As ``_seen_of`` for version 1, which stored of the offers only the highest number: all up to it may be held."""
     name_length, mark, length = _MARKED_TYPE_HEADER.unpack_from(body, at)
     name_at = at + _MARKED_TYPE_HEADER.size
     set_at = name_at + name_length
@@ -239,23 +239,23 @@ def is_pending(state: AckState, row: LiveRow) -> bool:
 
 
 def pending(state: AckState, rows: Iterable[Row]) -> Iterator[Row]:
-    """The live rows that are owed to the device, in the order given."""
+    """The live rows that are owed to the device, in their order."""
     return (row for row in rows if is_pending(state, row))
 
 
 class Offer(NamedTuple):
-    """What a new session will drain, and the state to store before any of it is delivered."""
+    """The positions that a new session will drain, and the state to store before any of them is delivered."""
 
     positions: BitMap64
     state: AckState
 
 
 def offer(state: AckState, rows: Iterable[LiveRow], head: int, types: Collection[str]) -> Offer:
-    """Decide a new session of these ``types``: every row that is owed now, up to ``head``.
+    """Decides a new session of these ``types``: every row that is owed now, up to ``head``.
 
     ``rows`` must hold **every** live row of a sell type in ``state.gaps(head)`` (others do no harm), read in
     one snapshot with ``head``. All other positions up to ``head`` are dead, or a tombstone that is declined
-    once and for all (made and deleted between two sessions, a resource is never spoken of), and become done.
+    once and for all (a resource that was created and deleted between two sessions is never shown), and become done.
     Rows of other types are withheld: neither offered nor done. The session may deliver nothing above ``head``.
     Nothing to deliver = empty ``positions``; the state may have changed all the same.
     """

@@ -40,7 +40,7 @@ class SellDoor:
             services.master_key, self._settings.sessions_per_account, self._settings.session_idle_seconds
         )
         self._feeds: dict[str, int] = {}
-        self._told_upto: dict[DeviceKey, int] = {}
+        self._restored_upto: dict[DeviceKey, int] = {}
 
     async def start(self, call: Call) -> Reply:
         """POST /start: 201 with a new session, or 204 when there is nothing to download."""
@@ -51,7 +51,7 @@ class SellDoor:
         types = self._settings.resource_types
         for _ in range(_TRIES):
             found = await self._prospect(call, device, types)
-            if found.floor and await self._told_again(call, device, found.floor):
+            if found.floor and await self._restore_deletions(call, device, found.floor):
                 continue
             if found.news and not await self._commit(call, device, found):
                 continue
@@ -95,27 +95,27 @@ class SellDoor:
     async def _show(self, call: Call, device: SellDevice, positions: list[int]) -> ShownPage:
         return await call.read(lambda tx: rules.show(tx, device, positions))
 
-    async def _told_again(self, call: Call, device: SellDevice, floor: int) -> bool:
-        """Whether deletions were put back that compaction dropped while the device was away, however long that was.
+    async def _restore_deletions(self, call: Call, device: SellDevice, floor: int) -> bool:
+        """True when deletions were put back that compaction dropped while the device was away.
 
-        The look is long, so each device is looked at once for each floor.
+        The read is long, so each device is read once for each floor.
         """
         key = DeviceKey(device.feed, device.device_id)
-        if self._told_upto.get(key) == floor:
+        if self._restored_upto.get(key) == floor:
             return False
-        told = 0
+        restored = 0
         if await call.read(lambda tx: rules.lost_deletions(tx, device), slow=True):
-            told = await call.write(lambda tx: rules.tell_deletions_again(tx, device), feed=device.feed)
-        if len(self._told_upto) >= _MAX_REMEMBERED:
-            self._told_upto.clear()
-        self._told_upto[key] = floor
-        return told > 0
+            restored = await call.write(lambda tx: rules.restore_deletions(tx, device), feed=device.feed)
+        if len(self._restored_upto) >= _MAX_REMEMBERED:
+            self._restored_upto.clear()
+        self._restored_upto[key] = floor
+        return restored > 0
 
     async def _commit(self, call: Call, device: SellDevice, found: Prospect) -> bool:
         return await call.write(lambda tx: rules.commit_prospect(tx, device, found), feed=device.feed)
 
     async def _prospect(self, call: Call, device: SellDevice, types: Sequence[str]) -> Prospect:
-        """What a session would hold; a device that is far behind is looked at off the event loop."""
+        """The session that would start now; of a device that is far behind it is read off the event loop."""
 
         def near(tx: Transaction) -> Prospect | None:
             return None if rules.lag(tx, device) > _SLOW_ABOVE else rules.prospect(tx, device, types)
@@ -126,7 +126,7 @@ class SellDoor:
         return await call.read(lambda tx: rules.prospect(tx, device, types), slow=True)
 
     async def _forget_replaced(self, call: Call, live: Live) -> None:
-        """Keep ``count_left`` exact near the end: what was replaced since the start comes in the next session."""
+        """Keeps ``count_left`` exact near the end: what was replaced since the start is in the next session."""
         if len(live.positions) > _EXACT_BELOW or not live.positions:
             return
         feed = live.device.feed
@@ -135,8 +135,8 @@ class SellDoor:
             live.head = head
             remaining = list(live.positions)
             slow = len(remaining) > _SLOW_ABOVE
-            standing = await call.read(lambda tx: rules.still_standing(tx, feed, remaining), slow=slow)
-            live.positions &= standing
+            live_now = await call.read(lambda tx: rules.still_live(tx, feed, remaining), slow=slow)
+            live.positions &= live_now
 
     async def _device(self, call: Call) -> SellDevice:
         device_id = call.header(DEVICE_HEADER.lower().encode())

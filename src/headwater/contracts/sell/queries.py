@@ -47,7 +47,7 @@ def state_of(stored: bytes | None) -> AckState:
 
 
 def keep_state(tx: Transaction, feed: int, device_id: str, state: AckState) -> None:
-    """Store a device's state."""
+    """Stores a device's state."""
     tx.run(
         "INSERT INTO sell_devices (feed, device_id, state, updated_us) VALUES (?, ?, ?, ?)"
         " ON CONFLICT (feed, device_id) DO UPDATE SET state = excluded.state, updated_us = excluded.updated_us",
@@ -75,7 +75,7 @@ def live_in(tx: Transaction, feed: int, ranges: Iterable[tuple[int, int]]) -> It
 
 
 def numbers(tx: Transaction, feed: int) -> dict[str, BitMap64]:
-    """The numbers of each sell type of which anything stands in the log: the resource, or its tombstone."""
+    """The numbers of each sell type of which the log holds anything: the resource, or its tombstone."""
     found: dict[str, BitMap64] = {}
     for kind, sell_type in SELL_TYPES.items():
         rows = tx.rows("SELECT number FROM changes WHERE feed = ? AND kind = ?", feed, kind)
@@ -93,7 +93,7 @@ def buried(tx: Transaction, feed: int) -> dict[tuple[str, int], tuple[str, str]]
 
 
 def rows_at(tx: Transaction, feed: int, positions: Sequence[int], columns: str) -> list[Row]:
-    """Columns (position first) of the rows that still stand at these ascending positions."""
+    """Columns (position first) of the rows that are still live at these ascending positions."""
     if not positions:
         return []
     lo, hi = positions[0], positions[-1]
@@ -107,13 +107,13 @@ def rows_at(tx: Transaction, feed: int, positions: Sequence[int], columns: str) 
 
 
 def changes_at(tx: Transaction, feed: int, positions: Sequence[int]) -> list[FullChange]:
-    """The changes that still stand at these ascending positions."""
+    """The changes that are still live at these ascending positions."""
     rows = rows_at(tx, feed, positions, "kind, number, deleted, wire")
     return [FullChange(row[0], row[1], row[2], bool(row[3]), bytes(row[4])) for row in rows]
 
 
 def note_position(tx: Transaction, organisation: str, feed: int, device_id: str, position: int) -> None:
-    """Note up to where a device has everything, for its lag and for what may be compacted."""
+    """Notes the position up to which a device has everything, for its lag and for compaction."""
     tx.run(
         "INSERT INTO device_positions (feed, device, position, at_us)"
         " SELECT ?, id, ?, ? FROM devices WHERE organisation = ? AND door = 'sell' AND device_id = ?"

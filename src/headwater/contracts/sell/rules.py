@@ -1,4 +1,4 @@
-"""The decisions of the sell contract: what a new session holds, what a page shows, what an ack means."""
+"""The decisions of the sell contract: the items of a new session, the items of a page, the meaning of an ack."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from headwater.store.log import changes, feeds, records
 
 
 class SellDevice(NamedTuple):
-    """The device that asks; ``seed`` binds its ack keys to it."""
+    """The device of a request; ``seed`` binds its ack keys to it."""
 
     organisation: str
     feed: int
@@ -28,9 +28,9 @@ class SellDevice(NamedTuple):
 
 
 class Prospect(NamedTuple):
-    """What a new session would hold, worked out on a snapshot; ``stored`` is the state that it rests on.
+    """The session that would start on a snapshot; ``stored`` is the state that it rests on.
 
-    ``news`` is False when there is nothing to store: the device was seen before and no position was settled.
+    ``news`` is False when nothing must be stored: the device was seen before and no position was settled.
     ``floor`` is the feed's floor where the device has not settled everything up to it, else 0.
     """
 
@@ -50,7 +50,7 @@ class ShownPage(NamedTuple):
 
 
 def prospect(tx: Transaction, device: SellDevice, types: Sequence[str]) -> Prospect:
-    """What a session started now would hold; reads only, so that a long look holds no writer up."""
+    """The session that would start now; reads only, so that a long read blocks no writer."""
     stored = queries.state_bytes(tx, device.feed, device.device_id)
     state = queries.state_of(stored)
     head = feeds.head(tx, device.feed)
@@ -63,7 +63,7 @@ def prospect(tx: Transaction, device: SellDevice, types: Sequence[str]) -> Prosp
 
 
 def lost_deletions(tx: Transaction, device: SellDevice) -> list[tuple[str, int]]:
-    """What the device still holds although it was deleted, of which compaction dropped even the tombstone.
+    """The resources that the device still holds although they were deleted, and compaction dropped even the tombstone.
 
     Shape: (sell type, number). Nothing can be lost where the device had everything up to the floor.
     """
@@ -73,19 +73,19 @@ def lost_deletions(tx: Transaction, device: SellDevice) -> list[tuple[str, int]]
     held = {sell_type: state.held(sell_type) for sell_type in set(SELL_TYPES.values())}
     if not any(held.values()):
         return []
-    standing = queries.numbers(tx, device.feed)
-    return [(sell_type, number) for sell_type in sorted(held) for number in held[sell_type] - standing[sell_type]]
+    present = queries.numbers(tx, device.feed)
+    return [(sell_type, number) for sell_type in sorted(held) for number in held[sell_type] - present[sell_type]]
 
 
-def tell_deletions_again(tx: Transaction, device: SellDevice) -> int:
-    """Put tombstones that were compacted away back at the feed's head for a device that missed them; how many."""
+def restore_deletions(tx: Transaction, device: SellDevice) -> int:
+    """Puts compacted tombstones back at the feed's head for a device that missed them; returns their number."""
     lost = lost_deletions(tx, device)
     if not lost:
         return 0
     buried = queries.buried(tx, device.feed)
     tombs: list[records.Tomb] = []
     for sell_type, number in lost:
-        # Its id may live again under a new number; a tombstone of that id would take the living one away.
+        # Its id may live again under a new number; a tombstone of that id would remove the living one.
         kind, id = buried.get((sell_type, number), (sell_type, f"gone-{sell_type}-{number}"))
         tombs.append(records.Tomb(kind, id, number))
     records.bury_again(tx, device.feed, tombs)
@@ -93,7 +93,7 @@ def tell_deletions_again(tx: Transaction, device: SellDevice) -> int:
 
 
 def lag(tx: Transaction, device: SellDevice) -> int:
-    """How many positions the head is ahead of all that the device has settled."""
+    """The number of positions by which the head is ahead of all that the device has settled."""
     state = queries.state_of(queries.state_bytes(tx, device.feed, device.device_id))
     return feeds.head(tx, device.feed) - state.high_water
 
@@ -104,7 +104,7 @@ def head(tx: Transaction, feed: int) -> int:
 
 
 def commit_prospect(tx: Transaction, device: SellDevice, found: Prospect) -> bool:
-    """Store a session's state before anything is delivered; False when the device's state changed meanwhile."""
+    """Stores a session's state before anything is delivered; False when the device's state changed meanwhile."""
     if queries.state_bytes(tx, device.feed, device.device_id) != found.stored:
         return False
     devices.note(tx, device.organisation, "sell", device.device_id, device.user_id)
@@ -114,7 +114,7 @@ def commit_prospect(tx: Transaction, device: SellDevice, found: Prospect) -> boo
 
 
 def show(tx: Transaction, device: SellDevice, positions: Sequence[int]) -> ShownPage:
-    """The items that still stand at these positions; one that cannot be shown is named and stays pending."""
+    """The items that are still live at these positions; one that cannot be shown is named and stays pending."""
     found = queries.changes_at(tx, device.feed, positions)
     state = queries.state_of(queries.state_bytes(tx, device.feed, device.device_id))
     contacts = _contacts_of_notes(tx, device.feed, found)
@@ -133,7 +133,7 @@ def show(tx: Transaction, device: SellDevice, positions: Sequence[int]) -> Shown
     return shown
 
 
-def still_standing(tx: Transaction, feed: int, positions: Sequence[int]) -> BitMap64:
+def still_live(tx: Transaction, feed: int, positions: Sequence[int]) -> BitMap64:
     """Those of these positions that newer changes have not replaced."""
     return BitMap64(row[0] for row in queries.rows_at(tx, feed, positions, "deleted"))
 
@@ -144,7 +144,7 @@ def keys_of(texts: Sequence[str], device: SellDevice) -> list[AckKey]:
 
 
 def ack(tx: Transaction, device: SellDevice, keys: Sequence[AckKey]) -> None:
-    """Note what a device has stored; an ack of N never hides N+1, and a repeated one changes nothing."""
+    """Notes what a device has stored; an ack of N never hides N+1, and a repeated one changes nothing."""
     state = queries.state_of(queries.state_bytes(tx, device.feed, device.device_id))
     positions = sorted({key.position for key in keys})
     live = {

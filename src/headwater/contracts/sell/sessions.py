@@ -1,6 +1,6 @@
-"""Live sessions, in memory: which positions a session still has to hand out. Losing one loses nothing.
+"""Live sessions, in memory: the positions that a session still has to deliver. Losing one loses nothing.
 
-An item that was handed out and not acked returns in the device's next session, so a restart costs a device one
+An item that was delivered and not acked returns in the device's next session, so a restart costs a device one
 answer of 204 and a new start.
 """
 
@@ -48,7 +48,7 @@ class Live:
 class Sessions:
     """All live sessions: one a device, at most so many an account (an organisation).
 
-    One that nobody drains to its end stays in memory until its device comes again or its account needs the place.
+    One that is not drained to its end stays in memory until its device returns or its account needs the place.
     """
 
     def __init__(self, key: bytes, per_account: int, idle_seconds: int) -> None:
@@ -93,7 +93,7 @@ class Sessions:
         return live
 
     def end(self, live: Live) -> None:
-        """Forget a session; again is harmless."""
+        """Forgets a session; again is harmless."""
         if self._by_id.pop(live.id, None) is None:
             return
         del self._by_device[live.device]
@@ -103,7 +103,7 @@ class Sessions:
             del self._accounts[live.device.feed]
 
     def _make_room(self, feed: int, at_seconds: float) -> None:
-        """Let idle sessions of a full account go, the longest idle first. Raises: TooManyRequests."""
+        """Ends idle sessions of a full account, the longest idle first. Raises: TooManyRequests."""
         account = self._accounts.get(feed, {})
         if len(account) < self._per_account:
             return

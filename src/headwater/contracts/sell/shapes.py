@@ -40,20 +40,20 @@ class Queue(msgspec.Struct, gc=False):
 
 
 class Links(msgspec.Struct, gc=False):
-    """Where a queue stands."""
+    """The link of a queue."""
 
     self: str
 
 
 class QueueMeta(msgspec.Struct, gc=False):
-    """What kind of object a queue is, and where it stands."""
+    """The kind of a queue, and its link."""
 
     links: Links
     type: str = "sync_queue"
 
 
 class QueueEnvelope(msgspec.Struct, gc=False):
-    """A queue as Sell wraps it: the object beside what is known about it."""
+    """A queue as Sell wraps it: the object beside its metadata."""
 
     data: Queue
     meta: QueueMeta
@@ -67,7 +67,7 @@ class SellSession(msgspec.Struct, gc=False):
 
 
 class TypeMeta(msgspec.Struct, gc=False):
-    """What kind of object this is."""
+    """The kind of an object."""
 
     type: str
 
@@ -80,7 +80,7 @@ class SessionEnvelope(msgspec.Struct, gc=False):
 
 
 class SyncMeta(msgspec.Struct, gc=False):
-    """How an item changed for this device, and the key that acknowledges it."""
+    """The change of an item for this device, and the key that acknowledges it."""
 
     event_type: str
     ack_key: str
@@ -109,7 +109,7 @@ class FailedObject(msgspec.Struct, gc=False):
 
 
 class PageMeta(msgspec.Struct, gc=False):
-    """How much is in this page and how much is left."""
+    """The number of items in this page and the number left."""
 
     type: str
     count: int
@@ -118,7 +118,7 @@ class PageMeta(msgspec.Struct, gc=False):
 
 
 class QueuePage(msgspec.Struct, gc=False):
-    """One page of what a session drains: its items and what is left."""
+    """One page of a session: its items and the number left."""
 
     items: list[SellItem]
     meta: PageMeta
@@ -170,7 +170,7 @@ class SellNote(msgspec.Struct, gc=False, kw_only=True):
 
 
 class SourceContact(msgspec.Struct, gc=False, kw_only=True):
-    """What this door reads of a stored contact."""
+    """The fields that this door reads of a stored contact."""
 
     contact_id: str
     first_name: str | None
@@ -185,7 +185,7 @@ class SourceContact(msgspec.Struct, gc=False, kw_only=True):
 
 
 class StoredCachedContact(msgspec.Struct, gc=False):
-    """What this door reads of a cached contact."""
+    """The fields that this door reads of a cached contact."""
 
     id: str
     name: str
@@ -196,7 +196,7 @@ class StoredCachedContact(msgspec.Struct, gc=False):
 
 
 class SourceNote(msgspec.Struct, gc=False):
-    """What this door reads of a note."""
+    """The fields that this door reads of a note."""
 
     id: str
     contact_id: str
@@ -264,7 +264,7 @@ def contact(number: int, body: bytes) -> bytes:
 
 
 def cached_contact(number: int, body: bytes) -> bytes:
-    """Sell's JSON of a cached contact; its source tells no time of creation."""
+    """Sell's JSON of a cached contact; its source states no time of creation."""
     stored = _read_cached_contact.decode(body)
     first, _, last = stored.name.rpartition(" ")
     return encode(
@@ -290,7 +290,7 @@ def parent_of(body: bytes) -> str:
 
 
 def note(number: int, body: bytes, contacts: Mapping[str, int]) -> bytes:
-    """Sell's JSON of a note; ``contacts`` gives the integers of those that exist."""
+    """Sell's JSON of a note; ``contacts`` holds the integers of those that exist."""
     stored = _read_note.decode(body)
     return encode(
         SellNote(
@@ -309,7 +309,7 @@ def note(number: int, body: bytes, contacts: Mapping[str, int]) -> bytes:
 
 
 def address(text: str | None) -> PostalAddress:
-    """An address of one text in Sell's parts: ``Storgata 12, 0155 Oslo`` is taken apart, any other is line 1."""
+    """An address of one text in Sell's parts: ``Storgata 12, 0155 Oslo`` is split, any other is line 1."""
     if text is None:
         return PostalAddress()
     match = _ADDRESS.fullmatch(text)

@@ -1,1 +1,1 @@
-"""Terminology: an organisation's labels, where they come from, and when they are stale."""
+"""Terminology: an organisation's labels, their source, and their age."""

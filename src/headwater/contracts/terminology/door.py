@@ -48,19 +48,19 @@ class SyncDoor:
 
         found, total = await call.read(transaction, slow=True)
         now_us = self._services.clock()
-        rows = [_listed(state, rules.standing(state, now_us)) for state in found]
+        rows = [_listed(state, rules.staleness_of(state, now_us)) for state in found]
         body = b'{"data":%b,"pagination":%b}' % (encode(rows), pagination(asked, total))
         return reply.json_bytes(body, headers=(link(call.path, call.query, asked, total),))
 
     async def get(self, call: Call) -> Reply:
         """GET /{organization_id}: one tracking record with its ETag."""
-        _, state, standing = await self._standing(call)
-        tag = _tag(state, standing)
+        _, state, staleness = await self._staleness(call)
+        tag = _tag(state, staleness)
         given = call.header(b"if-none-match")
         header: Header = (b"etag", tag.encode())
         if given is not None and etags.matches(given, tag, weak=True):
             return reply.empty(304, (header,))
-        listed = _listed(state, standing)
+        listed = _listed(state, staleness)
         details = shapes.SyncStateDetails(
             listed.organization_id,
             listed.is_stale,
@@ -115,9 +115,9 @@ class SyncDoor:
         """POST /{organization_id}/sync-if-stale: sync unless the labels are fresh."""
 
         async def deed() -> Reply:
-            feed, state, standing = await self._standing(call)
+            feed, state, staleness = await self._staleness(call)
             tracked = state.tracked
-            if not standing.is_stale:
+            if not staleness.is_stale:
                 fresh_us = tracked.last_sync_us or 0
                 return reply.json(shapes.SyncIfStale(tracked.organisation, False, False, format_millis(fresh_us)))
             sync_rules.require_rested(tracked, self._services.clock(), self._services.settings.terminology)
@@ -150,31 +150,31 @@ class SyncDoor:
         _, feed = await place(call)
         ends_seconds = monotonic_seconds() + wait_seconds
         with self._services.wake.waiter((feed,)) as waiter:
-            _, state, standing = await self._standing(call)
-            while not standing.is_stale and (left_seconds := ends_seconds - monotonic_seconds()) > 0:
+            _, state, staleness = await self._staleness(call)
+            while not staleness.is_stale and (left_seconds := ends_seconds - monotonic_seconds()) > 0:
                 with call.aside():
-                    await waiter.wait(min(left_seconds, self._fresh_seconds(standing)))
-                _, state, standing = await self._standing(call)
+                    await waiter.wait(min(left_seconds, self._fresh_seconds(staleness)))
+                _, state, staleness = await self._staleness(call)
         tracked = state.tracked
         return reply.json(
             shapes.Staleness(
-                tracked.organisation, standing.is_stale, _millis(tracked.last_sync_us), _millis(standing.since_us)
+                tracked.organisation, staleness.is_stale, _millis(tracked.last_sync_us), _millis(staleness.since_us)
             )
         )
 
-    async def _standing(self, call: Call) -> tuple[int, State, StalenessTimes]:
-        """The feed of the path's organisation, its record, and how that stands now. Raises: NotFound."""
+    async def _staleness(self, call: Call) -> tuple[int, State, StalenessTimes]:
+        """The feed of the path's organisation, its record, and the record's state now. Raises: NotFound."""
         scope = _path_scope(call)
 
         def transaction(tx: Transaction) -> tuple[int, State]:
             return scope.feed(tx), rules.find(tx, scope.organisation)
 
         feed, state = await call.read(transaction)
-        return feed, state, rules.standing(state, self._services.clock())
+        return feed, state, rules.staleness_of(state, self._services.clock())
 
-    def _fresh_seconds(self, standing: StalenessTimes) -> float:
-        """How long fresh labels stay so if nothing happens; never so short that waiting becomes spinning."""
-        left_us = (standing.due_us or 0) - self._services.clock()
+    def _fresh_seconds(self, staleness: StalenessTimes) -> float:
+        """The seconds until fresh labels are stale if nothing happens; never so few that waiting becomes spinning."""
+        left_us = (staleness.due_us or 0) - self._services.clock()
         return max(_SHORTEST_WAIT_SECONDS, left_us / SECOND_US)
 
 
@@ -193,10 +193,10 @@ def _path_scope(call: Call) -> Scope:
     return Scope.of(call.principal).narrow(call.params["organization_id"])
 
 
-def _listed(state: State, standing: StalenessTimes) -> shapes.SyncState:
+def _listed(state: State, staleness: StalenessTimes) -> shapes.SyncState:
     tracked = state.tracked
     return shapes.SyncState(
-        tracked.organisation, standing.is_stale, _millis(tracked.last_sync_us), _millis(standing.due_us)
+        tracked.organisation, staleness.is_stale, _millis(tracked.last_sync_us), _millis(staleness.due_us)
     )
 
 
@@ -211,14 +211,14 @@ def location(door: str, organisation: str) -> Header:
     return b"location", f"/api/v1/{door}/{quote(organisation, safe='')}".encode()
 
 
-def _tag(state: State, standing: StalenessTimes) -> str:
+def _tag(state: State, staleness: StalenessTimes) -> str:
     tracked = state.tracked
-    return etags.etag(tracked.created_us, tracked.edition, state.version, "stale" if standing.is_stale else "fresh")
+    return etags.etag(tracked.created_us, tracked.edition, state.version, "stale" if staleness.is_stale else "fresh")
 
 
 def _require(if_match: str | None, state: State, now_us: int) -> None:
     if if_match is not None:
-        etags.require(if_match, _tag(state, rules.standing(state, now_us)))
+        etags.require(if_match, _tag(state, rules.staleness_of(state, now_us)))
 
 
 def _millis(at_us: int | None) -> str | None:

@@ -1,4 +1,4 @@
-"""Single flight: however many callers want an organisation's labels synced at once, one fetch is made for all.
+"""Single flight: any number of callers that want an organisation's labels synced at once share one fetch.
 
 Callers in this process join the sync under way; other processes find its lease in the database and wait for it.
 """
@@ -20,7 +20,7 @@ from headwater.contracts.terminology.upstream import Fetch
 from headwater.store.database import Database, Transaction
 
 WAIT_SECONDS = 10.0
-"""How long a sync waits for another process's fetch before it answers from what there is."""
+"""The time that a sync waits for another process's fetch before it answers with the stored labels."""
 
 _LOOK_SECONDS = 0.1
 _FORCED_PER_SECOND = 1
@@ -31,7 +31,7 @@ log = get_log(__name__)
 class Flights:
     """The syncs under way in this process, at most one for each organisation.
 
-    ``chance`` gives a number from 0 to 1, by which waits after a failure are spread.
+    ``chance`` returns a number from 0 to 1, by which waits after a failure are spread.
     """
 
     def __init__(
@@ -52,10 +52,10 @@ class Flights:
         self._forced = Rate(_FORCED_PER_SECOND, _FORCED_AT_ONCE)
 
     async def sync(self, feed: int, organisation: str, *, force: bool = False) -> SyncOutcome:
-        """Bring an organisation's labels up to date, alone or with the sync under way; ``force`` even fresh ones.
+        """Brings an organisation's labels up to date, alone or with the sync under way; ``force`` even fresh ones.
 
-        Raises: NotFound (not tracked), UpstreamFailed (nothing was changed), Unavailable (another process is at it
-        for too long), TooManyRequests (forced too often).
+        Raises: NotFound (not tracked), UpstreamFailed (nothing was changed), Unavailable (another process takes
+        too long), TooManyRequests (forced too often).
         """
         while True:
             task = self._under_way.get(organisation)
@@ -64,7 +64,7 @@ class Flights:
                 if force:
                     self._forced.spend(organisation, monotonic_seconds())
                 task = self._start(feed, organisation, force=force)
-            # One caller who goes away must not end the fetch for all others.
+            # One caller that disconnects must not end the fetch for all others.
             outcome = await asyncio.shield(task)
             if outcome.done or began or not force:
                 return outcome
@@ -76,7 +76,7 @@ class Flights:
         def ended(task: asyncio.Task[SyncOutcome]) -> None:
             del self._under_way[organisation]
             if not task.cancelled():
-                # Its callers may all be gone; then nobody else would look at how it failed.
+                # Its callers may all have disconnected; then no other code would read its failure.
                 task.exception()
 
         task.add_done_callback(ended)
@@ -109,7 +109,7 @@ class Flights:
         )
 
     async def _noted(self, feed: int, job: FetchJob, failure: UpstreamFailed) -> UpstreamFailed:
-        """The failure with the time until the next try, after the record knows of it."""
+        """The failure with the time until the next try, after it is written to the record."""
         chance = self._chance()
         tracked = await self._database.write(
             lambda tx: (sync_rules.fail(tx, job, self._settings, chance), tx.now_us), feed=feed
@@ -123,7 +123,7 @@ class Flights:
         return failure
 
     async def _present(self, organisation: str, *, force: bool) -> SyncOutcome:
-        """What there is, when another process is still fetching. Raises: Unavailable when that is nothing."""
+        """The last sync, while another process is still fetching. Raises: Unavailable without one."""
         state = await self._database.read(lambda tx: rules.find(tx, organisation))
         if force or state.tracked.last_sync_us is None:
             raise Unavailable("another sync of these labels is still under way", retry_after_seconds=1)

@@ -1,4 +1,4 @@
-"""The decisions about the labels themselves: which set an organisation shows, how it is edited, what is published."""
+"""The decisions about the labels themselves: the set that an organisation shows, its edits, and what is published."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FIELDS = ("labels", "updated_at")
 
 
 class ShownLabels(NamedTuple):
-    """The labels that an organisation shows: JSON, what tells it from other states, and the parts of it."""
+    """The labels that an organisation shows: their JSON, the state that it names, and its parts."""
 
     body: bytes
     state: str
@@ -29,7 +29,7 @@ class ShownLabels(NamedTuple):
 
 
 class Edited(NamedTuple):
-    """What a change did; times in microseconds UTC since 1970."""
+    """The outcome of a change; times in microseconds UTC since 1970."""
 
     updated_keys: int
     total: int
@@ -37,7 +37,7 @@ class Edited(NamedTuple):
 
 
 def show(tx: Transaction, feed: int, organisation: str) -> ShownLabels:
-    """The labels kept here, where they are the source; else those that were last published. Raises: NotFound."""
+    """The labels stored here, where they are the source; else those that were last published. Raises: NotFound."""
     found = _visible(tx, feed, queries.kept(tx, organisation))
     if found is None:
         raise NotFound(f"no labels of organisation {organisation!r}")
@@ -45,7 +45,7 @@ def show(tx: Transaction, feed: int, organisation: str) -> ShownLabels:
 
 
 def create(tx: Transaction, feed: int, organisation: str, labels: Labels) -> int:
-    """Keep a first set of labels here; its size. Raises: StateConflict (there is one, or an upstream is the source)."""
+    """Stores the first labels; returns their number. Raises: StateConflict (one exists, or another source is named)."""
     kept = _editable(tx, organisation)
     if kept.own is not None:
         raise StateConflict(f"organisation {organisation!r} has labels already; change them with PUT")
@@ -54,7 +54,7 @@ def create(tx: Transaction, feed: int, organisation: str, labels: Labels) -> int
 
 
 def change(tx: Transaction, feed: int, organisation: str, given: dict[str, str | None], *, merge: bool) -> Edited:
-    """Change the labels that are shown; a change that alters nothing writes nothing.
+    """Changes the labels that are shown; a change that alters nothing writes nothing.
 
     Raises: NotFound, StateConflict (an upstream is the source), Invalid (too many).
     """
@@ -71,7 +71,7 @@ def change(tx: Transaction, feed: int, organisation: str, given: dict[str, str |
 
 
 def delete(tx: Transaction, feed: int, organisation: str) -> None:
-    """Drop an organisation's labels, those that devices have too. Raises: NotFound, StateConflict."""
+    """Drops an organisation's labels, those that devices have too. Raises: NotFound, StateConflict."""
     kept = _editable(tx, organisation)
     if kept.own is None and kept.published is None:
         raise NotFound(f"no labels of organisation {organisation!r}")
@@ -84,9 +84,9 @@ def delete(tx: Transaction, feed: int, organisation: str) -> None:
 
 
 def publish(tx: Transaction, feed: int, kept: LabelSource, labels: Labels) -> tuple[int, LabelSource]:
-    """Put a set into the organisation's feed when it differs from the one there.
+    """Puts a set into the organisation's feed when it differs from the present one.
 
-    How many labels differ, and what is then kept, not written yet.
+    Returns the number of labels that differ, and the row to store, not written yet.
     """
     current = records.find(tx, feed, KIND, KIND)
     before = _published(tx, feed)
@@ -103,7 +103,7 @@ def publish(tx: Transaction, feed: int, kept: LabelSource, labels: Labels) -> tu
 
 
 def adopt_published(tx: Transaction, feed: int, kept: LabelSource) -> LabelSource:
-    """The same, with what was last published kept here, when nothing else is; not written yet."""
+    """The same row, with the last published set stored here unless another one is; not written yet."""
     published = _published(tx, feed)
     if kept.own is not None or published is None:
         return kept
@@ -111,7 +111,7 @@ def adopt_published(tx: Transaction, feed: int, kept: LabelSource) -> LabelSourc
 
 
 def renewed(kept: LabelSource, now_us: int) -> LabelSource:
-    """The same under the source's next version, by which what was published is known to be old."""
+    """The same row under the source's next version, which marks the published set as old."""
     return kept._replace(version=kept.version + 1, changed_us=now_us)
 
 

@@ -1,4 +1,4 @@
-"""Sets of labels: what a valid one is, how two differ, how a source writes one down, and the set that ships.
+"""Sets of labels: a valid one, the differences of two, the form in which a source writes one, and the set that ships.
 
 Shape: ``{key: text}``; at most 5,000 labels, a key of 1-200 characters but no control, a text of at most 2,000.
 """
@@ -39,7 +39,7 @@ _read_published = msgspec.json.Decoder(_Published)
 
 
 def checked(given: Mapping[str, Any], *, removals: bool = False) -> dict[str, Any]:
-    """The labels as they came, when each is one; with ``removals`` a null text is allowed too.
+    """The labels as they were sent, when each is valid; with ``removals`` a null text is allowed too.
 
     Raises: Invalid, naming the wrong ones (at most twenty).
     """
@@ -60,7 +60,7 @@ def checked(given: Mapping[str, Any], *, removals: bool = False) -> dict[str, An
 def merged(old: Labels, given: Mapping[str, str | None], *, merge: bool) -> Labels:
     """The labels after a change: the given ones over the old, or alone; a null text removes its label.
 
-    Raises: Invalid when there would be too many.
+    Raises: Invalid (too many labels).
     """
     after = {**(old if merge else {}), **given}
     kept = {key: text for key, text in after.items() if text is not None}
@@ -70,7 +70,7 @@ def merged(old: Labels, given: Mapping[str, str | None], *, merge: bool) -> Labe
 
 
 def differences(old: Labels, new: Labels) -> int:
-    """How many labels were added, changed or removed."""
+    """The number of labels that were added, changed or removed."""
     return sum(old.get(key) != text for key, text in new.items()) + sum(key not in new for key in old)
 
 
@@ -104,7 +104,7 @@ def of_published(body: bytes) -> Labels:
 
 @cache
 def shipped() -> Labels:
-    """The labels of an organisation for which nobody named any; callers must not change the set."""
+    """The labels of an organisation that has none of its own; callers must not change the set."""
     return of_document(resources.files(__package__).joinpath(_SHIPPED).read_bytes())
 
 

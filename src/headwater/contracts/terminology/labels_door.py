@@ -54,7 +54,7 @@ class LabelsDoor:
 
         shown, ttl_seconds = await call.read(transaction)
         tag = _tag(shown)
-        # Labels may be shown while they are asked for anew, for as long as a sync of them is good.
+        # Labels may be shown while a client revalidates them, for as long as a sync of them is fresh.
         caching = f"private, max-age=0, stale-while-revalidate={ttl_seconds}"
         headers: tuple[Header, ...] = ((b"etag", tag.encode()), (b"cache-control", caching.encode()))
         given = call.header(b"if-none-match")
@@ -63,7 +63,7 @@ class LabelsDoor:
         return reply.json_bytes(shown.body, headers=headers)
 
     async def create(self, call: Call) -> Reply:
-        """POST: keep a first set of labels here; 201."""
+        """POST: store a first set of labels; 201."""
         fields = call.decoded(shapes.read_labels)
         labels = label_sets.checked(fields.labels)
         scope = Scope.of(call.principal).narrow(fields.organization_id)
@@ -110,12 +110,12 @@ class LabelsDoor:
         return reply.json(shapes.Removed(organisation, True))
 
     async def source(self, call: Call) -> Reply:
-        """GET /{organization_id}/source: where the labels come from, and how the last fetches went."""
+        """GET /{organization_id}/source: the source of the labels, and the state of its last fetches."""
         organisation, _ = await place(call)
         return reply.json(await call.read(lambda tx: _source(tx, organisation)))
 
     async def name_source(self, call: Call) -> Reply:
-        """PUT /{organization_id}/source: let the labels come from here, or from a URL."""
+        """PUT /{organization_id}/source: name this server or a URL as the source of the labels."""
         fields = call.decoded(shapes.read_source)
         kind: SourceKind = OWN
         where = ""

@@ -1,4 +1,4 @@
-"""Where the server may fetch from: listed hosts over HTTPS, at addresses of the public Internet or listed ones.
+"""The hosts that the server may fetch from: listed ones over HTTPS, at addresses of the public Internet or listed ones.
 
 Every check is made on the address that is then connected to, so that a name cannot point elsewhere in between.
 """
@@ -33,7 +33,7 @@ class OutboundTarget(NamedTuple):
 
     @property
     def authority(self) -> str:
-        """What the Host header says."""
+        """The value of the Host header."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == {"https": 443, "http": 80}[self.scheme] else f"{host}:{self.port}"
 
@@ -59,7 +59,7 @@ def target(url: str, allowed_hosts: Sequence[str]) -> OutboundTarget:
         port = parts.port
     except ValueError:
         raise _refused("it is no URL") from None
-    # Without TLS only within this machine, where nobody can listen in.
+    # Without TLS only within this machine, where no one can listen in.
     if parts.scheme not in (("https", "http") if is_loopback(host) else ("https",)):
         raise _refused("labels are fetched over https only")
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
@@ -75,7 +75,7 @@ def usable(addresses: Sequence[str], allowed_hosts: Sequence[str]) -> list[str]:
 
 
 def is_public(address: Address) -> bool:
-    """True for an address that anybody on the Internet could give out, and that hides no other one."""
+    """True for an address of the public Internet that hides no other one."""
     if isinstance(address, ipaddress.IPv6Address):
         if address.ipv4_mapped is not None:
             return is_public(address.ipv4_mapped)

@@ -1,4 +1,4 @@
-"""The SQL of the terminology contract's own tables; each query is given a transaction."""
+"""The SQL of the terminology contract's own tables, over a transaction."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _LISTED = "((source = 'own' AND own IS NOT NULL) OR published IS NOT NULL)"
 
 
 class LabelSource(NamedTuple):
-    """Where an organisation's labels come from, and what is kept of them; times in microseconds UTC since 1970."""
+    """The source of an organisation's labels, and what is stored of them; times in microseconds UTC since 1970."""
 
     organisation: str
     source: SourceKind = OWN
@@ -60,7 +60,7 @@ class Tracked(NamedTuple):
 
 
 class State(NamedTuple):
-    """A tracking record, and what is known of its source; an organisation without one has version 0 of its own."""
+    """A tracking record, and the state of its source; an organisation without one has version 0 of its own."""
 
     tracked: Tracked
     source: SourceKind
@@ -70,7 +70,7 @@ class State(NamedTuple):
 
 
 class LabelCount(NamedTuple):
-    """How many labels an organisation shows, and since when (microseconds UTC since 1970)."""
+    """The number of labels that an organisation shows, and their time (microseconds UTC since 1970)."""
 
     organisation: str
     label_count: int
@@ -97,14 +97,14 @@ def states(tx: Transaction, organisation: str | None, limit: int, offset: int) -
 
 
 def count(tx: Transaction, organisation: str | None) -> int:
-    """How many tracking records there are, of one organisation or of all."""
+    """The number of tracking records, of one organisation or of all."""
     where, params = ("", ()) if organisation is None else (" WHERE organisation = ?", (organisation,))
     found: int = tx.value(f"SELECT count(*) FROM terminology_syncs{where}", *params)
     return found
 
 
 def add(tx: Transaction, organisation: str, ttl_seconds: int) -> bool:
-    """Write a new tracking record; False when there is one."""
+    """Writes a new tracking record; False when one exists."""
     return (
         tx.run(
             f"INSERT INTO terminology_syncs ({_SYNC}) VALUES (?, ?, NULL, NULL, 1, 0, NULL, NULL, NULL, ?, ?)"
@@ -116,7 +116,7 @@ def add(tx: Transaction, organisation: str, ttl_seconds: int) -> bool:
 
 
 def keep_record(tx: Transaction, tracked: Tracked) -> None:
-    """Write a changed tracking record, under its next edition."""
+    """Writes a changed tracking record, under its next edition."""
     tx.run(
         "UPDATE terminology_syncs SET ttl_seconds = ?, last_sync_us = ?, synced_version = ?, edition = edition + 1,"
         " failures = ?, retry_us = ?, lease = ?, lease_until_us = ?, updated_us = ? WHERE organisation = ?",
@@ -126,7 +126,7 @@ def keep_record(tx: Transaction, tracked: Tracked) -> None:
 
 
 def keep_attempt(tx: Transaction, tracked: Tracked) -> None:
-    """Write who fetches, and what failed; what callers see of the record does not change by that."""
+    """Writes the lease and the failures; what callers see of the record does not change by that."""
     tx.run(
         "UPDATE terminology_syncs SET failures = ?, retry_us = ?, lease = ?, lease_until_us = ? WHERE organisation = ?",
         tracked.failures, tracked.retry_us, tracked.lease, tracked.lease_until_us, tracked.organisation,
@@ -134,12 +134,12 @@ def keep_attempt(tx: Transaction, tracked: Tracked) -> None:
 
 
 def remove(tx: Transaction, organisation: str) -> None:
-    """Drop a tracking record."""
+    """Drops a tracking record."""
     tx.run("DELETE FROM terminology_syncs WHERE organisation = ?", organisation)
 
 
 def kept(tx: Transaction, organisation: str) -> LabelSource:
-    """What is kept of an organisation's labels; the same as a new one's when nothing is."""
+    """The stored labels of an organisation; those of a new one when it has none."""
     row = tx.row(f"SELECT {_KEPT} FROM terminology_labels WHERE organisation = ?", organisation)
     if row is None:
         return LabelSource(organisation)
@@ -148,7 +148,7 @@ def kept(tx: Transaction, organisation: str) -> LabelSource:
 
 
 def keep(tx: Transaction, kept: LabelSource) -> None:
-    """Write what is kept of an organisation's labels, new or changed."""
+    """Writes the stored labels of an organisation, new or changed."""
     names = [name.strip() for name in _KEPT.split(",")]
     changes = ", ".join(f"{name} = excluded.{name}" for name in names[1:])
     tx.run(
@@ -159,7 +159,7 @@ def keep(tx: Transaction, kept: LabelSource) -> None:
 
 
 def listed(tx: Transaction, organisation: str | None, limit: int, offset: int) -> tuple[list[LabelCount], int]:
-    """The organisations that show labels, of one or of all; and how many there are."""
+    """The organisations that show labels, of one or of all; and their number."""
     params: tuple[str, ...] = () if organisation is None else (organisation,)
     where = _LISTED + (" AND organisation = ?" if params else "")
     total = tx.value(f"SELECT count(*) FROM terminology_labels WHERE {where}", *params)
@@ -173,5 +173,5 @@ def listed(tx: Transaction, organisation: str | None, limit: int, offset: int) -
 
 
 def wake(tx: Transaction, feed: int) -> None:
-    """Tell whoever waits for a feed to look again after the commit, though nothing was appended to it."""
+    """Wakes every listener of a feed after the commit, though nothing was appended to it."""
     tx.moved.setdefault(feed, 0)

@@ -1,4 +1,4 @@
-"""The decisions about tracking: when labels are stale, and how a record is made, changed and removed.
+"""The decisions about tracking: when labels are stale, and how a record is created, changed and removed.
 
 Times are microseconds UTC since 1970.
 """
@@ -18,17 +18,17 @@ from headwater.store.database import Transaction
 
 
 class StalenessTimes(NamedTuple):
-    """Whether labels are stale; when they fall due (None: never synced); since when they are stale (None: fresh)."""
+    """The staleness of labels: the time at which they fall due (None: never synced), and since when (None: fresh)."""
 
     is_stale: bool
     due_us: int | None
     since_us: int | None
 
 
-def standing(state: State, now_us: int) -> StalenessTimes:
-    """How a record stands at an instant.
+def staleness_of(state: State, now_us: int) -> StalenessTimes:
+    """The state of a record at an instant.
 
-    Stale: never synced; from last sync + TTL on; while the clock stands before the last sync; as soon as the
+    Stale: never synced; from last sync + TTL on; while the clock is before the last sync; as soon as the
     source is known to hold another version than the one published. Source: readings, section 5.1.
     """
     tracked = state.tracked
@@ -44,7 +44,7 @@ def standing(state: State, now_us: int) -> StalenessTimes:
 
 
 def source_version(source: str, version: int, *, has_own: bool) -> str:
-    """What tells one state of a source from another; the shipped labels change with the release."""
+    """The version of a source's state; the shipped labels change with the release."""
     if source == OWN and not has_own:
         return f"{version}/{label_sets.shipped_version()}"
     return str(version)
@@ -59,14 +59,14 @@ def find(tx: Transaction, organisation: str) -> State:
 
 
 def create(tx: Transaction, organisation: str, ttl_seconds: int) -> State:
-    """Begin to track an organisation. Raises: StateConflict when it is tracked already."""
+    """Begins to track an organisation. Raises: StateConflict when it is tracked already."""
     if not queries.add(tx, organisation, ttl_seconds):
         raise StateConflict(f"organisation {organisation!r} has a sync record already")
     return find(tx, organisation)
 
 
 def change(tx: Transaction, feed: int, organisation: str, fields: SyncRecordChange) -> State:
-    """Change the time to live, or forget when the last sync was. Raises: NotFound, Invalid (nothing to change)."""
+    """Changes the time to live, or forgets the last sync. Raises: NotFound, Invalid (nothing to change)."""
     tracked = find(tx, organisation).tracked
     if fields.ttl_seconds is UNSET and fields.last_sync_at is UNSET:
         detail = "give ttl_seconds, or last_sync_at as null"
@@ -82,7 +82,7 @@ def change(tx: Transaction, feed: int, organisation: str, fields: SyncRecordChan
 
 
 def remove(tx: Transaction, feed: int, organisation: str) -> None:
-    """Stop tracking an organisation; its labels stay where they are. Raises: NotFound."""
+    """Stops tracking an organisation; its labels stay. Raises: NotFound."""
     find(tx, organisation)
     queries.remove(tx, organisation)
     queries.wake(tx, feed)

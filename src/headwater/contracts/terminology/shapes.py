@@ -13,12 +13,12 @@ from msgspec import UNSET, Meta, UnsetType
 from headwater.base.wire import Pagination
 
 SourceKind = Literal["own", "url", "file"]
-"""Labels kept here, an HTTPS upstream, or a JSON file of the operator's."""
+"""The source of labels: this server, an HTTPS upstream, or a JSON file of the operator's."""
 
 Id = Annotated[str, Meta(min_length=1, max_length=128)]
 TtlSeconds = Annotated[int, Meta(ge=1, le=2_592_000, description="How long a sync stays fresh, in seconds")]
 LABEL_KEY = r"^[^\u0000-\u001f\u007f-\u009f]+$"
-"""What a label's key looks like: no control characters."""
+"""The pattern of a label's key: no control characters."""
 
 LabelKey = Annotated[str, Meta(min_length=1, max_length=200, pattern=LABEL_KEY)]
 LabelText = Annotated[str, Meta(max_length=2_000)]
@@ -26,7 +26,7 @@ SourceUrl = Annotated[str, Meta(max_length=2_048, pattern=r'^https?://[A-Za-z0-9
 
 
 class SyncState(msgspec.Struct, gc=False):
-    """How fresh an organisation's labels are, in a list; ``next_sync_due_at`` is null when it never synced."""
+    """The freshness of an organisation's labels, in a list; ``next_sync_due_at`` is null when it never synced."""
 
     organization_id: str
     is_stale: bool
@@ -35,7 +35,7 @@ class SyncState(msgspec.Struct, gc=False):
 
 
 class SyncStateDetails(SyncState, gc=False):
-    """How fresh an organisation's labels are, with the time that a sync stays fresh."""
+    """The freshness of an organisation's labels, with the time that a sync stays fresh."""
 
     ttl_seconds: int
 
@@ -57,7 +57,7 @@ class CreatedSyncRecord(msgspec.Struct, gc=False):
 
 
 class SyncRecordChange(msgspec.Struct, gc=False):
-    """What may be changed of a tracking record: the time to live, and the last sync back to null."""
+    """The fields of a tracking record that may be changed: the time to live, and the last sync back to null."""
 
     ttl_seconds: TtlSeconds | UnsetType = UNSET
     last_sync_at: UnsetType | None = UNSET
@@ -79,7 +79,7 @@ class Removed(msgspec.Struct, gc=False):
 
 
 class SyncIfStale(msgspec.Struct, gc=False):
-    """What became of a sync that was wanted only if the labels were stale."""
+    """The outcome of a sync that was wanted only if the labels were stale."""
 
     organization_id: str
     was_stale: bool
@@ -88,7 +88,7 @@ class SyncIfStale(msgspec.Struct, gc=False):
 
 
 class ForcedSync(msgspec.Struct, gc=False):
-    """What a forced sync did: labels added, changed or removed, and how long it took."""
+    """The outcome of a forced sync: labels added, changed or removed, and its duration."""
 
     organization_id: str
     synced_at: str
@@ -97,7 +97,7 @@ class ForcedSync(msgspec.Struct, gc=False):
 
 
 class Staleness(msgspec.Struct, gc=False):
-    """Whether the labels are stale, and since when."""
+    """The staleness of labels, and the time since they are stale."""
 
     organization_id: str
     is_stale: bool
@@ -149,7 +149,7 @@ class LabelSet(msgspec.Struct, gc=False):
 
 
 class LabelSummary(msgspec.Struct, gc=False):
-    """How many labels an organisation has, in a list."""
+    """The number of labels that an organisation has, in a list."""
 
     organization_id: str
     label_count: int
@@ -166,7 +166,7 @@ class CreatedLabels(msgspec.Struct, gc=False):
 
 
 class ChangedLabels(msgspec.Struct, gc=False):
-    """The answer to a change of labels: how many differ now, and how many there are."""
+    """The answer to a change of labels: the number that differ now, and the number of all."""
 
     organization_id: str
     updated_keys: int
@@ -182,7 +182,7 @@ class LabelSummaryList(msgspec.Struct, gc=False):
 
 
 class OwnSource(msgspec.Struct, gc=False, tag_field="source", tag="own"):
-    """Labels shall come from the set that is kept here."""
+    """Names the set that is stored here as the source."""
 
 
 class UrlSource(msgspec.Struct, gc=False, tag_field="source", tag="url"):
@@ -195,7 +195,7 @@ SourceFields = OwnSource | UrlSource
 
 
 class SourceShown(msgspec.Struct, gc=False):
-    """Where labels come from, and how the last fetches went."""
+    """The source of labels, and the state of its last fetches."""
 
     organization_id: str
     source: SourceKind

@@ -1,4 +1,4 @@
-"""The decisions about where labels come from: which sources may be named, and what naming one changes."""
+"""The decisions about the source of labels: the sources that may be named, and what naming one changes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from headwater.store.database import Transaction
 
 
 def check(source: SourceKind, location: str, allowed_hosts: Sequence[str]) -> None:
-    """Refuse a source that could never be fetched. Raises: Invalid, StateConflict (the host is not listed)."""
+    """Refuses a source that could never be fetched. Raises: Invalid, StateConflict (the host is not listed)."""
     if source == URL:
         outbound.target(location, allowed_hosts)
     elif source == FILE and (not PurePath(location).is_absolute() or "\0" in location):
@@ -21,11 +21,11 @@ def check(source: SourceKind, location: str, allowed_hosts: Sequence[str]) -> No
 
 
 def name(tx: Transaction, feed: int, organisation: str, source: SourceKind, location: str) -> LabelSource:
-    """Let an organisation's labels come from a source that passed ``check``.
+    """Names the source of an organisation's labels, which passed ``check``.
 
-    Another source than before makes the labels stale. Going back to our own keeps what was last published, unless
-    other labels are kept here. Naming the same one again only lets the next fetch happen at once. Whoever fetches
-    meanwhile loses the lease, and so what it brings.
+    Another source than before makes the labels stale. Returning to our own stores what was last published, unless
+    other labels are stored here. Naming the same one again only lets the next fetch happen at once. A fetch under
+    way meanwhile loses its lease, and its result is dropped.
     """
     kept = queries.kept(tx, organisation)
     location = "" if source == OWN else location

@@ -1,6 +1,6 @@
-"""The decisions of one sync: who may fetch, what is published, and how long a failed source is left alone.
+"""The decisions of one sync: the lease to fetch, what is published, and how long a failed source rests.
 
-A fetch is covered by a lease in the tracking record, so that of many server processes one fetches; what it brings is
+A fetch is covered by a lease in the tracking record, so that of many server processes one fetches; its result is
 published only while the record still holds that lease. Times are microseconds UTC since 1970.
 """
 
@@ -18,11 +18,11 @@ from headwater.contracts.terminology.queries import OWN, LabelSource, Tracked
 from headwater.store.database import Transaction
 
 _LEASE_MARGIN_SECONDS = 5
-"""What a lease adds to the longest fetch, for publishing what it brought."""
+"""The time that a lease adds to the longest fetch, for publishing its result."""
 
 
 class SyncOutcome(NamedTuple):
-    """How a sync ended: when the labels were last synced, what that changed, and whether this sync did it."""
+    """The outcome of a sync: the time of the last one, the labels that changed, and ``done`` when this one did it."""
 
     synced_us: int
     updated_keys: int
@@ -31,7 +31,7 @@ class SyncOutcome(NamedTuple):
 
 
 class FetchJob(NamedTuple):
-    """A fetch to make under a lease; ``etag`` is the source's tag of what stands published, if it gave one."""
+    """A fetch under a lease; ``etag`` is the source's tag of the published set, if it sent one."""
 
     organisation: str
     lease: str
@@ -43,15 +43,15 @@ class FetchJob(NamedTuple):
 def begin(
     tx: Transaction, feed: int, organisation: str, settings: TerminologySettings, *, force: bool
 ) -> SyncOutcome | FetchJob | None:
-    """Start a sync: the outcome when no fetch is needed, a job, or None while another process fetches.
+    """Starts a sync: the outcome when no fetch is needed, a job, or None while another process fetches.
 
-    Labels that are kept here, or shipped, are published at once. Raises: NotFound, UpstreamFailed (the source failed
-    lately and is left alone; ``force`` asks it all the same).
+    Labels that are stored here, or shipped, are published at once. Raises: NotFound, UpstreamFailed (the source failed
+    lately and rests; ``force`` fetches all the same).
     """
     state = rules.find(tx, organisation)
     tracked = state.tracked
     if not force:
-        if not rules.standing(state, tx.now_us).is_stale:
+        if not rules.staleness_of(state, tx.now_us).is_stale:
             return SyncOutcome(tracked.last_sync_us or 0, 0, done=False)
         require_rested(tracked, tx.now_us, settings)
     kept = queries.kept(tx, organisation)
@@ -67,9 +67,9 @@ def begin(
 
 
 def publish(tx: Transaction, feed: int, job: FetchJob, labels: Labels | None, etag: str | None) -> SyncOutcome | None:
-    """Publish what a job brought (None: its source says that nothing changed).
+    """Publishes the labels that a job fetched (None: its source reports no change).
 
-    None when the lease is gone: it ran out and another process took it, or a source was named meanwhile.
+    None when the lease was lost: it ran out and another process took it, or a source was named meanwhile.
     Raises: NotFound (no longer tracked).
     """
     tracked = rules.find(tx, job.organisation).tracked
@@ -82,7 +82,7 @@ def publish(tx: Transaction, feed: int, job: FetchJob, labels: Labels | None, et
 
 
 def fail(tx: Transaction, job: FetchJob, settings: TerminologySettings, chance: float) -> Tracked | None:
-    """Note that a job's source failed, and until when it is left alone; None when the lease was lost.
+    """Notes that a job's source failed, and the time until which it rests; None when the lease was lost.
 
     ``chance`` (0 to 1) spreads the waits of many organisations over the second half of the time.
     """
@@ -98,7 +98,7 @@ def fail(tx: Transaction, job: FetchJob, settings: TerminologySettings, chance: 
 
 
 def require_rested(tracked: Tracked, now_us: int, settings: TerminologySettings) -> None:
-    """Leave a source that failed lately alone. Raises: UpstreamFailed with the time until the next try."""
+    """Requires that a source did not fail lately. Raises: UpstreamFailed with the time until the next try."""
     left_us = 0 if tracked.retry_us is None else tracked.retry_us - now_us
     # A wait longer than any that is ever set means that the clock stepped back.
     if 0 < left_us <= settings.retry_max_seconds * SECOND_US:
@@ -115,7 +115,7 @@ def seconds_up(time_us: int) -> int:
 
 
 def _complete(tx: Transaction, feed: int, tracked: Tracked, kept: LabelSource, labels: Labels | None) -> SyncOutcome:
-    """Publish a set (None: the one that stands), and note the sync."""
+    """Publishes a set (None: the present one stays), and notes the sync."""
     updated, changed = (0, kept) if labels is None else label_rules.publish(tx, feed, kept, labels)
     if changed != queries.kept(tx, tracked.organisation):
         queries.keep(tx, changed)
@@ -134,7 +134,7 @@ def _released(tracked: Tracked) -> Tracked:
 
 
 def _is_leased(tracked: Tracked, now_us: int, settings: TerminologySettings) -> bool:
-    """Whether somebody fetches; a lease that ends later than any can means that the clock stepped back."""
+    """True while a process fetches; a lease that ends later than any can means that the clock stepped back."""
     until_us = tracked.lease_until_us
     return until_us is not None and now_us < until_us <= now_us + _lease_us(settings)
 

@@ -1,6 +1,6 @@
 """Fetches labels from an upstream: an HTTPS URL with its ETag, or a JSON file; capped in bytes and in time.
 
-Whatever goes wrong is an UpstreamFailed that tells callers the kind of the fault, never the upstream's address.
+Every fault is an UpstreamFailed that names its kind, never the upstream's address.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _ADDRESSES_TRIED = 3
 
 
 class Fetched(NamedTuple):
-    """What a source gave: its labels (None: those of the tag that was sent still hold), and the tag of them."""
+    """The labels that a source returned (None: those of the tag that was sent still hold), and their tag."""
 
     labels: Labels | None
     etag: str | None
@@ -44,7 +44,7 @@ class Fetch(Protocol):
 
 
 class Upstream:
-    """Fetches as the settings allow: hosts, bytes and seconds. ``resolve`` and ``tls`` stand in for the system's."""
+    """Fetches as the settings allow: hosts, bytes and seconds. ``resolve`` and ``tls`` replace the system's."""
 
     def __init__(
         self,
@@ -79,7 +79,7 @@ class Upstream:
         if not addresses:
             raise _failed("has no address that may be connected to", "not_allowed")
         if self._tls is None:
-            # Reading the system's certificates takes long enough to hold others up.
+            # Reading the system's certificates takes long enough to block other requests.
             self._tls = await asyncio.to_thread(httpx2.create_ssl_context, trust_env=False)
         for address in addresses[:_ADDRESSES_TRIED]:
             try:
@@ -125,7 +125,7 @@ class Upstream:
 
 
 async def resolve_host(host: str, port: int) -> list[str]:
-    """The addresses that the system gives for a host. Raises: OSError."""
+    """The addresses that the system returns for a host. Raises: OSError."""
     loop = asyncio.get_running_loop()
     found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
@@ -159,7 +159,7 @@ def _labels_of(document: bytes) -> Labels:
 
 
 def _usable_tag(tag: str | None) -> str | None:
-    """The tag when it can be sent back as it came."""
+    """The tag when it can be sent back unchanged."""
     return tag if tag and len(tag) <= _TAG_LENGTH_MAX and tag.isascii() and tag.isprintable() else None
 
 

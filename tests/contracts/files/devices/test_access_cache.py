@@ -54,7 +54,7 @@ def member(server: ServerUnderTest, share: FileShare) -> Client:
 
 
 @pytest.fixture
-def readership(server: ServerUnderTest) -> Iterator[AccessCache]:
+def access_cache(server: ServerUnderTest) -> Iterator[AccessCache]:
     found = AccessCache(server.services.database, server.services.wake)
 
     async def run(step: Any) -> None:
@@ -98,32 +98,32 @@ def test_nudges_ask_once_for_a_caller_and_stop_at_once_when_access_is_taken_away
 
 
 def test_who_was_refused_is_asked_for_anew_when_members_change(
-    server: ServerUnderTest, share: FileShare, member: Client, readership: AccessCache
+    server: ServerUnderTest, share: FileShare, member: Client, access_cache: AccessCache
 ) -> None:
     principal = principal_of(server, member)
     for members, found in (([], None), ([{"kind": "role", "id": "coordinator", "access": "READ"}], share.id)):
         set_members(share, members)
         for _ in range(2):
-            assert server.loop.run(readership.share(principal, share.feed)) == found
+            assert server.loop.run(access_cache.share(principal, share.feed)) == found
 
 
 def test_a_deleted_share_is_readable_to_nobody_from_then_on(
-    server: ServerUnderTest, share: FileShare, readership: AccessCache
+    server: ServerUnderTest, share: FileShare, access_cache: AccessCache
 ) -> None:
     principal = principal_of(server, server.client)
-    assert server.loop.run(readership.share(principal, share.feed)) == share.id
+    assert server.loop.run(access_cache.share(principal, share.feed)) == share.id
     assert share.client.delete(f"/api/v1/shares/{share.id}").status == 204
-    assert server.loop.run(readership.share(principal, share.feed)) is None
+    assert server.loop.run(access_cache.share(principal, share.feed)) is None
 
 
 def test_another_process_that_changes_members_is_heard(
-    server: ServerUnderTest, share: FileShare, member: Client, readership: AccessCache, clock: MovableClock
+    server: ServerUnderTest, share: FileShare, member: Client, access_cache: AccessCache, clock: MovableClock
 ) -> None:
     principal = principal_of(server, member)
     foreign = ForeignCommits(server.database, server.services.wake)
     if server.database.embedded:
         server.loop.run(foreign.look())
-    assert server.loop.run(readership.share(principal, share.feed)) == share.id
+    assert server.loop.run(access_cache.share(principal, share.feed)) == share.id
     heard = threading.Event()
 
     async def listen() -> None:
@@ -141,13 +141,13 @@ def test_another_process_that_changes_members_is_heard(
     if server.database.embedded:
         server.loop.run(foreign.look())
     assert heard.wait(30)
-    assert server.loop.run(readership.share(principal, share.feed)) is None
+    assert server.loop.run(access_cache.share(principal, share.feed)) is None
 
 
 def test_an_answer_that_was_read_before_access_changed_is_not_kept(
     server: ServerUnderTest,
     share: FileShare,
-    readership: AccessCache,
+    access_cache: AccessCache,
     asked: list[int],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -162,14 +162,14 @@ def test_an_answer_that_was_read_before_access_changed_is_not_kept(
 
     with monkeypatch.context() as patched:
         patched.setattr(server.database, "read", late)
-        server.loop.run(readership.share(principal, share.feed))
+        server.loop.run(access_cache.share(principal, share.feed))
     for _ in range(2):
-        assert server.loop.run(readership.share(principal, share.feed)) == share.id
+        assert server.loop.run(access_cache.share(principal, share.feed)) == share.id
     assert len(asked) == 2
 
 
 def test_a_chapters_access_is_its_users_for_as_long_as_they_are_in_it(
-    server: ServerUnderTest, share: FileShare, readership: AccessCache
+    server: ServerUnderTest, share: FileShare, access_cache: AccessCache
 ) -> None:
     text, token = server.token_row("default", "coordinator")
     client = server.client.as_token(text)
@@ -180,5 +180,5 @@ def test_a_chapters_access_is_its_users_for_as_long_as_they_are_in_it(
     for change, found, status in steps:
         if change is not None:
             server.database.write_now(partial(change, organisation="default", chapter_id="osl", user_id=token.user_id))
-        assert server.loop.run(readership.share(principal, share.feed)) == found
+        assert server.loop.run(access_cache.share(principal, share.feed)) == found
         assert client.get(f"/api/v1/shares/{share.id}").status == status

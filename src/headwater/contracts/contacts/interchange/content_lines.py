@@ -1,7 +1,7 @@
 """Content lines of vCard: the one place that knows the parser library, and the writing of lines.
 
 The library (vobject) reads whatever has groups, quoted parameters or the encodings of vCard 2.1; lines of the
-plain form are taken apart here, which is ten times as quick.
+plain form are parsed here, which is ten times as quick.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def _as_uri(name: str, parameters: dict[str, list[str]], value: str) -> str:
 
 
 def _escaped_again(name: str, value: str) -> str:
-    """A value of vCard 2.1, where only ``;`` is escaped, escaped as 4.0 wants it."""
+    """A value of vCard 2.1, where only ``;`` is escaped, escaped as 4.0 requires."""
     if name not in _STRUCTURED:
         return escaped(value.replace("\\;", ";"))
     parts = _SEMICOLON_21.split(value)

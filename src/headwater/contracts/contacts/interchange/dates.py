@@ -9,23 +9,23 @@ from typing import Literal
 from headwater.contracts.contacts.interchange.record import RowProblem
 
 DateOrder = Literal["dmy", "mdy"]
-"""Which of day and month comes first in ``04/05/1988``."""
+"""The order of day and month in ``04/05/1988``."""
 
 _ISO = re.compile(r"(\d{4})-?(\d\d)-?(\d\d)(?:[T ].*)?", re.ASCII | re.DOTALL)
 _DOTTED = re.compile(r"(\d{1,2})[. ] ?(\d{1,2})[. ] ?(\d{4})\.?", re.ASCII)
 _SLASHED = re.compile(r"(\d{1,2})[/-](\d{1,2})[/-](\d{4})(?: .*)?", re.ASCII)
 _PARTIAL = re.compile(r"--\d\d-?(\d\d)?|---\d\d|\d{4}(-\d\d)?", re.ASCII)
 _NO_DATE = frozenset({"0/0/00", "0/0/0000", "00/00/00", "0000-00-00", "00.00.0000"})
-"""What some programs write for a day that is not known."""
+"""The dates that some programs write for an unknown day."""
 
 _FIELD = "date_of_birth"
 
 
 def read_date(text: str, order: DateOrder | None = None) -> tuple[str | None, RowProblem | None]:
-    """A date of birth as YYYY-MM-DD, or None and what is wrong with it.
+    """A date of birth as YYYY-MM-DD, or None and the fault.
 
     Read are ISO 8601 (a time after it is dropped), ``21.4.1988``, and ``4/21/1988`` either way round where
-    ``order`` or the numbers themselves tell which. A date without its day or year is a warning.
+    ``order`` or the numbers themselves decide. A date without its day or year is a warning.
     """
     if len(text) == 10 and text[4] == text[7] == "-" and _is_day(text):
         return text, None
@@ -64,7 +64,7 @@ def _is_day(text: str) -> bool:
 
 
 def read_time(text: str) -> str | None:
-    """A time stamp in UTC as ``2026-03-26T11:25:00Z``, parts of seconds cut; None when it is none.
+    """A time stamp in UTC as ``2026-03-26T11:25:00Z``, parts of seconds cut; None for any other text.
 
     A time without an offset is read as UTC.
     """

@@ -1,4 +1,4 @@
-"""A contact while a reader fills it: texts come in as the file has them, checked fields and problems go out."""
+"""A contact while a reader fills it: from the texts of a file to checked fields and problems."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _FRAME = frozenset({"BEGIN", "END", "VERSION"})
 
 
 class ContactDraft:
-    """Collects the fields of one row; ``parsed`` gives the outcome."""
+    """Collects the fields of one row; ``parsed`` returns the outcome."""
 
     __slots__ = ("chapter_ids", "extra", "fields", "given", "problems")
 
@@ -46,11 +46,11 @@ class ContactDraft:
         self.problems: list[RowProblem] = []
 
     def refuse(self, field: str, code: str, detail: str) -> None:
-        """Note why this row cannot be imported."""
+        """Notes the reason for which this row cannot be imported."""
         self.problems.append(RowProblem(field, code, detail))
 
     def warn(self, field: str, code: str, detail: str) -> None:
-        """Note what a person should know about a row that is imported."""
+        """Notes a warning about a row that is imported."""
         self.problems.append(RowProblem(field, code, detail, refuses=False))
 
     def put(self, field: str, text: str | None) -> None:
@@ -79,7 +79,7 @@ class ContactDraft:
             self.warn(field, "time_invalid", f"{text!r} is no time like 2026-03-26T09:30:00Z; it was left out")
 
     def put_extra(self, name: str, texts: Iterable[str]) -> None:
-        """Lines of one vCard property that came as texts; what is no such line is left out with a warning."""
+        """Adds lines of one vCard property, given as texts; a text that is no such line is left out with a warning."""
         for text in texts:
             if is_extra_line(name, text):
                 self.keep_line(name, text)
@@ -87,7 +87,7 @@ class ContactDraft:
                 self.warn("extra", "extra_invalid", f"{text[:80]!r} is no vCard line of {name}; it was left out")
 
     def keep_line(self, name: str, text: str) -> None:
-        """A line of a card to keep as it is; one that is too large is left out with a warning."""
+        """Keeps a line of a card as it is; one that is too large is left out with a warning."""
         if len(text) <= EXTRA_LINE_MAX_CHARS:
             self.extra.setdefault(name, []).append(text)
         else:
@@ -109,7 +109,7 @@ class ContactDraft:
         return derived_key(name=self.name(), **rest)
 
     def row(self) -> ContactRow:
-        """The contact as it stands."""
+        """The contact as filled so far."""
         field = self.fields.get
         return ContactRow(
             uid=field("uid"),

@@ -24,7 +24,7 @@ _CHAPTERS = ("chapter_ids", "chapter_affiliations")
 def read_jsonl(stream: BinaryIO) -> Iterator[Parsed]:
     """The contacts of a JSON Lines file, each with its problems; read as it is iterated over.
 
-    Keys that mean nothing here are ignored, as in the contract; ``name`` is split when there is no other name.
+    Unknown keys are ignored, as in the contract; ``name`` is split when it is the only name.
     """
     lines, seen = TextLines(stream, JSON_LINE_MAX_CHARS), SeenKeys()
     number = 0
@@ -99,7 +99,7 @@ def _put_extra(draft: ContactDraft, fields: dict[str, Any]) -> None:
 
 
 def write_jsonl(stream: BinaryIO, contacts: Iterable[ContactRow]) -> int:
-    """Write the contacts, one JSON object a line, every field in each; how many they were."""
+    """Writes the contacts, one JSON object a line, every field in each; returns their number."""
     count = 0
     encode = msgspec.json.Encoder().encode_into
     line = bytearray()

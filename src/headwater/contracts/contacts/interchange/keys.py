@@ -1,4 +1,4 @@
-"""The key that an import upserts by: made when a file has none, and watched for repeats."""
+"""The key that an import upserts by: derived when a file has none, and watched for repeats."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ def derived_key(
     date_of_birth: str | None = None,
     address: str | None = None,
 ) -> str:
-    """The key of a contact whose file has none: the same person gives the same key again.
+    """The key of a contact whose file has none: the same person has the same key again.
 
-    It is a UUIDv5 over the folded name and the first that is there of email, phone digits, date of birth and
+    It is a UUIDv5 over the folded name and the first present one of email, phone digits, date of birth and
     folded address, so that two people of one name stay two. Source: RFC 9562 5.5.
     """
     if email:
@@ -48,9 +48,9 @@ def _folded(text: str) -> str:
 
 
 class SeenKeys:
-    """Which row last had a key; it holds 12 bytes for each place of a table that is at most two thirds full.
+    """The row that last had each key; 12 bytes for each place of a table that is at most two thirds full.
 
-    Keys are kept as 64 bits of the interpreter's keyed hash, so one false repeat among a million keys has a
+    Keys are stored as 64 bits of the interpreter's keyed hash, so one false repeat among a million keys has a
     chance of 1 in 37 million.
     """
 
@@ -61,7 +61,7 @@ class SeenKeys:
         self._rows = array("I", bytes(4 * self._places))
 
     def put(self, key: str, row_number: int) -> int | None:
-        """Remember the row that has this key now; the row that had it before, or None."""
+        """Remembers the row that has this key now; the row that had it before, or None."""
         mark = hash(key) & 0xFFFF_FFFF_FFFF_FFFF or 1
         place = self._place(mark)
         if self._marks[place] == mark:

@@ -8,14 +8,14 @@ import re
 from typing import BinaryIO
 
 LINE_MAX_CHARS = 131_000
-"""Longest line that is read, in characters; what is longer is no row of contacts."""
+"""Longest line that is read, in characters; a longer one is no row of contacts."""
 
 _UNDECODED = re.compile("[\udc80-\udcff]")
 """Bytes that were not UTF-8, as the decoder leaves them for us. Source: PEP 383."""
 
 
 class LineTooLong(Exception):
-    """A line over the limit was skipped; ``head`` is how it begins."""
+    """A line over the limit was skipped; ``head`` is its beginning."""
 
     def __init__(self, head: str) -> None:
         super().__init__(f"the line is longer than {LINE_MAX_CHARS} characters")
@@ -67,7 +67,7 @@ def _guessed(line: str) -> str:
 
 
 def _read_exactly(stream: BinaryIO, size_bytes: int) -> bytes:
-    """The first bytes of a stream that may give fewer at a time than it is asked for."""
+    """The first bytes of a stream that may return fewer at a time than requested."""
     head = b""
     while len(head) < size_bytes and (more := stream.read(size_bytes - len(head))):
         head += more

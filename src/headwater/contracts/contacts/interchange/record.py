@@ -1,4 +1,4 @@
-"""What passes between a file and the repository: contacts, and the problems found while reading them."""
+"""The rows between a file and the repository: contacts, and the problems found while reading them."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class ContactRow(msgspec.Struct, frozen=True, kw_only=True):
     """One contact as files carry it; None is "not known", and an empty text is never used.
 
     Shape: ``date_of_birth`` is YYYY-MM-DD; ``created_at`` and ``updated_at`` are RFC 3339 texts in whole seconds
-    with ``Z``; ``chapter_ids`` holds ids or, from a foreign file, names; ``extra`` holds vCard lines that say what
-    the fields cannot, by property name, unfolded and in the form of vCard 4.0.
+    with ``Z``; ``chapter_ids`` holds ids or, from a foreign file, names; ``extra`` holds vCard lines for what
+    the fields cannot hold, by property name, unfolded and in the form of vCard 4.0.
     """
 
     uid: str | None = None
@@ -46,11 +46,11 @@ class RowProblem(msgspec.Struct, frozen=True):
 
 
 class Parsed(msgspec.Struct, frozen=True, kw_only=True):
-    """One row of a file (a CSV row, a card, a JSON line): its contact, and what was wrong with it.
+    """One row of a file (a CSV row, a card, a JSON line): its contact, and its problems.
 
     Shape: ``row_number`` counts rows as a spreadsheet does (a CSV header is row 1; cards and lines begin at 1);
-    ``uid`` is the key to upsert by; ``given`` names the fields that the file speaks about: a field that is not
-    given is to be kept, a given None to be cleared; ``raw`` is the row as it came (cells, or one text).
+    ``uid`` is the key to upsert by; ``given`` names the fields that the file contains: a field that is not
+    given stays, a given None clears it; ``raw`` is the row as it was read (cells, or one text).
     """
 
     row_number: int

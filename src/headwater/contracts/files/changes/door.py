@@ -9,7 +9,7 @@ from headwater.contracts.files import access
 from headwater.contracts.files.access import Access
 from headwater.contracts.files.apply import conflicts
 from headwater.contracts.files.changes import rules
-from headwater.contracts.files.changes.rules import Asked, ChangesPage
+from headwater.contracts.files.changes.rules import ChangesPage, ChangesQuery
 from headwater.contracts.files.changes.shapes import CursorSet, SyncStatus
 from headwater.contracts.files.devices import checkpoints
 from headwater.contracts.files.devices import rules as device_rules
@@ -31,36 +31,36 @@ class ChangesDoor:
         self._services = services
 
     async def changes(self, call: Call) -> Reply:
-        """GET /changes: what comes after a cursor; ``wait`` long-polls."""
+        """GET /changes: the changes after a cursor; ``wait`` long-polls."""
         limits = self._services.settings.feed
         limit = integer(call.query, "limit", min(1000, limits.page_changes), 1, limits.page_changes)
         wait_seconds = integer(call.query, "wait", 0, 0, limits.wait_seconds_max)
-        asked = Asked(call.query.get("share_id"), call.query.get("cursor"), limit)
-        page = await self._page(call, asked)
+        query = ChangesQuery(call.query.get("share_id"), call.query.get("cursor"), limit)
+        page = await self._page(call, query)
         if wait_seconds and not page.size and not page.has_more:
-            page = await self._wait(call, asked._replace(cursor=page.cursor), page.feeds, wait_seconds)
+            page = await self._wait(call, query._replace(cursor=page.cursor), page.feeds, wait_seconds)
         return reply.json_bytes(
             b'{"changes":[%b],"cursor":"%b","has_more":%b,"share_id":%b}'
-            % (page.wires, page.cursor.encode(), b"true" if page.has_more else b"false", encode(asked.share_id))
+            % (page.wires, page.cursor.encode(), b"true" if page.has_more else b"false", encode(query.share_id))
         )
 
     async def status(self, call: Call) -> Reply:
-        """GET /status: where a device stands in a share; made at the head when it never told."""
+        """GET /status: the position of a device in a share; created at the head when it never reported one."""
         share_id, device_id = _needed(call, "share_id"), _needed(call, "device_id")
 
         def shown(tx: Transaction, *, begin: bool) -> SyncStatus | None:
             row = access.require(tx, call.principal, share_id, Access.READ)
             device = device_rules.find(tx, call.principal, device_id)
             if begin:
-                standing: Checkpoint | None = checkpoints.begin(tx, row.feed, device)
+                checkpoint: Checkpoint | None = checkpoints.begin(tx, row.feed, device)
             else:
-                standing = checkpoints.find(tx, row.feed, device)
-            if standing is None:
+                checkpoint = checkpoints.find(tx, row.feed, device)
+            if checkpoint is None:
                 return None
             return SyncStatus(
-                cursor_position=standing.position,
-                last_sync_at=format_seconds(standing.at_us),
-                pending_changes=max(0, feeds.head(tx, row.feed) - standing.position),
+                cursor_position=checkpoint.position,
+                last_sync_at=format_seconds(checkpoint.at_us),
+                pending_changes=max(0, feeds.head(tx, row.feed) - checkpoint.position),
                 has_conflicts=conflicts.has_open(tx, row.feed, device.device_id),
             )
 
@@ -68,7 +68,7 @@ class ChangesDoor:
         return reply.json(found or await call.write(lambda tx: shown(tx, begin=True)))
 
     async def cursor(self, call: Call) -> Reply:
-        """POST /cursor: note up to where a device holds everything."""
+        """POST /cursor: note the position up to which a device holds everything."""
         share_id, device_id = _needed(call, "share_id"), _needed(call, "device_id")
         text = _needed(call, "position")
 
@@ -82,36 +82,36 @@ class ChangesDoor:
             CursorSet(cursor_position=at.position, last_sync_at=format_seconds(at.at_us))
         ))  # fmt: skip
 
-    async def _page(self, call: Call, asked: Asked) -> ChangesPage:
+    async def _page(self, call: Call, query: ChangesQuery) -> ChangesPage:
         def quick(tx: Transaction) -> ChangesPage | None:
-            return rules.read(tx, self._services.cursors, call.principal, asked, quick=True)
+            return rules.read(tx, self._services.cursors, call.principal, query, quick=True)
 
         def whole(tx: Transaction) -> ChangesPage:
-            page = rules.read(tx, self._services.cursors, call.principal, asked)
+            page = rules.read(tx, self._services.cursors, call.principal, query)
             assert page is not None, "only a quick read gives up"
             return page
 
         found = await call.read(quick)
         return found if found is not None else await call.read(whole, slow=True)
 
-    async def _wait(self, call: Call, asked: Asked, feeds: tuple[int, ...], wait_seconds: int) -> ChangesPage:
+    async def _wait(self, call: Call, query: ChangesQuery, feeds: tuple[int, ...], wait_seconds: int) -> ChangesPage:
         """The next page that holds something, or the empty one when time runs out.
 
-        Who waits for every share also waits for those that it may read from some moment on.
+        A caller that waits for every share also waits for those that become readable to it.
         """
-        everything = (ACCESS,) if asked.share_id is None else ()
+        everything = (ACCESS,) if query.share_id is None else ()
         with self._services.wake.waiter((*feeds, *everything)) as waiter:
             ends_seconds = monotonic_seconds() + wait_seconds
-            page = await self._page(call, asked)
+            page = await self._page(call, query)
             while not page.size and not page.has_more and (left_seconds := ends_seconds - monotonic_seconds()) > 0:
-                # What moved before it was listened to is in the page that is read next.
+                # A change from before the listener was added is in the page that is read next.
                 if not waiter.add(page.feeds):
                     with call.aside():
                         moved = await waiter.wait(left_seconds)
                     if not moved:
                         break
                     await call.recheck()
-                page = await self._page(call, asked)
+                page = await self._page(call, query)
             return page
 
 

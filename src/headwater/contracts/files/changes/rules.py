@@ -1,4 +1,4 @@
-"""What a device gets next of one share, or of all that its user may read, and what its cursor may be.
+"""The next page of changes for a device, of one share or of all readable ones, and the cursors that are accepted.
 
 A cursor is opaque and signed; with a share it may also be the bare position. ``0`` means the whole tree first,
 none means from now on.
@@ -30,8 +30,8 @@ _REASONS = {
 }
 
 
-class Asked(NamedTuple):
-    """A question for changes; ``share_id`` None asks for every share."""
+class ChangesQuery(NamedTuple):
+    """A request for changes; ``share_id`` None means every share."""
 
     share_id: str | None
     cursor: str | None
@@ -39,7 +39,7 @@ class Asked(NamedTuple):
 
 
 class ChangesPage(NamedTuple):
-    """Changes as wire bytes joined with commas, the cursor to go on with, and the feeds that were looked at."""
+    """Changes as wire bytes joined with commas, the cursor to continue with, and the feeds that were read."""
 
     wires: bytes
     size: int
@@ -49,19 +49,19 @@ class ChangesPage(NamedTuple):
 
 
 def read(
-    tx: Transaction, codec: CursorCodec, principal: Principal, asked: Asked, *, quick: bool = False
+    tx: Transaction, codec: CursorCodec, principal: Principal, query: ChangesQuery, *, quick: bool = False
 ) -> ChangesPage | None:
-    """The next page; None when ``quick`` was asked for and a long read stands ready.
+    """The next page; None when ``quick`` is set and a long read is needed.
 
     Raises: NotFound (share), CursorInvalid (malformed, forged, foreign, ahead; expired with a start ``cursor``).
     """
-    if asked.share_id is None:
-        return _read_all(tx, codec, principal, asked, quick=quick)
-    row = access.require(tx, principal, asked.share_id, Access.READ)
-    place = place_of(tx, codec, row.feed, asked.cursor)
-    if quick and _is_long(tx, row.feed, place, asked.limit):
+    if query.share_id is None:
+        return _read_all(tx, codec, principal, query, quick=quick)
+    row = access.require(tx, principal, query.share_id, Access.READ)
+    place = place_of(tx, codec, row.feed, query.cursor)
+    if quick and _is_long(tx, row.feed, place, query.limit):
         return None
-    page = _read_share(tx, row, place, asked.limit)
+    page = _read_share(tx, row, place, query.limit)
     return ChangesPage(page.wires, page.size, codec.encode(row.feed, page.place), page.has_more, (row.feed,))
 
 
@@ -100,14 +100,14 @@ def _read_share(tx: Transaction, row: ShareRow, place: Place, limit: int) -> Sha
 
 
 def _read_all(
-    tx: Transaction, codec: CursorCodec, principal: Principal, asked: Asked, *, quick: bool
+    tx: Transaction, codec: CursorCodec, principal: Principal, query: ChangesQuery, *, quick: bool
 ) -> ChangesPage | None:
     rows = {row.feed: row for row in access.readable(tx, principal)}
-    places = _places_of(tx, codec, principal, tuple(rows), asked.cursor)
-    if quick and any(_is_long(tx, feed, place, asked.limit) for feed, place in places.items()):
+    places = _places_of(tx, codec, principal, tuple(rows), query.cursor)
+    if quick and any(_is_long(tx, feed, place, query.limit) for feed, place in places.items()):
         return None
     wires: list[bytes] = []
-    left = asked.limit
+    left = query.limit
     has_more = False
     for feed, place in places.items():
         if left <= 0:
@@ -120,13 +120,13 @@ def _read_all(
         places[feed] = page.place
         has_more = has_more or page.has_more
     cursor = codec.encode_many(principal.organisation, places)
-    return ChangesPage(b",".join(wires), asked.limit - left, cursor, has_more, tuple(rows))
+    return ChangesPage(b",".join(wires), query.limit - left, cursor, has_more, tuple(rows))
 
 
 def _places_of(
     tx: Transaction, codec: CursorCodec, principal: Principal, readable: tuple[int, ...], text: str | None
 ) -> dict[int, Place]:
-    """The places in all readable shares; one that the cursor does not know yet comes whole."""
+    """The places in all readable shares; one that the cursor does not contain yet is sent whole."""
     if text is None:
         return {feed: Place(feeds.head(tx, feed)) for feed in readable}
     start = {feed: snapshot.begin(tx, feed) for feed in readable}
@@ -159,7 +159,7 @@ def _opens(codec: CursorCodec, text: str) -> bool:
 
 
 def _refusal(tx: Transaction, feed: int, place: Place, head: int) -> str | None:
-    """Why a place cannot be read from; at the head there is no need to look further."""
+    """The reason for which a place cannot be read from; at the head no further check is needed."""
     if place.position == head and not place.snapshot_head:
         return None
     complete_upto = place.snapshot_head or place.position

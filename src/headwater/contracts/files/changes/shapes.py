@@ -11,7 +11,7 @@ from headwater.contracts.files.apply.shapes import ChangeType, ResourceType
 
 
 class SyncStatus(msgspec.Struct, gc=False, kw_only=True):
-    """Where a device stands in a share."""
+    """The position of a device in a share."""
 
     cursor_position: int
     last_sync_at: str
@@ -20,7 +20,7 @@ class SyncStatus(msgspec.Struct, gc=False, kw_only=True):
 
 
 class CursorSet(msgspec.Struct, gc=False, kw_only=True):
-    """Where a device stands after it said so."""
+    """The position of a device after it reported it."""
 
     cursor_position: int
     last_sync_at: str

@@ -3,10 +3,10 @@
 Nodes are read in the order of their creation. A folder may be younger than what was moved into it, or may have
 changed since the snapshot began; such a folder is sent (again) right before the first node that needs it.
 
-Pages are read at different times, so the tree that they give is that of no moment. What changed since the snapshot
-began therefore comes once more, not as it happened but as it is now: who took in a page what was moved into a
-folder later must not hear that the folder was deleted and restored before. Once a page reaches the head of the log,
-the reader's tree is the share's, and the log itself follows.
+Pages are read at different times, so the tree that they form is that of no moment. What changed since the snapshot
+began is therefore sent once more, not as it happened but as it is now: a reader whose page holds a node that was
+moved into a folder later must not receive that folder's earlier deletion and restoration. Once a page reaches the
+head of the log, the reader's tree is the share's, and the log itself follows.
 
 Source: files contract, "Change tracking"; reading "Cursors".
 """
@@ -44,11 +44,11 @@ _CHANGED = (
 )
 _LEAST_ROWS = 500
 _LISTED = 1 << 62
-"""The position of a place behind every node: what is left is what changed after its ``snapshot_head``."""
+"""The position of a place behind every node: what remains is what changed after its ``snapshot_head``."""
 
 
 class SharePage(NamedTuple):
-    """Changes as wire bytes joined with commas, where the reader then stands, and whether more stand ready."""
+    """Changes as wire bytes joined with commas, the reader's next place, and True when more follow."""
 
     wires: bytes
     size: int
@@ -65,15 +65,15 @@ class _Folder(NamedTuple):
 
 
 def begin(tx: Transaction, feed: int) -> Place:
-    """Where the reading of the whole tree begins; of an empty log that is simply its beginning."""
+    """The place at which reading the whole tree begins; of an empty log simply its beginning."""
     return Place(0, feeds.head(tx, feed))
 
 
 def read(tx: Transaction, row: ShareRow, place: Place, limit: int) -> SharePage:
     """The next part of the tree: about ``limit`` changes.
 
-    A node is not cut off from the folders that must come before it, so a page whose first node lies deep in
-    younger folders may be longer. Nodes in the trash are passed over; a page may be empty and yet not the last.
+    A node is not cut off from the folders that must precede it, so a page whose first node lies deep in
+    younger folders may be longer. Nodes in the trash are skipped; a page may be empty and yet not the last.
     """
     if place.position == _LISTED:
         return _catch_up(tx, row, place.snapshot_head, limit)
@@ -109,7 +109,7 @@ def _catch_up(tx: Transaction, row: ShareRow, after: int, limit: int) -> SharePa
 
 
 class _Walk:
-    """One page in the making; the reader has every folder whose newest change is not after ``upto``."""
+    """A page under construction; the reader has every folder whose newest change is not after ``upto``."""
 
     def __init__(self, tx: Transaction, row: ShareRow, upto: int, *, catching_up: bool = False) -> None:
         self._tx = tx
@@ -121,7 +121,7 @@ class _Walk:
         self.sent: list[bytes] = []
 
     def listed(self, found: Row) -> list[tuple[str, bytes]]:
-        """What must be sent for a node: folders that are missing or changed, then the node; nothing when dead."""
+        """The changes to send for a node: folders that are missing or changed, then the node; none when dead."""
         node = Node(*found[:_WIDTH])
         above = self._folder(node.parent)
         if node.trashed_us is not None or not above.live or node.id in self._known:
@@ -130,13 +130,13 @@ class _Walk:
         return self._group(node, above, wire, version, self.upto, older_than=node.number)
 
     def changed(self, found: Row) -> list[tuple[str, bytes]]:
-        """What must be sent for a change: the node as it is now, deleted when it is dead; nothing a second time."""
+        """The changes to send for a change: the node as it is now, deleted when it is dead; none a second time."""
         position, wire = found[:2]
         if found[2] is None:
             # The share itself changed.
             return [("", bytes(wire))]
         node = Node(*found[2 : 2 + _WIDTH])
-        relist = _read_told.decode(wire).metadata.relist
+        relist = _read_last.decode(wire).metadata.relist
         if node.id in self._known and not relist:
             return []
         above = self._folder(node.parent)
@@ -156,7 +156,7 @@ class _Walk:
         group: list[tuple[str, bytes]] = []
         changed = False
         for folder in above.chain:
-            # What is below a folder that came back may have been passed over while it was gone.
+            # What is below a restored folder may have been skipped while it was in the trash.
             changed = changed or folder.position > self.upto
             unlisted = older_than is not None and folder.number > older_than
             if (changed or unlisted) and folder.id not in self._known:
@@ -168,7 +168,7 @@ class _Walk:
         return group
 
     def send(self, group: list[tuple[str, bytes]]) -> None:
-        """Put a group on the page."""
+        """Puts a group on the page."""
         self._known.update(node_id for node_id, _ in group)
         self.sent += [wire for _, wire in group]
 
@@ -180,14 +180,14 @@ class _Walk:
         self, node: Node, kind: str, paths: Paths, wire: bytes | None, version: Row, position: int, *,
         relist: bool = False,
     ) -> bytes:  # fmt: skip
-        told = _read_told.decode(wire) if wire is not None else _Told()
-        if wire is not None and not relist and told.says(kind, paths, version):
-            # Most of a tree stands as it was made: then what was told of it needs only its position anew.
-            told_bytes = bytes(wire)
-            return b"%b%d}" % (told_bytes[: told_bytes.rindex(b":") + 1], position)
-        actor = Actor(told.changed_by, told.metadata.device_id or "")
+        last = _read_last.decode(wire) if wire is not None else _LastChange()
+        if wire is not None and not relist and last.states(kind, paths, version):
+            # Most of a tree is unchanged since its creation: then its first change needs only a new position.
+            wire_bytes = bytes(wire)
+            return b"%b%d}" % (wire_bytes[: wire_bytes.rindex(b":") + 1], position)
+        actor = Actor(last.changed_by, last.metadata.device_id or "")
         details = {} if version[0] is None else versions.details(versions.Version(*version))
-        if relist or (self._catching_up and told.metadata.relist):
+        if relist or (self._catching_up and last.metadata.relist):
             details["relist"] = True
         content = nodes.change(self._row.share, actor, node, kind, paths, details)
         return encode(
@@ -216,31 +216,31 @@ class _Walk:
         return found
 
 
-class _ToldDetails(msgspec.Struct, frozen=True, gc=False):
+class _LastDetails(msgspec.Struct, frozen=True, gc=False):
     device_id: str | None = None
     checksum_sha256: str | None = None
     relist: bool = False
 
 
-_NO_DETAILS = _ToldDetails()
+_NO_DETAILS = _LastDetails()
 
 
-class _Told(msgspec.Struct, gc=False):
-    """What a node's newest change said."""
+class _LastChange(msgspec.Struct, gc=False):
+    """The content of a node's newest change."""
 
     changed_by: str = ""
     change_type: str = ""
     old_path: str | None = None
     new_path: str | None = None
     version_id: str | None = None
-    metadata: _ToldDetails = _NO_DETAILS
+    metadata: _LastDetails = _NO_DETAILS
 
-    def says(self, kind: str, paths: Paths, version: Row) -> bool:
-        """True when it says the same; a checksum may have been worked out since."""
+    def states(self, kind: str, paths: Paths, version: Row) -> bool:
+        """True when it states the same; a checksum may have been computed since."""
         same = self.change_type == kind and self.new_path == paths.new and self.old_path == paths.old
         if not same or self.version_id != version[0] or self.metadata.relist:
             return False
         return version[0] is None or self.metadata.checksum_sha256 == version[_SHA256]
 
 
-_read_told = msgspec.json.Decoder(_Told)
+_read_last = msgspec.json.Decoder(_LastChange)

@@ -1,1 +1,1 @@
-"""Devices, their preferences, how far each has got, and their socket."""
+"""Devices, their preferences, their positions, and their socket."""

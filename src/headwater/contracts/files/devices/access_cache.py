@@ -1,4 +1,4 @@
-"""Who may read which share, remembered for nudges: a busy share asks once for each caller, not once for each nudge."""
+"""The callers that may read a share, cached: a busy share costs one read for each caller, not for each nudge."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _MAX_KNOWN = 100_000
 
 
 class AccessCache:
-    """Answers from memory until anybody's access to any share changes, in whichever process; used on the loop.
+    """Answers from memory until any access to any share changes, in any process; used on the event loop.
 
-    A caller whose role changed is another principal, and asked for anew.
+    A caller whose role changed is another principal, and read anew.
     """
 
     def __init__(self, database: Database, wake: Wake) -> None:
@@ -30,13 +30,13 @@ class AccessCache:
         self._stop: Callable[[], None] | None = None
 
     def begin(self) -> None:
-        """Somebody wants to ask: listen for changes from now on."""
+        """Adds a user of the cache; the first one starts listening for changes."""
         self._users += 1
         if self._stop is None:
             self._stop = self._wake.listen(feeds.ACCESS, self._forget)
 
     def end(self) -> None:
-        """Somebody asks no more; after the last one nothing is remembered."""
+        """Removes a user of the cache; the last one empties it."""
         self._users -= 1
         if not self._users and self._stop is not None:
             self._stop()
@@ -44,7 +44,7 @@ class AccessCache:
             self._forget()
 
     async def share(self, principal: Principal, feed: int) -> str | None:
-        """The id of the share with this feed, None for who may not read it. Raises: Unavailable."""
+        """The id of the share with this feed, None when the caller may not read it. Raises: Unavailable."""
         key = (feed, principal)
         if key in self._known:
             return self._known[key]
@@ -55,7 +55,7 @@ class AccessCache:
             share = row.id
         except NotFound:
             share = None
-        # What was read before somebody's access changed is told once, and not kept.
+        # An answer that was read before an access changed is returned once, and not stored.
         if before == self._changes and self._stop is not None:
             if len(self._known) >= _MAX_KNOWN:
                 self._known.clear()

@@ -1,4 +1,4 @@
-"""Where each device stands in each share, as it told us, and whether it can go on from there.
+"""The position of each device in each share, as it reported it, and the shares that it must list anew.
 
 Source: files contract, "Change tracking".
 """
@@ -14,9 +14,9 @@ from headwater.store.database import Transaction
 from headwater.store.log import feeds
 
 _RELIST = "relist"
-"""The counter of a share's feed that holds the position of its newest change that says ``relist``."""
+"""The counter of a share's feed that holds the position of its newest change that contains ``relist``."""
 
-# A device at 0 reads the tree just now, and needs nobody to tell it to.
+# A device at 0 is reading the tree already, and needs no frame.
 _BEHIND = (
     "SELECT s.id, CASE WHEN p.position < f.floor THEN f.floor ELSE c.value END, p.position"
     " FROM shares s JOIN feeds f ON f.feed = s.feed"
@@ -27,7 +27,7 @@ _BEHIND = (
 
 
 class Behind(NamedTuple):
-    """A share whose log alone does not bring a device up to a position; ``known`` when we know where it stands."""
+    """A share whose log alone does not bring a device up to a position; ``known`` when its position is known."""
 
     share: str
     upto: int
@@ -35,20 +35,20 @@ class Behind(NamedTuple):
 
 
 class Checkpoint(NamedTuple):
-    """A device's place in a share; ``at_us`` is when it told it, in microseconds UTC since 1970."""
+    """A device's place in a share; ``at_us`` is the time of the report, in microseconds UTC since 1970."""
 
     position: int
     at_us: int
 
 
 def find(tx: Transaction, feed: int, device: DeviceRow) -> Checkpoint | None:
-    """Where the device stands, or None when it never told."""
+    """The position of the device, or None when it never reported one."""
     row = tx.row("SELECT position, at_us FROM device_positions WHERE feed = ? AND device = ?", feed, device.id)
     return None if row is None else Checkpoint(*row)
 
 
 def put(tx: Transaction, feed: int, device: DeviceRow, position: int) -> Checkpoint:
-    """Note where the device stands; back is allowed."""
+    """Notes the position of the device; a lower one is allowed."""
     tx.run(
         "INSERT INTO device_positions (feed, device, position, at_us) VALUES (?, ?, ?, ?)"
         " ON CONFLICT (feed, device) DO UPDATE SET position = excluded.position, at_us = excluded.at_us",
@@ -58,20 +58,20 @@ def put(tx: Transaction, feed: int, device: DeviceRow, position: int) -> Checkpo
 
 
 def begin(tx: Transaction, feed: int, device: DeviceRow) -> Checkpoint:
-    """The device's standing, made at the head when there was none."""
+    """The position of the device, created at the head when it had none."""
     return find(tx, feed, device) or put(tx, feed, device, feeds.head(tx, feed))
 
 
 def complete_upto(place: Place) -> int:
-    """Up to where a reader at this place holds everything: nothing yet while it still reads the tree."""
+    """The position up to which a reader at this place holds everything: 0 while it still reads the tree."""
     return 0 if place.snapshot_head else place.position
 
 
 def ask_for_listing(tx: Transaction, feed: int, position: int) -> None:
-    """Note that the change at this position does not tell all that it brought: devices before it must list."""
+    """Notes that the change at this position is incomplete: devices before it must list the share."""
     tx.bump(feed, _RELIST, position - tx.counter(feed, _RELIST))
 
 
 def behind(tx: Transaction, device: DeviceRow, shares: Sequence[str]) -> list[Behind]:
-    """The shares that a device must list: their log is compacted beyond it, or a change after it said so."""
+    """The shares that a device must list: their log is compacted beyond it, or a later change requires it."""
     return [Behind(row[0], row[1], row[2] is not None) for row in tx.rows_in(_BEHIND, shares, device.id)]

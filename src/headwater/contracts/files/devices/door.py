@@ -30,7 +30,7 @@ class DeviceDoor:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._open: dict[str, set[SocketSession]] = {}
-        self._readership = AccessCache(services.database, services.wake)
+        self._access_cache = AccessCache(services.database, services.wake)
 
     async def list(self, call: Call) -> Reply:
         """GET /devices: the caller's devices."""
@@ -54,8 +54,8 @@ class DeviceDoor:
     async def remove(self, call: Call) -> Reply:
         """DELETE /devices/{device_id}: 204; its sockets close."""
         device = await call.write(lambda tx: rules.remove(tx, call.principal, call.params["device_id"]))
-        for line in list(self._open.get(device.id, ())):
-            await line.socket.close(CLOSE_UNKNOWN, "the device was removed")
+        for session in list(self._open.get(device.id, ())):
+            await session.socket.close(CLOSE_UNKNOWN, "the device was removed")
         return reply.empty()
 
     async def heartbeat(self, call: Call) -> Reply:
@@ -87,7 +87,7 @@ class DeviceDoor:
             return device, [rules.set_preference(tx, call.principal, device, call.params["share_id"], fields)]
 
         device, changed = await call.write(transaction)
-        self._tell(device, changed)
+        self._notify(device, changed)
         return reply.json(changed[0])
 
     async def set_preferences(self, call: Call) -> Reply:
@@ -99,29 +99,29 @@ class DeviceDoor:
             return device, rules.set_preferences(tx, call.principal, device, wanted)
 
         device, changed = await call.write(transaction)
-        self._tell(device, changed)
+        self._notify(device, changed)
         return reply.json(shapes.Preferences(changed))
 
     async def socket(self, socket: Socket) -> None:
         """WebSocket /ws/{device_id}: nudges for every share that the user may read, once it subscribed."""
         principal, wanted = socket.principal, socket.params["device_id"]
         device = await self._services.database.read(lambda tx: rules.find(tx, principal, wanted))
-        line = SocketSession(self._services, socket, device, self._readership)
-        self._readership.begin()
-        self._open.setdefault(device.id, set()).add(line)
-        refreshing = asyncio.create_task(line.refresh())
+        session = SocketSession(self._services, socket, device, self._access_cache)
+        self._access_cache.begin()
+        self._open.setdefault(device.id, set()).add(session)
+        refreshing = asyncio.create_task(session.refresh())
         try:
-            await serve(socket, line.nudges, line.nudge, line.received)
+            await serve(socket, session.nudges, session.nudge, session.received)
         finally:
             refreshing.cancel()
-            self._readership.end()
-            self._open[device.id].discard(line)
+            self._access_cache.end()
+            self._open[device.id].discard(session)
             if not self._open[device.id]:
                 del self._open[device.id]
 
-    def _tell(self, device: DeviceRow, changed: Changed) -> None:
-        """Let the device's sockets know that it wants other folders now."""
+    def _notify(self, device: DeviceRow, changed: Changed) -> None:
+        """Notifies the device's sockets of its changed preferences."""
         for preference in changed:
-            told = frame("sync_preference_updated", share_id=preference.share_id, device_id=device.device_id)
-            for line in self._open.get(device.id, ()):
-                line.nudges.post(told)
+            changed_frame = frame("sync_preference_updated", share_id=preference.share_id, device_id=device.device_id)
+            for session in self._open.get(device.id, ()):
+                session.nudges.post(changed_frame)

@@ -1,4 +1,4 @@
-"""Which folders of a share a device wants: the longest folder that holds a path decides.
+"""The folders of a share that a device wants: the longest folder that holds a path decides.
 
 No selected folder means all of the share. On a tie (the same folder selected and excluded) excluded wins.
 Deselecting a folder is about the device alone: nothing is deleted on the server.
@@ -22,7 +22,7 @@ from headwater.contracts.files.names import (
 
 
 class FolderChoice:
-    """The selected and excluded folders of one device in one share, ready to be asked about paths.
+    """The selected and excluded folders of one device in one share, ready to be matched with paths.
 
     Shape: two lists of stored paths; compared as the share compares names.
     """
@@ -40,7 +40,7 @@ class FolderChoice:
         self._leads = frozenset(folder[:depth] for folder in kept for depth in range(len(folder)))
 
     def wants(self, path: str) -> bool:
-        """True when the device keeps what is at this path."""
+        """True when the device keeps the node at this path."""
         keys = _keys(path, self._policy)
         return next(
             (self._wanted[keys[:depth]] for depth in range(len(keys), -1, -1) if keys[:depth] in self._wanted),
@@ -53,9 +53,9 @@ class FolderChoice:
 
 
 def stored_folders(raw: Iterable[str], policy: NamePolicy = DEFAULT_POLICY, *, field: str) -> tuple[str, ...]:
-    """The accepted folders of a preference in NFC, each once, in the order given.
+    """The accepted folders of a preference in NFC, each once, in their order.
 
-    A folder need not exist, and one slash at the end is dropped. Names are not held to the portable rules:
+    A folder need not exist, and one slash at the end is dropped. Names need not follow the portable rules:
     a preference can name only what a share holds or might hold.
     Raises: Invalid with a field error for every wrong folder, its path ``field[index]``.
     """

@@ -1,4 +1,4 @@
-"""The decisions about devices and their preferences: whose a device is, and what it wants of each share.
+"""The decisions about devices and their preferences: the owner of a device, and its folders of each share.
 
 Source: files contract, "Devices" and "Sync preferences"; readings "Devices".
 """
@@ -87,7 +87,7 @@ def find(tx: Transaction, principal: Principal, device_id: str) -> DeviceRow:
 
 
 def register(tx: Transaction, principal: Principal, fields: DeviceFields) -> tuple[DeviceRow, bool]:
-    """Register a device, or renew what is known of it; True when it is new.
+    """Registers a device, or renews what is stored of it; True when it is new.
 
     Raises: StateConflict (the id belongs to another user), Invalid.
     """
@@ -99,7 +99,7 @@ def register(tx: Transaction, principal: Principal, fields: DeviceFields) -> tup
         fields.device_id,
     )
     if owner is not None and owner != principal.user_id:
-        raise StateConflict("a device with this id is registered by somebody else")
+        raise StateConflict("a device with this id is registered by another user")
     name = fields.device_name or fields.device_id
     tx.run(
         "INSERT INTO devices (organisation, door, device_id, id, user_id, device_name, platform, client_version,"
@@ -114,7 +114,7 @@ def register(tx: Transaction, principal: Principal, fields: DeviceFields) -> tup
 
 
 def change(tx: Transaction, principal: Principal, device_id: str, patch: DevicePatch) -> DeviceRow:
-    """Give a device another name, or let it rest. Raises: NotFound."""
+    """Renames a device, or changes its activity. Raises: NotFound."""
     device = find(tx, principal, device_id)
     name = device.device_name if patch.device_name is UNSET else patch.device_name
     active = device.is_active if patch.is_active is UNSET else int(patch.is_active)
@@ -124,7 +124,7 @@ def change(tx: Transaction, principal: Principal, device_id: str, patch: DeviceP
 
 
 def remove(tx: Transaction, principal: Principal, device_id: str) -> DeviceRow:
-    """Forget a device and its preferences; where it stood stays, and moves no more. Raises: NotFound."""
+    """Removes a device and its preferences; its positions stay, and move no more. Raises: NotFound."""
     device = find(tx, principal, device_id)
     tx.run("DELETE FROM sync_preferences WHERE device = ?", device.id)
     tx.run("DELETE FROM devices WHERE id = ?", device.id)
@@ -137,7 +137,7 @@ def was_seen_lately(device: DeviceRow, now_us: int) -> bool:
 
 
 def heartbeat(tx: Transaction, device: DeviceRow) -> None:
-    """Note that a device was seen."""
+    """Notes that a device was seen."""
     tx.run("UPDATE devices SET last_seen_us = ? WHERE id = ?", tx.now_us, device.id)
 
 
@@ -155,7 +155,7 @@ def preferences(tx: Transaction, principal: Principal, device: DeviceRow) -> lis
 def set_preference(
     tx: Transaction, principal: Principal, device: DeviceRow, share_id: str, fields: PreferenceFields
 ) -> Preference:
-    """Change what a device wants of a share; nothing on the server is deleted by it.
+    """Changes what a device wants of a share; nothing on the server is deleted by it.
 
     Raises: NotFound (share), Invalid (a folder that no share can hold).
     """
@@ -186,12 +186,12 @@ def set_preference(
 def set_preferences(
     tx: Transaction, principal: Principal, device: DeviceRow, wanted: list[NamedPreference]
 ) -> list[Preference]:
-    """Change several preferences, all or none. Raises: as ``set_preference``."""
+    """Changes several preferences, all or none. Raises: as ``set_preference``."""
     return [set_preference(tx, principal, device, fields.share_id, fields) for fields in wanted]
 
 
 def policy_of(share: ShareRow) -> NamePolicy:
-    """How a share compares and limits names."""
+    """The rules by which a share compares and limits names."""
     return NamePolicy(case_sensitive=bool(share.case_sensitive), portable=bool(share.portable))
 
 

@@ -23,7 +23,7 @@ class DeviceFields(msgspec.Struct, gc=False, kw_only=True):
 
 
 class DevicePatch(msgspec.Struct, gc=False, kw_only=True):
-    """What may change of a device; an absent field is kept."""
+    """The fields of a device that may change; an absent one stays."""
 
     device_name: DeviceName | UnsetType = UNSET
     is_active: bool | UnsetType = UNSET
@@ -43,7 +43,7 @@ class FileDevice(msgspec.Struct, gc=False):
 
 
 class PreferenceFields(msgspec.Struct, gc=False, kw_only=True):
-    """What a device wants of one share; an absent field is kept."""
+    """The fields of a preference that may change; an absent one stays."""
 
     sync_enabled: bool | UnsetType = UNSET
     selected_folders: FolderPaths | UnsetType = UNSET
@@ -51,7 +51,7 @@ class PreferenceFields(msgspec.Struct, gc=False, kw_only=True):
 
 
 class NamedPreference(PreferenceFields, gc=False, kw_only=True):
-    """What a device wants of the share that it names."""
+    """The preference of a device for the share that it names."""
 
     share_id: Id
 
@@ -63,7 +63,7 @@ class PreferenceList(msgspec.Struct, gc=False):
 
 
 class Preference(msgspec.Struct, gc=False):
-    """What a device wants of one share; no selected folder means all of them."""
+    """The preference of a device for one share; no selected folder means all of them."""
 
     share_id: str
     sync_enabled: bool

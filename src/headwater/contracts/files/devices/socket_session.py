@@ -1,4 +1,4 @@
-"""One open socket of a device: what it subscribed to, and what it is sent."""
+"""One open socket of a device: its subscription, and the frames that it receives."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ _FORCED_AT_ONCE = 32
 
 
 class SocketSession:
-    """One open socket of a device: what it subscribed to, and what it is sent."""
+    """One open socket of a device: its subscription, and the frames that it receives."""
 
-    def __init__(self, services: Services, socket: Socket, device: DeviceRow, readership: AccessCache) -> None:
+    def __init__(self, services: Services, socket: Socket, device: DeviceRow, access_cache: AccessCache) -> None:
         self.socket = socket
         self.nudges = Nudges(services.wake, services.settings.sockets.nudges_per_second)
         self._services = services
         self._device = device
-        self._readership = readership
+        self._access_cache = access_cache
         self._subscribed = False
         self._shares: dict[int, str] = {}
         self._listed: dict[str, int] = {}
 
     async def nudge(self, feed: int, _head: int) -> None:
-        """One share moved; who may not read it any more hears nothing."""
+        """Sends a nudge for one share; a user that may not read it any more receives none."""
         try:
-            share = await self._readership.share(self.socket.principal, feed)
+            share = await self._access_cache.share(self.socket.principal, feed)
         except HeadwaterError:
             return
         if share is not None:
@@ -56,7 +56,7 @@ class SocketSession:
             self._force(behind)
 
     async def refresh(self) -> None:
-        """Follow shares that come and go, say what must be listed, and end the socket of a removed device."""
+        """Follows the shares that the user may read, names those to list, and closes the socket of a removed device."""
         principal = self.socket.principal
         while not self.socket.closed:
             await asyncio.sleep(_REFRESH_SECONDS)
@@ -70,29 +70,29 @@ class SocketSession:
                 continue
 
     async def _watch_shares(self) -> list[Behind]:
-        """Be nudged for what the user may read now; of that, what the device must list and was not told yet."""
+        """Watches what the user may read now; returns what the device must list of it and was not notified of yet."""
         principal = self.socket.principal
 
         def transaction(tx: Transaction) -> tuple[dict[int, str], list[Behind]]:
             shares = {row.feed: row.id for row in access.readable(tx, principal)}
             return shares, checkpoints.behind(tx, self._device, list(shares.values()))
 
-        # Not on the loop: every socket asks for all of its shares every few seconds.
+        # Not on the event loop: every socket reads all of its shares every few seconds.
         shares, behind = await self._services.database.read(transaction, slow=True)
         watched = set(self._shares.values())
         self._shares = shares
         self.nudges.watch(shares)
         news = [share for share in behind if self._listed.get(share.share, -1) < share.upto][:_FORCED_AT_ONCE]
         self._listed |= {share.share: share.upto for share in news}
-        # Of a device that never told where it stands, we know only that it missed what came while it listened.
+        # Of a device that never reported a position, we know only that it missed changes while it listened.
         return [share for share in news if share.known or share.share in watched]
 
     def _force(self, behind: list[Behind]) -> None:
-        """Tell the device to list these shares: following their log does not give it all."""
+        """Notifies the device to list these shares: their log alone is incomplete."""
         for share in behind:
             self.nudges.post(frame("force_sync", share_id=share.share))
 
 
 def frame(kind: str, **content: Any) -> dict[str, Any]:
-    """A server frame; the origin's clients read ``type`` or ``event_type``, so both are there."""
+    """A server frame; the origin's clients read ``type`` or ``event_type``, so it has both."""
     return {"type": kind, "event_type": kind, **content}

@@ -93,13 +93,13 @@ def _shown(tx: Transaction, principal: Principal, id: str) -> ShareAnswer:
 
 
 def _require(tx: Transaction, principal: Principal, id: str, if_match: str | None) -> None:
-    """Compare the share with If-Match before it is changed. Raises: NotFound, PreconditionFailed."""
+    """Compares the share with If-Match before it is changed. Raises: NotFound, PreconditionFailed."""
     if if_match is not None:
         etags.require(if_match, _share_tag(_shown(tx, principal, id)))
 
 
 def _share_tag(share: ShareAnswer) -> str:
-    """The tag of what may be changed of a share; how full it is does not count."""
+    """The tag of the fields of a share that may be changed; the used bytes do not count."""
     return etags.etag(share.id, share.name, share.quota_bytes or "", share.updated_at)
 
 

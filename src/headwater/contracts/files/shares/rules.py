@@ -1,4 +1,4 @@
-"""The decisions about shares: how one is made, changed, deleted, and who its members are."""
+"""The decisions about shares: how one is created, changed and deleted, and its members."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from headwater.store.tree.nodes import Actor, Node, Paths
 
 
 def create(tx: Transaction, principal: Principal, fields: ShareFields) -> ShareAnswer:
-    """Make a share of the caller's organisation; the caller owns it."""
+    """Creates a share of the caller's organisation; the caller owns it."""
     share_id = random_id("shr", 16)
     feed = feeds.create(tx, "share:" + share_id, principal.organisation, history=True)
     tx.run(
@@ -34,7 +34,7 @@ def create(tx: Transaction, principal: Principal, fields: ShareFields) -> ShareA
 
 
 def change(tx: Transaction, principal: Principal, share_id: str, patch: SharePatch) -> ShareAnswer:
-    """Give a share another name or quota. Raises: NotFound, Forbidden."""
+    """Changes a share's name or quota. Raises: NotFound, Forbidden."""
     row = access.require(tx, principal, share_id, Access.MANAGE)
     name = row.name if patch.name is UNSET else _named(patch.name)
     quota = row.quota_bytes if patch.quota_bytes is UNSET else patch.quota_bytes
@@ -52,7 +52,7 @@ def change(tx: Transaction, principal: Principal, share_id: str, patch: SharePat
 
 
 def delete(tx: Transaction, principal: Principal, share_id: str) -> ShareRow:
-    """Delete a share: from now on it is unknown to everybody. Raises: NotFound, Forbidden."""
+    """Deletes a share: from now on it is unknown to every caller. Raises: NotFound, Forbidden."""
     row = access.require(tx, principal, share_id, Access.MANAGE)
     _note(tx, row, principal, "deleted", Paths("/", None), row.name)
     tx.run("UPDATE shares SET deleted_us = ? WHERE feed = ?", tx.now_us, row.feed)
@@ -67,7 +67,7 @@ def members(tx: Transaction, row: ShareRow) -> list[Member]:
 
 
 def set_members(tx: Transaction, row: ShareRow, wanted: list[Member]) -> list[Member]:
-    """Replace a share's members. Raises: Invalid naming every member that does not exist."""
+    """Replaces a share's members. Raises: Invalid naming every member that does not exist."""
     wrong = tuple(
         FieldError(f"members[{index}].id", "unknown", f"there is no {member.kind} {member.id!r} here")
         for index, member in enumerate(wanted)
@@ -117,6 +117,6 @@ def _exists(tx: Transaction, organisation: str, member: Member) -> bool:
 
 
 def _note(tx: Transaction, row: ShareRow, principal: Principal, change_type: str, paths: Paths, name: str) -> None:
-    """Append a change about the share itself."""
+    """Appends a change about the share itself."""
     node = Node(row.id, 0, "share", nodes.ROOT, name, "", None, 0, None, None, row.created_us, tx.now_us, tx.now_us)
     nodes.write_change(tx, row.share, Actor(principal.user_id), node, change_type, paths, {"name": name})

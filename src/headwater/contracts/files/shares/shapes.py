@@ -16,7 +16,7 @@ Quota = Annotated[int, Meta(ge=0, le=2**62)]
 
 
 class ShareFields(msgspec.Struct, gc=False, kw_only=True):
-    """A share to create; how it compares names is fixed then."""
+    """A share to create; its rules for names never change afterwards."""
 
     name: ShareName
     case_sensitive: bool = False
@@ -25,7 +25,7 @@ class ShareFields(msgspec.Struct, gc=False, kw_only=True):
 
 
 class SharePatch(msgspec.Struct, gc=False, kw_only=True):
-    """What may change of a share; an absent field is kept."""
+    """The fields of a share that may change; an absent one stays."""
 
     name: ShareName | UnsetType = UNSET
     quota_bytes: Quota | UnsetType | None = UNSET
@@ -54,7 +54,7 @@ class ShareList(msgspec.Struct, gc=False):
 
 
 class Member(msgspec.Struct, gc=False):
-    """A user, a role or a chapter with what it may do in a share."""
+    """A user, a role or a chapter with its access to a share."""
 
     kind: Literal["user", "role", "chapter"]
     id: Id

@@ -1,4 +1,4 @@
-"""How one text becomes a CSV cell that no spreadsheet takes for a formula, and back."""
+"""One text as a CSV cell that no spreadsheet reads as a formula, and back."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 
 
 def cell_text(cell: str) -> str:
-    """The text of a cell: a guard is taken away and the rest kept as it is; else white space around it goes."""
+    """The text of a cell: a guard is removed and the rest stays as it is; else white space around it is trimmed."""
     if cell[:1] == "'" and _is_risky(cell[1:]):
         return cell[1:]
     return cell.strip()
 
 
 def text_cell(text: str) -> str:
-    """The cell for a text: ``'`` goes before one that a spreadsheet would run; ``cell_text`` undoes just that.
+    """The cell for a text: ``'`` precedes one that a spreadsheet would run; ``cell_text`` undoes just that.
 
-    A text that looks guarded already gets a second guard, so that every text comes back as it was.
+    A text that looks guarded already gets a second guard, so that every text is read back as it was.
     Source: OWASP, "CSV Injection".
     """
     return "'" + text if _is_risky(text) else text

@@ -1,4 +1,4 @@
-"""Which column of a CSV file holds what: our own names, Norwegian ones, and those of Google and Outlook."""
+"""The columns of a CSV file by their headers: our own names, Norwegian ones, and those of Google and Outlook."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _NOT_PLAIN = re.compile(r"[^a-z0-9]+")
 
 
 class Slot(msgspec.Struct, frozen=True, order=True):
-    """Where a column's text goes.
+    """The place of a column's text in a contact.
 
     Shape: ``field`` is a field of a contact, a part of a name, or ``extra``; ``group`` keeps parts of one address
     together and names the kind (home, work, cell); ``part`` is the part of an address, or the vCard property of an
@@ -95,7 +95,7 @@ def plain_header(header: str) -> str:
 
 
 def slot_of(header: str) -> Slot | None:
-    """What a column with this header holds, or None when the header says nothing to us."""
+    """The place of a column with this header, or None when the header is unknown."""
     plain = plain_header(header)
     if known := _KNOWN.get(plain):
         return known
@@ -114,7 +114,7 @@ def slot_of(header: str) -> Slot | None:
 
 
 class Columns(msgspec.Struct, frozen=True):
-    """The columns of one file by field, in the order in which they are used; headers that say nothing apart."""
+    """The columns of one file by field, in the order in which they are used; unknown headers apart."""
 
     header: tuple[str, ...]
     by_field: dict[str, tuple[tuple[int, Slot], ...]]
@@ -129,9 +129,9 @@ class Columns(msgspec.Struct, frozen=True):
 def columns_of(
     header: Sequence[str], *, key_column: str | None = None, named: Mapping[str, str] | None = None
 ) -> Columns:
-    """The columns of a header row; ``named`` maps headers to fields where ours would guess wrong.
+    """The columns of a header row; ``named`` maps headers to fields where our guess would be wrong.
 
-    Raises: Malformed, when no column is known, or ``key_column`` or one of ``named`` is not there.
+    Raises: Malformed, when no column is known, or ``key_column`` or one of ``named`` is missing.
     """
     places = {plain_header(cell): place for place, cell in reversed(list(enumerate(header)))}
     slots = dict(enumerate(map(slot_of, header)))

@@ -60,7 +60,7 @@ def read_csv(
 
 
 def _first_line(lines: TextLines) -> str:
-    """The first line that holds anything. Raises: Malformed, when it shows that this is another kind of file."""
+    """The first line that is not blank. Raises: Malformed, when it shows that this is another kind of file."""
     try:
         line = lines.read()
         while line and not line.strip("\r\n"):
@@ -91,7 +91,7 @@ def _delimiter_of(line: str) -> str:
 class CsvRows:
     """Iterates over the contacts of a CSV file.
 
-    Shape: ``columns`` says what was recognised and which headers were ignored; ``encoding``, ``delimiter``;
+    Shape: ``columns`` holds what was recognised and which headers were ignored; ``encoding``, ``delimiter``;
     ``guessed_lines`` counts, so far, the lines that were not in that encoding.
     """
 
@@ -114,12 +114,12 @@ class CsvRows:
 
     @property
     def encoding(self) -> str:
-        """The encoding of the file, as far as its beginning tells."""
+        """The encoding of the file, as far as its beginning shows."""
         return self._lines.encoding
 
     @property
     def guessed_lines(self) -> int:
-        """How many lines read so far were not in that encoding and were taken for Windows-1252."""
+        """The number of lines so far that were not in that encoding and were read as Windows-1252."""
         return self._lines.guessed_lines
 
     def __iter__(self) -> Iterator[Parsed]:
@@ -198,7 +198,7 @@ class _RowReading:
             draft.keep_line("FN", text_line("FN", draft.name()))
 
     def _several(self, draft: ContactDraft, cells: list[str], field: str, name: str) -> str:
-        """The first text of a field; when there are more, all of them are kept as lines too."""
+        """The first text of a field; when it has more, all of them are kept as lines too."""
         places = self._places.get(field, ())
         if len(places) == 1 and _SEVERAL not in cells[places[0]]:
             return cells[places[0]]
@@ -269,7 +269,7 @@ def _address_groups(columns: Columns) -> dict[str, dict[str, int]]:
 def write_csv(
     stream: BinaryIO, contacts: Iterable[ContactRow], *, delimiter: str = ",", byte_order_mark: bool = False
 ) -> int:
-    """Write the contacts with a header row, every field a column; how many they were.
+    """Writes the contacts with a header row, every field a column; returns their number.
 
     Cells that a spreadsheet would run as formulas are guarded, see ``cells``. The mark lets Excel see UTF-8.
     """

@@ -11,11 +11,11 @@ from headwater.contracts.contacts.interchange.lines import LINE_MAX_CHARS, LineT
 from headwater.contracts.contacts.interchange.record import RowProblem
 
 RECORD_MAX_LINES = 200
-"""Most lines of the file in one record: a cell with more line breaks is a quote that somebody forgot."""
+"""Most lines of the file in one record: a cell with more line breaks has an unclosed quote."""
 
 
 class CsvRecord(NamedTuple):
-    """One row: its cells, or the line that could not be read as one and why; ``guessed``: not UTF-8."""
+    """One row: its cells, or the line that is no row, and the reason; ``guessed``: not UTF-8."""
 
     cells: tuple[str, ...]
     problem: RowProblem | None = None
@@ -23,7 +23,7 @@ class CsvRecord(NamedTuple):
 
 
 class _QuoteOpen(Exception):
-    """The record went on past its limits or the end of the file."""
+    """The record continued past its limits or the end of the file."""
 
 
 class Records:
@@ -68,7 +68,7 @@ class _Characters:
         self._taken_chars = 0
 
     def reject_first(self) -> str:
-        """The record's first line, given up; the parser gets the others again."""
+        """The record's first line, as refused; the parser reads the others again."""
         first, *others = self._taken
         self._again.extendleft(reversed(others))
         return first.rstrip("\r\n")

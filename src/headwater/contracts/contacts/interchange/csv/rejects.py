@@ -11,13 +11,13 @@ from headwater.contracts.contacts.interchange.csv.cells import cell_text, text_c
 from headwater.contracts.contacts.interchange.record import Parsed
 
 REASON_COLUMNS = ("rejected_row", "rejected_field", "rejected_code", "rejected_because")
-"""What stands before the row as it came; an import ignores these columns."""
+"""The columns before the row as it was read; an import ignores them."""
 
 
 class RejectsFile:
-    """Writes refused rows; the header and delimiter are those of the CSV file that they came from.
+    """Writes refused rows; the header and delimiter are those of their CSV file.
 
-    For cards and JSON lines leave ``header`` out: their text goes into the column ``raw``.
+    For cards and JSON lines leave ``header`` out: their text is written to the column ``raw``.
     """
 
     def __init__(self, stream: BinaryIO, header: Sequence[str] = ("raw",), *, delimiter: str = ",") -> None:
@@ -27,14 +27,14 @@ class RejectsFile:
         self.count = 0
 
     def add(self, parsed: Parsed) -> None:
-        """Write one refused row; its first reason has its own columns, the others follow in the sentence."""
+        """Writes one refused row; its first reason has its own columns, the others follow in the sentence."""
         refusing = [problem for problem in parsed.problems if problem.refuses]
         because = "; ".join(problem.detail for problem in refusing)
         reason = (str(parsed.row_number), refusing[0].field, refusing[0].code, text_cell(because))
-        # Guards that were there are taken off first, so that the mended file reads as the first one did.
+        # Guards of the first file are removed first, so that the mended file reads as the first one did.
         self._writer.writerow([*reason, *(text_cell(cell_text(cell)) for cell in parsed.raw)])
         self.count += 1
 
     def close(self) -> None:
-        """Write out what is held back; the stream stays open."""
+        """Flushes the rows that are still buffered; the stream stays open."""
         self._text.detach()

@@ -11,11 +11,11 @@ from headwater.contracts.contacts.interchange.lines import LineTooLong, TextLine
 from headwater.contracts.contacts.interchange.record import RowProblem
 
 CARD_MAX_CHARS = 4_000_000
-"""Largest card that is read, in characters; a photo in it takes a few hundred thousand."""
+"""Largest card that is read, in characters; a photo in it has a few hundred thousand."""
 
 
 class Card(msgspec.Struct, kw_only=True):
-    """One card: its unfolded lines without the frame, its text as it came, and why it cannot be used, if so."""
+    """One card: its unfolded lines without the frame, its text as it was read, and the reason to refuse it."""
 
     lines: list[str]
     text: str
@@ -24,7 +24,7 @@ class Card(msgspec.Struct, kw_only=True):
 
 
 class Cards:
-    """Iterates over the cards of a stream; what stands between cards comes out as a card with a problem."""
+    """Iterates over the cards of a stream; text between cards becomes a card with a problem."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._lines = TextLines(stream, CARD_MAX_CHARS)
@@ -43,7 +43,7 @@ class Cards:
                 self._advance()
 
     def _advance(self) -> None:
-        """Go to the next line; of one that is too long only the beginning is there."""
+        """Reads the next line; of one that is too long only the beginning."""
         try:
             self._line, self._is_cut = self._lines.read(), False
         except LineTooLong as failure:

@@ -1,8 +1,8 @@
-"""The fields of a contact in the lines of a card, both ways, so that what a field cannot say is kept.
+"""The fields of a contact in the lines of a card, both ways, so that what a field cannot hold is kept.
 
 A contact has one email; a card may have five, with types. The lines of such a property are kept in ``extra`` as
-they came whenever they say more than the field does. Written again, they stand as they came while the field still
-has the value that they gave; otherwise the line that the field came from is replaced and the others remain.
+they were read whenever they hold more than the field does. They are written again unchanged while the field still
+has the value that was read from them; otherwise the line of the field's value is replaced and the others remain.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ Lines = Mapping[str, Sequence[ContentLine]]
 
 
 class KeptField(NamedTuple):
-    """A field whose lines may say more than it does: its properties, and how it is read and written.
+    """A field whose lines may hold more than it does: its properties, its reader and its writer.
 
-    ``read`` gives the field's values in these lines, ``values`` those in a contact, ``write`` the plain lines.
+    ``read`` returns the field's values in these lines, ``values`` those in a contact, ``write`` the plain lines.
     """
 
     names: tuple[str, ...]
@@ -71,7 +71,7 @@ def _kept(text: str) -> str | None:
 
 
 def read_names(lines: Lines) -> tuple[str | None, ...]:
-    """First name with middle names, and last name: from N, or from FN where N says nothing."""
+    """First name with middle names, and last name: from N, or from FN where N is blank."""
     structured = preferred(lines.get("N", ()))
     if structured:
         last, first, middle = _parts(structured, 3, " ")
@@ -100,7 +100,7 @@ def read_email(lines: Lines) -> tuple[str | None, ...]:
 
 
 def read_phone(lines: Lines) -> tuple[str | None, ...]:
-    """The preferred phone number; a ``tel:`` URI gives its number."""
+    """The preferred phone number; of a ``tel:`` URI its number."""
     line = preferred(lines.get("TEL", ()))
     if line is None:
         return (None,)
@@ -126,7 +126,7 @@ def _write_address(contact: ContactRow) -> list[str]:
 
 
 def read_birthday(lines: Lines) -> tuple[str | None, ...]:
-    """The birthday when it is a whole date; a partial one is none."""
+    """The birthday when it is a whole date; None for a partial one."""
     line = preferred(lines.get("BDAY", ()))
     return (read_date(unescaped(line.value))[0] if line else None,)
 
@@ -150,11 +150,11 @@ KEPT_FIELDS = (
     KeptField(("ADR",), read_address, lambda contact: (contact.address,), _write_address),
     KeptField(("BDAY",), read_birthday, lambda contact: (contact.date_of_birth,), _write_birthday),
 )
-"""The fields whose original lines are kept when they say more."""
+"""The fields whose original lines are kept when they hold more."""
 
 
 def lines_to_keep(field: KeptField, contact: ContactRow, lines: Lines) -> dict[str, list[str]]:
-    """The lines of a field by property when they say more than the field; else nothing."""
+    """The lines of a field by property when they hold more than the field; else none."""
     came = [line for name in field.names for line in lines.get(name, ())]
     if [line.text for line in came] == field.write(contact):
         return {}
@@ -165,7 +165,7 @@ def lines_to_keep(field: KeptField, contact: ContactRow, lines: Lines) -> dict[s
 
 
 def _bare(line: ContentLine) -> str | None:
-    """The line without parameters that say nothing; None when it has a group or others."""
+    """The line without parameters that mean nothing; None when it has a group or others."""
     head = line.text.partition(":")[0].partition(";")[0]
     if "." in head or any(_tells(name, values) for name, values in line.parameters.items()):
         return None
@@ -179,7 +179,7 @@ def _tells(parameter: str, values: Sequence[str]) -> bool:
 
 
 def lines_to_write(field: KeptField, contact: ContactRow) -> list[str]:
-    """The lines of a field for a card: as they once came while they still hold, else made anew."""
+    """The lines of a field for a card: as they were once read while they still hold, else written anew."""
     if contact.extra.keys().isdisjoint(field.names):
         return field.write(contact)
     kept = {name: _readable(contact.extra.get(name, ())) for name in field.names}

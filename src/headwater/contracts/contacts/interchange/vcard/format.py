@@ -157,7 +157,7 @@ def _text(lines: dict[str, list[ContentLine]], name: str) -> str | None:
 
 
 def write_vcard(stream: BinaryIO, contacts: Iterable[ContactRow]) -> int:
-    """Write the contacts as cards of version 4.0; how many they were.
+    """Writes the contacts as cards of version 4.0; returns their number.
 
     Lines end with CRLF and are folded at 75 bytes. A contact without a uid gets its contact id as UID.
     """
