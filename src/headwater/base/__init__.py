@@ -1,1 +1,1 @@
-"""Layer 0: errors, ids, clock, settings, wire forms and logs; imports nothing of ours."""
+"""Layer 0: errors, ids, clock, settings, wire forms and logs; imports no other layer."""

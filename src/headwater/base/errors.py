@@ -1,30 +1,30 @@
-"""The only tree of errors: what went wrong, as meaning; web/errors.py alone turns it into HTTP.
+"""The tree of errors, by meaning; only web/errors.py translates them to HTTP.
 
 HeadwaterError
-├── Malformed            the bytes are not what the format says (bad JSON, bad parameter syntax)
-│   ├── CursorInvalid    a cursor that is forged, foreign, beyond the head, or expired
+├── Malformed            the bytes do not follow their format (bad JSON, bad parameter syntax)
+│   ├── CursorInvalid    a cursor that is malformed, forged, foreign, ahead of the head, or expired
 │   ├── HeadersTooLarge  the request line and headers are over their limit
-│   └── BodyTimeout      the body came too slowly
+│   └── BodyTimeout      the body arrived too slowly
 ├── Invalid              well-formed, but a field has a wrong type or value
-├── Unauthenticated      no token, or none that we know
-├── Forbidden            the caller may see it but not do this
-├── NotFound             unknown, or another tenant's: told alike
+├── Unauthenticated      no token, or an unknown one
+├── Forbidden            the caller may see the resource, but may not perform this operation
+├── NotFound             unknown, or another tenant's: both get the same answer
 ├── MethodNotAllowed     the path exists, the method does not
-├── UpgradeRequired      the path is a WebSocket, and the request is none
-├── MediaUnsupported     the body's coding or type is not one that we read
-├── StateConflict        the present state does not allow it
+├── UpgradeRequired      the path is a WebSocket, and the request is a plain one
+├── MediaUnsupported     the server does not read the body's coding or type
+├── StateConflict        the present state does not allow the change
 │   ├── VersionStale     the base version is outdated, missing or unknown
 │   └── SyncConflict     both sides changed the same thing
-├── Gone                 it ended, and the caller should begin anew
-├── PreconditionFailed   If-Match does not hold
+├── Gone                 the resource ended; the caller starts a new one
+├── PreconditionFailed   If-Match names an outdated state
 ├── TooLarge             more bytes or rows than allowed
 ├── RangeUnsatisfiable   the range lies outside the content
 ├── TooManyRequests      over the rate or session limit
 ├── Unavailable          overloaded or stopping; retry later
 ├── QuotaExceeded        the organisation's, share's or disk's space is used up
-├── UpstreamFailed       a source that we depend on did not answer properly
-├── Damaged              stored content is missing or fails its hash
-└── Fatal                the store can no longer promise anything: stop the server
+├── UpstreamFailed       an upstream source did not answer properly
+├── Damaged              stored content is missing or does not match its hash
+└── Fatal                the store can no longer guarantee durability: stop the server
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ class FieldError(NamedTuple):
 
 
 class HeadwaterError(Exception):
-    """Any failure that Headwater names; ``detail`` says what was wrong and where, for the caller to read."""
+    """Any failure that Headwater names; ``detail`` states for the caller what was wrong and where."""
 
     code: ClassVar[str] = "INTERNAL"
     title: ClassVar[str] = "Internal error"
-    hint: ClassVar[str] = "Look in the server's log for the request id."
+    hint: ClassVar[str] = "Search the server's log for the request id."
 
     def __init__(
         self,
@@ -81,8 +81,8 @@ class CursorInvalid(Malformed):
     code = "SYNC_CURSOR_INVALID"
     title = "Cursor invalid"
     hint = (
-        "When the reason is 'expired', go on from the cursor in the answer. Otherwise begin anew: files with cursor=0"
-        " (without one they begin now, and what was before is lost), the record feed without a cursor."
+        "When the reason is 'expired', continue from the cursor in the answer. Otherwise start again: files with"
+        " cursor=0 (without a cursor they start now and skip all earlier changes), the record feed without a cursor."
     )
 
 
@@ -95,11 +95,11 @@ class HeadersTooLarge(Malformed):
 
 
 class BodyTimeout(Malformed):
-    """The body did not arrive in the time that its size allows."""
+    """The body did not arrive within the time that its size allows."""
 
     code = "BODY_TIMEOUT"
     title = "Body too slow"
-    hint = "Send the request again over a faster line, or send less at once."
+    hint = "Send the request again over a faster connection, or send less at once."
 
 
 class Invalid(HeadwaterError):
@@ -107,11 +107,11 @@ class Invalid(HeadwaterError):
 
     code = "INVALID"
     title = "Invalid value"
-    hint = "Mend the fields that 'errors' names and send the request again."
+    hint = "Correct the fields that 'errors' names and send the request again."
 
     @classmethod
     def of(cls, field: str, code: str, detail: str) -> Invalid:
-        """The error of one field: its path, a code, and what is wrong with it."""
+        """Returns the error of one field: its path, a code, and what is wrong with it."""
         return cls(f"{field}: {detail}", fields=(FieldError(field, code, detail),))
 
 
@@ -120,11 +120,11 @@ class Unauthenticated(HeadwaterError):
 
     code = "UNAUTHENTICATED"
     title = "Authentication required"
-    hint = "Send 'Authorization: Bearer TOKEN'; make one with 'headwater token create'."
+    hint = "Send 'Authorization: Bearer TOKEN'; 'headwater token create' creates a token."
 
 
 class Forbidden(HeadwaterError):
-    """The caller may see the thing, but its role or scope is too low for this."""
+    """The caller may see the resource, but its role or scope does not allow the operation."""
 
     code = "FORBIDDEN"
     title = "Not allowed"
@@ -132,7 +132,7 @@ class Forbidden(HeadwaterError):
 
 
 class NotFound(HeadwaterError):
-    """Unknown, deleted, or another tenant's: told alike, so that nobody can probe."""
+    """Unknown, deleted, or another tenant's; all get the same answer, so that existence cannot be probed."""
 
     code = "NOT_FOUND"
     title = "Not found"
@@ -140,7 +140,7 @@ class NotFound(HeadwaterError):
 
 
 class MethodNotAllowed(HeadwaterError):
-    """The path exists, but not with this method; ``allow`` lists those that do."""
+    """The path exists, but not with this method; ``allow`` lists the methods that it accepts."""
 
     code = "METHOD_NOT_ALLOWED"
     title = "Method not allowed"
@@ -148,7 +148,7 @@ class MethodNotAllowed(HeadwaterError):
 
 
 class UpgradeRequired(HeadwaterError):
-    """The path is a WebSocket; a plain request has nothing to get there."""
+    """The path is a WebSocket and does not answer plain requests."""
 
     code = "UPGRADE_REQUIRED"
     title = "WebSocket required"
@@ -156,7 +156,7 @@ class UpgradeRequired(HeadwaterError):
 
 
 class MediaUnsupported(HeadwaterError):
-    """The body is coded or typed in a way that this server does not read."""
+    """The body has a coding or a type that this server does not read."""
 
     code = "MEDIA_UNSUPPORTED"
     title = "Body not readable"
@@ -168,18 +168,18 @@ class StateConflict(HeadwaterError):
 
     code = "STATE_CONFLICT"
     title = "Conflict with the present state"
-    hint = "Read the present state, decide anew, and repeat."
+    hint = "Read the present state, decide again, and repeat."
 
 
 class VersionStale(StateConflict):
-    """The base version is outdated, missing or unknown: pull first.
+    """The base version is outdated, missing or unknown; the client must pull first.
 
     Source: files contract, "Error codes": SYNC_VERSION_STALE.
     """
 
     code = "SYNC_VERSION_STALE"
     title = "Base version outdated"
-    hint = "Pull the changes since your cursor, then apply on the present version."
+    hint = "Pull the changes since your cursor, then apply to the present version."
 
 
 class SyncConflict(StateConflict):
@@ -190,11 +190,11 @@ class SyncConflict(StateConflict):
 
     code = "SYNC_CONFLICT"
     title = "Version conflict"
-    hint = "Look at the conflict record and resolve it with one of the strategies."
+    hint = "Read the conflict record and resolve it with one of the strategies."
 
 
 class Gone(HeadwaterError):
-    """It existed and ended; begin anew."""
+    """The resource existed and has ended."""
 
     code = "GONE"
     title = "No longer available"
@@ -218,7 +218,7 @@ class TooLarge(HeadwaterError):
 
 
 class RangeUnsatisfiable(HeadwaterError):
-    """The asked range lies outside the content; ``size_bytes`` is its length."""
+    """The requested range lies outside the content; ``size_bytes`` is the content's length."""
 
     code = "RANGE_UNSATISFIABLE"
     title = "Range not satisfiable"
@@ -226,7 +226,7 @@ class RangeUnsatisfiable(HeadwaterError):
 
 
 class TooManyRequests(HeadwaterError):
-    """Over a rate or session limit; ``Retry-After`` says how many seconds to wait."""
+    """Over a rate or session limit; ``Retry-After`` gives the seconds to wait."""
 
     code = "TOO_MANY_REQUESTS"
     title = "Too many requests"
@@ -234,7 +234,7 @@ class TooManyRequests(HeadwaterError):
 
 
 class Unavailable(HeadwaterError):
-    """Overloaded, stopping or out of disk for the moment."""
+    """The server is overloaded, stopping, or out of disk space for the moment."""
 
     code = "UNAVAILABLE"
     title = "Temporarily unavailable"
@@ -247,29 +247,29 @@ class QuotaExceeded(HeadwaterError):
     code = "QUOTA_EXCEEDED"
     title = "Out of space"
     hint = (
-        "Raise the quota of the level that the detail names, or delete a share: what it holds stops counting at once."
-        " The trash and older versions count. A disk that is full needs room made on it."
+        "Raise the quota of the level that the detail names, or delete a share: its content stops counting at once."
+        " The trash and older versions count. When the disk is full, free space on it."
     )
 
 
 class UpstreamFailed(HeadwaterError):
-    """A source that we depend on failed or answered nonsense; nothing was changed."""
+    """An upstream source failed or sent an invalid answer; nothing was changed."""
 
     code = "UPSTREAM_FAILED"
     title = "Upstream failed"
-    hint = "The last good state is still served; look at the source and try again later."
+    hint = "The last good state is still served; check the source and try again later."
 
 
 class Damaged(HeadwaterError):
-    """Stored content is missing or fails its hash; what can be read elsewhere still is."""
+    """Stored content is missing or does not match its hash; all other content stays readable."""
 
     code = "CONTENT_DAMAGED"
     title = "Stored content damaged"
-    hint = "Run 'headwater verify' to see what is hit, then restore the packs that it names from a backup."
+    hint = "Run 'headwater verify' to list the damage, then restore the packs that it names from a backup."
 
 
 class Fatal(HeadwaterError):
-    """The store can no longer promise durability (a failed fsync): writing stops and the server exits."""
+    """The store can no longer guarantee durability (a failed fsync): writing stops and the server exits."""
 
     code = "FATAL"
     title = "Storage failure"

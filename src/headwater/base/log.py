@@ -1,8 +1,8 @@
 """Structured log lines on standard error, without secrets, query strings and personal data.
 
-A line holds only what is known to be safe: keys outside `ALLOWED_KEYS` are dropped, keys that name a
-secret show `***`, and an error shows its type and place but never its message. Other libraries' lines go
-through the same filter, without their arguments.
+A line contains only values that are known to be safe: keys outside `ALLOWED_KEYS` are dropped, keys that name a
+secret show `***`, and an error shows its type and place but never its message. Lines of other libraries pass
+the same filter, without their arguments.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ ALLOWED_KEYS = frozenset(
         *("error_type", "error_cause", "error_code", "errno", "sqlstate", "trace", "dropped"),
     }
 )
-"""Keys whose values may be written. An id, a count, a name of ours: never what a person wrote."""
+"""Keys whose values may be written: ids, counts and Headwater's own names, never text that a person wrote."""
 
 NUMBER_ENDINGS = ("_seconds", "_bytes", "_us", "_ms", "_count", "_rows", "_per_second")
-"""Endings of keys that are allowed when the value is a number."""
+"""Suffixes of keys that are allowed when the value is a number."""
 
 SECRET_WORDS = ("token", "authorization", "password", "passwd", "secret", "cookie", "api_key")
 """Words in a key that make its value `***`."""
@@ -46,7 +46,7 @@ _QUERY = re.compile(r"\?[^\s\"']*")
 _EMAIL = re.compile(r"[^\s@<>\"'=:,;/]+@[^\s@<>\"']+")
 _USER_INFO = re.compile(r"://[^\s/@]*@")
 _PHONE = re.compile(r"\+\d[\d ()-]{6,}")
-# Sixty-four characters are a token, unless they are the digits of a content hash.
+# Sixty-four characters are a token, unless they are the hexadecimal digits of a content hash.
 _CREDENTIAL = re.compile(r"(?i)\b(bearer|basic)\s+\S+|\b(?![0-9a-f]{64}\b)[A-Za-z0-9_-]{64}\b|\beyJ[\w-]+\.[\w.-]+")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
@@ -54,9 +54,9 @@ _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 
 class Log:
-    """Writes events of one module; an event is a fixed text, and what varies goes into fields.
+    """Writes the events of one module; an event is a fixed text, and values that vary are fields.
 
-    It takes no positional arguments, so that nothing can be formatted into the event unseen.
+    The methods accept no positional arguments, so that no value can be formatted into the event.
     """
 
     __slots__ = ("_name",)
@@ -65,23 +65,23 @@ class Log:
         self._name = name
 
     def debug(self, event: str, /, **fields: object) -> None:
-        """Write a detail that helps to find a fault."""
+        """Writes a detail that helps to find a fault."""
         self._write(logging.DEBUG, event, fields)
 
     def info(self, event: str, /, **fields: object) -> None:
-        """Write that something ordinary happened."""
+        """Writes an event of normal operation."""
         self._write(logging.INFO, event, fields)
 
     def warning(self, event: str, /, **fields: object) -> None:
-        """Write that something should be looked at."""
+        """Writes an event that an operator should check."""
         self._write(logging.WARNING, event, fields)
 
     def error(self, event: str, /, **fields: object) -> None:
-        """Write that something failed."""
+        """Writes a failure."""
         self._write(logging.ERROR, event, fields)
 
     def failure(self, event: str, error: BaseException, /, **fields: object) -> None:
-        """Write that something failed with `error`: its type and place, not its message."""
+        """Writes a failure with the type and place of `error`, not with its message."""
         self._write(logging.ERROR, event, {**fields, "exc_info": error})
 
     def _write(self, level: int, event: str, fields: Mapping[str, object]) -> None:
@@ -89,22 +89,22 @@ class Log:
 
 
 def get_log(name: str) -> Log:
-    """The log of a module; `name` is its `__name__`."""
+    """Returns the log of a module; `name` is the module's `__name__`."""
     return Log(name)
 
 
 @contextmanager
 def request_scope(request_id: str, **ids: str) -> Iterator[None]:
-    """Put the request's id, and other ids, on every line written inside."""
+    """Adds the request's id, and other ids, to every line that is written inside the context."""
     with structlog.contextvars.bound_contextvars(request_id=request_id, **ids):
         yield
 
 
 def configure(settings: LogSettings, stream: TextIO | None = None) -> None:
-    """Set up the log of the whole program; may be called again, the last call holds.
+    """Configures the log of the whole program; a later call replaces the configuration.
 
-    Lines go to `stream`, or to standard error. Lines of other libraries are written from `warning` on,
-    or all of them when our own level is `debug`.
+    Lines are written to `stream`, or to standard error. Lines of other libraries are written from level `warning`
+    on, or all of them when the configured level is `debug`.
     """
     out = sys.stderr if stream is None else stream
     is_terminal = out.isatty()
@@ -128,7 +128,7 @@ def configure(settings: LogSettings, stream: TextIO | None = None) -> None:
 
 
 def keep_safe(_logger: object, _method: str, line: MutableMapping[str, Any]) -> dict[str, Any]:
-    """Keep what is safe to write, mask secrets, and count what was dropped under `dropped`."""
+    """Returns the fields that are safe to write, with secrets masked and the number of dropped fields as `dropped`."""
     safe: dict[str, Any] = {}
     dropped = 0
     error = _error_of(line.pop("exc_info", None))
@@ -136,7 +136,7 @@ def keep_safe(_logger: object, _method: str, line: MutableMapping[str, Any]) -> 
         if key in ALLOWED_KEYS or (key.endswith(NUMBER_ENDINGS) and _is_number(value)):
             safe[key] = _safe_value(value)
         elif any(word in key.lower() for word in SECRET_WORDS):
-            # The key itself is ours, but one that came from outside may say more than its word.
+            # Such a key is normally one of Headwater's own; one from outside may contain more than the word.
             safe[key if key.isidentifier() and len(key) <= 40 else "secret"] = MASK
         else:
             dropped += 1
@@ -148,7 +148,7 @@ def keep_safe(_logger: object, _method: str, line: MutableMapping[str, Any]) -> 
 
 
 def scrub(text: str) -> str:
-    """Take credentials, query strings, addresses, phone numbers and control characters out of a text."""
+    """Removes credentials, query strings, addresses, phone numbers and control characters from a text."""
     text = _CONTROL.sub(" ", text[: 4 * TEXT_LENGTH_MAX])
     text = _CREDENTIAL.sub(MASK, text)
     text = _USER_INFO.sub("://", text)
@@ -166,7 +166,7 @@ def _safe_value(value: object) -> object:
         return value
     if isinstance(value, str):
         return scrub(str(value))
-    # A list, a record or an object may hold anything; its type is enough to find the call.
+    # A list, a record or an object may contain personal data; its type is enough to find the call.
     return f"<{type(value).__name__}>"
 
 
@@ -179,7 +179,7 @@ def _error_of(exc_info: object) -> BaseException | None:
 
 
 def _error_fields(error: BaseException) -> dict[str, Any]:
-    """Describe an error by type, cause, code and place; its message may quote what a person wrote."""
+    """Describes an error by type, cause, code and place; its message may quote what a person wrote."""
     fields: dict[str, Any] = {"error_type": _type_name(error)}
     cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     if cause is not None:
@@ -206,7 +206,7 @@ def _places(trace: TracebackType | None) -> Iterator[str]:
 
 
 class _LineWriter:
-    """Writes whole lines; a log that cannot be written must not fail the work it tells of."""
+    """Writes whole lines; a log that cannot be written must not fail the operation that it reports."""
 
     _lock = threading.Lock()
 
@@ -225,7 +225,7 @@ class _LineWriter:
 
 
 class _Bridge(logging.Handler):
-    """Hands lines of other libraries to our log, without their arguments."""
+    """Passes lines of other libraries to this log, without their arguments."""
 
     def emit(self, record: logging.LogRecord) -> None:
         # Only the first line of the template: some libraries format whole objects into the rest.
@@ -240,5 +240,5 @@ def _take_over_standard_logging(settings: LogSettings) -> None:
         root.removeHandler(handler)
     root.addHandler(_Bridge())
     root.setLevel(logging.DEBUG if settings.level == "debug" else max(_LEVELS[settings.level], logging.WARNING))
-    # It prints query strings; our own line per request takes its place.
+    # Uvicorn's access log prints query strings; Headwater's own line for each request replaces it.
     logging.getLogger("uvicorn.access").disabled = True

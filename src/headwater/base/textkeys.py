@@ -1,8 +1,8 @@
 """Search keys of names and phone numbers, and the syntax check of email addresses.
 
-Text is stored as it was typed; these are the forms that search columns hold. Each function answers the common
-case with one pattern and asks the library that knows the whole rule only about the rest; tests hold the two
-answers equal.
+Text is stored as it was typed; search columns contain the forms that this module returns. Each function handles
+the common case with one pattern and calls the library with the full rule only for the rest. Tests check that
+both give equal results.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from functools import cache
 from types import ModuleType
 
 EMAIL_MAX_BYTES = 254
-"""Longest address that mail can carry, in bytes. Source: RFC 3696 erratum 1690."""
+"""Length of the longest address that mail can carry, in bytes. Source: RFC 3696 erratum 1690."""
 
 PHONE_MAX_CHARS = 250
-"""Longer text is no phone number; its digits are taken as they stand."""
+"""Length of the longest phone number; of longer text the digits are used unchanged."""
 
 _STROKED = str.maketrans(
     {
@@ -32,7 +32,7 @@ _STROKED = str.maketrans(
         "þ": "th",
     }
 )
-"""Letters that Unicode does not decompose, but that people leave the stroke off when they search."""
+"""Letters that Unicode does not decompose, but that people type without the stroke when they search."""
 
 _ATOM = r"[A-Za-z0-9_!#$%&'*+\-/=?^`{|}~]++"
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
@@ -41,8 +41,8 @@ _PLAIN_EMAIL = re.compile(
 )
 
 _PLAIN_INTERNATIONAL = re.compile(
-    # "+", a country code, and a first digit that no numbering plan takes for a trunk prefix; countries whose
-    # plans rewrite numbers in other ways are left to the library.
+    # "+", a country code, and a first digit that no numbering plan reads as a trunk prefix. Countries whose plans
+    # rewrite numbers in other ways are left to the library.
     r"\+(?:1[ .-]?[2-9]|7[ .-]?[1-79]"
     r"|(?!54|55|86)(?:2[07]|3[0-469]|4[013-9]|5[1-8]|6[0-6]|8[1246]|9[0-58])[ .-]?[1-9]"
     r"|(?!261|298|352|37[058]|506|672|692|993)"
@@ -57,7 +57,7 @@ _LOOKS_LIKE_PHONE = re.compile(r"\+?[0-9 ()./-]*[0-9][0-9 ()./-]*")
 
 
 class _FoldedChars(dict[int, str]):
-    """Code point to folded text, worked out when first met; NFKD and case folding both go char by char."""
+    """A map of code points to folded text, filled on first use; NFKD and case folding both work per character."""
 
     def __missing__(self, code_point: int) -> str:
         decomposed = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", chr(code_point)).casefold())
@@ -72,19 +72,19 @@ _FOLDED_CHARS = _FoldedChars()
 
 
 def fold(text: str) -> str:
-    """Text as search compares it: case, accents and strokes gone (``Bjørn ÅS`` becomes ``bjorn as``).
+    """Returns text as search compares it, without case, accents and strokes (``Bjørn ÅS`` becomes ``bjorn as``).
 
-    Folding twice changes nothing, and the fold of a beginning is the beginning of the fold: prefixes can be
-    searched. Source: Unicode 3.13 (NFKD, case folding), combining marks left out.
+    Folding is idempotent. The fold of a prefix is a prefix of the fold, so prefixes can be searched.
+    Source: Unicode 3.13 (NFKD, case folding), combining marks left out.
     """
     return text.lower() if text.isascii() else text.translate(_FOLDED_CHARS)
 
 
 def search_prefixes(text: str) -> tuple[str, ...]:
-    """The forms under which a search term may begin that somebody types the beginning of, the likeliest first.
+    """Returns the prefixes of search terms that match typed text, the likeliest first.
 
-    The beginning of a phone number is looked for as its digits, and with the country code of Norway before them
-    when it has none of its own. White space around it means nothing; nothing at all looks for nothing.
+    The beginning of a phone number is searched as its digits, and also after the country code of Norway when it has
+    no country code. White space around the text is ignored. Empty text gives no prefix.
     """
     typed = fold(text).strip()
     if not typed:
@@ -102,10 +102,10 @@ def search_prefixes(text: str) -> tuple[str, ...]:
 
 
 def check_email(text: str) -> str | None:
-    """Why this is no email address, as a sentence; None when its syntax is sound.
+    """Checks the syntax of an email address; returns a sentence that states the error, or None.
 
-    No name server is asked, and names reserved for tests and local networks (``.test``, ``.local``) are fine.
-    A domain needs a dot; quoted local parts and addresses in brackets are refused.
+    No name server is queried, and names reserved for tests and local networks (``.test``, ``.local``) are accepted.
+    A domain needs a dot. Quoted local parts and addresses in brackets are refused.
     Source: RFC 5321, RFC 6531.
     """
     if len(text) <= EMAIL_MAX_BYTES and _PLAIN_EMAIL.match(text):
@@ -124,17 +124,17 @@ def check_email(text: str) -> str | None:
 def _email_library() -> ModuleType:
     import email_validator  # noqa: PLC0415 - its rules are needed for unusual addresses only
 
-    # The library's own switch for this: whether mail could be delivered is not the question here.
+    # The library's own switch: only the syntax is checked here, not whether mail can be delivered.
     email_validator.SPECIAL_USE_DOMAIN_NAMES.clear()
     return email_validator
 
 
 def phone_digits(text: str, region: str = "NO") -> str | None:
-    """The digits that identify a phone number, country code first (``906 78 901`` becomes ``4790678901``).
+    """Returns the digits that identify a phone number, country code first (``906 78 901`` becomes ``4790678901``).
 
-    ``region`` is the ISO 3166 code of the country whose numbers come without a country code. Extensions are
-    left out, letters of ``1-800-FLOWERS`` read as digits. What no numbering plan knows gives its bare digits;
-    None without any digit.
+    ``region`` is the ISO 3166 code of the country to which numbers without a country code belong. Extensions are
+    left out; letters, as in ``1-800-FLOWERS``, are read as digits. A number of no numbering plan gives its bare
+    digits. Text without any digit gives None.
     """
     if text.startswith("+47") and text.isascii():
         bare = text[3:].replace(" ", "")

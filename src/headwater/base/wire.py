@@ -1,4 +1,4 @@
-"""Bytes to values and back: JSON with the path of each wrong field, and RFC 3339 times."""
+"""Encodes and decodes JSON, with the path of each wrong field, and RFC 3339 times."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _ZONED_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[
 
 
 class Pagination(msgspec.Struct, gc=False):
-    """Which part of a list this is, and how long the whole is."""
+    """The page of a list that an answer shows, and the total number of items."""
 
     page: int
     limit: int
@@ -29,14 +29,14 @@ class Pagination(msgspec.Struct, gc=False):
 
 
 def encode(value: Any) -> bytes:
-    """JSON in UTF-8, without spaces."""
+    """Returns a value as JSON in UTF-8, without spaces."""
     return msgspec.json.encode(value)
 
 
 def decode(decoder: msgspec.json.Decoder[T], body: bytes | bytearray | memoryview | str) -> T:
-    """The typed value of a JSON body.
+    """Returns the typed value of a JSON body.
 
-    Raises: Malformed (not JSON, or nested deeper than the parser goes), Invalid (a field of the wrong type or
+    Raises: Malformed (not JSON, or nested deeper than the parser allows), Invalid (a field of the wrong type or
     value, with its path).
     """
     try:
@@ -51,7 +51,7 @@ def decode(decoder: msgspec.json.Decoder[T], body: bytes | bytearray | memoryvie
 
 
 def field_error(failure: msgspec.ValidationError) -> FieldError:
-    """Where a validation failed and why: ``contacts[3].email``, a code, and the parser's sentence."""
+    """Returns the field that failed validation: its path (``contacts[3].email``), a code, and the parser's sentence."""
     match = _VALIDATION.match(str(failure))
     what = match["what"] if match else str(failure)
     path = (match["path"] or "$").removeprefix("$").lstrip(".") if match else ""
@@ -69,22 +69,22 @@ def _second_text(second: int) -> str:
 
 
 def format_seconds(at_us: int) -> str:
-    """An instant as ``2026-03-26T11:25:00Z``; microseconds are cut, not rounded."""
+    """Returns a time as ``2026-03-26T11:25:00Z``; microseconds are truncated, not rounded."""
     return _second_text(at_us // 1_000_000)
 
 
 def format_millis(at_us: int) -> str:
-    """An instant as ``2026-03-26T11:25:00.000Z``."""
+    """Returns a time as ``2026-03-26T11:25:00.000Z``; microseconds are truncated to milliseconds."""
     return f"{_second_text(at_us // 1_000_000)[:-1]}.{at_us // 1000 % 1000:03d}Z"
 
 
 def format_micros(at_us: int) -> str:
-    """An instant as ``2026-03-26T11:25:00.000000Z``: nothing of it is lost."""
+    """Returns a time as ``2026-03-26T11:25:00.000000Z``, without loss."""
     return f"{_second_text(at_us // 1_000_000)[:-1]}.{at_us % 1_000_000:06d}Z"
 
 
 def parse_time(text: str, field: str = "") -> int:
-    """An RFC 3339 instant with any offset, in microseconds UTC since 1970.
+    """Returns an RFC 3339 time with any offset as microseconds UTC since 1970.
 
     Raises: Invalid, naming ``field``.
     """
@@ -92,7 +92,7 @@ def parse_time(text: str, field: str = "") -> int:
         if not _ZONED_TIME.fullmatch(text):
             raise ValueError(text)
         at = datetime.fromisoformat(text.upper().replace(" ", "T"))
-        # Taken to UTC first: an instant outside the years 1 to 9999 there could be read, but never shown again.
+        # Converted to UTC first: a time outside the years 1 to 9999 in UTC could be read, but not formatted again.
         return (at.astimezone(UTC) - _EPOCH) // _MICROSECOND
     except (ValueError, OverflowError):
         detail = "expected an RFC 3339 time with an offset, like 2026-03-26T09:30:00Z"

@@ -82,8 +82,8 @@ def test_every_size_that_the_settings_allow_can_be_cut_with() -> None:
 
 def test_a_stream_is_held_in_two_of_the_largest_chunks() -> None:
     chunker = Chunker(SMALL)
-    held = len(chunker._held)
+    held = len(chunker._buffer)
     for _ in range(100):
         for view in chunker.feed(content_of(10 * KIB)):
             assert len(view) <= SMALL.maximum_bytes
-    assert held == len(chunker._held) == 2 * SMALL.maximum_bytes
+    assert held == len(chunker._buffer) == 2 * SMALL.maximum_bytes

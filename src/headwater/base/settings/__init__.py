@@ -1,1 +1,1 @@
-"""Every setting: the table of them, how they are read, and the page that shows them."""
+"""Settings: their table, their reader, and the generator of their page."""

@@ -1,4 +1,4 @@
-"""How a setting describes itself: its sentence, unit, range and default."""
+"""The description of a setting: its sentence, unit, range and default."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ GIB = 1024 * MIB
 
 
 def described(sentence: str, form: str = "", *, pattern: str | None = None, secret: bool = False) -> msgspec.Meta:
-    """Describe a field that is no number; `form` is its range in words."""
+    """Describes a field that is not a number; `form` states the allowed values in words."""
     return msgspec.Meta(description=sentence, pattern=pattern, extra={"unit": "", "range": form, "secret": secret})
 
 
 def count(sentence: str, unit: str, ge: int, le: int) -> msgspec.Meta:
-    """Describe an integer counted in `unit`, from `ge` to `le`, both included."""
+    """Describes an integer counted in `unit`, from `ge` to `le`, both included."""
     return msgspec.Meta(description=sentence, ge=ge, le=le, extra={"unit": unit, "range": "", "secret": False})
 
 
 def size(sentence: str, ge: int, le: int) -> msgspec.Meta:
-    """Describe a size in bytes."""
+    """Describes a size in bytes."""
     return count(sentence, "bytes", ge, le)
 
 
 def duration(sentence: str, ge: int, le: int) -> msgspec.Meta:
-    """Describe a length of time in whole seconds."""
+    """Describes a length of time in whole seconds."""
     return count(sentence, "seconds", ge, le)
 
 
 class SettingField(msgspec.Struct, frozen=True, kw_only=True):
-    """What the tree says about one field; `kind` is its type with its constraints."""
+    """The declaration of one field; `kind` is its type with its constraints."""
 
     name: str
     kind: Any
@@ -51,7 +51,7 @@ class SettingField(msgspec.Struct, frozen=True, kw_only=True):
 
 @cache
 def fields_of(section: type[msgspec.Struct]) -> tuple[SettingField, ...]:
-    """Read the fields that a section declares, in their order; a branch of the tree has none itself."""
+    """Returns the fields that a section declares, in order; the root of the tree declares none."""
     hints = get_type_hints(section, include_extras=True)
     defaults = {field.name: field.default for field in msgspec.structs.fields(section)}
     found = []
@@ -75,7 +75,7 @@ def fields_of(section: type[msgspec.Struct]) -> tuple[SettingField, ...]:
 
 
 def _form(kind: Any, meta: msgspec.Meta) -> str:
-    """Put the allowed values of a number or a choice in words."""
+    """Returns the allowed values of a number or a choice in words."""
     base = get_args(kind)[0]
     if get_origin(base) is Literal:
         return ", ".join(f"`{choice}`" for choice in get_args(base))
@@ -83,15 +83,15 @@ def _form(kind: Any, meta: msgspec.Meta) -> str:
 
 
 class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One branch of the tree; its text form never shows a secret."""
+    """One section of the settings; its text form never shows a secret."""
 
     def __rich_repr__(self) -> Any:
-        """Yield each field with its value, secrets as `***`."""
+        """Yields each field with its value, secrets as `***`."""
         hidden = {field.name for field in fields_of(type(self)) if field.secret}
         for field in self.__struct_fields__:
             value = getattr(self, field)
             yield field, "***" if field in hidden and value is not None else value
 
     def __repr__(self) -> str:
-        """Show the fields, secrets as `***`."""
+        """Returns the fields as text, secrets as `***`."""
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self.__rich_repr__())})"

@@ -1,4 +1,4 @@
-"""Settings from their sources: default < `headwater.toml` < environment < command line.
+"""Reads the settings from their sources: default < `headwater.toml` < environment < command line.
 
 This module is the only reader of the environment and of the configuration file. The fields are
 declared in `headwater.base.settings.table`.
@@ -29,7 +29,7 @@ FILE_NAME = "headwater.toml"
 ENVIRONMENT_PREFIX = "HEADWATER_"
 CONFIG_VARIABLE = "HEADWATER_CONFIG"
 OTHER_VARIABLES = frozenset({CONFIG_VARIABLE})
-"""Variables with our prefix that are no settings, and are therefore not refused."""
+"""Variables with the prefix that are not settings and are accepted nevertheless."""
 
 _DATA_FOLDER = "database.data_folder"
 _SIZE = re.compile(r"(\d+)\s*(KiB|MiB|GiB)")
@@ -37,11 +37,11 @@ _SIZE_UNITS = {"KiB": KIB, "MiB": MIB, "GiB": GIB}
 
 
 class SettingsInvalid(HeadwaterError):
-    """The settings cannot be used; `problems` holds one sentence for each thing that is wrong."""
+    """The settings cannot be used; `problems` contains one sentence for each error."""
 
     code = "SETTINGS_INVALID"
     title = "Settings invalid"
-    hint = "Mend what the detail names; `headwater config show` lists every setting."
+    hint = "Correct what the detail names; `headwater config show` lists every setting."
 
     def __init__(self, *problems: str) -> None:
         super().__init__("\n".join(problems))
@@ -49,7 +49,7 @@ class SettingsInvalid(HeadwaterError):
 
 
 class SettingSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """One field of the tree, as documentation shows it; `name` is dotted."""
+    """One setting, as the documentation shows it; `name` is dotted."""
 
     name: str
     environment: str
@@ -57,7 +57,7 @@ class SettingSpec(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SettingRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One setting as it holds now, and where its value came from; a secret's value is `***`."""
+    """The present value of one setting, and its source; a secret's value is `***`."""
 
     name: str
     value: str
@@ -70,7 +70,7 @@ class SettingRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Given(msgspec.Struct, frozen=True):
-    """A value that a source gave; `is_text` when it still has to be read from text."""
+    """A value from one source; `is_text` when it must still be parsed."""
 
     value: Any
     origin: str
@@ -79,7 +79,7 @@ class _Given(msgspec.Struct, frozen=True):
 
 @cache
 def table() -> tuple[SettingSpec, ...]:
-    """Every setting in the order of the tree."""
+    """Returns every setting, in the order of its declaration."""
     specs = []
     for section in msgspec.structs.fields(Settings):
         for field in fields_of(section.type):
@@ -95,10 +95,10 @@ def load(
     config: Path | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> Settings:
-    """Read every source and return the frozen tree.
+    """Reads every source and returns the frozen settings.
 
     `flags` maps dotted names to text. `config` names a file that must exist; without it
-    `headwater.toml` in the data folder is read if it is there. `environ` replaces the process's own.
+    `headwater.toml` in the data folder is read if it exists. `environ` replaces the process's environment.
 
     Raises: SettingsInvalid, with every problem at once.
     """
@@ -111,7 +111,7 @@ def explain(
     config: Path | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> list[SettingRow]:
-    """Tell for each setting its value and where it came from; takes what `load` takes.
+    """Returns each setting with its value and source; the parameters are those of `load`.
 
     Raises: SettingsInvalid, as `load` does.
     """
@@ -137,7 +137,7 @@ def explain(
 
 
 def shown(value: object) -> str:
-    """Write a value the way the environment takes it; unset and empty are `unset` and `none`."""
+    """Returns a value as the environment would contain it; unset and empty are `unset` and `none`."""
     if value is None:
         return "unset"
     if isinstance(value, tuple):
@@ -198,7 +198,7 @@ def _environment(environ: Mapping[str, str], problems: list[str]) -> Iterator[tu
 _OWN_FLAGS = {
     "database.data_folder": "--data", "database.url": "--database", "server.host": "--host", "server.port": "--port",
 }  # fmt: skip
-"""The settings that have a flag of their own; ``--set NAME=VALUE`` gives every other one."""
+"""The settings that have a flag of their own; ``--set NAME=VALUE`` sets every other one."""
 
 
 def _flags(flags: Mapping[str, str], problems: list[str]) -> Iterator[tuple[str, _Given]]:
@@ -257,7 +257,7 @@ def _unknown(what: str, name: str, valid: Mapping[str, object] | list[str]) -> s
 
 
 def _value(spec: SettingSpec, given: _Given) -> Any:
-    """Turn what a source gave into the field's own type, or say what is wrong with it."""
+    """Converts a source's value to the type of the field. Raises: SettingsInvalid."""
     field, value = spec.field, given.value
     kind = field.kind.__origin__
     if given.is_text and value == "" and field.optional:
@@ -285,7 +285,7 @@ def _has_password(url: str) -> bool:
 
 
 def _contradictions(settings: Settings) -> Iterator[str]:
-    """Tell what is wrong across fields, or inside the parts of a list."""
+    """Yields a sentence for each contradiction between fields, and for each wrong element of a list."""
     files, limits, retry = settings.files, settings.limits, settings.terminology
     if not files.chunk_min_bytes <= files.chunk_avg_bytes <= files.chunk_max_bytes:
         yield "files.chunk_min_bytes, chunk_avg_bytes and chunk_max_bytes must not fall in this order"

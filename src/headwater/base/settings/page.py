@@ -18,7 +18,7 @@ _HEAD = """\
 
 This page is generated from `src/headwater/base/settings/table.py` by `make docs`.
 
-A setting has a default. What stands later in this list wins over what stands before:
+A setting has a default. A later source in this list overrides an earlier one:
 
 1. the default;
 2. the file `headwater.toml` in the data folder, or the file that `--config FILE` or
@@ -26,7 +26,7 @@ A setting has a default. What stands later in this list wins over what stands be
 3. the environment: `HEADWATER_SECTION_FIELD`, such as `HEADWATER_SERVER_PORT`;
 4. the command line.
 
-`headwater config show` prints each value and where it came from. An unknown name in the file, or an
+`headwater config show` prints each value and its source. An unknown name in the file, or an
 unknown `HEADWATER_` variable in the environment, stops the start. (Kubernetes adds such variables for a
 service named `headwater`; set `enableServiceLinks: false` there.)
 
@@ -43,13 +43,13 @@ body_bytes = "1MiB"
 
 In the environment and on the command line a list is separated by commas, and an empty text unsets a
 setting that may be unset. A size in bytes may be written with KiB, MiB or GiB. A secret is shown as
-`***`; a password is refused on the command line, where others can read it. A relative path starts at the
-folder where the server is started.
+`***`; a password is refused on the command line, where other users can read it. A relative path starts at
+the folder in which the server is started.
 """
 
 
 def render() -> str:
-    """The whole page as Markdown."""
+    """Returns the whole page as Markdown."""
     parts = [_HEAD]
     for section in msgspec.structs.fields(Settings):
         sentence = (section.type.__doc__ or "").partition("\n")[0]
@@ -78,7 +78,7 @@ def _size(count_bytes: int) -> str:
 
 
 def main(arguments: list[str]) -> None:
-    """Write the page to the named file, or to docs/settings.md."""
+    """Writes the page to the named file, or to docs/settings.md."""
     (Path(arguments[0]) if arguments else PAGE).write_text(render(), "utf-8")
 
 

@@ -1,6 +1,6 @@
-"""The tree of settings: every field with its type, default, range, unit and one sentence.
+"""The table of settings: every field with its type, default, range, unit and one sentence.
 
-This file is the one table. `headwater.base.settings.load` fills the tree from its sources, and
+This file is the only declaration. `headwater.base.settings.load` fills the table from its sources, and
 `docs/settings.md` is generated from it. To add a setting, add one field here and run `make docs`.
 """
 
@@ -18,7 +18,7 @@ LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 
 
 class ServerSettings(Section, frozen=True, kw_only=True):
-    """Where the server listens and how it ends a connection."""
+    """The server's address, and the lifetime of its connections."""
 
     host: Annotated[
         str, described("Address that the server binds.", "an IP address or a host name", pattern=r"^[^\s/]+$")
@@ -28,7 +28,7 @@ class ServerSettings(Section, frozen=True, kw_only=True):
         Annotated[
             str,
             described(
-                "Address that clients use, when a proxy stands in front.",
+                "Address that clients use, when a proxy is in front of the server.",
                 "`http://` or `https://` with a host, without a path",
                 pattern=r"^https?://[^\s/?#@]+$",
             ),
@@ -37,7 +37,7 @@ class ServerSettings(Section, frozen=True, kw_only=True):
     ) = None
     trusted_proxies: Annotated[
         tuple[str, ...],
-        described("Proxies whose forwarded headers are believed.", "IP addresses or networks"),
+        described("Proxies whose forwarded headers are trusted.", "IP addresses or networks"),
     ] = ()
     allowed_hosts: Annotated[
         tuple[str, ...],
@@ -53,7 +53,7 @@ class ServerSettings(Section, frozen=True, kw_only=True):
 
 
 class AccessSettings(Section, frozen=True, kw_only=True):
-    """Who may come in without a token, and what first use may create."""
+    """Access without a token, and creation on first use."""
 
     public_access: Annotated[
         Literal["loopback", "on", "off"],
@@ -74,7 +74,7 @@ class AccessSettings(Section, frozen=True, kw_only=True):
 
 
 class DatabaseSettings(Section, frozen=True, kw_only=True):
-    """Where the log is kept and how it is written."""
+    """The storage of the change log, and the way it is written."""
 
     data_folder: Annotated[
         str, described("Folder that holds everything the server keeps.", "a path", pattern=r"[^\s]")
@@ -93,13 +93,13 @@ class DatabaseSettings(Section, frozen=True, kw_only=True):
     ) = None
     synchronous: Annotated[
         Literal["full", "normal"],
-        described("How SQLite syncs a commit; with `normal` a power loss can take acknowledged writes."),
+        described("How SQLite syncs a commit; with `normal` a power loss can lose acknowledged writes."),
     ] = "full"
     wal_limit_bytes: Annotated[int, size("Size of SQLite's WAL at which the writer truncates it.", MIB, 4 * GIB)] = (
         64 * MIB
     )
     writer_batch_requests: Annotated[
-        int, count("Most requests that one commit takes together.", "requests", 1, 10_000)
+        int, count("Most requests whose writes share one commit.", "requests", 1, 10_000)
     ] = 256
     writer_queue_requests: Annotated[
         int, count("Most writes that wait; beyond it the server answers 503.", "requests", 1, 1_000_000)
@@ -112,7 +112,7 @@ class DatabaseSettings(Section, frozen=True, kw_only=True):
 
 
 class LimitSettings(Section, frozen=True, kw_only=True):
-    """What one request, one token and one address may ask for."""
+    """Limits of one request, one token and one address."""
 
     body_bytes: Annotated[int, size("Largest request body.", KIB, GIB)] = MIB
     cache_body_bytes: Annotated[int, size("Largest body of a cache sync.", KIB, GIB)] = 16 * MIB
@@ -120,7 +120,7 @@ class LimitSettings(Section, frozen=True, kw_only=True):
     header_bytes: Annotated[int, size("Largest request head: line and headers.", KIB, MIB)] = 16 * KIB
     in_flight_requests: Annotated[
         int,
-        count("Most requests at work at once; beyond it the server answers 503.", "requests", 1, 100_000),
+        count("Most requests that are handled at once; beyond it the server answers 503.", "requests", 1, 100_000),
     ] = 256
     body_seconds_base: Annotated[int, duration("Time that every body gets to arrive.", 1, 3600)] = 10
     body_bytes_per_second: Annotated[
@@ -159,7 +159,7 @@ class SellSettings(Section, frozen=True, kw_only=True):
     sessions_per_account: Annotated[int, count("Most live sessions of one account.", "sessions", 1, 10_000)] = 100
     resource_types: Annotated[
         tuple[Literal["contact", "note"], ...],
-        described("Types that devices are sent.", "any of `contact`, `note`"),
+        described("Record types that devices receive.", "any of `contact`, `note`"),
     ] = ("contact", "note")
 
 
@@ -168,30 +168,30 @@ class TerminologySettings(Section, frozen=True, kw_only=True):
 
     ttl_seconds: Annotated[
         int,
-        duration("How long labels stay fresh when a record names no time of its own.", 1, 30 * DAY_SECONDS),
+        duration("How long labels stay fresh when their record sets no time of its own.", 1, 30 * DAY_SECONDS),
     ] = 43_200
     upstream_seconds: Annotated[int, duration("How long a fetch from an upstream may take.", 1, 300)] = 10
     upstream_bytes: Annotated[int, size("Largest answer of an upstream.", KIB, 256 * MIB)] = 4 * MIB
     retry_base_seconds: Annotated[
-        int, duration("Wait after the first failed fetch; each next one doubles it.", 1, 3600)
+        int, duration("Wait after the first failed fetch; each further failure doubles it.", 1, 3600)
     ] = 5
     retry_max_seconds: Annotated[int, duration("Longest wait between two tries.", 1, DAY_SECONDS)] = 900
     allowed_hosts: Annotated[
         tuple[str, ...],
         described(
-            "Hosts that an upstream may live on; empty means that no upstream may be fetched.",
+            "Host names that an upstream may have; empty means that no upstream is fetched.",
             "host names without a port",
         ),
     ] = ()
 
 
 class FeedSettings(Section, frozen=True, kw_only=True):
-    """Reading the change log, and forgetting its old part."""
+    """Reading and compaction of the change log."""
 
     page_changes: Annotated[int, count("Most changes in one page.", "changes", 1, 5000)] = 5000
     runs_bytes: Annotated[
         int,
-        size("Memory for parts of the present state that devices which begin share; 0 keeps none.", 0, 4 * GIB),
+        size("Memory that caches the present state for devices in their first sync; 0 caches nothing.", 0, 4 * GIB),
     ] = 32 * MIB
     wait_seconds_max: Annotated[int, duration("Longest wait of a long poll; 0 turns long polls off.", 0, 60)] = 60
     retention_seconds: Annotated[
@@ -200,7 +200,7 @@ class FeedSettings(Section, frozen=True, kw_only=True):
     retention_min_seconds: Annotated[
         int,
         duration(
-            "How long they are kept when every active device has them; at most `retention_seconds`.",
+            "How long changes that every active device has read are kept; at most `retention_seconds`.",
             3600,
             3650 * DAY_SECONDS,
         ),
@@ -256,7 +256,7 @@ class FileSettings(Section, frozen=True, kw_only=True):
     keep_deleted_shares_seconds: Annotated[
         int,
         duration(
-            "How long what a deleted share held is kept before it is removed for good; 0 keeps it for ever.",
+            "How long the content of a deleted share is kept before it is removed for good; 0 keeps it for ever.",
             0,
             3650 * DAY_SECONDS,
         ),
@@ -272,31 +272,31 @@ class FileSettings(Section, frozen=True, kw_only=True):
 
 
 class SocketSettings(Section, frozen=True, kw_only=True):
-    """WebSockets that nudge devices."""
+    """WebSockets that notify devices of changes (nudges)."""
 
     limit: Annotated[int, count("Most open sockets.", "sockets", 0, 1_000_000)] = 1000
     token_limit: Annotated[int, count("Most open sockets of one token.", "sockets", 0, 1_000_000)] = 100
     send_seconds: Annotated[int, duration("How long a slow reader may block before its socket is closed.", 1, 300)] = 5
     frame_bytes: Annotated[int, size("Largest frame that a client may send.", 128, MIB)] = 4096
     nudges_per_second: Annotated[
-        int, count("Most nudges to one socket; those between are merged.", "frames per second", 1, 1000)
+        int, count("Most nudges to one socket; further ones are merged.", "frames per second", 1, 1000)
     ] = 4
 
 
 class IdempotencySettings(Section, frozen=True, kw_only=True):
-    """Answers kept for retried requests."""
+    """Stored answers for repeated requests."""
 
     keep_seconds: Annotated[
-        int, duration("How long an answer is kept for the same Idempotency-Key.", 60, 30 * DAY_SECONDS)
+        int, duration("How long an answer is stored for the same Idempotency-Key.", 60, 30 * DAY_SECONDS)
     ] = DAY_SECONDS
 
 
 class LogSettings(Section, frozen=True, kw_only=True):
     """Log lines on standard error."""
 
-    level: Annotated[Literal["debug", "info", "warning", "error"], described("Least serious line that is written.")] = (
-        "info"
-    )
+    level: Annotated[
+        Literal["debug", "info", "warning", "error"], described("Lowest level of line that is written.")
+    ] = "info"
     format: (
         Annotated[
             Literal["console", "json"],
@@ -307,7 +307,7 @@ class LogSettings(Section, frozen=True, kw_only=True):
 
 
 class Settings(Section, frozen=True, kw_only=True):
-    """Every setting of the server; frozen, and handed down instead of being looked up."""
+    """Every setting of the server; frozen, and passed as an argument instead of read from a global."""
 
     server: ServerSettings = ServerSettings()
     access: AccessSettings = AccessSettings()
@@ -323,7 +323,7 @@ class Settings(Section, frozen=True, kw_only=True):
 
     @property
     def is_loopback_bind(self) -> bool:
-        """True when the server can be reached from its own machine only."""
+        """True when the server is reachable only from its own machine."""
         return is_loopback(self.server.host)
 
     @property
@@ -337,14 +337,14 @@ class Settings(Section, frozen=True, kw_only=True):
 
     @property
     def effective_provisioning(self) -> Literal["open", "closed"]:
-        """What `access.provisioning` comes to: as set, else open on a loopback bind and closed elsewhere."""
+        """The provisioning in effect: `access.provisioning`, or else open on a loopback bind and closed elsewhere."""
         if self.access.provisioning is not None:
             return self.access.provisioning
         return "open" if self.is_loopback_bind else "closed"
 
     @property
     def effective_allowed_hosts(self) -> tuple[str, ...]:
-        """Host names that a request may carry, in lower case, without ports and brackets."""
+        """The host names that a request may carry, in lower case, without ports and brackets."""
         if self.server.allowed_hosts:
             return tuple(host.lower().strip("[]") for host in self.server.allowed_hosts)
         names = [*LOOPBACK_NAMES, self.server.host.lower().strip("[]")]
@@ -354,7 +354,7 @@ class Settings(Section, frozen=True, kw_only=True):
 
 
 def is_loopback(host: str) -> bool:
-    """True for a loopback address and for the name `localhost`; any other name counts as reachable."""
+    """True for a loopback address and for the name `localhost`; any other name counts as reachable from outside."""
     bare = host.strip("[]").lower()
     if bare == "localhost":
         return True
