@@ -39,7 +39,7 @@ def add(tx: Transaction, organisation: str, chapter_id: str, user_id: str) -> li
         "INSERT INTO user_chapters (user_id, chapter_id) VALUES (?, ?) ON CONFLICT (user_id, chapter_id) DO NOTHING",
         user_id, chapter_id,
     )  # fmt: skip
-    tx.tell(feeds.ACCESS)
+    tx.notify(feeds.ACCESS)
     return read_all(tx, organisation, chapter_id)
 
 
@@ -47,7 +47,7 @@ def remove(tx: Transaction, organisation: str, chapter_id: str, user_id: str) ->
     """Take a user out of a chapter; again is harmless. Who is in it now. Raises: as ``add``."""
     _require(tx, organisation, chapter_id, user_id)
     tx.run("DELETE FROM user_chapters WHERE user_id = ? AND chapter_id = ?", user_id, chapter_id)
-    tx.tell(feeds.ACCESS)
+    tx.notify(feeds.ACCESS)
     return read_all(tx, organisation, chapter_id)
 
 

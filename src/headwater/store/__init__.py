@@ -1,1 +1,1 @@
-"""Layer 1: databases, transactions, the change log, records and content; the only SQL writers of synced rows."""
+"""Layer 1: databases, transactions, the change log, records and content; the only layer that writes synced rows."""

@@ -1,7 +1,7 @@
-"""What a database is to the rest of the house: transactions that read a snapshot, and writes committed in groups.
+"""The interface of a database: transactions that read a snapshot, and writes that are committed in groups.
 
-A *work* is a plain function of a transaction. It must not change anything outside the transaction, because a
-group that one of its works spoils is rolled back and its works are run again.
+A *transaction function* is a plain function of a transaction. It must not change anything outside the transaction,
+because a group is rolled back, and its functions are run again, when one of them fails after it wrote.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ Result = TypeVar("Result")
 Row = tuple[Any, ...]
 TransactionFunction = Callable[["Transaction"], Result]
 Moved = Mapping[int, int]
-"""Feeds that a commit moved: feed number -> new head position (0: nothing was appended, but look again)."""
+"""Feeds that a commit changed: feed number -> new head position (0: nothing was appended, but read again)."""
 
 
-class FeedNotHeld(Exception):
-    """A work moves a feed that its transaction does not hold; the writer runs it again and holds that feed."""
+class FeedNotLocked(Exception):
+    """A transaction function writes to a feed that is not locked; the writer locks the feed and runs it again."""
 
     def __init__(self, feed: int) -> None:
         super().__init__(f"feed {feed}")
@@ -27,9 +27,9 @@ class FeedNotHeld(Exception):
 
 
 class Transaction(ABC):
-    """One transaction: SQL with ``?`` places, counters, and the instant at which it runs.
+    """One transaction: SQL with ``?`` placeholders, counters, and the time at which it runs.
 
-    Units: ``now_us`` is microseconds UTC since 1970, the same for every work of a group.
+    Units: ``now_us`` is microseconds UTC since 1970, the same for every transaction function of a group.
     """
 
     now_us: int
@@ -45,78 +45,78 @@ class Transaction(ABC):
 
     @abstractmethod
     def rows(self, sql: str, *params: Any) -> list[Row]:
-        """Every row that the statement gives."""
+        """Returns every row of the statement."""
 
     @abstractmethod
     def row(self, sql: str, *params: Any) -> Row | None:
-        """The first row, or None."""
+        """Returns the first row, or None."""
 
     def value(self, sql: str, *params: Any) -> Any:
-        """The first column of the first row, or None."""
+        """Returns the first column of the first row, or None."""
         row = self.row(sql, *params)
         return None if row is None else row[0]
 
     @abstractmethod
     def rows_in(self, sql: str, values: Sequence[str], *params: Any) -> list[Row]:
-        """Rows whose last-named column is one of ``values``: the statement ends in ``AND column``."""
+        """Returns the rows in which a column is one of ``values``; the statement must end in ``AND column``."""
 
     @abstractmethod
     def run(self, sql: str, *params: Any) -> int:
-        """Carry out one changing statement; the number of rows it changed."""
+        """Executes one changing statement; returns the number of rows it changed."""
 
     def put(self, sql: str, *params: Any) -> None:
-        """Carry out one changing statement whose count nobody needs.
+        """Executes one changing statement without a row count.
 
-        It may be under way until the next statement that answers, or the commit, which raises what it fails with.
+        It may still be in progress until the next statement with a result, or the commit, which raises its failure.
         """
         self.run(sql, *params)
 
     def run_schema(self, sql: str) -> None:
-        """Carry out one statement of a schema file, however long it takes."""
+        """Executes one statement of a schema file, without a time limit."""
         self.run(sql)
 
     @abstractmethod
     def run_many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
-        """Carry out one changing statement for each row of parameters."""
+        """Executes one changing statement for each row of parameters."""
 
     @abstractmethod
     def mint(self, name: str, count: int = 1) -> list[int]:
-        """The next integers of a server-wide sequence (``contact``, ``sync``): growing, gaps allowed."""
+        """Returns the next integers of a server-wide sequence (``contact``, ``sync``): ascending, gaps allowed."""
 
     @abstractmethod
     def joined(self, sql: str, *params: Any) -> tuple[int, int, bytes]:
-        """Rows ``(position, wire)`` of a subquery as ``(count, last position, wires joined with commas)``.
+        """Returns rows ``(position, wire)`` of a subquery as ``(count, last position, wires joined with commas)``.
 
-        The subquery must be ordered by position; an empty one gives ``(0, 0, b"")``.
+        The subquery must be ordered by position; without rows the result is ``(0, 0, b"")``.
         """
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:
-        """Undo what is done inside, and only that, when it raises; the exception goes on."""
-        kept = dict(self.moved), dict(self._counters), set(self._dirty), self.wrote
+        """Opens a context whose changes are undone when it raises; the exception propagates."""
+        before = dict(self.moved), dict(self._counters), set(self._dirty), self.wrote
         self._mark()
         try:
             yield
             self._release()
         except BaseException:
             self._undo()
-            self.moved, self._counters, self._dirty, self.wrote = kept
+            self.moved, self._counters, self._dirty, self.wrote = before
             raise
 
     @abstractmethod
     def _mark(self) -> None:
-        """Begin a savepoint inside those that are open."""
+        """Begins a savepoint inside those that are open."""
 
     @abstractmethod
     def _release(self) -> None:
-        """Keep what was done since the last savepoint; raises what any statement since then failed with."""
+        """Releases the last savepoint and keeps its changes; raises the failure of any statement since then."""
 
     @abstractmethod
     def _undo(self) -> None:
-        """Go back to the last savepoint and end it; never raises."""
+        """Rolls back to the last savepoint and ends it; never raises."""
 
     def counter(self, feed: int, name: str) -> int:
-        """The present value of a feed's counter; 0 when it was never raised."""
+        """Returns the value of a feed's counter; 0 when it was never raised."""
         key = (feed, name)
         value = self._counters.get(key)
         if value is None:
@@ -124,7 +124,7 @@ class Transaction(ABC):
         return value
 
     def bump(self, feed: int, name: str, by: int = 1) -> int:
-        """Raise a feed's counter by ``by`` and give its new value; nobody else moves the feed until the commit."""
+        """Adds ``by`` to a feed's counter and returns the new value; the feed stays locked until the commit."""
         key = (feed, name)
         value = self._counters.get(key)
         if value is None or key not in self._dirty:
@@ -137,12 +137,12 @@ class Transaction(ABC):
             self.moved[feed] = value
         return value
 
-    def tell(self, feed: int) -> None:
-        """Let whoever listens to a feed look again after the commit, though nothing is appended to it."""
+    def notify(self, feed: int) -> None:
+        """Notifies the listeners of a feed after the commit, although nothing is appended to it."""
         self.moved.setdefault(feed, 0)
 
     def lock(self, feed: int) -> None:
-        """Let nobody else move a feed until the commit, so that what is read of it from now on stays true."""
+        """Locks a feed against other writers until the commit, so that reads of it stay valid."""
         self._lock_counter(feed, "head")
 
     def _read_counter(self, feed: int, name: str) -> int:
@@ -150,16 +150,16 @@ class Transaction(ABC):
         return int(found or 0)
 
     def _lock_counter(self, feed: int, name: str) -> int:
-        """The value while nobody else can change it; a database with one writer needs no lock for that."""
+        """Locks a counter and returns its value; a database with one writer needs no lock for that."""
         return self.counter(feed, name)
 
     def attempt(self, function: Callable[[], Result]) -> Result:
-        """Run a part of a work so that its failure undoes the part alone; the failure goes on to the caller."""
+        """Runs a part of a transaction function in a savepoint: a failure undoes only that part and propagates."""
         with self.savepoint():
             return function()
 
     def flush_counters(self) -> None:
-        """Write every raised counter; called once for a group, just before its commit."""
+        """Writes every raised counter; called once for a group, just before its commit."""
         if not self._dirty:
             return
         self.run_many(
@@ -170,7 +170,7 @@ class Transaction(ABC):
         self._dirty.clear()
 
     def begin(self, now_us: int) -> None:
-        """Forget what the last transaction knew; called by the database before each transaction."""
+        """Resets the state of the previous transaction; the database calls it before each transaction."""
         self.now_us = now_us
         self.moved = {}
         self.wrote = False
@@ -179,43 +179,43 @@ class Transaction(ABC):
 
 
 class Database(Protocol):
-    """An open database: the only way to a transaction."""
+    """An open database; all transactions start here."""
 
     embedded: bool
-    """True when a read costs so little that it runs on the event loop (SQLite in this process)."""
+    """True when reads are cheap enough to run on the event loop (SQLite in this process)."""
 
     async def write(self, function: TransactionFunction[Result], *, feed: int = 0) -> Result:
-        """Run ``function`` in a durable transaction, grouped with others'; returns after the commit.
+        """Runs ``function`` in a durable transaction, grouped with other writes; returns after the commit.
 
-        ``feed`` names the feed that the work reads and changes: works of one feed run one after the other,
-        over all processes. A work that moves another feed is run a second time, holding both; so name it
-        where it is known. Feed 0 stands for what belongs to no feed.
+        ``feed`` names the feed that the function reads and writes. Functions with the same feed run one after the
+        other, in all processes. A function that writes to another feed is run a second time, with both feeds
+        locked, so pass ``feed`` where it is known. Feed 0 means data that belongs to no feed.
 
-        Raises: whatever the work raises (nothing is kept of it then), Unavailable (queue full, connection
+        Raises: the exception of the function (its changes are then undone), Unavailable (queue full, or connection
         lost: then the outcome is unknown), QuotaExceeded (disk full), Fatal (fsync failed).
         """
 
     async def read(self, function: TransactionFunction[Result], *, slow: bool = False) -> Result:
-        """Run ``function`` on a snapshot; ``slow`` keeps a long read off the event loop."""
+        """Runs ``function`` on a snapshot; ``slow`` runs a long read outside the event loop."""
 
     def write_now(self, function: TransactionFunction[Result], *, feed: int = 0) -> Result:
-        """The same as ``write`` for callers without an event loop."""
+        """Runs ``function`` as ``write`` does, for callers without an event loop."""
 
     def read_now(self, function: TransactionFunction[Result]) -> Result:
-        """The same as ``read`` for callers without an event loop, on the caller's thread."""
+        """Runs ``function`` as ``read`` does, on the thread of a caller without an event loop."""
 
-    def glance(self, sql: str, *params: Any) -> Row | None:
-        """The first row of one committed read, outside any transaction; only where ``embedded``."""
+    def committed_row(self, sql: str, *params: Any) -> Row | None:
+        """Returns the first row of a query on committed data, outside any transaction; only where ``embedded``."""
 
     def version(self) -> int | None:
-        """A number that changes with every commit by anybody; None where asking would cost a round trip."""
+        """Returns a number that changes with each commit of any process; None where a query would cost a round trip."""
 
     def on_commit(self, listener: Callable[[Moved], None]) -> None:
-        """Call ``listener`` after each commit that moved a feed, before its writers get their answers.
+        """Registers a listener that is called after each commit that changed a feed, before its writers are answered.
 
-        It is called on threads of the database, one call at a time. On PostgreSQL other processes' commits are
-        told as well, so that heads may come twice or out of order; feed -1 says that any feed may have moved.
+        It is called on threads of the database, one call at a time. On PostgreSQL the commits of other processes are
+        reported as well, so that heads may arrive twice or out of order; feed -1 means that any feed may have changed.
         """
 
     def close(self) -> None:
-        """Finish the writes that were accepted and close; no call may follow."""
+        """Finishes the accepted writes and closes the database; no call may follow."""

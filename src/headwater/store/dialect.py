@@ -1,8 +1,8 @@
-"""The few places where PostgreSQL's words differ from SQLite's; all SQL is written for SQLite.
+"""Translates SQL from SQLite's dialect, in which all statements are written, to PostgreSQL's.
 
-What both understand alike is not listed here. To keep to it: compare with 0 and 1 instead of using a truth value,
-name the columns of an upsert's old row with their table, give every subquery a name, write ``ESCAPE`` after LIKE,
-and put no question mark into a literal.
+Only the differences are listed here. Statements that both databases understand follow these rules: compare with 0
+and 1 instead of using a truth value; qualify the columns of an upsert's old row with their table; name every
+subquery; write ``ESCAPE`` after LIKE; use no question mark in a literal.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from functools import cache
 from typing import NamedTuple
 
 _WITHOUT_ROWID = re.compile(r"\)\s*WITHOUT ROWID", re.IGNORECASE)
-# Byte order, as SQLite compares, whatever the database's own language is.
+# Text is compared in byte order, as in SQLite, whatever the database's own collation is.
 _TYPES = {"INTEGER": "BIGINT", "BLOB": "BYTEA", "TEXT": 'TEXT COLLATE "C"', "REAL": "DOUBLE PRECISION"}
 _TYPE = re.compile(r"\b(INTEGER|BLOB|TEXT|REAL)\b")
 _COMMENT = re.compile(r"--[^\n]*")
@@ -29,28 +29,29 @@ _UPDATE = re.compile(r"UPDATE (\w+) SET (.*?) WHERE (.*)", re.DOTALL)
 
 
 def statements(script: str) -> list[str]:
-    """The single statements of a schema file, without its comments; no statement holds a quoted semicolon."""
+    """Returns the statements of a schema file, without comments; no statement may contain a quoted semicolon."""
     return [text.strip() for text in _COMMENT.sub("", script).split(";") if text.strip()]
 
 
 def to_postgres_schema(statement: str) -> bytes:
-    """A schema statement with PostgreSQL's types and without WITHOUT ROWID."""
+    """Returns a schema statement with PostgreSQL's types and without WITHOUT ROWID."""
     plain = _WITHOUT_ROWID.sub(")", statement)
     return _TYPE.sub(lambda match: _TYPES[match.group(1)], plain).encode()
 
 
 @cache
 def to_postgres(sql: str) -> bytes:
-    """A statement with psycopg's places (``%s``) for ``?``."""
+    """Returns a statement with psycopg's placeholders (``%s``) for ``?``."""
     return _INSTR.sub("strpos(", sql.replace("%", "%%")).replace("?", "%s").encode()
 
 
 class Bulk(NamedTuple):
-    """How PostgreSQL carries out one statement for many rows at once.
+    """The plan by which PostgreSQL executes one statement for many rows at once.
 
-    Shape: ``columns`` names the column behind each place. ``template`` has a hole for the arrays, one for each
-    place; None where plain rows may be copied in. ``constants`` are the columns with a literal, then, and their
-    values. ``keys`` are the places that must differ between any two rows, or the rows would not be independent.
+    Shape: ``columns`` names the column of each placeholder. ``template`` has a replacement field for the arrays, one
+    for each placeholder; it is None where the rows are inserted with COPY, and ``constants`` then names the columns
+    with a literal, and their values. ``keys`` are the indexes of the placeholders that must differ between any two
+    rows, so that the rows are independent.
     """
 
     table: str
@@ -62,7 +63,7 @@ class Bulk(NamedTuple):
 
 @cache
 def bulk(sql: str) -> Bulk | None:
-    """The plan for a statement that inserts, upserts, updates or deletes by plain equality; None for any other."""
+    """Returns the plan of a statement that inserts, upserts, updates or deletes by equality; None for any other."""
     for pattern, plan in ((_INSERT, _bulk_insert), (_UPDATE, _bulk_update), (_DELETE, _bulk_delete)):
         match = pattern.fullmatch(sql)
         if match is not None:
@@ -127,7 +128,7 @@ def _places(columns: tuple[str, ...]) -> str:
 
 
 def _numbered(values: list[str]) -> list[str]:
-    """The values with ``v.p0``, ``v.p1`` … for the places."""
+    """Returns the values with ``v.p0``, ``v.p1`` … for the placeholders."""
     numbers = iter(range(len(values)))
     return [f"v.p{next(numbers)}" if value == "?" else value for value in values]
 

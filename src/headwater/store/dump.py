@@ -1,6 +1,6 @@
-"""All rows of all our tables, read in key order on one snapshot and written back, on either database.
+"""Reads all rows of all tables in key order from one snapshot and writes them back, on either database.
 
-What comes out is the same for both databases, so that rows of one can be loaded into the other.
+Both databases give the same rows, so that a dump of one can be loaded into the other.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from headwater.store.database import Row, Transaction
 from headwater.store.migrate import steps
 
 PAGE_ROWS = 5_000
-"""Rows that are read, packed and written at a time."""
+"""Number of rows that are read, packed and written at a time."""
 
 _CREATE = re.compile(r"^CREATE TABLE (?:IF NOT EXISTS )?(\w+)", re.MULTILINE)
 _SQLITE_COLUMNS = "SELECT name, pk FROM pragma_table_info(?) ORDER BY cid"
@@ -33,7 +33,7 @@ _DECODER = msgspec.msgpack.Decoder(list[tuple[Any, ...]])
 
 
 class Table(NamedTuple):
-    """A table with its columns and those of its primary key, in their order."""
+    """A table: its name, its columns, and the columns of its primary key, in order."""
 
     name: str
     columns: tuple[str, ...]
@@ -41,13 +41,13 @@ class Table(NamedTuple):
 
 
 def names(of_steps: Collection[str]) -> list[str]:
-    """The tables that these schema steps make, in the order in which they make them."""
+    """Returns the tables that the given schema steps create, in the order of their creation."""
     found = [table for name, text in steps() if name in of_steps for table in _CREATE.findall(text)]
     return list(dict.fromkeys(found))
 
 
 def describe(tx: Transaction, name: str, *, embedded: bool) -> Table:
-    """A table as this database has it now."""
+    """Returns a table as this database defines it now. Raises: HeadwaterError (missing, or without a primary key)."""
     columns = tx.rows(_SQLITE_COLUMNS if embedded else _POSTGRES_COLUMNS, name)
     key = sorted((place, column) for column, place in columns if place)
     if not key:
@@ -56,12 +56,12 @@ def describe(tx: Transaction, name: str, *, embedded: bool) -> Table:
 
 
 def count(tx: Transaction, name: str) -> int:
-    """How many rows a table has."""
+    """Returns the number of rows of a table."""
     return int(tx.value(f"SELECT count(*) FROM {name}"))
 
 
 def pages(tx: Transaction, table: Table, page_rows: int = PAGE_ROWS) -> Iterator[list[Row]]:
-    """Every row in the order of the key, in pages."""
+    """Yields every row in the order of the primary key, in pages."""
     columns, key = ", ".join(table.columns), ", ".join(table.key)
     places = [table.columns.index(column) for column in table.key]
     marks = ", ".join("?" * len(table.key))
@@ -77,12 +77,12 @@ def pages(tx: Transaction, table: Table, page_rows: int = PAGE_ROWS) -> Iterator
 
 
 def pack(rows: Sequence[Row]) -> bytes:
-    """Rows as MessagePack: a list of lists of integers, texts, bytes and nulls."""
+    """Returns rows as MessagePack: a list of lists of integers, texts, bytes and nulls."""
     return msgspec.msgpack.encode(rows)
 
 
 def unpack(content: bytes) -> list[Row]:
-    """Rows of packed bytes. Raises: HeadwaterError (they are none)."""
+    """Returns the rows of packed bytes. Raises: HeadwaterError (not packed rows)."""
     try:
         return _DECODER.decode(content)
     except msgspec.MsgspecError as failure:
@@ -90,11 +90,11 @@ def unpack(content: bytes) -> list[Row]:
 
 
 def insert(tx: Transaction, name: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
-    """Write rows that are not there yet."""
+    """Inserts rows whose keys the table does not contain yet."""
     marks = ", ".join("?" * len(columns))
     tx.run_many(f"INSERT INTO {name} ({', '.join(columns)}) VALUES ({marks})", rows)
 
 
 def clear(tx: Transaction, name: str) -> None:
-    """Remove every row of a table."""
+    """Deletes every row of a table."""
     tx.run(f"DELETE FROM {name}")

@@ -1,4 +1,4 @@
-"""The group-commit writer: one thread, one transaction and one fsync for all works that wait."""
+"""The group-commit writer: one thread that commits all waiting transaction functions with one fsync."""
 
 from __future__ import annotations
 
@@ -13,49 +13,49 @@ from typing import Any, Protocol
 from headwater.base.clock import Clock
 from headwater.base.errors import Fatal, HeadwaterError, Unavailable
 from headwater.base.log import get_log
-from headwater.store.database import FeedNotHeld, Moved, Transaction, TransactionFunction
+from headwater.store.database import FeedNotLocked, Moved, Transaction, TransactionFunction
 
 GROUP_TRIES = 3
-"""How often a group is tried as a whole before its works are run one by one."""
+"""Attempts to commit a group as a whole, before its transaction functions are run one by one."""
 
-WORK_TRIES = 8
-"""How often one work is tried when others' locks keep throwing it back."""
+SINGLE_TRIES = 8
+"""Attempts to run a single transaction function while the locks of other transactions abort it."""
 
 _log = get_log(__name__)
 
 
 class WriteSession(Protocol):
-    """A connection that can begin, commit and roll back one transaction at a time."""
+    """A connection that begins, commits and rolls back one transaction at a time."""
 
     transaction: Transaction
 
     def begin(self, now_us: int, feeds: Sequence[int]) -> None:
-        """Open a writing transaction that holds these feeds, which come in ascending order."""
+        """Opens a writing transaction that locks these feeds, which must be in ascending order."""
 
     def commit(self) -> None:
-        """Make everything since ``begin`` durable."""
+        """Commits everything since ``begin`` durably."""
 
     def roll_back(self) -> None:
-        """Undo everything since ``begin``, also when the connection is half broken; never raises."""
+        """Rolls back everything since ``begin``, also on a broken connection; never raises."""
 
-    def is_spoiled(self) -> bool:
-        """True when nothing is left to do with this transaction but to roll it back."""
+    def must_roll_back(self) -> bool:
+        """True when the transaction can only be rolled back."""
 
     def translate(self, failure: Exception) -> Exception:
-        """The database's own exception as one of ours; any other exception unchanged."""
+        """Returns the Headwater error for an exception of the database; any other exception unchanged."""
 
     def may_repeat(self, failure: Exception) -> bool:
-        """True for the database's own exception when the same works may succeed at once, as after a deadlock."""
+        """True for an exception of the database after which the same group may succeed at once, such as a deadlock."""
 
     def tidy(self) -> None:
-        """Housekeeping that may take a while, after the answers went out."""
+        """Runs housekeeping that may take some time, after the answers were sent."""
 
     def close(self) -> None:
-        """Close the connection."""
+        """Closes the connection."""
 
 
 class Gate:
-    """Bounds how many writes wait, over all writers of a database."""
+    """Limits the number of waiting writes, over all writers of a database."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -63,25 +63,25 @@ class Gate:
         self._lock = threading.Lock()
 
     def enter(self) -> None:
-        """Count one write in. Raises: Unavailable when too many wait."""
+        """Counts one waiting write. Raises: Unavailable when too many wait."""
         with self._lock:
             if self._waiting >= self._limit:
                 raise Unavailable("the write queue is full", retry_after_seconds=1)
             self._waiting += 1
 
     def leave(self, count: int) -> None:
-        """Count writes out."""
+        """Subtracts finished writes from the count."""
         with self._lock:
             self._waiting -= count
 
 
 class _Queued:
-    """One work that waits, and where its outcome goes."""
+    """A waiting transaction function, with the future or event of its caller."""
 
-    __slots__ = ("done", "failure", "feeds", "future", "loop", "result", "work")
+    __slots__ = ("done", "failure", "feeds", "function", "future", "loop", "result")
 
     def __init__(self, function: TransactionFunction[Any], feed: int, loop: asyncio.AbstractEventLoop | None) -> None:
-        self.work = function
+        self.function = function
         self.feeds = {feed}
         self.loop = loop
         self.future: asyncio.Future[Any] | None = loop.create_future() if loop else None
@@ -90,7 +90,7 @@ class _Queued:
         self.failure: BaseException | None = None
 
     def settle(self) -> None:
-        """Hand the outcome over; on the loop's own thread for a waiting coroutine."""
+        """Delivers the outcome to the caller; for a coroutine, must be called on its loop's thread."""
         if self.done is not None:
             self.done.set()
             return
@@ -103,22 +103,22 @@ class _Queued:
             future.set_result(self.result)
 
 
-class _Answer(Enum):
-    """What became of a try: its works have their outcomes, or the try left nothing behind."""
+class _Outcome(Enum):
+    """The outcome of an attempt: every function has its result, or nothing was committed and another must follow."""
 
     SETTLED = "settled"
     REPEAT = "repeat"
-    """The same again may succeed: another feed must be held, or somebody's lock was in the way."""
-    APART = "apart"
-    """A work failed in the middle, so the works must be kept from harming each other."""
+    """The same attempt may succeed now: another feed must be locked, or another transaction held a lock."""
+    ISOLATE = "isolate"
+    """A function failed after it wrote, so the next attempt must isolate the functions from each other."""
 
 
 class GroupWriter:
-    """Takes works from any thread and commits them in groups of at most ``batch``.
+    """Accepts transaction functions from any thread and commits them in groups of at most ``batch``.
 
-    A work that fails before it wrote anything fails alone. When one fails after it wrote, the group is rolled
-    back and tried again with a savepoint around each work; when that cannot be committed either, each work gets
-    a transaction of its own. So no neighbour is lost, and none is kept by halves.
+    A function that fails before it wrote anything fails alone. When a function fails after it wrote, the group is
+    rolled back and tried again with a savepoint around each function. When that cannot be committed either, each
+    function runs in a transaction of its own. So every other function of the group is committed, and wholly.
     """
 
     def __init__(
@@ -146,11 +146,11 @@ class GroupWriter:
         self._thread.start()
 
     def on_commit(self, listener: Callable[[Moved], None]) -> None:
-        """Call ``listener`` after each commit that moved a feed, before the writers get their answers."""
+        """Registers a listener that is called after each commit that changed a feed, before any writer is answered."""
         self._listeners.append(listener)
 
     def submit(self, function: TransactionFunction[Any], feed: int = 0) -> asyncio.Future[Any]:
-        """Queue a work from a coroutine; all works of one loop tick reach the writer together."""
+        """Queues a function from a coroutine; all functions of one loop iteration reach the writer together."""
         loop = asyncio.get_running_loop()
         item = _Queued(function, feed, loop)
         with self._lock:
@@ -163,9 +163,9 @@ class GroupWriter:
         return item.future
 
     def run_now(self, function: TransactionFunction[Any], feed: int = 0) -> Any:
-        """Queue a work from a thread and wait for its commit."""
+        """Queues a function from a thread and waits for its commit."""
         if threading.current_thread() is self._thread:
-            raise RuntimeError("a work cannot wait for another write")
+            raise RuntimeError("a transaction function cannot wait for another write")
         item = _Queued(function, feed, None)
         with self._lock:
             self._admit()
@@ -177,7 +177,7 @@ class GroupWriter:
         return item.result
 
     def close(self) -> None:
-        """Commit what was accepted, then end the thread and close the connection; later writes are refused."""
+        """Commits the accepted functions, ends the thread and closes the connection; later writes are refused."""
         with self._lock:
             if not self._closed:
                 self._closed = True
@@ -209,7 +209,7 @@ class GroupWriter:
         self._session.close()
 
     def _next(self) -> tuple[list[_Queued], bool]:
-        """All works that wait now, at least one of them, and whether they are the last."""
+        """Waits for at least one function; returns all that wait, and True when the writer must end after them."""
         items: list[_Queued] = []
         got = self._queue.get()
         while got is not None:
@@ -224,8 +224,8 @@ class GroupWriter:
 
     def _commit(self, items: list[_Queued]) -> None:
         try:
-            self._tell(self._write(items))
-        except BaseException as failure:  # noqa: BLE001 - the writer's edge: a dead thread would answer nobody
+            self._notify(self._write(items))
+        except BaseException as failure:  # noqa: BLE001 - the writer's edge: a dead thread would answer no caller
             self._stop(failure)
             for item in items:
                 item.failure = item.failure or Fatal("writing stopped: the writer failed")
@@ -233,29 +233,29 @@ class GroupWriter:
         self._settle(items)
         try:
             self._session.tidy()
-        except Exception as failure:  # noqa: BLE001 - the writer's edge: nobody waits for the housekeeping
+        except Exception as failure:  # noqa: BLE001 - the writer's edge: no caller waits for the housekeeping
             translated = self._session.translate(failure)
             _log.failure("the database's housekeeping failed", failure)
             if isinstance(translated, Fatal):
                 self._stop(translated)
 
     def _write(self, items: list[_Queued]) -> dict[int, int]:
-        """Give every work its outcome; the feeds that moved."""
+        """Runs every function and stores its outcome; returns the feeds that changed."""
         moved: dict[int, int] = {}
         alone = len(items) == 1
         guarded = False
-        for _ in range(WORK_TRIES if alone else GROUP_TRIES):
+        for _ in range(SINGLE_TRIES if alone else GROUP_TRIES):
             outcome = self._attempt(items, moved, guarded=guarded)
-            if outcome is _Answer.SETTLED:
+            if outcome is _Outcome.SETTLED:
                 return moved
-            guarded = guarded or outcome is _Answer.APART
+            guarded = guarded or outcome is _Outcome.ISOLATE
         if not alone:
             for item in items:
                 moved |= self._write([item])
         return moved
 
-    def _attempt(self, items: list[_Queued], moved: dict[int, int], *, guarded: bool) -> _Answer:
-        """Run the works in one transaction, each in a savepoint when ``guarded``."""
+    def _attempt(self, items: list[_Queued], moved: dict[int, int], *, guarded: bool) -> _Outcome:
+        """Runs the functions in one transaction, each in a savepoint when ``guarded``."""
         session, transaction = self._session, self._session.transaction
         again = False
         try:
@@ -263,55 +263,55 @@ class GroupWriter:
                 raise Fatal(f"writing stopped: {self._failed}")
             session.begin(self._clock(), sorted(set().union(*(item.feeds for item in items))))
             for item in items:
-                outcome = self._work(item, guarded=guarded)
-                if outcome is _Answer.APART:
+                outcome = self._run_one(item, guarded=guarded)
+                if outcome is _Outcome.ISOLATE:
                     session.roll_back()
-                    return _Answer.SETTLED if len(items) == 1 else outcome
-                again = again or outcome is _Answer.REPEAT
-                if again and session.is_spoiled():
+                    return _Outcome.SETTLED if len(items) == 1 else outcome
+                again = again or outcome is _Outcome.REPEAT
+                if again and session.must_roll_back():
                     break
             if again:
                 session.roll_back()
-                return _Answer.REPEAT
+                return _Outcome.REPEAT
             transaction.flush_counters()
             session.commit()
-        except Exception as failure:  # noqa: BLE001 - it is handed to every caller of the group
-            return self._lose(items, failure)
+        except Exception as failure:  # noqa: BLE001 - every caller of the group receives it
+            return self._fail_group(items, failure)
         moved |= transaction.moved
-        return _Answer.SETTLED
+        return _Outcome.SETTLED
 
-    def _work(self, item: _Queued, *, guarded: bool) -> _Answer:
-        """Run one work; SETTLED when its transaction can go on to the next."""
+    def _run_one(self, item: _Queued, *, guarded: bool) -> _Outcome:
+        """Runs one function; SETTLED when the transaction can continue with the next."""
         session, transaction = self._session, self._session.transaction
         item.result = item.failure = None
         transaction.wrote = False
         try:
             if guarded:
                 with transaction.savepoint():
-                    item.result = item.work(transaction)
+                    item.result = item.function(transaction)
             else:
-                item.result = item.work(transaction)
-        except FeedNotHeld as missing:
+                item.result = item.function(transaction)
+        except FeedNotLocked as missing:
             item.feeds.add(missing.feed)
             item.failure = missing
-            return _Answer.REPEAT
+            return _Outcome.REPEAT
         except Exception as failure:
             item.failure = session.translate(failure)
             if isinstance(item.failure, Fatal):
                 raise
             if session.may_repeat(failure):
-                return _Answer.REPEAT
-            if transaction.wrote or session.is_spoiled():
-                return _Answer.APART
-            return _Answer.SETTLED
-        if session.is_spoiled():
-            # The work swallowed the database's exception; what it says it did was not done.
-            item.failure = HeadwaterError("a statement failed and the work went on")
-            return _Answer.APART
-        return _Answer.SETTLED
+                return _Outcome.REPEAT
+            if transaction.wrote or session.must_roll_back():
+                return _Outcome.ISOLATE
+            return _Outcome.SETTLED
+        if session.must_roll_back():
+            # The function swallowed the database's exception; its result reports changes that do not exist.
+            item.failure = HeadwaterError("a statement failed and the transaction function ignored it")
+            return _Outcome.ISOLATE
+        return _Outcome.SETTLED
 
-    def _lose(self, items: list[_Queued], failure: Exception) -> _Answer:
-        """A failed begin or commit, or a failed disk: nothing of the group is kept."""
+    def _fail_group(self, items: list[_Queued], failure: Exception) -> _Outcome:
+        """Handles a failed begin or commit, or a failed disk, after which nothing of the group is committed."""
         session = self._session
         repeat = session.may_repeat(failure)
         translated = session.translate(failure)
@@ -319,27 +319,27 @@ class GroupWriter:
             item.result, item.failure = None, translated
         if isinstance(translated, Fatal):
             self._stop(translated)
-            return _Answer.SETTLED
+            return _Outcome.SETTLED
         session.roll_back()
         if repeat:
-            return _Answer.REPEAT
-        # After a lost connection the commit may have happened: running the works again could apply them twice.
+            return _Outcome.REPEAT
+        # After a lost connection the commit may have happened: another attempt could apply the group twice.
         if len(items) == 1 or isinstance(translated, Unavailable):
-            return _Answer.SETTLED
-        return _Answer.APART
+            return _Outcome.SETTLED
+        return _Outcome.ISOLATE
 
-    def _tell(self, moved: dict[int, int]) -> None:
+    def _notify(self, moved: dict[int, int]) -> None:
         if not moved:
             return
         for listener in self._listeners:
             try:
                 listener(moved)
-            except Exception as failure:  # noqa: BLE001 - the writer's edge: the commit stands
-                # Memory is now behind the disk, and would answer wrongly.
+            except Exception as failure:  # noqa: BLE001 - the writer's edge: the commit is durable
+                # State in memory is now older than the database, and would give wrong answers.
                 self._stop(failure)
 
     def _stop(self, failure: BaseException) -> None:
-        """Accept no write any more, and let the server know that it must end."""
+        """Refuses all further writes, and notifies the server that it must end."""
         if self._failed is None:
             self._failed = failure if isinstance(failure, Fatal) else Fatal(f"the writer failed: {failure!r}")
             _log.failure("writing stopped", failure)
@@ -353,7 +353,7 @@ class GroupWriter:
             else:
                 by_loop.setdefault(item.loop, []).append(item)
         for loop, settled in by_loop.items():
-            # A loop that ended has nobody left who waits.
+            # No caller waits on a loop that has ended.
             with suppress(RuntimeError):
                 loop.call_soon_threadsafe(_settle_all, settled)
 

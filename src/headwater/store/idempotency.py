@@ -9,14 +9,14 @@ from headwater.store.database import Transaction
 
 
 class AnswerKey(NamedTuple):
-    """The key of a stored answer; the same text from another caller is another key."""
+    """The key of a stored answer, with its owner: the same text from another caller is another key."""
 
     organisation: str
     caller: str
     key: str
 
 
-class KeptAnswer(NamedTuple):
+class StoredAnswer(NamedTuple):
     """A stored answer and the hash of the request that it answered."""
 
     request_hash: bytes
@@ -24,20 +24,20 @@ class KeptAnswer(NamedTuple):
 
 
 def request_hash(*parts: bytes) -> bytes:
-    """The hash that distinguishes a repeated request from another one with the same key."""
+    """Returns the hash that distinguishes a repeated request from another one with the same key."""
     digest = hashlib.blake2b(digest_size=16)
     for part in parts:
         digest.update(len(part).to_bytes(8, "big") + part)
     return digest.digest()
 
 
-def find(tx: Transaction, key: AnswerKey, oldest_us: int) -> KeptAnswer | None:
-    """The answer stored for a key, unless it is older than ``oldest_us``."""
+def find(tx: Transaction, key: AnswerKey, oldest_us: int) -> StoredAnswer | None:
+    """Returns the answer stored for a key, or None when there is none or it is older than ``oldest_us``."""
     row = tx.row(
         "SELECT request_hash, answer, at_us FROM answers WHERE organisation = ? AND caller = ? AND key = ?",
         *key,
     )
-    return None if row is None or row[2] < oldest_us else KeptAnswer(bytes(row[0]), bytes(row[1]))
+    return None if row is None or row[2] < oldest_us else StoredAnswer(bytes(row[0]), bytes(row[1]))
 
 
 def keep(tx: Transaction, key: AnswerKey, request_hash: bytes, answer: bytes) -> None:
@@ -51,7 +51,7 @@ def keep(tx: Transaction, key: AnswerKey, request_hash: bytes, answer: bytes) ->
 
 
 def sweep(tx: Transaction, oldest_us: int, limit: int = 1000) -> int:
-    """Removes at most ``limit`` answers older than ``oldest_us``; returns their number."""
+    """Deletes at most ``limit`` answers older than ``oldest_us``; returns their number."""
     rows = tx.rows("SELECT organisation, caller, key FROM answers WHERE at_us < ? LIMIT ?", oldest_us, limit)
     tx.run_many("DELETE FROM answers WHERE organisation = ? AND caller = ? AND key = ?", rows)
     return len(rows)

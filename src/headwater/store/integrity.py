@@ -1,4 +1,4 @@
-"""Whether the log and what stands on it still agree: every record has its change, every counter its count."""
+"""Checks that the log, the records and the counters agree: each record has its change, each counter its count."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from headwater.store.log.records import family
 PAGE_ROWS = 5_000
 
 Progress = Callable[[int], None]
-"""Told how many more changes were looked at."""
+"""Called with the number of further changes that were checked."""
 
 
 class Finding(NamedTuple):
-    """Something that does not agree: which rule it breaks, where, and how."""
+    """An inconsistency: the rule that it breaks, its place, and the details."""
 
     rule: str
     place: str
@@ -27,7 +27,7 @@ class Finding(NamedTuple):
 
 
 class _Wire(msgspec.Struct):
-    """What a change says of itself."""
+    """The members of a change's wire bytes."""
 
     position: int
     kind: str
@@ -41,12 +41,12 @@ _DECODER = msgspec.json.Decoder(_Wire)
 
 
 def changes_to_check(tx: Transaction) -> int:
-    """How many changes ``check`` will look at."""
+    """Returns the number of changes that ``check`` will read."""
     return int(tx.value("SELECT count(*) FROM changes"))
 
 
 def check(tx: Transaction, progress: Progress = lambda _count: None) -> Iterator[Finding]:
-    """Everything that does not agree, on one snapshot; nothing when all is well."""
+    """Yields every inconsistency, on one snapshot."""
     for row in tx.rows("SELECT feed, name, organisation, history FROM feeds ORDER BY feed"):
         feed = Feed(row[0], row[1], row[2], bool(row[3]))
         yield from check_counters(tx, feed)
@@ -56,31 +56,31 @@ def check(tx: Transaction, progress: Progress = lambda _count: None) -> Iterator
 
 
 def check_counters(tx: Transaction, feed: Feed) -> Iterator[Finding]:
-    """A feed's head, numbers and live counts against its rows."""
+    """Compares a feed's head, number counters and live counts with its rows."""
     head = feeds.head(tx, feed.feed)
     last = int(tx.value("SELECT coalesce(max(position), 0) FROM changes WHERE feed = ?", feed.feed))
     if last > head:
-        yield Finding("head", feed.name, f"the newest change stands at {last}, beyond the head {head}")
+        yield Finding("head", feed.name, f"the newest change is at {last}, beyond the head {head}")
     elif last < head and feeds.floor(tx, feed.feed) < head:
-        yield Finding("head", feed.name, f"the head is {head}, but the newest change stands at {last}")
+        yield Finding("head", feed.name, f"the head is {head}, but the newest change is at {last}")
     live: dict[str, int] = dict(
         tx.rows("SELECT kind, count(*) FROM records WHERE feed = ? AND deleted = 0 GROUP BY kind", feed.feed)
     )
     for name, value in _counters(tx, feed, "live:"):
         if live.pop(name, 0) != value:
-            yield Finding("live", feed.name, f"{value} records of kind {name} are counted, which is not how many live")
+            yield Finding("live", feed.name, f"the counter has {value} live records of kind {name}, the table does not")
     for name, value in live.items():
-        yield Finding("live", feed.name, f"{value} records of kind {name} live, but none is counted")
+        yield Finding("live", feed.name, f"the table has {value} live records of kind {name}, the counter none")
     numbers: dict[str, int] = {}
     for kind, number in tx.rows("SELECT kind, max(number) FROM records WHERE feed = ? GROUP BY kind", feed.feed):
         numbers[family(kind)] = max(number, numbers.get(family(kind), 0))
     for name, number in numbers.items():
         if number > tx.counter(feed.feed, "number:" + name):
-            yield Finding("number", feed.name, f"a {name} has number {number}, which its counter has not given out")
+            yield Finding("number", feed.name, f"a {name} has number {number}, which its counter has not reached")
 
 
 def check_owners(tx: Transaction) -> Iterator[Finding]:
-    """Rows that name another row which must be there."""
+    """Yields the rows that reference a missing row."""
     for rule, sentence, sql in _OWNERS:
         for row in tx.rows(sql):
             yield Finding(rule, str(row[0]), sentence)
@@ -92,7 +92,7 @@ def _counters(tx: Transaction, feed: Feed, prefix: str) -> list[tuple[str, int]]
 
 
 def _check_records(tx: Transaction, feed: Feed) -> Iterator[Finding]:
-    """Every record's change stands where the row says, and a freshest feed has no other."""
+    """Checks that each record's change is at the row's position; a feed without history has no other changes."""
     if feed.history:
         return
     lost = tx.rows(
@@ -103,21 +103,21 @@ def _check_records(tx: Transaction, feed: Feed) -> Iterator[Finding]:
         feed.feed, feeds.floor(tx, feed.feed),
     )  # fmt: skip
     for kind, id, position in lost:
-        yield Finding("record", feed.name, f"{kind} {id}: its change at {position} is missing or another's")
+        yield Finding("record", feed.name, f"{kind} {id}: its change at {position} is missing or another record's")
     spare = tx.rows(
         "SELECT c.kind, c.id, c.position FROM changes c"
         " LEFT JOIN records r ON r.feed = c.feed AND r.kind = c.kind AND r.id = c.id"
         " WHERE c.feed = ? AND (r.id IS NULL OR r.position <> c.position)"
-        # A tombstone outlives its record's row when the id came back, under another number.
+        # A tombstone outlives its record's row when a new record has the same id, under another number.
         " AND NOT (c.deleted = 1 AND (r.id IS NULL OR r.number <> c.number)) ORDER BY c.position",
         feed.feed,
     )
     for kind, id, position in spare:
-        yield Finding("change", feed.name, f"{kind} {id}: the change at {position} is no record's present state")
+        yield Finding("change", feed.name, f"{kind} {id}: the change at {position} is not a record's present state")
 
 
 def _check_changes(tx: Transaction, feed: Feed, progress: Progress) -> Iterator[Finding]:
-    """Every change's wire bytes say what its row says."""
+    """Compares every change's wire bytes with its row."""
     after = 0
     while True:
         rows = tx.rows(
@@ -127,7 +127,7 @@ def _check_changes(tx: Transaction, feed: Feed, progress: Progress) -> Iterator[
             feed.feed, after, PAGE_ROWS,
         )  # fmt: skip
         for row in rows:
-            reason = _not_json(row) if feed.history else _objection(row)
+            reason = _not_json(row) if feed.history else _mismatch(row)
             if reason:
                 yield Finding("wire", feed.name, f"the change at {row[0]}: {reason}")
         progress(len(rows))
@@ -137,25 +137,25 @@ def _check_changes(tx: Transaction, feed: Feed, progress: Progress) -> Iterator[
 
 
 def _not_json(row: Row) -> str:
-    """A share's changes have a shape of their own; that they can be read at all is what is checked here."""
+    """Returns a complaint when a share's change is not JSON; the form of such changes is not checked here."""
     try:
         msgspec.json.decode(bytes(row[4]))
     except msgspec.MsgspecError:
-        return "its bytes are no JSON"
+        return "its bytes are not JSON"
     return ""
 
 
-def _objection(row: Row) -> str:
+def _mismatch(row: Row) -> str:
     position, kind, id, deleted, content, revision, freshest = row
     try:
         wire = _DECODER.decode(bytes(content))
     except msgspec.MsgspecError:
-        return "its bytes are no change"
-    said: tuple[Any, ...] = (wire.position, wire.kind, wire.id, wire.op, bytes(wire.body) == b"null")
-    if said != (position, kind, id, "delete" if deleted else "put", bool(deleted)):
-        return "its bytes tell of another change"
+        return "its bytes are not a change"
+    stated: tuple[Any, ...] = (wire.position, wire.kind, wire.id, wire.op, bytes(wire.body) == b"null")
+    if stated != (position, kind, id, "delete" if deleted else "put", bool(deleted)):
+        return "its bytes describe another change"
     if freshest == position and wire.revision != revision:
-        return f"its bytes tell of revision {wire.revision}, the record is at {revision}"
+        return f"its bytes contain revision {wire.revision}, the record has revision {revision}"
     return ""
 
 
@@ -183,7 +183,7 @@ _OWNERS = (
     ),
     (
         "position",
-        "the device stands beyond its feed's head",
+        "the device's position is beyond its feed's head",
         """SELECT p.device FROM device_positions p LEFT JOIN counters c ON c.feed = p.feed AND c.name = 'head'
            WHERE p.position > coalesce(c.value, 0)""",
     ),
@@ -193,4 +193,4 @@ _OWNERS = (
         "SELECT c.feed FROM counters c LEFT JOIN feeds f ON f.feed = c.feed WHERE c.feed > 0 AND f.feed IS NULL",
     ),
 )
-"""Rows that need another one: the rule, what to say, and the statement that finds those without it."""
+"""Checked references: the rule, the message, and the statement that finds rows without the row they reference."""

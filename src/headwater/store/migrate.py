@@ -1,4 +1,4 @@
-"""Brings a database's schema up to date: each numbered file once, in order, each in its own transaction."""
+"""Migrates a database's schema: applies each numbered file once, in order, each in its own transaction."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from headwater.store.database import Database, Transaction
 from headwater.store.dialect import statements
 
 LEDGER = "schema_steps"
-"""The table that knows which steps were applied."""
+"""The table that lists the applied steps."""
 
 _LEDGER = "CREATE TABLE IF NOT EXISTS schema_steps (name TEXT PRIMARY KEY, at_us INTEGER NOT NULL)"
 
@@ -17,22 +17,22 @@ _LEDGER_IN_POSTGRES = "SELECT 1 WHERE to_regclass('schema_steps') IS NOT NULL"
 
 
 def steps() -> list[tuple[str, str]]:
-    """The schema files as (name, text), in the order of their numbers."""
+    """Returns the schema files as (name, text), in the order of their numbers."""
     folder = resources.files("headwater.store.schema")
     names = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".sql"))
     return [(name, (folder / name).read_text("utf-8")) for name in names]
 
 
 def pending(database: Database) -> list[str]:
-    """The names of the steps that a database lacks; all of them for one without any."""
+    """Returns the names of the steps that a database lacks; all of them for an empty database."""
     done = database.read_now(lambda tx: _applied(tx, embedded=database.embedded))
     return [name for name, _ in steps() if name not in done]
 
 
 def migrate(database: Database, only: Collection[str] | None = None) -> list[str]:
-    """Apply the steps that are missing; the names of those applied. Several processes may do it at once.
+    """Applies the missing steps and returns their names. Several processes may call it at once.
 
-    ``only`` names the steps that may be applied, for a schema as it once was.
+    ``only`` names the steps that may be applied, to create the schema of an earlier version.
     """
     missing = [name for name in pending(database) if only is None or name in only]
     if missing:
@@ -54,7 +54,7 @@ def _step(name: str, text: str, *, embedded: bool) -> Callable[[Transaction], bo
         if tx.value("SELECT 1 FROM schema_steps WHERE name = ?", name):
             return False
         if not embedded:
-            # A new index over many rows takes longer than a request's statement may.
+            # A new index over many rows needs more time than a request's statement may use.
             tx.run_schema("SET LOCAL statement_timeout = 0")
         for statement in statements(text):
             tx.run_schema(statement)

@@ -1,4 +1,4 @@
-"""One reading connection for each thread that reads, closed when its thread has ended."""
+"""A pool with one reading connection for each thread, closed after the end of the thread."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from headwater.base.errors import Unavailable
 
 
 class Closable(Protocol):
-    """Anything that is closed once."""
+    """A resource with a close method."""
 
     def close(self) -> None:
-        """End it; nothing may be using it."""
+        """Closes the resource, which must not be in use."""
 
 
 Reader = TypeVar("Reader", bound=Closable)
 
 
 class Readers(Generic[Reader]):
-    """Gives each thread its own reader; opens it when the thread first reads."""
+    """Provides each thread with its own reader, opened at the thread's first read."""
 
     def __init__(self, open_reader: Callable[[], Reader]) -> None:
         self._open_reader = open_reader
@@ -30,14 +30,14 @@ class Readers(Generic[Reader]):
         self._closed = False
 
     def mine(self) -> Reader:
-        """The reader of the calling thread. Raises: Unavailable after the close."""
+        """Returns the reader of the calling thread. Raises: Unavailable after the close."""
         if self._closed:
             raise Unavailable("the server is stopping", retry_after_seconds=1)
         found: Reader | None = getattr(self._local, "reader", None)
         return self._open() if found is None else found
 
     def drop(self) -> None:
-        """Close the calling thread's reader; its next read opens another."""
+        """Closes the calling thread's reader; the next read opens another."""
         reader: Reader | None = getattr(self._local, "reader", None)
         if reader is None:
             return
@@ -47,7 +47,7 @@ class Readers(Generic[Reader]):
         reader.close()
 
     def close(self) -> None:
-        """Close every reader; no read may be going on."""
+        """Closes every reader; no read may be in progress."""
         self._closed = True
         with self._lock:
             opened, self._opened = self._opened, []

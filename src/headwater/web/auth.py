@@ -122,7 +122,7 @@ class Authenticator:
     def _remembered(self, credentials: bytes) -> Principal | None:
         if not self._database.embedded:
             return None
-        row = self._database.glance(_IDENTITY)
+        row = self._database.committed_row(_IDENTITY)
         seen = row[0] if row else 0
         if seen != self._seen:
             self._known.clear()

@@ -53,12 +53,12 @@ class ContactsDoor:
         def transaction(tx: Transaction) -> tuple[int, bytes]:
             return rules.show(tx, feed_of_contact(tx, scope, id), id)
 
-        glanced = (
-            records.glance_body(self._services.database, scope.known_feed, rules.KIND, id)
+        committed = (
+            records.committed_body(self._services.database, scope.known_feed, rules.KIND, id)
             if scope.known_feed and self._services.database.embedded
             else None
         )
-        revision, body = glanced if glanced is not None else await call.read(transaction)
+        revision, body = committed if committed is not None else await call.read(transaction)
         tag = etags.etag(id, revision)
         if is_known(call, tag):
             return reply.empty(304, (etag_header(tag),))

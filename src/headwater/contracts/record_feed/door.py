@@ -133,7 +133,7 @@ class RecordFeedDoor:
         database = self._services.database
         if not database.embedded or place.snapshot_head:
             return False
-        row = database.glance(_HEAD, feed)
+        row = database.committed_row(_HEAD, feed)
         return row is not None and row[0] == place.position
 
     async def _page(self, call: Call, feed: int, place: Place | None, limit: int, kinds: tuple[str, ...]) -> FeedPage:
@@ -148,7 +148,7 @@ class RecordFeedDoor:
         database = self._services.database
         if not database.embedded:
             return False
-        row = database.glance(_HEAD, feed)
+        row = database.committed_row(_HEAD, feed)
         head = row[0] if row else 0
         after, upto = place or (0, head)
         known = 0 if kinds else size_of(self._runs.chain(feed, after, upto, limit))

@@ -83,13 +83,13 @@ def restore_deletions(tx: Transaction, device: SellDevice) -> int:
     if not lost:
         return 0
     buried = queries.buried(tx, device.feed)
-    tombs: list[records.Tomb] = []
+    tombstones: list[records.LostTombstone] = []
     for sell_type, number in lost:
         # Its id may live again under a new number; a tombstone of that id would remove the living one.
         kind, id = buried.get((sell_type, number), (sell_type, f"gone-{sell_type}-{number}"))
-        tombs.append(records.Tomb(kind, id, number))
-    records.bury_again(tx, device.feed, tombs)
-    return len(tombs)
+        tombstones.append(records.LostTombstone(kind, id, number))
+    records.append_tombstones(tx, device.feed, tombstones)
+    return len(tombstones)
 
 
 def lag(tx: Transaction, device: SellDevice) -> int:

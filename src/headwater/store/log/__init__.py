@@ -1,1 +1,1 @@
-"""The change log and the rows that point into it: the only writers of synced records."""
+"""The change log and the record rows that point into it; the only package that writes synced records."""

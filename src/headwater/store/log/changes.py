@@ -1,7 +1,7 @@
-"""The log: appends changes at positions in commit order, and reads ranges of them. Positions are given only here.
+"""Appends changes to the log and reads ranges of it. Only this module assigns positions, in commit order.
 
 Shape of a change's wire bytes: ``{"position","kind","id","revision","op":"put|delete","at","body"}``; they are
-encoded once, here, and spliced into every answer.
+encoded once, here, and copied into every answer.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _PAGE = (
 
 
 class ChangePage(NamedTuple):
-    """Wire bytes of consecutive changes, joined with commas, and the position of the last."""
+    """A range of changes: their number, the position of the last, and their wire bytes joined with commas."""
 
     size: int
     last: int
@@ -28,27 +28,27 @@ class ChangePage(NamedTuple):
 
 
 def put_wire(position: int, kind: str, id: str, revision: int, at_us: int, body: bytes) -> bytes:
-    """The wire bytes of a change that puts a record; ``body`` is its JSON."""
+    """Returns the wire bytes of a change that puts a record; ``body`` is its JSON."""
     return b'{"position":%d,"kind":"%b","id":%b,"revision":%d,"op":"put","at":"%b","body":%b}' % (
         position, kind.encode(), encode(id), revision, format_seconds(at_us).encode(), body,
     )  # fmt: skip
 
 
 def delete_wire(position: int, kind: str, id: str, revision: int, at_us: int) -> bytes:
-    """The wire bytes of a tombstone: no content is kept."""
+    """Returns the wire bytes of a tombstone, which has no content."""
     return b'{"position":%d,"kind":"%b","id":%b,"revision":%d,"op":"delete","at":"%b","body":null}' % (
         position, kind.encode(), encode(id), revision, format_seconds(at_us).encode(),
     )  # fmt: skip
 
 
 def body_of(wire: bytes) -> bytes:
-    """The record's JSON inside a change's wire bytes."""
+    """Returns the record's JSON from a change's wire bytes."""
     # A quote inside an id is escaped in JSON, so the first match is the real key.
     return wire[wire.index(_BODY) + len(_BODY) : -1]
 
 
 def next_position(tx: Transaction, feed: int, count: int = 1) -> int:
-    """Take ``count`` positions at the feed's head; the first of them.
+    """Reserves ``count`` positions after the feed's head and returns the first of them.
 
     The counter's row stays locked until the commit, so positions become visible in their order.
     """
@@ -56,12 +56,12 @@ def next_position(tx: Transaction, feed: int, count: int = 1) -> int:
 
 
 def append(tx: Transaction, feed: int, row: tuple[int, str, str, int, int, int, bytes]) -> None:
-    """Write one change ``(position, kind, id, number, deleted, at_us, wire)``."""
+    """Writes one change ``(position, kind, id, number, deleted, at_us, wire)``."""
     tx.put(INSERT, feed, *row)
 
 
 def forget(tx: Transaction, feed: int, positions: Sequence[int]) -> None:
-    """Drop the changes at these positions, because fresher ones of the same records stand further on."""
+    """Deletes the changes at these positions, which newer changes of the same records replace."""
     tx.run_many("DELETE FROM changes WHERE feed = ? AND position = ?", [(feed, p) for p in positions])
 
 
@@ -75,7 +75,7 @@ def page(
     live_only: bool = False,
     kinds: Sequence[str] = (),
 ) -> ChangePage:
-    """At most ``limit`` changes with ``after`` < position <= ``upto``; ``live_only`` leaves tombstones out."""
+    """Returns at most ``limit`` changes with ``after`` < position <= ``upto``; ``live_only`` leaves tombstones out."""
     where = " AND deleted = 0" if live_only else ""
     if kinds:
         where += f" AND kind IN ({','.join('?' * len(kinds))})"
@@ -83,7 +83,7 @@ def page(
 
 
 def live_between(tx: Transaction, feed: int, after: int, upto: int) -> int:
-    """How many changes that are no tombstones stand at ``after`` < position <= ``upto``."""
+    """Counts the changes with ``after`` < position <= ``upto``, without tombstones."""
     count: int = tx.value(
         "SELECT count(*) FROM changes WHERE feed = ? AND position > ? AND position <= ? AND deleted = 0",
         feed, after, upto,
@@ -92,6 +92,6 @@ def live_between(tx: Transaction, feed: int, after: int, upto: int) -> int:
 
 
 def wire_at(tx: Transaction, feed: int, position: int) -> bytes | None:
-    """The wire bytes of the change at a position, or None when it is gone."""
+    """Returns the wire bytes of the change at a position, or None when no change is there any more."""
     wire: bytes | None = tx.value("SELECT wire FROM changes WHERE feed = ? AND position = ?", feed, position)
     return wire

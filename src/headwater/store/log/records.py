@@ -1,6 +1,7 @@
-"""The only writer of synced records: a row and its change, or its tombstone, in the caller's transaction.
+"""Writes synced records: a row and its change, or its tombstone, in the caller's transaction.
 
-A record's content is stored once, as the body inside its change; the row says where that change stands.
+A record's content is stored once, as the body inside its change; the row contains the position of that change.
+No other module writes records.
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ _UPDATE = (
     "UPDATE records SET revision = ?, position = ?, parent = ?, search = ?, updated_us = ?, fields = ?"
     " WHERE feed = ? AND kind = ? AND id = ?"
 )
-_MOVE = "UPDATE records SET revision = ?, position = ?, fields = ? WHERE feed = ? AND kind = ? AND id = ?"
-_BURY = (
+_UPDATE_POSITION = "UPDATE records SET revision = ?, position = ?, fields = ? WHERE feed = ? AND kind = ? AND id = ?"
+_MARK_DELETED = (
     "UPDATE records SET revision = ?, position = ?, deleted = 1, parent = NULL, search = '', updated_us = ?,"
     " fields = NULL WHERE feed = ? AND kind = ? AND id = ?"
 )
@@ -56,7 +57,7 @@ class Record(NamedTuple):
 
 
 class Draft(NamedTuple):
-    """What a rule wants written: the body is the record's JSON, ``search`` its folded terms (see ``search_text``)."""
+    """A record to write: ``body`` is its JSON, ``search`` its folded terms (see ``search_text``)."""
 
     id: str
     body: bytes
@@ -67,25 +68,25 @@ class Draft(NamedTuple):
 
 
 def family(kind: str) -> str:
-    """The kinds that share one sequence of integers: cached contacts are contacts to a sell device."""
+    """Returns the name of a kind's sequence of integers: cached contacts share that of contacts, for sell devices."""
     return _FAMILIES.get(kind, kind)
 
 
 def search_text(terms: Collection[str]) -> str:
-    """The search column of folded terms: a line feed before each, so that a prefix is a line feed + what is typed."""
+    """Returns the search column: a line feed before each folded term, so that a line feed + text finds prefixes."""
     return "".join("\n" + term for term in dict.fromkeys(terms) if term)
 
 
 def find(tx: Transaction, feed: int, kind: str, id: str) -> Record | None:
-    """The row of a record, also when only its tombstone is left; None when it never was."""
+    """Returns the row of a record, also of a deleted one; None when the record never existed."""
     row = tx.row(f"SELECT {_COLUMNS} FROM records WHERE feed = ? AND kind = ? AND id = ?", feed, kind, id)
     return None if row is None else Record(*row)
 
 
 def find_many(tx: Transaction, feed: int, kind: str, ids: Sequence[str]) -> dict[str, Record]:
-    """The rows of those ids that exist or existed."""
+    """Returns the rows of those ids that exist or existed."""
     found: dict[str, Record] = {}
-    # A first import finds nothing at all; one look spares it the look-up of each id.
+    # In a first import no record exists; one query then replaces the look-up of each id.
     if tx.row("SELECT 1 FROM records WHERE feed = ? AND kind = ? LIMIT 1", feed, kind) is None:
         return found
     for start in range(0, len(ids), 5_000):
@@ -97,12 +98,12 @@ def find_many(tx: Transaction, feed: int, kind: str, ids: Sequence[str]) -> dict
 
 
 def body(tx: Transaction, feed: int, kind: str, id: str) -> tuple[int, bytes] | None:
-    """The revision and JSON of a live record, or None."""
+    """Returns the revision and JSON of a live record, or None."""
     return _body(tx.row(_BODY, feed, kind, id))
 
 
 def bodies_of(tx: Transaction, feed: int, kind: str, ids: Sequence[str]) -> dict[str, bytes]:
-    """The JSON of those of these records that live."""
+    """Returns the JSON of those of the given records that are live, by id."""
     sql = (
         "SELECT r.id, c.wire FROM records r JOIN changes c ON c.feed = r.feed AND c.position = r.position"
         " WHERE r.feed = ? AND r.kind = ? AND r.deleted = 0 AND r.id"
@@ -110,9 +111,9 @@ def bodies_of(tx: Transaction, feed: int, kind: str, ids: Sequence[str]) -> dict
     return {row[0]: changes.body_of(bytes(row[1])) for row in tx.rows_in(sql, ids, feed, kind)}
 
 
-def glance_body(database: Database, feed: int, kind: str, id: str) -> tuple[int, bytes] | None:
-    """As ``body``, in one look outside any transaction; only where the database is embedded."""
-    return _body(database.glance(_BODY, feed, kind, id))
+def committed_body(database: Database, feed: int, kind: str, id: str) -> tuple[int, bytes] | None:
+    """Returns the same as ``body`` from one query outside any transaction; only where the database is embedded."""
+    return _body(database.committed_row(_BODY, feed, kind, id))
 
 
 def _body(row: Row | None) -> tuple[int, bytes] | None:
@@ -120,24 +121,24 @@ def _body(row: Row | None) -> tuple[int, bytes] | None:
 
 
 def bodies(rows: Sequence[Row]) -> bytes:
-    """The JSON bodies of rows whose first column is a wire, joined with commas."""
+    """Returns the JSON bodies, joined with commas, of rows whose first column contains wire bytes."""
     return b",".join([changes.body_of(row[0]) for row in rows])
 
 
 def live_count(tx: Transaction, feed: int, kind: str) -> int:
-    """How many records of a kind live in a feed."""
+    """Returns the number of live records of a kind in a feed."""
     return tx.counter(feed, "live:" + kind)
 
 
 def live_everywhere(tx: Transaction, kind: str) -> int:
-    """How many records of a kind live in all feeds together."""
+    """Returns the number of live records of a kind in all feeds together."""
     return int(tx.value("SELECT coalesce(sum(value), 0) FROM counters WHERE name = ?", "live:" + kind))
 
 
 def create(tx: Transaction, feed: int, kind: str, draft: Draft, previous: Record | None = None) -> Record:
-    """Write a new record and its change. ``previous`` is the row of a deleted one with the same id.
+    """Writes a new record and its change. ``previous`` is the row of a deleted record with the same id.
 
-    It takes a new number, so that nothing a device knows of the deleted one can hide it.
+    The record receives a new number, so that an acknowledgement of the deleted record cannot hide it.
     """
     number = tx.bump(feed, "number:" + family(kind))
     tx.bump(feed, "live:" + kind)
@@ -154,7 +155,7 @@ def create(tx: Transaction, feed: int, kind: str, draft: Draft, previous: Record
 
 
 def replace(tx: Transaction, feed: int, kind: str, current: Record, draft: Draft, changed: Collection[str]) -> Record:
-    """Write a record's new content and its change in place of the older one; ``changed`` names the fields."""
+    """Writes a record's new content, and its change in place of the older one; ``changed`` names the fields."""
     position = changes.next_position(tx, feed)
     revision = current.revision + 1
     fields = _fields_after(current, changed, revision)
@@ -179,7 +180,7 @@ def replace(tx: Transaction, feed: int, kind: str, current: Record, draft: Draft
 
 
 def field_revisions(record: Record) -> dict[str, int]:
-    """At which revision each field last changed; ``*`` stands for the fields that are not named."""
+    """Returns the revision in which each field last changed; ``*`` means all fields that are not named."""
     if record.fields is None:
         return {"*": record.revision}
     revisions: dict[str, int] = msgspec.json.decode(record.fields)
@@ -198,9 +199,10 @@ def put_many(
     current: Mapping[str, Record],
     changed: Mapping[str, Collection[str]] = MappingProxyType({}),
 ) -> tuple[int, int]:
-    """Write many records, each id once; ``current`` holds the rows of those that exist. (inserted, updated).
+    """Writes many records, each id once; returns the numbers of inserted and of updated records.
 
-    ``changed`` names the fields that a record's new content changes; without a name there, all of them.
+    ``current`` contains the rows of the records that exist. ``changed`` names, by id, the fields that the new
+    content changes; a record that is missing there changes in all fields.
     """
     if not drafts:
         return 0, 0
@@ -238,7 +240,7 @@ def put_many(
 
 
 def resend(tx: Transaction, feed: int, kind: str, live: Sequence[tuple[Record, bytes]]) -> None:
-    """Put live records and their bodies into the feed again as they are, each once: no field of them has changed."""
+    """Appends changes of unchanged live records, each id once, so that every device receives the records again."""
     if not live:
         return
     first = changes.next_position(tx, feed, len(live))
@@ -252,21 +254,21 @@ def resend(tx: Transaction, feed: int, kind: str, live: Sequence[tuple[Record, b
         rows.append((revision, position, fields, feed, kind, record.id))
     changes.forget(tx, feed, [record.position for record, _ in live])
     tx.run_many(changes.INSERT, log)
-    tx.run_many(_MOVE, rows)
+    tx.run_many(_UPDATE_POSITION, rows)
 
 
 def delete(tx: Transaction, feed: int, kind: str, current: Record) -> Record:
-    """Leave only a tombstone of a live record."""
+    """Replaces a live record with its tombstone; returns the deleted row."""
     return delete_many(tx, feed, kind, [current])[0]
 
 
 def delete_many(tx: Transaction, feed: int, kind: str, records: Sequence[Record]) -> list[Record]:
-    """Leave only tombstones of these live records, each id once."""
+    """Replaces live records, each id once, with their tombstones; returns the deleted rows."""
     if not records:
         return []
     position = changes.next_position(tx, feed, len(records))
     tx.bump(feed, "live:" + kind, -len(records))
-    buried = [
+    deleted = [
         record._replace(revision=record.revision + 1, position=position + i, deleted=1, updated_us=tx.now_us)
         for i, record in enumerate(records)
     ]
@@ -276,35 +278,35 @@ def delete_many(tx: Transaction, feed: int, kind: str, records: Sequence[Record]
         [
             (feed, r.position, kind, r.id, r.number, 1, tx.now_us,
              changes.delete_wire(r.position, kind, r.id, r.revision, tx.now_us))
-            for r in buried
+            for r in deleted
         ],
     )  # fmt: skip
-    # The values that conflicts kept are the record's content too, and go with it.
+    # The values that conflicts store are content of the record too, and are deleted with it.
     tx.run_many(
         "DELETE FROM record_conflicts WHERE feed = ? AND kind = ? AND record_id = ?",
-        [(feed, kind, r.id) for r in buried],
+        [(feed, kind, r.id) for r in deleted],
     )
-    tx.run_many(_BURY, [(r.revision, r.position, tx.now_us, feed, kind, r.id) for r in buried])
-    return buried
+    tx.run_many(_MARK_DELETED, [(r.revision, r.position, tx.now_us, feed, kind, r.id) for r in deleted])
+    return deleted
 
 
-class Tomb(NamedTuple):
-    """A deleted record whose tombstone is gone from the log."""
+class LostTombstone(NamedTuple):
+    """A deleted record whose tombstone was compacted away."""
 
     kind: str
     id: str
     number: int
 
 
-def bury_again(tx: Transaction, feed: int, tombs: Sequence[Tomb]) -> None:
-    """Append tombstones anew, for a device that was away while compaction dropped them."""
-    position = changes.next_position(tx, feed, len(tombs))
+def append_tombstones(tx: Transaction, feed: int, lost: Sequence[LostTombstone]) -> None:
+    """Appends tombstones again, for a device that was offline while compaction removed them."""
+    position = changes.next_position(tx, feed, len(lost))
     rows: list[Row] = []
-    for offset, tomb in enumerate(tombs):
-        row = find(tx, feed, tomb.kind, tomb.id)
-        revision = row.revision if row and row.number == tomb.number else 1
-        wire = changes.delete_wire(position + offset, tomb.kind, tomb.id, revision, tx.now_us)
-        rows.append((feed, position + offset, tomb.kind, tomb.id, tomb.number, 1, tx.now_us, wire))
+    for offset, tombstone in enumerate(lost):
+        row = find(tx, feed, tombstone.kind, tombstone.id)
+        revision = row.revision if row and row.number == tombstone.number else 1
+        wire = changes.delete_wire(position + offset, tombstone.kind, tombstone.id, revision, tx.now_us)
+        rows.append((feed, position + offset, tombstone.kind, tombstone.id, tombstone.number, 1, tx.now_us, wire))
     tx.run_many(changes.INSERT, rows)
     tx.run_many(
         "UPDATE records SET position = ? WHERE feed = ? AND kind = ? AND id = ? AND number = ? AND deleted = 1",

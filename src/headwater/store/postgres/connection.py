@@ -1,4 +1,4 @@
-"""One PostgreSQL connection: how it is opened, how statements are sent, and what its failures mean."""
+"""One PostgreSQL connection: its settings, its statements, and the translation of its failures."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from headwater.store.dialect import Bulk
 
 CONNECT_SECONDS = 10
 OLDEST_VERSION = 140_000
-"""The oldest server, as PostgreSQL counts versions."""
+"""The oldest supported server, in PostgreSQL's numbering of versions."""
 
 SAFEGUARDS = ("fsync", "full_page_writes")
-"""The server's settings without which it can lose what it has committed."""
+"""The server's settings without which it can lose committed transactions."""
 
 _PREPARED_MAX = 500
 _CONTENTION = (errors.SerializationFailure, errors.DeadlockDetected, errors.LockNotAvailable)
@@ -49,7 +49,7 @@ WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped
 
 
 class _WholeNumberLoader(NumericBinaryLoader):
-    """A sum of integers is NUMERIC in PostgreSQL; to us it is an integer, as in SQLite."""
+    """Loads a NUMERIC, the type of a sum of integers in PostgreSQL, as an integer, as in SQLite."""
 
     def load(self, data: Buffer) -> Any:
         number = super().load(data)
@@ -57,7 +57,7 @@ class _WholeNumberLoader(NumericBinaryLoader):
 
 
 def _adapters() -> AdaptersMap:
-    """One type for each Python type, so that a statement is prepared once and not again for each size of integer."""
+    """Maps each Python type to one type, so that a statement is prepared once and not for each size of integer."""
     adapters = AdaptersMap(psycopg.adapters)
     adapters.register_dumper(int, Int8BinaryDumper)
     adapters.register_dumper(bool, Int8BinaryDumper)
@@ -70,10 +70,10 @@ _ADAPTERS = _adapters()
 
 
 class PostgresLink:
-    """A connection in autocommit mode; transactions are begun and ended by statements.
+    """A connection in autocommit mode; statements begin and end transactions.
 
-    ``pipelined`` lets ``send`` go on without waiting for the server; what such a statement fails with is raised by
-    the next ``fetch``, ``count`` or ``wait``.
+    With ``pipelined``, ``send`` does not wait for the server; the next ``fetch``, ``count`` or ``wait`` raises the
+    failure of such a statement.
     """
 
     def __init__(self, url: str, settings: DatabaseSettings, *, pipelined: bool = False) -> None:
@@ -83,7 +83,7 @@ class PostgresLink:
             prepare_threshold=2,
             context=_ADAPTERS,
             connect_timeout=CONNECT_SECONDS,
-            # A server that is gone without a word is noticed within a minute.
+            # A server that disappears silently is detected within a minute.
             keepalives_idle=20,
             keepalives_interval=10,
             keepalives_count=3,
@@ -91,13 +91,13 @@ class PostgresLink:
         )
         self._connection.prepared_max = _PREPARED_MAX
         self._answers = self._connection.cursor(binary=True)
-        # A cursor of its own: an answer that comes late would be taken for the next statement's.
+        # A separate cursor: a late answer would be read as the answer of the next statement.
         self._sends = self._connection.cursor(binary=True)
         self._stack = ExitStack()
         self._pipeline: psycopg.Pipeline | None = None
         self._types: dict[str, dict[str, str]] = {}
         self.unsafe: list[str] = []
-        """Those of the safeguards that are turned off."""
+        """The safeguards that the server has turned off."""
         self.failed = False
         """True after any failure, until the transaction or savepoint is rolled back."""
         try:
@@ -110,46 +110,46 @@ class PostgresLink:
 
     @property
     def pid(self) -> int:
-        """The server's number for this connection."""
+        """The server's process id for this connection."""
         return self._connection.info.backend_pid
 
     @property
     def closed(self) -> bool:
-        """True when the connection is gone."""
+        """True when the connection is closed."""
         return self._connection.closed
 
     def is_lost(self, failure: psycopg.Error) -> bool:
-        """True when the failure was the end of the connection, which is then closed."""
-        # The server's last words arrive before the connection is seen to end.
+        """True when the failure ended the connection, which is then closed."""
+        # The server's last message arrives before the end of the connection is detected.
         if isinstance(failure, _LOSSES):
             self.close()
         return self.closed
 
     def fetch(self, sql: bytes, params: Sequence[Any] = ()) -> list[Row]:
-        """Every row that the statement gives."""
+        """Returns every row of the statement."""
         with self._watched():
             self._answers.execute(sql, params)
             return self._answers.fetchall()
 
     def count(self, sql: bytes, params: Sequence[Any] = ()) -> int:
-        """How many rows the statement changed."""
+        """Executes a statement; returns the number of rows it changed."""
         with self._watched():
             self._answers.execute(sql, params)
             self.wait()
             return self._answers.rowcount
 
     def send(self, sql: bytes, params: Sequence[Any] = ()) -> None:
-        """Carry out a statement whose answer nobody needs."""
+        """Executes a statement without reading its result."""
         with self._watched():
             self._sends.execute(sql, params)
 
     def send_many(self, sql: bytes, rows: Sequence[Sequence[Any]]) -> None:
-        """Carry out a statement once for each row."""
+        """Executes a statement once for each row."""
         with self._watched():
             self._sends.executemany(sql, rows)
 
     def send_bulk(self, plan: Bulk, rows: Sequence[Sequence[Any]]) -> None:
-        """Carry out a plan for all rows in one statement."""
+        """Executes a plan for all rows in one statement."""
         with self._watched():
             types = self._column_types(plan)
             if plan.template is None:
@@ -160,13 +160,13 @@ class PostgresLink:
             self._sends.execute(plan.template.format(arrays).encode(), columns)
 
     def wait(self) -> None:
-        """Wait until everything sent is done. Raises: what any of it failed with."""
+        """Waits until every sent statement has finished. Raises: the failure of any of them."""
         with self._watched():
             if self._pipeline is not None:
                 self._pipeline.sync()
 
     def end(self, sql: bytes) -> None:
-        """Send COMMIT and wait. Raises: InFailedSqlTransaction when the server rolled back instead."""
+        """Sends COMMIT and waits. Raises: InFailedSqlTransaction when the server rolled back instead."""
         self.send(sql)
         self.wait()
         if self._sends.statusmessage != "COMMIT":
@@ -174,9 +174,9 @@ class PostgresLink:
             raise errors.InFailedSqlTransaction("the transaction had failed before its commit")
 
     def undo(self, *statements: bytes) -> None:
-        """Take in what is still under way, whatever it failed with, then roll back with these statements.
+        """Waits for the statements in progress, ignores their failures, then rolls back with the given statements.
 
-        Raises: psycopg.Error when the connection is gone.
+        Raises: psycopg.Error when the connection is lost.
         """
         for _ in range(3):
             with suppress(errors.Error):
@@ -188,13 +188,13 @@ class PostgresLink:
         self.wait()
         self.failed = False
 
-    def notes(self, wake: int) -> list[tuple[int, str]]:
-        """Wait for notifications, or until the file ``wake`` can be read: (sender's pid, text) each."""
+    def notifications(self, wake: int) -> list[tuple[int, str]]:
+        """Waits for notifications, or until the file ``wake`` is readable; returns pairs of sender's pid and text."""
         select.select([self._connection.fileno(), wake], [], [])
         return [(note.pid, note.payload) for note in self._connection.notifies(timeout=0)]
 
     def close(self) -> None:
-        """Close the connection, whatever state it is in."""
+        """Closes the connection, in any state."""
         with suppress(psycopg.Error):
             self._stack.close()
         self._connection.close()
@@ -221,7 +221,7 @@ class PostgresLink:
         self._pipeline = self._stack.enter_context(self._connection.pipeline())
 
     def _copy(self, plan: Bulk, rows: Iterable[Sequence[Any]], types: dict[str, str]) -> None:
-        """PostgreSQL takes no COPY inside a pipeline, so the pipeline ends before it and begins again."""
+        """Inserts rows with COPY, outside the pipeline: PostgreSQL refuses COPY inside one."""
         pipelined = self._pipeline is not None
         columns = (*plan.columns, *(name for name, _ in plan.constants))
         constants = tuple(value for _, value in plan.constants)
@@ -245,14 +245,14 @@ class PostgresLink:
 
 
 def _array(column: list[Any]) -> list[Any] | str:
-    """A column as an array; one of nulls alone has no type of its own, so it goes as text."""
+    """Returns a column as an array; one of only nulls has no type, and is sent as text."""
     if all(value is None for value in column):
         return "{" + ",".join(["NULL"] * len(column)) + "}"
     return column
 
 
 def translate(failure: Exception) -> Exception:
-    """PostgreSQL's own exception as one of ours, any other unchanged."""
+    """Returns the Headwater error for an exception of PostgreSQL; any other exception unchanged."""
     if not isinstance(failure, psycopg.Error) or isinstance(failure, errors.PipelineAborted):
         return failure
     if isinstance(failure, errors.DiskFull):
@@ -260,7 +260,7 @@ def translate(failure: Exception) -> Exception:
     if isinstance(failure, errors.QueryCanceled):
         return Unavailable("a statement took too long", retry_after_seconds=5)
     if isinstance(failure, _CONTENTION):
-        return Unavailable("others change the same rows", retry_after_seconds=1)
+        return Unavailable("other transactions change the same rows", retry_after_seconds=1)
     if isinstance(failure, (psycopg.OperationalError, psycopg.InterfaceError, *_LOSSES)):
         return Unavailable("the database cannot be reached", retry_after_seconds=2)
     if isinstance(failure, psycopg.DataError) and "NUL" in str(failure):
@@ -269,8 +269,8 @@ def translate(failure: Exception) -> Exception:
 
 
 def may_repeat(failure: Exception) -> bool:
-    """True when the same works may succeed at once: a deadlock, or somebody else was faster.
+    """True when the same group may succeed at once: after a deadlock, or when another process wrote first.
 
-    A key that is there already may come from a commit that the work did not see when it looked.
+    A duplicate key may come from a commit that the transaction function could not see when it read.
     """
     return isinstance(failure, (*_CONTENTION, errors.UniqueViolation))

@@ -1,4 +1,4 @@
-"""PostgreSQL through psycopg: a few group-commit writers, reads on threads, commits of other processes told."""
+"""PostgreSQL through psycopg: several group-commit writers, reads on threads, notifications from other processes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from headwater.store.postgres.session import PostgresReader, PostgresSession
 from headwater.store.reader_pool import Readers
 
 WRITERS = 4
-"""Writing connections; the writes of one feed always take the same one, so that they are grouped."""
+"""Number of writing connections; the writes of one feed always use the same one, so that they are grouped."""
 
 _log = get_log(__name__)
 
@@ -43,12 +43,12 @@ class PostgresDatabase:
         self._clock = clock
         self._pids: dict[int, int] = {}
         self._listeners: list[Callable[[Moved], None]] = []
-        self._telling = threading.Lock()
+        self._notifying = threading.Lock()
         self._other: Listener | None = None
-        # Opened now, so that a server that is not there is known at once.
+        # Opened now, so that an unreachable server is reported at once.
         link = self._open_link()
         for name in link.unsafe:
-            _log.warning("the PostgreSQL server can lose what it has committed: turn this on", setting=name)
+            _log.warning("the PostgreSQL server can lose committed transactions: turn this setting on", setting=name)
         self._mint = Mint(self._open_link, link)
         gate = Gate(settings.writer_queue_requests)
         self._writers = [self._writer(number, gate, on_fatal) for number in range(WRITERS)]
@@ -56,38 +56,38 @@ class PostgresDatabase:
         self._pool = ThreadPoolExecutor(settings.read_threads, "headwater-reader")
 
     async def write(self, function: TransactionFunction[Result], *, feed: int = 0) -> Result:
-        """Run ``function`` in the next group of its feed's writer; returns after the commit."""
+        """Runs ``function`` in the next group of its feed's writer; returns after the commit."""
         result: Result = await self._writers[feed % WRITERS].submit(function, feed)
         return result
 
     async def read(self, function: TransactionFunction[Result], *, slow: bool = False) -> Result:  # noqa: ARG002 - every read waits
-        """Run ``function`` on a snapshot, on a thread."""
+        """Runs ``function`` on a snapshot, on a thread."""
         return await asyncio.get_running_loop().run_in_executor(self._pool, self.read_now, function)
 
     def write_now(self, function: TransactionFunction[Result], *, feed: int = 0) -> Result:
-        """Run ``function`` in the next group of its feed's writer and wait for it."""
+        """Runs ``function`` in the next group of its feed's writer and waits for its commit."""
         result: Result = self._writers[feed % WRITERS].run_now(function, feed)
         return result
 
     def read_now(self, function: TransactionFunction[Result]) -> Result:
-        """Run ``function`` on a snapshot on this thread's own connection."""
+        """Runs ``function`` on a snapshot, on this thread's own connection."""
         return self._readers.mine().run(function, self._clock())
 
-    def glance(self, sql: str, *params: Any) -> Row | None:
-        """The first row of one committed read; here it costs round trips, so not on an event loop."""
+    def committed_row(self, sql: str, *params: Any) -> Row | None:
+        """Returns the first row of a query on committed data; it costs round trips, so not for use on an event loop."""
         return self.read_now(lambda tx: tx.row(sql, *params))
 
     def version(self) -> None:
-        """None: asking would cost a round trip, and commits of other processes are told."""
+        """Returns None: a query would cost a round trip, and other processes' commits arrive as notifications."""
 
     def on_commit(self, listener: Callable[[Moved], None]) -> None:
-        """Call ``listener`` after each commit that moved a feed, also when another process made it."""
+        """Registers a listener that is called after each commit that changed a feed, also in another process."""
         self._listeners.append(listener)
         if self._other is None:
-            self._other = Listener(self._open_link, self._pids.values, self._tell)
+            self._other = Listener(self._open_link, self._pids.values, self._notify)
 
     def close(self) -> None:
-        """Commit what was accepted and close every connection."""
+        """Commits the accepted writes and closes every connection."""
         for writer in self._writers:
             writer.close()
         if self._other is not None:
@@ -109,13 +109,13 @@ class PostgresDatabase:
             on_fatal=on_fatal,
             name=f"headwater-writer-{number}",
         )
-        writer.on_commit(self._tell)
+        writer.on_commit(self._notify)
         return writer
 
     def _open_link(self) -> PostgresLink:
         return PostgresLink(self._url, self._settings)
 
-    def _tell(self, moved: Moved) -> None:
-        with self._telling:
+    def _notify(self, moved: Moved) -> None:
+        with self._notifying:
             for listener in self._listeners:
                 listener(moved)

@@ -1,4 +1,4 @@
-"""Hears of other processes' commits, through PostgreSQL's notifications."""
+"""Receives notifications of other processes' commits from PostgreSQL."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import psycopg
 from headwater.base.log import get_log
 from headwater.store.database import Moved
 from headwater.store.postgres.connection import PostgresLink
-from headwater.store.postgres.session import CHANNEL, read_note
+from headwater.store.postgres.session import CHANNEL, heads_of
 
 ANY_FEED = -1
-"""Stands for every feed: notifications may have been missed."""
+"""Means every feed, after notifications may have been missed."""
 
 _FIRST_WAIT_SECONDS = 0.2
 _LONGEST_WAIT_SECONDS = 15.0
@@ -23,17 +23,17 @@ _log = get_log(__name__)
 
 
 class Listener:
-    """A thread with a connection of its own; the commits of our own writers are left out."""
+    """A thread with its own connection that reports other processes' commits; those of this process are left out."""
 
     def __init__(
         self,
         open_link: Callable[[], PostgresLink],
         own_pids: Callable[[], Collection[int]],
-        tell: Callable[[Moved], None],
+        notify: Callable[[Moved], None],
     ) -> None:
         self._open_link = open_link
         self._own_pids = own_pids
-        self._tell = tell
+        self._notify = notify
         self._ending = threading.Event()
         self._wake, self._alarm = socket.socketpair()
         self._link: PostgresLink | None = self._listen()
@@ -41,7 +41,7 @@ class Listener:
         self._thread.start()
 
     def close(self) -> None:
-        """End the thread and close its connection."""
+        """Ends the thread and closes its connection."""
         self._ending.set()
         self._alarm.send(b"!")
         self._thread.join()
@@ -59,12 +59,12 @@ class Listener:
             try:
                 if self._link is None:
                     self._link = self._listen()
-                    self._tell({ANY_FEED: 0})
+                    self._notify({ANY_FEED: 0})
                 wait_seconds = _FIRST_WAIT_SECONDS
-                for pid, note in self._link.notes(self._wake.fileno()):
-                    moved = {} if pid in self._own_pids() else read_note(note)
+                for pid, payload in self._link.notifications(self._wake.fileno()):
+                    moved = {} if pid in self._own_pids() else heads_of(payload)
                     if moved:
-                        self._tell(moved)
+                        self._notify(moved)
             except psycopg.Error as failure:
                 if self._ending.is_set():
                     break

@@ -1,7 +1,7 @@
-"""Server-wide integers on PostgreSQL: taken in blocks from the counters of feed 0, as SQLite counts them too.
+"""Server-wide integers on PostgreSQL, reserved in blocks from the counters of feed 0, which SQLite uses as well.
 
-A sequence of PostgreSQL's own would not be part of a backup. Blocks are taken outside the transactions that use
-them, so nobody waits for a commit; what a failed transaction was given is handed out again.
+A PostgreSQL sequence would not be part of a backup. Blocks are reserved outside the transactions that use them, so
+that no process waits for another's commit. The integers of a failed transaction are used again.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import psycopg
 from headwater.store.postgres.connection import PostgresLink
 
 BLOCK_MAX = 64
-"""Largest block; the first one has a single integer, and each next one is twice as large."""
+"""Size of the largest block; the first block has a single integer, and each next one is twice as large."""
 
 _TAKE = (
     b"INSERT INTO counters (feed, name, value) VALUES (0, %s, %s)"
@@ -23,7 +23,7 @@ _TAKE = (
 
 
 class Mint:
-    """Hands out the integers of one process; no two processes get the same."""
+    """Allocates the integers of one process; no two processes receive the same."""
 
     def __init__(self, open_link: Callable[[], PostgresLink], link: PostgresLink) -> None:
         self._open_link = open_link
@@ -34,7 +34,7 @@ class Mint:
         self._lock = threading.Lock()
 
     def take(self, name: str, count: int) -> list[int]:
-        """The next integers of a sequence, ascending."""
+        """Returns the next integers of a sequence, ascending."""
         with self._lock:
             spare = self._spare.setdefault(name, [])
             if len(spare) < count:
@@ -46,12 +46,12 @@ class Mint:
             return found
 
     def give_back(self, name: str, numbers: Iterable[int]) -> None:
-        """Take back integers that nobody used and nobody can have seen used."""
+        """Accepts unused integers, which no committed or read data may contain, to allocate them again."""
         with self._lock:
             self._spare[name] = sorted([*self._spare.get(name, ()), *numbers])
 
     def close(self) -> None:
-        """Close the connection; what is left of the blocks is never handed out."""
+        """Closes the connection; the rest of the blocks is never allocated."""
         self._link.close()
 
     def _more(self, name: str, count: int) -> list[int]:
@@ -60,7 +60,7 @@ class Mint:
         except psycopg.Error as failure:
             if not self._link.is_lost(failure):
                 raise
-            # Once more on a new connection; should the lost one have taken a block, there is a gap.
+            # Repeat on a new connection; if the lost one had reserved a block, a gap remains.
             last = self._take(name, count)
         return list(range(last - count + 1, last + 1))
 
@@ -72,5 +72,5 @@ class Mint:
         return last
 
     def _prepare(self) -> None:
-        # A commit that uses these integers comes later in PostgreSQL's log, and makes this one durable with it.
+        # A commit that uses these integers is later in PostgreSQL's log, and makes this one durable with it.
         self._link.send(b"SET synchronous_commit = off")

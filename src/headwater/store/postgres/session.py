@@ -1,8 +1,8 @@
 """PostgreSQL's transactions, the session that writes through one connection, and the reader of one thread.
 
-A writing transaction holds its feeds: it locks their ``head`` counters, in the order of their numbers, before its
-first work runs. So the works of a feed run one after the other over all processes, and positions become visible
-in their order (a sequence would let a reader pass numbers whose commits are still to come).
+A writing transaction locks its feeds: it locks their ``head`` counters, in the order of their numbers, before its
+first transaction function runs. So the functions of a feed run one after the other in all processes, and positions
+become visible in order (with a sequence, a reader could skip numbers that are committed later).
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ import psycopg
 from psycopg import errors
 
 from headwater.base.errors import Unavailable
-from headwater.store.database import FeedNotHeld, Result, Row, Transaction, TransactionFunction
+from headwater.store.database import FeedNotLocked, Result, Row, Transaction, TransactionFunction
 from headwater.store.dialect import bulk, to_postgres, to_postgres_schema
 from headwater.store.postgres.connection import PostgresLink, may_repeat, translate
 from headwater.store.postgres.sequences import Mint
 
 CHANNEL = "headwater_moved"
-"""The channel on which commits are told to other processes: ``feed:head`` pairs, separated by spaces."""
+"""The channel that notifies other processes of commits: ``feed:head`` pairs, separated by spaces."""
 
 BULK_ROWS = 32
-"""From so many rows on, a statement is carried out for all of them at once."""
+"""Least number of rows for which a statement is executed for all rows at once."""
 
 _LOCK_OF_FEED_0 = 0x4845_4144
-_NOTE_BYTES = 7_000
+_PAYLOAD_BYTES = 7_000
 _LOCK = b"SELECT 1 FROM counters WHERE feed = ANY(%s) AND name = 'head' ORDER BY feed FOR NO KEY UPDATE"
 _COUNTERS = b"SELECT feed, name, value FROM counters WHERE feed = ANY(%s)"
 _MAKE_HEAD = b"INSERT INTO counters (feed, name, value) VALUES (%s, 'head', 0) ON CONFLICT (feed, name) DO NOTHING"
@@ -49,111 +49,111 @@ class PostgresTransaction(Transaction):
     def __init__(self, mint: Mint) -> None:
         super().__init__()
         self._mint = mint
-        self._held: set[int] = set()
+        self._locked: set[int] = set()
         self._minted: dict[str, list[int]] = {}
 
     def rows(self, sql: str, *params: Any) -> list[Row]:
-        """Every row that the statement gives."""
+        """Returns every row of the statement."""
         return self.link.fetch(to_postgres(sql), params)
 
     def row(self, sql: str, *params: Any) -> Row | None:
-        """The first row, or None."""
+        """Returns the first row, or None."""
         found = self.link.fetch(to_postgres(sql), params)
         return found[0] if found else None
 
     def rows_in(self, sql: str, values: Sequence[str], *params: Any) -> list[Row]:
-        """Rows whose last-named column is one of ``values``, bound as one array."""
+        """Returns the rows in which a column is one of ``values``, bound as one array."""
         return self.link.fetch(to_postgres(sql + " = ANY(?)"), (*params, list(values)))
 
     def run(self, sql: str, *params: Any) -> int:
-        """Carry out one changing statement; the number of rows it changed."""
+        """Executes one changing statement; returns the number of rows it changed."""
         self.wrote = True
         return self.link.count(to_postgres(sql), params)
 
     def put(self, sql: str, *params: Any) -> None:
-        """Send one changing statement; what it fails with is raised by a later one, or by the commit."""
+        """Sends one changing statement; a later statement, or the commit, raises its failure."""
         self.wrote = True
         self.link.send(to_postgres(sql), params)
 
     def run_schema(self, sql: str) -> None:
-        """Carry out one statement of a schema file, however long it takes."""
+        """Executes one statement of a schema file, without a time limit."""
         self.wrote = True
         self.link.fetch(b"SELECT set_config('statement_timeout', '0', true)")
         self.link.send(to_postgres_schema(sql))
         self.link.wait()
 
     def run_many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
-        """Carry out one changing statement for each row of parameters."""
+        """Executes one changing statement for each row of parameters."""
         self.wrote = True
-        given = list(rows)
-        plan = bulk(sql) if len(given) >= BULK_ROWS else None
-        if plan is not None and _are_apart(given, plan.keys):
-            self.link.send_bulk(plan, given)
+        listed = list(rows)
+        plan = bulk(sql) if len(listed) >= BULK_ROWS else None
+        if plan is not None and _are_independent(listed, plan.keys):
+            self.link.send_bulk(plan, listed)
         else:
-            self.link.send_many(to_postgres(sql), given)
+            self.link.send_many(to_postgres(sql), listed)
 
     def mint(self, name: str, count: int = 1) -> list[int]:
-        """The next integers of a server-wide sequence; a work that is run again gets the same, or lower ones."""
+        """Returns the next integers of a server-wide sequence; a repeated attempt receives the same, or lower ones."""
         found = self._mint.take(name, count)
         self._minted.setdefault(name, []).extend(found)
         return found
 
     def settle_minted(self, *, used: bool) -> None:
-        """Forget the integers minted since ``begin`` when they were used; otherwise the next try has them."""
+        """Drops the integers minted since ``begin`` when they were used; else returns them for the next attempt."""
         if not used:
             for name, found in self._minted.items():
                 self._mint.give_back(name, found)
         self._minted = {}
 
     def joined(self, sql: str, *params: Any) -> tuple[int, int, bytes]:
-        """Rows ``(position, wire)`` as count, last position and their bytes joined with commas."""
+        """Returns rows ``(position, wire)`` as count, last position and their bytes joined with commas."""
         count, last, wires = self.link.fetch(to_postgres(_JOINED.format(sql)), params)[0]
         return count, last, wires or b""
 
-    def hold(self, feeds: Sequence[int], *, has_counters: bool = True) -> None:
-        """Lock these feeds until the commit, and learn their counters.
+    def lock_feeds(self, feeds: Sequence[int], *, has_counters: bool = True) -> None:
+        """Locks these feeds until the commit, and reads their counters.
 
-        Feed 0, and the schema of a database without counters, are locked by a lock of their own.
+        Feed 0, and the schema of a database without counters, have an advisory lock.
         """
         if 0 in feeds or not has_counters:
             self.link.send(b"SELECT pg_advisory_xact_lock(%s)", (_LOCK_OF_FEED_0,))
         if not has_counters:
-            self._held = set(feeds)
+            self._locked = set(feeds)
             return
-        asked = sorted(feeds)
-        self.link.send(_LOCK, (asked,))
-        # A statement of its own: its snapshot is taken when the locks are held.
-        for feed, name, value in self.link.fetch(_COUNTERS, (asked,)):
+        wanted = sorted(feeds)
+        self.link.send(_LOCK, (wanted,))
+        # A separate statement, so that its snapshot is newer than the locks.
+        for feed, name, value in self.link.fetch(_COUNTERS, (wanted,)):
             self._counters[feed, name] = value
-        # A feed without a head counter was never moved, and is locked by whoever makes that counter.
-        self._held = {feed for feed in asked if not feed or (feed, "head") in self._counters}
+        # A feed without a head counter was never written; the transaction that creates the counter locks it.
+        self._locked = {feed for feed in wanted if not feed or (feed, "head") in self._counters}
 
     def begin(self, now_us: int) -> None:
-        """Forget what the last transaction knew."""
+        """Resets the state of the previous transaction."""
         super().begin(now_us)
-        self._held = set()
+        self._locked = set()
 
     def flush_counters(self) -> None:
-        """Write every raised counter, and a note for other processes when a feed moved."""
+        """Writes every raised counter, and notifies other processes of the feeds that changed."""
         dirty = sorted(self._dirty)
         if dirty:
             values = [self._counters[key] for key in dirty]
             self.link.send(_FLUSH, ([feed for feed, _ in dirty], [name for _, name in dirty], values))
             self._dirty.clear()
-        for note in _notes(self.moved):
-            self.link.send(b"SELECT pg_notify(%s, %s)", (CHANNEL, note))
+        for payload in _payloads(self.moved):
+            self.link.send(b"SELECT pg_notify(%s, %s)", (CHANNEL, payload))
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:
-        """Undo what is done inside, and only that, when it raises; the exception goes on."""
-        held = set(self._held)
+        """Opens a context whose changes are undone when it raises; the exception propagates."""
+        locked = set(self._locked)
         minted, self._minted = self._minted, {}
         try:
             with super().savepoint():
                 yield
         except BaseException:
-            # A lock taken inside went with it, and what was minted inside was not used.
-            self._held = held
+            # The rollback released the locks of the savepoint, and the integers minted inside were not used.
+            self._locked = locked
             self.settle_minted(used=False)
             self._minted = minted
             raise
@@ -175,20 +175,20 @@ class PostgresTransaction(Transaction):
             self.link.failed = True
 
     def _read_counter(self, feed: int, name: str) -> int:
-        return 0 if feed in self._held else super()._read_counter(feed, name)
+        return 0 if feed in self._locked else super()._read_counter(feed, name)
 
     def _lock_counter(self, feed: int, name: str) -> int:
-        if feed not in self._held:
-            # A feed that nobody ever moved is ours by making its counter; any other must be held from the start,
-            # since this work may have read what another process has changed by now.
+        if feed not in self._locked:
+            # Creating the counter of a feed that was never written locks that feed. Any other feed must be locked
+            # from the start, since this function may have read rows that another process has changed by now.
             if feed == 0 or not self.link.count(_MAKE_HEAD, (feed,)):
-                raise FeedNotHeld(feed)
-            self._held.add(feed)
+                raise FeedNotLocked(feed)
+            self._locked.add(feed)
         return self._counters.get((feed, name), 0)
 
 
 class PostgresSession:
-    """The connection of one writer: opened by the first ``begin``, and again by the next one when it was lost."""
+    """The connection of one writer; ``begin`` opens it at first use, and again after it was lost."""
 
     def __init__(
         self,
@@ -204,7 +204,7 @@ class PostgresSession:
         self.transaction: Transaction = self._transaction
 
     def begin(self, now_us: int, feeds: Sequence[int]) -> None:
-        """Open a writing transaction that holds these feeds."""
+        """Opens a writing transaction that locks these feeds."""
         if self._link is not None and not self._link.closed:
             try:
                 self._begin(self._link, now_us, feeds)
@@ -213,19 +213,19 @@ class PostgresSession:
                     raise
             else:
                 return
-        # The first time; or the server was restarted, or cut an idle connection, and nothing was done yet.
+        # The first use; or the server was restarted, or closed an idle connection, before anything was written.
         self._link = self._open_link()
         self._note_pid(self._link.pid)
         self._begin(self._link, now_us, feeds)
 
     def commit(self) -> None:
-        """Make everything since ``begin`` durable."""
-        # Before it is sent: of a commit whose connection is lost nobody knows whether it used them.
+        """Commits everything since ``begin`` durably."""
+        # Before it is sent: when a commit loses its connection, the integers may have been used.
         self._transaction.settle_minted(used=True)
         self._transaction.link.end(b"COMMIT")
 
     def roll_back(self) -> None:
-        """Undo everything since ``begin``; a connection that cannot do it is closed, which does it as well."""
+        """Rolls back everything since ``begin``; if that fails, closes the connection, which rolls back as well."""
         self._transaction.settle_minted(used=False)
         if self._link is None:
             return
@@ -234,27 +234,27 @@ class PostgresSession:
         except psycopg.Error:
             self._link.close()
 
-    def is_spoiled(self) -> bool:
-        """True after a failed statement: PostgreSQL carries out nothing more in this transaction."""
+    def must_roll_back(self) -> bool:
+        """True after a failed statement: PostgreSQL executes nothing more in this transaction."""
         return self._transaction.link.failed
 
     def translate(self, failure: Exception) -> Exception:
-        """PostgreSQL's own exception as one of ours, any other unchanged."""
+        """Returns the Headwater error for an exception of PostgreSQL; any other exception unchanged."""
         if isinstance(failure, errors.ReadOnlySqlTransaction) and self._link is not None:
-            # A standby, or a server that has become one: the next connection may find the right one.
+            # The server is a standby, or has become one: the next connection may reach the primary.
             self._link.close()
-            return Unavailable("the database takes no writes at present", retry_after_seconds=2)
+            return Unavailable("the database accepts no writes at present", retry_after_seconds=2)
         return translate(failure)
 
     def may_repeat(self, failure: Exception) -> bool:
-        """True after a deadlock, or when another process was faster."""
+        """True after a deadlock, or when another process wrote first."""
         return may_repeat(failure)
 
     def tidy(self) -> None:
-        """PostgreSQL keeps house itself."""
+        """Does nothing: PostgreSQL does its own housekeeping."""
 
     def close(self) -> None:
-        """Close the connection."""
+        """Closes the connection."""
         if self._link is not None:
             self._link.close()
 
@@ -265,11 +265,11 @@ class PostgresSession:
         link.send(b"BEGIN ISOLATION LEVEL READ COMMITTED")
         if not self._has_counters:
             self._has_counters = link.fetch(b"SELECT to_regclass('counters') IS NOT NULL")[0][0]
-        transaction.hold(feeds, has_counters=self._has_counters)
+        transaction.lock_feeds(feeds, has_counters=self._has_counters)
 
 
 class PostgresReader:
-    """The connection of one thread that reads snapshots; a lost one is opened again."""
+    """The reading connection of one thread; each read runs on a snapshot, and a lost connection is opened again."""
 
     def __init__(self, open_link: Callable[[], PostgresLink], mint: Mint) -> None:
         self._open_link = open_link
@@ -277,14 +277,14 @@ class PostgresReader:
         self._transaction = PostgresTransaction(mint)
 
     def run(self, function: TransactionFunction[Result], now_us: int) -> Result:
-        """Run ``function`` on a snapshot. Raises: Unavailable when the database is out of reach or too slow."""
+        """Runs ``function`` on a snapshot. Raises: Unavailable when the database is out of reach or too slow."""
         try:
             try:
                 return self._run(function, now_us)
             except psycopg.Error as failure:
                 if self._link is None or not self._link.is_lost(failure):
                     raise
-                # The connection was lost, and a read changes nothing: once more on a new one.
+                # The connection was lost, and a read changes nothing: repeat it on a new connection.
                 return self._run(function, now_us)
         except psycopg.Error as failure:
             translated = translate(failure)
@@ -293,7 +293,7 @@ class PostgresReader:
             raise translated from None
 
     def close(self) -> None:
-        """Close the connection."""
+        """Closes the connection."""
         if self._link is not None:
             self._link.close()
 
@@ -311,28 +311,28 @@ class PostgresReader:
                 link.failed = False
 
 
-def _are_apart(rows: Sequence[Sequence[Any]], keys: Sequence[int]) -> bool:
-    """True when no two rows have the same key, so that they can be carried out in any order."""
+def _are_independent(rows: Sequence[Sequence[Any]], keys: Sequence[int]) -> bool:
+    """True when no two rows have the same key, so that they can be executed in any order."""
     return not keys or len({tuple(row[place] for place in keys) for row in rows}) == len(rows)
 
 
-def _notes(moved: dict[int, int]) -> Iterator[str]:
-    """The heads of the moved feeds as texts that fit into a notification."""
-    note = ""
+def _payloads(moved: dict[int, int]) -> Iterator[str]:
+    """Yields the heads of the changed feeds as texts that fit into a notification."""
+    payload = ""
     for feed, head in moved.items():
         pair = f"{feed}:{head}"
-        if len(note) + len(pair) >= _NOTE_BYTES:
-            yield note
-            note = ""
-        note = f"{note} {pair}" if note else pair
-    if note:
-        yield note
+        if len(payload) + len(pair) >= _PAYLOAD_BYTES:
+            yield payload
+            payload = ""
+        payload = f"{payload} {pair}" if payload else pair
+    if payload:
+        yield payload
 
 
-def read_note(text: str) -> dict[int, int]:
-    """The heads in a notification; a text that is not ours gives none."""
+def heads_of(payload: str) -> dict[int, int]:
+    """Returns the heads in a notification's payload; pairs that Headwater did not write are ignored."""
     heads = {}
-    for pair in text.split():
+    for pair in payload.split():
         feed, _, head = pair.partition(":")
         if feed.isdigit() and head.isdigit():
             heads[int(feed)] = int(head)

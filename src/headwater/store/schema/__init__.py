@@ -1,1 +1,1 @@
-"""Numbered SQL files: the schema, one step a file."""
+"""The schema as numbered SQL files, one step in each."""

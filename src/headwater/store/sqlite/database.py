@@ -22,13 +22,13 @@ from headwater.store.reader_pool import Readers
 from headwater.store.sqlite.session import SqliteReader, SqliteSession, connect
 
 FIXED_VERSION = (3, 51, 3)
-"""The first SQLite in which two connections cannot corrupt a WAL that is being reset."""
+"""The first version of SQLite in which two connections cannot corrupt a WAL during its reset."""
 
 _log = get_log(__name__)
 
 
 class SqliteDatabase:
-    """One SQLite file: writes through the group writer, short reads inline, long ones on threads."""
+    """One SQLite file: writes go through the group-commit writer, short reads run inline, long ones on threads."""
 
     embedded = True
 
@@ -56,52 +56,52 @@ class SqliteDatabase:
         )
         self._readers = Readers(lambda: SqliteReader(str(path), settings))
         self._pool = ThreadPoolExecutor(settings.read_threads, "headwater-reader")
-        # A connection of its own: within a read of its own, a connection would see the old number.
+        # A separate connection: inside a read transaction, a connection would see the old number.
         self._watch = connect(str(path), synchronous=settings.synchronous)
         self._ask_version = self._watch.cursor().execute
 
     async def write(self, function: TransactionFunction[Result], *, feed: int = 0) -> Result:
-        """Run ``function`` in the next group; returns after its commit is on disk."""
+        """Runs ``function`` in the next group; returns after its commit is on disk."""
         result: Result = await self._writer.submit(function, feed)
         return result
 
     async def read(self, function: TransactionFunction[Result], *, slow: bool = False) -> Result:
-        """Run ``function`` on a snapshot, inline unless ``slow``."""
+        """Runs ``function`` on a snapshot, inline unless ``slow``."""
         if slow:
             return await asyncio.get_running_loop().run_in_executor(self._pool, self.read_now, function)
         return self._readers.mine().run(function, self._clock())
 
     def write_now(self, function: TransactionFunction[Result], *, feed: int = 0) -> Result:
-        """Run ``function`` in the next group and wait for it."""
+        """Runs ``function`` in the next group and waits for its commit."""
         result: Result = self._writer.run_now(function, feed)
         return result
 
     def read_now(self, function: TransactionFunction[Result]) -> Result:
-        """Run ``function`` on a snapshot on this thread's own connection."""
+        """Runs ``function`` on a snapshot, on this thread's own connection."""
         return self._readers.mine().run(function, self._clock())
 
-    def glance(self, sql: str, *params: Any) -> Row | None:
-        """The first row of one committed read on the calling thread's own connection: about 3 microseconds."""
-        return self._readers.mine().glance(sql, *params)
+    def committed_row(self, sql: str, *params: Any) -> Row | None:
+        """Returns the first row of a query on the calling thread's own connection, in about 3 microseconds."""
+        return self._readers.mine().committed_row(sql, *params)
 
     def version(self) -> int:
-        """SQLite's data_version: changes with every commit by anybody."""
+        """Returns SQLite's data_version, which changes with every commit of any process."""
         number: Any = self._ask_version("PRAGMA data_version").fetchall()[0][0]
         return int(number)
 
     def on_commit(self, listener: Callable[[Moved], None]) -> None:
-        """Call ``listener`` on the writer's thread after each commit that moved a feed."""
+        """Registers a listener that is called on the writer's thread after each commit that changed a feed."""
         self._writer.on_commit(listener)
 
     def close(self) -> None:
-        """Commit what was accepted and close every connection."""
+        """Commits the accepted writes and closes every connection."""
         self._writer.close()
         self._pool.shutdown()
         self._readers.close()
         if self._failed:
-            # After a failed fsync nobody knows what the disk holds: the WAL stays, and the next start recovers it.
+            # After a failed fsync the content of the disk is unknown: the WAL stays, and the next start recovers it.
             self._watch.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
-        # The last connection to close folds the WAL into the file.
+        # Closing the last connection copies the WAL into the database file.
         self._watch.close()
 
     def _fail(self, failure: Exception) -> None:
@@ -116,7 +116,7 @@ def _refuse_unsafe_library() -> None:
 
 
 def _make_reserve(path: Path, size_bytes: int) -> None:
-    """Make the file that is given up when the disk is full, so that deleting still works; size 0 means none."""
+    """Creates the file that is deleted when the disk is full, so that deletions still work; size 0 means no file."""
     if size_bytes == 0 or (path.exists() and path.stat().st_size >= size_bytes):
         return
     try:
@@ -126,12 +126,12 @@ def _make_reserve(path: Path, size_bytes: int) -> None:
             else:
                 file.writelines(bytes(MIB) for _ in range(0, size_bytes, MIB))
     except OSError as failure:
-        # A full disk must not keep the server from starting: reads work, and deletions may.
+        # A full disk must not prevent the start of the server: reads work, and deletions may work.
         path.unlink(missing_ok=True)
-        _log.warning("no reserve file could be made: the disk is full", errno=failure.errno, reserve_bytes=size_bytes)
+        _log.warning("the disk is full: no reserve file was created", errno=failure.errno, reserve_bytes=size_bytes)
 
 
 def _free(reserve: Path) -> None:
     if reserve.exists():
         reserve.unlink(missing_ok=True)
-        _log.warning("the disk is full: the reserve file was freed")
+        _log.warning("the disk is full: the reserve file was deleted")

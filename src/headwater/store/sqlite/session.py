@@ -1,4 +1,4 @@
-"""One SQLite connection: how it is opened, its transactions, and the session that writes through it."""
+"""SQLite connections: their settings, their transactions, the reader of a thread, and the writer's session."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from headwater.store.database import Result, Row, Transaction, TransactionFuncti
 
 PAGE_BYTES = 8192
 BUSY_MS = 10_000
-"""How long a statement waits for another process's writer."""
+"""Milliseconds that a statement waits for another process's writer."""
 
 TRUNCATE_BUSY_MS = 20
-"""How long the writer waits for readers to leave the WAL before it puts the truncation off."""
+"""Milliseconds that the writer waits for readers of the WAL before it postpones the truncation."""
 
 _RETRY_SECONDS = 0.005
 _WRITER_CACHE_BYTES = 64 * KIB * KIB
-# A reader's cache is emptied by each commit of somebody else, so a large one is of no use.
+# Each commit of another connection empties a reader's cache, so a large one is of no use.
 _READER_CACHE_BYTES = 16 * KIB * KIB
 _PROGRESS_STEPS = 200_000
 _JOINED = "SELECT count(*), coalesce(max(position), 0), CAST(group_concat(wire, ',') AS BLOB) FROM ({})"
@@ -35,10 +35,10 @@ _log = get_log(__name__)
 
 
 def connect(path: str, *, synchronous: str, cache_bytes: int = _READER_CACHE_BYTES) -> apsw.Connection:
-    """Open a connection with the settings that the promises rest on."""
+    """Opens a connection with the settings that durability and isolation depend on."""
     connection = apsw.Connection(path, statementcachesize=512)
     connection.set_busy_timeout(BUSY_MS)
-    # Without this SQLite plans a statement anew for each new value in some joins: 16 us instead of 2.
+    # Without this, SQLite plans some joins again for each new parameter: 16 us instead of 2.
     connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
     for pragma in (
         f"page_size = {PAGE_BYTES}",
@@ -55,7 +55,7 @@ def connect(path: str, *, synchronous: str, cache_bytes: int = _READER_CACHE_BYT
 
 
 def _set(connection: apsw.Connection, pragma: str) -> None:
-    """Carry a pragma out, waiting as long as a statement would: SQLite itself does not wait for the first WAL."""
+    """Executes a pragma, and waits as a statement would: SQLite itself does not wait for the creation of the WAL."""
     ends = monotonic_seconds() + BUSY_MS / 1000
     while True:
         try:
@@ -69,7 +69,7 @@ def _set(connection: apsw.Connection, pragma: str) -> None:
 
 
 class SqliteTransaction(Transaction):
-    """A transaction on one apsw connection. No statement is left unfinished: it would hold the WAL."""
+    """A transaction on one apsw connection. Every statement is read to its end, because an open one pins the WAL."""
 
     def __init__(self, connection: apsw.Connection) -> None:
         super().__init__()
@@ -78,42 +78,42 @@ class SqliteTransaction(Transaction):
         self._many = connection.cursor().executemany
 
     def rows(self, sql: str, *params: Any) -> list[Row]:
-        """Every row that the statement gives."""
+        """Returns every row of the statement."""
         return self.execute(sql, params).fetchall()
 
     def row(self, sql: str, *params: Any) -> Row | None:
-        """The first row, or None."""
+        """Returns the first row, or None."""
         found = self.execute(sql, params).fetchall()
         return found[0] if found else None
 
     def rows_in(self, sql: str, values: Sequence[str], *params: Any) -> list[Row]:
-        """Rows whose last-named column is one of ``values``, bound as one JSON array."""
+        """Returns the rows in which a column is one of ``values``, bound as one JSON array."""
         array = msgspec.json.encode(values).decode()
         return self.execute(f"{sql} IN (SELECT value FROM json_each(?))", (*params, array)).fetchall()
 
     def run(self, sql: str, *params: Any) -> int:
-        """Carry out one changing statement; the number of rows it changed."""
+        """Executes one changing statement; returns the number of rows it changed."""
         self.wrote = True
         self.execute(sql, params)
         return self.connection.changes()
 
     def put(self, sql: str, *params: Any) -> None:
-        """Carry out one changing statement."""
+        """Executes one changing statement."""
         self.wrote = True
         self.execute(sql, params)
 
     def run_many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
-        """Carry out one changing statement for each row of parameters."""
+        """Executes one changing statement for each row of parameters."""
         self.wrote = True
         self._many(sql, rows)
 
     def mint(self, name: str, count: int = 1) -> list[int]:
-        """The next integers of a server-wide sequence, from the counters of feed 0."""
+        """Returns the next integers of a server-wide sequence, from the counters of feed 0."""
         last = self.bump(0, "mint:" + name, count)
         return list(range(last - count + 1, last + 1))
 
     def joined(self, sql: str, *params: Any) -> tuple[int, int, bytes]:
-        """Rows ``(position, wire)`` as count, last position and their bytes joined with commas."""
+        """Returns rows ``(position, wire)`` as count, last position and their bytes joined with commas."""
         found: Any = self.execute(_JOINED.format(sql), params).fetchall()[0]
         return found[0], found[1], found[2] or b""
 
@@ -124,14 +124,14 @@ class SqliteTransaction(Transaction):
         self.execute("RELEASE s")
 
     def _undo(self) -> None:
-        # After a full disk SQLite may have undone the whole transaction; the writer sees that it is spoiled.
+        # After a full disk SQLite may have rolled back the whole transaction; ``must_roll_back`` then returns True.
         with suppress(apsw.Error):
             self.execute("ROLLBACK TO s")
             self.execute("RELEASE s")
 
 
 class SqliteReader:
-    """A connection of one thread that reads snapshots."""
+    """The reading connection of one thread; each read runs on a snapshot."""
 
     def __init__(self, path: str, settings: DatabaseSettings) -> None:
         self._connection = connect(path, synchronous=settings.synchronous)
@@ -142,7 +142,7 @@ class SqliteReader:
         self._deadline_seconds = 0.0
 
     def run(self, function: TransactionFunction[Result], now_us: int) -> Result:
-        """Run ``function`` on a snapshot. Raises: Unavailable when it takes too long."""
+        """Runs ``function`` on a snapshot. Raises: Unavailable when it takes too long."""
         transaction = self._transaction
         execute = transaction.execute
         transaction.begin(now_us)
@@ -156,12 +156,12 @@ class SqliteReader:
         finally:
             execute("ROLLBACK")
 
-    def glance(self, sql: str, *params: Any) -> Row | None:
-        """The first row of one statement outside any transaction."""
+    def committed_row(self, sql: str, *params: Any) -> Row | None:
+        """Returns the first row of one statement outside any transaction."""
         return self._transaction.row(sql, *params)
 
     def close(self) -> None:
-        """Close the connection."""
+        """Closes the connection."""
         self._connection.close()
 
     def _is_late(self) -> bool:
@@ -169,7 +169,7 @@ class SqliteReader:
 
 
 class SqliteSession:
-    """The writing connection: begins, commits, rolls back, and truncates the WAL when it has grown."""
+    """The writing connection: begins, commits and rolls back, and truncates a WAL over its limit."""
 
     def __init__(self, path: str, settings: DatabaseSettings, free_reserve: Callable[[], None]) -> None:
         self._connection = connect(path, synchronous=settings.synchronous, cache_bytes=_WRITER_CACHE_BYTES)
@@ -182,27 +182,27 @@ class SqliteSession:
         self._connection.set_wal_hook(self._note_wal)
         self._execute = self._connection.cursor().execute
 
-    def begin(self, now_us: int, feeds: Sequence[int]) -> None:  # noqa: ARG002 - the one writer holds every feed
-        """Open a writing transaction; waits for another process's writer up to the busy timeout."""
+    def begin(self, now_us: int, feeds: Sequence[int]) -> None:  # noqa: ARG002 - the one writer locks every feed
+        """Opens a writing transaction; waits for another process's writer up to the busy timeout."""
         self.transaction.begin(now_us)
         self._execute("BEGIN IMMEDIATE")
 
     def commit(self) -> None:
-        """One fsync for the whole group."""
+        """Commits the whole group with one fsync."""
         self._execute("COMMIT")
 
     def roll_back(self) -> None:
-        """Undo everything since ``begin``."""
+        """Rolls back everything since ``begin``."""
         if self._connection.in_transaction:
             with suppress(apsw.Error):
                 self._execute("ROLLBACK")
 
-    def is_spoiled(self) -> bool:
-        """True when SQLite has ended the transaction by itself, as it does after some failures."""
+    def must_roll_back(self) -> bool:
+        """True when SQLite itself has ended the transaction, as it does after some failures."""
         return not self._connection.in_transaction
 
     def translate(self, failure: Exception) -> Exception:
-        """Disk full, a failed fsync, a damaged file and a busy one as our own errors."""
+        """Returns the Headwater error for a full disk, a failed fsync, a damaged file or a busy one."""
         if isinstance(failure, apsw.FullError) or _is_full_index(failure):
             self._free_reserve()
             return QuotaExceeded("the server's disk is full; nothing was written", code="DISK_FULL")
@@ -215,11 +215,11 @@ class SqliteSession:
         return failure
 
     def may_repeat(self, failure: Exception) -> bool:  # noqa: ARG002 - there is only one writer
-        """Never: whoever holds the write lock meets nobody."""
+        """Returns False: no other transaction can interfere with the holder of the write lock."""
         return False
 
     def tidy(self) -> None:
-        """Truncate the WAL when it is over its limit; where a reader needs it, try again when it has grown."""
+        """Truncates a WAL over its limit; while a reader needs the WAL, tries again only after it has grown."""
         if self._wal_bytes <= self._truncate_at_bytes:
             return
         self._connection.set_busy_timeout(TRUNCATE_BUSY_MS)
@@ -229,7 +229,7 @@ class SqliteSession:
             self._truncate_at_bytes = self._wal_bytes + self._limit_bytes // 8
             if self._wal_bytes > self._warn_at_bytes:
                 self._warn_at_bytes = 2 * self._wal_bytes
-                _log.warning("the WAL cannot be truncated: some reader never ends", wal_bytes=self._wal_bytes)
+                _log.warning("the WAL cannot be truncated: a reader never ends", wal_bytes=self._wal_bytes)
         else:
             self._wal_bytes = 0
             self._truncate_at_bytes = self._limit_bytes
@@ -238,7 +238,7 @@ class SqliteSession:
             self._connection.set_busy_timeout(BUSY_MS)
 
     def close(self) -> None:
-        """Close the connection."""
+        """Closes the connection."""
         self._connection.close()
 
     def _note_wal(self, _connection: apsw.Connection, _name: str, pages: int) -> int:
@@ -247,5 +247,5 @@ class SqliteSession:
 
 
 def _is_full_index(failure: Exception) -> bool:
-    """True when the WAL's index could not grow, which SQLite calls an I/O error."""
+    """True when the WAL's index could not grow, which SQLite reports as an I/O error."""
     return isinstance(failure, apsw.IOError) and getattr(failure, "extendedresult", 0) == apsw.SQLITE_IOERR_SHMSIZE

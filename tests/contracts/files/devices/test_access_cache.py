@@ -134,7 +134,7 @@ def test_another_process_that_changes_members_is_heard(
 
     def take_away(tx: Any) -> None:
         tx.run("DELETE FROM share_members WHERE feed = ?", share.feed)
-        tx.tell(feeds.ACCESS)
+        tx.notify(feeds.ACCESS)
 
     other.write_now(take_away, feed=share.feed)
     other.close()

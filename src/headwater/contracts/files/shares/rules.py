@@ -29,7 +29,7 @@ def create(tx: Transaction, principal: Principal, fields: ShareFields) -> ShareA
         feed, share_id, principal.organisation, _named(fields.name), principal.user_id, int(fields.case_sensitive),
         int(fields.portable_names), fields.quota_bytes, tx.now_us, tx.now_us,
     )  # fmt: skip
-    tx.tell(feeds.ACCESS)
+    tx.notify(feeds.ACCESS)
     return show(tx, principal, access.require(tx, principal, share_id, Access.READ))
 
 
@@ -56,7 +56,7 @@ def delete(tx: Transaction, principal: Principal, share_id: str) -> ShareRow:
     row = access.require(tx, principal, share_id, Access.MANAGE)
     _note(tx, row, principal, "deleted", Paths("/", None), row.name)
     tx.run("UPDATE shares SET deleted_us = ? WHERE feed = ?", tx.now_us, row.feed)
-    tx.tell(feeds.ACCESS)
+    tx.notify(feeds.ACCESS)
     return row
 
 
@@ -76,7 +76,7 @@ def set_members(tx: Transaction, row: ShareRow, wanted: list[Member]) -> list[Me
     if wrong:
         raise Invalid("; ".join(error.detail for error in wrong), fields=wrong)
     chosen = {(member.kind, member.id): Access[member.access] for member in wanted}
-    tx.tell(feeds.ACCESS)
+    tx.notify(feeds.ACCESS)
     tx.run("DELETE FROM share_members WHERE feed = ?", row.feed)
     tx.run_many(
         "INSERT INTO share_members (feed, kind, member, access, at_us) VALUES (?, ?, ?, ?, ?)",
