@@ -1,1 +1,1 @@
-"""Layer 2: what a device may read next; cursors, pages, wake-ups, and what may be forgotten."""
+"""Layer 2: reading of the change log by devices: cursors, pages, notifications, and compaction."""

@@ -1,9 +1,9 @@
-"""Forgets the old part of the log, and raises each feed's floor: cursors below it have expired.
+"""Compacts the old part of the log, and raises each feed's floor, below which cursors have expired.
 
-A feed that keeps the freshest loses its old tombstones, and with them the rows of those records. A feed with
-history keeps one change of each resource in its old part, and no tombstone. What is old: everything past its
-retention; and sooner, after the shortest retention, what every active device of the feed has. It is done in
-slices, each a short transaction, always from the oldest change on, so that a break in between costs nothing.
+A feed without history loses its old tombstones, and the rows of their records. A feed with history retains, in its
+old part, the newest change of each resource, and no tombstones. A change is old after the longest retention, or
+after the shortest retention when every active device of the feed has read it. Compaction works in slices from the
+oldest change on, each in a short transaction, so that an interruption loses nothing.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from headwater.store.log import changes, feeds
 from headwater.store.log.feeds import Feed
 
 SLICE_CHANGES = 500
-"""Changes that one transaction looks at; it holds up the feed's other writers for some milliseconds."""
+"""Changes that one transaction reads; it delays the feed's other writers for some milliseconds."""
 
 FEEDS_AT_ONCE = 200
 
@@ -30,31 +30,31 @@ _DEVICES = (
     "SELECT min(p.position) FROM device_positions p JOIN devices d ON d.id = p.device"
     " WHERE p.feed = ? AND d.is_active = 1"
 )
-_BURIED = "DELETE FROM records WHERE feed = ? AND kind = ? AND id = ? AND position = ? AND deleted = 1"
-_LEFT = "SELECT id, position FROM compacted WHERE feed = ? AND kind = ? AND id"
-_LEAVE = (
+_DELETE_RECORD = "DELETE FROM records WHERE feed = ? AND kind = ? AND id = ? AND position = ? AND deleted = 1"
+_SURVIVORS = "SELECT id, position FROM compacted WHERE feed = ? AND kind = ? AND id"
+_SAVE_SURVIVOR = (
     "INSERT INTO compacted (feed, kind, id, position) VALUES (?, ?, ?, ?)"
     " ON CONFLICT (feed, kind, id) DO UPDATE SET position = excluded.position"
 )
-_LEAVE_NOTHING = "DELETE FROM compacted WHERE feed = ? AND kind = ? AND id = ?"
+_DELETE_SURVIVOR = "DELETE FROM compacted WHERE feed = ? AND kind = ? AND id = ?"
 
 
 class Retention(NamedTuple):
-    """How long changes are kept: at the longest, and at least where every active device has them. Microseconds."""
+    """The longest retention of a change, and the shortest, for changes that every active device has. Microseconds."""
 
     longest_us: int
     shortest_us: int
 
 
 class Slice(NamedTuple):
-    """What one transaction did; ``more`` when the next one has work as well."""
+    """The result of one transaction: the number of dropped changes, and ``more`` when another slice may follow."""
 
     dropped: int
     more: bool
 
 
 def compact(database: Database, retention: Retention) -> int:
-    """Compact every feed as far as it goes; how many changes were dropped. It takes its time: call it on a thread."""
+    """Compacts every feed completely; returns the number of dropped changes. It may run long: call it on a thread."""
     total = 0
     after: int | None = 0
     while after is not None:
@@ -68,11 +68,11 @@ def compact(database: Database, retention: Retention) -> int:
 
 
 def compact_slice(tx: Transaction, feed: Feed, retention: Retention) -> Slice:
-    """Compact the next slice of a feed, and raise its floor to the highest position that was dropped."""
+    """Compacts the next slice of a feed, and raises its floor to the highest dropped position."""
     old = list(takewhile(_is_old(tx, feed, retention), _next(tx, feed, SLICE_CHANGES)))
     if not old:
         return Slice(0, more=False)
-    dropped = _thin_out(tx, feed, old) if feed.history else _bury_for_good(tx, feed, old)
+    dropped = _drop_history(tx, feed, old) if feed.history else _drop_tombstones(tx, feed, old)
     if dropped:
         changes.forget(tx, feed.feed, dropped)
         feeds.raise_floor(tx, feed.feed, max(dropped))
@@ -80,7 +80,7 @@ def compact_slice(tx: Transaction, feed: Feed, retention: Retention) -> Slice:
 
 
 def is_due(tx: Transaction, feed: Feed, retention: Retention) -> bool:
-    """True when a slice of this feed would find work."""
+    """True when the next slice of a feed would contain old changes."""
     return any(map(_is_old(tx, feed, retention), _next(tx, feed, 1)))
 
 
@@ -98,32 +98,32 @@ def _page_of_due(retention: Retention, after: int) -> Callable[[Transaction], tu
 
 
 def _next(tx: Transaction, feed: Feed, limit: int) -> list[Row]:
-    """The oldest rows that may have to go: ``(position, at_us, kind, id, …)``."""
+    """Returns the oldest rows that compaction may drop: ``(position, at_us, kind, id, …)``."""
     if feed.history:
         return tx.rows(_HISTORY, feed.feed, tx.counter(feed.feed, _DONE), limit)
     return tx.rows(_TOMBSTONES, feed.feed, limit)
 
 
 def _is_old(tx: Transaction, feed: Feed, retention: Retention) -> Callable[[Row], bool]:
-    everybody_has: int = tx.value(_DEVICES, feed.feed) or 0
+    read_by_all: int = tx.value(_DEVICES, feed.feed) or 0
     longest_us, shortest_us = tx.now_us - retention.longest_us, tx.now_us - retention.shortest_us
 
     def is_old(row: Row) -> bool:
         position, at_us = row[0], row[1]
-        return bool(at_us < longest_us or (position <= everybody_has and at_us < shortest_us))
+        return bool(at_us < longest_us or (position <= read_by_all and at_us < shortest_us))
 
     return is_old
 
 
-def _bury_for_good(tx: Transaction, feed: Feed, tombstones: Iterable[Row]) -> list[int]:
-    """Drop tombstones and the rows of their records, except of a record that was made again; their positions."""
+def _drop_tombstones(tx: Transaction, feed: Feed, tombstones: Iterable[Row]) -> list[int]:
+    """Deletes the rows of these tombstones' records, except of records that exist again; returns the positions."""
     dropped = [row[0] for row in tombstones]
-    tx.run_many(_BURIED, [(feed.feed, row[2], row[3], row[0]) for row in tombstones])
+    tx.run_many(_DELETE_RECORD, [(feed.feed, row[2], row[3], row[0]) for row in tombstones])
     return dropped
 
 
-def _thin_out(tx: Transaction, feed: Feed, old: list[Row]) -> list[int]:
-    """Leave the newest change of each resource, and none of a deleted one; the positions to drop."""
+def _drop_history(tx: Transaction, feed: Feed, old: list[Row]) -> list[int]:
+    """Returns the positions to drop: all but the newest change of each resource, and every change of a deleted one."""
     dropped: list[int] = []
     newest: dict[tuple[str, str], Row] = {}
     for row in old:
@@ -133,10 +133,10 @@ def _thin_out(tx: Transaction, feed: Feed, old: list[Row]) -> list[int]:
         newest[row[2], row[3]] = row
     for kind in {kind for kind, _ in newest}:
         ids = [id for its_kind, id in newest if its_kind == kind]
-        dropped += [row[1] for row in tx.rows_in(_LEFT, ids, feed.feed, kind)]
+        dropped += [row[1] for row in tx.rows_in(_SURVIVORS, ids, feed.feed, kind)]
     dead = [row for row in newest.values() if row[4]]
     dropped += [row[0] for row in dead]
-    tx.run_many(_LEAVE, [(feed.feed, row[2], row[3], row[0]) for row in newest.values() if not row[4]])
-    tx.run_many(_LEAVE_NOTHING, [(feed.feed, row[2], row[3]) for row in dead])
+    tx.run_many(_SAVE_SURVIVOR, [(feed.feed, row[2], row[3], row[0]) for row in newest.values() if not row[4]])
+    tx.run_many(_DELETE_SURVIVOR, [(feed.feed, row[2], row[3]) for row in dead])
     tx.bump(feed.feed, _DONE, old[-1][0] - tx.counter(feed.feed, _DONE))
     return dropped

@@ -1,4 +1,4 @@
-"""Opaque cursors: ``c1.`` and a signed place in one feed of one epoch, ``c2.`` for many feeds; the only encoder."""
+"""Encodes and decodes opaque, signed cursors: ``c1.`` for a place in one feed, ``c2.`` for places in many feeds."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ _TEXT_LENGTH = len(_PREFIX) + (_PLACE.size + _MAC_BYTES + 2) // 3 * 4
 
 
 class Place(NamedTuple):
-    """Where a reader stands: after ``position``; while below ``snapshot_head`` it reads the present state."""
+    """A reader's place in a feed: after ``position``; below ``snapshot_head`` it still reads the present state."""
 
     position: int
     snapshot_head: int = 0
 
 
 class CursorCodec:
-    """Makes and checks cursors with this installation's key and epoch."""
+    """Encodes and decodes cursors with this installation's key and epoch."""
 
     def __init__(self, key: bytes, epoch: int) -> None:
         self._mac = hmac.new(key, digestmod="sha256")
         self.epoch = epoch
 
     def encode(self, feed: int, place: Place) -> str:
-        """The cursor of a place in a feed."""
+        """Returns the cursor of a place in a feed."""
         packed = _PLACE.pack(self.epoch, feed, place.position, place.snapshot_head)
         return _PREFIX + base64.urlsafe_b64encode(packed + self._sign(packed)).rstrip(b"=").decode()
 
     def decode(self, text: str, feed: int) -> Place:
-        """The place of a cursor in this feed.
+        """Returns the place of a cursor in this feed.
 
         Raises: CursorInvalid with reason malformed, forged, expired (another epoch) or foreign (another feed).
         """
@@ -51,17 +51,17 @@ class CursorCodec:
         return place
 
     def open(self, text: str) -> tuple[int, Place]:
-        """The feed that a cursor names and its place. Raises: CursorInvalid (malformed, forged, expired)."""
+        """Returns the feed and the place of a cursor. Raises: CursorInvalid (malformed, forged, expired)."""
         packed, mac = _unpack(text)
         if not hmac.compare_digest(mac, self._sign(packed)):
-            raise invalid("forged", "the cursor was not made by this server")
+            raise invalid("forged", "this server did not issue the cursor")
         epoch, owner, position, snapshot_head = _PLACE.unpack(packed)
         if epoch != self.epoch:
-            raise invalid("expired", _EARLIER_LIFE)
+            raise invalid("expired", _BEFORE_RESTORE)
         return owner, Place(position, snapshot_head)
 
     def encode_many(self, owner: str, places: Mapping[int, Place]) -> str:
-        """The cursor of places in many feeds at once, for one owner (a tenant).
+        """Returns the cursor of places in many feeds, for one owner (a tenant).
 
         Raises: Invalid when there are too many for one cursor: some 1,500.
         """
@@ -71,7 +71,7 @@ class CursorCodec:
             for number in (feed - last, place.position, place.snapshot_head):
                 _put_number(packed, number)
             last = feed
-        # The prefix is signed too, so that no cursor of one form passes for one of the other.
+        # The prefix is signed too, so that a cursor of one form is not accepted as one of the other.
         mac = self._sign(_MANY_PREFIX.encode() + packed)
         text = _MANY_PREFIX + base64.urlsafe_b64encode(bytes(packed) + mac).rstrip(b"=").decode()
         if len(text) > _MAX_MANY_LENGTH:
@@ -79,16 +79,16 @@ class CursorCodec:
         return text
 
     def decode_many(self, text: str, owner: str) -> dict[int, Place]:
-        """The places of such a cursor. Raises: CursorInvalid (malformed, forged, expired, foreign)."""
+        """Returns the places of a cursor of many feeds. Raises: CursorInvalid (malformed, forged, expired, foreign)."""
         raw = _uncoded(text, _MANY_PREFIX, _MAX_MANY_LENGTH)
         packed, mac = raw[:-_MAC_BYTES], raw[-_MAC_BYTES:]
         if len(packed) < _MANY_HEAD.size:
             raise invalid("malformed", "the cursor is not one of this server's")
         if not hmac.compare_digest(mac, self._sign(_MANY_PREFIX.encode() + packed)):
-            raise invalid("forged", "the cursor was not made by this server")
+            raise invalid("forged", "this server did not issue the cursor")
         epoch, mark = _MANY_HEAD.unpack_from(packed)
         if epoch != self.epoch:
-            raise invalid("expired", _EARLIER_LIFE)
+            raise invalid("expired", _BEFORE_RESTORE)
         if mark != _owner_mark(owner):
             raise invalid("foreign", "the cursor belongs to another organisation")
         numbers = _numbers(packed[_MANY_HEAD.size :])
@@ -106,11 +106,11 @@ class CursorCodec:
 
 
 def invalid(reason: str, detail: str, **extra: object) -> CursorInvalid:
-    """The error of a cursor that cannot be used, with its reason for programs."""
+    """Returns the error of an unusable cursor, with its reason for programs."""
     return CursorInvalid(detail, extra={"reason": reason, **extra})
 
 
-_EARLIER_LIFE = "the cursor is of an earlier life of this log (a restore came between)"
+_BEFORE_RESTORE = "the cursor was issued before this log was restored from a backup"
 
 
 def _unpack(text: str) -> tuple[bytes, bytes]:
@@ -121,7 +121,7 @@ def _unpack(text: str) -> tuple[bytes, bytes]:
 
 
 def _uncoded(text: str, prefix: str, most: int) -> bytes:
-    """The bytes behind a cursor's prefix. Raises: CursorInvalid (malformed)."""
+    """Returns the bytes after a cursor's prefix. Raises: CursorInvalid (malformed)."""
     try:
         if len(text) > most or not text.startswith(prefix) or not text.isascii():
             raise ValueError(text)
@@ -136,7 +136,7 @@ def _owner_mark(owner: str) -> bytes:
 
 
 def _put_number(packed: bytearray, number: int) -> None:
-    """Append a number in groups of seven bits, the lowest first."""
+    """Appends a number in groups of seven bits, the lowest first."""
     while number > 0x7F:
         packed.append(number & 0x7F | 0x80)
         number >>= 7

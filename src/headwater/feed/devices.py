@@ -1,4 +1,4 @@
-"""The devices of every door: noting one, where each stands in its feed, and taking one out of the count."""
+"""The devices of every door: their registration, their positions in feeds, and their deactivation."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SELECT = (
 
 
 class DeviceLag(NamedTuple):
-    """A device in one of its feeds; ``feed`` is None when it never told where it stands. Times in microseconds UTC."""
+    """A device and its position in one feed; ``feed`` is None before its first report. Times in microseconds UTC."""
 
     id: str
     organisation: str
@@ -37,12 +37,12 @@ class DeviceLag(NamedTuple):
 
     @property
     def lag(self) -> int | None:
-        """How many positions the feed's head is ahead of what the device holds; None when that is unknown."""
+        """The distance from the device's position to the feed's head; None when the position is unknown."""
         return None if self.position is None else (self.head or 0) - self.position
 
 
-def note(tx: Transaction, organisation: str, door: str, device_id: str, user_id: str) -> None:
-    """Register a device at its first call of a door that takes it as it comes, and note later that it was seen."""
+def mark_seen(tx: Transaction, organisation: str, door: str, device_id: str, user_id: str) -> None:
+    """Registers a device at its first request, for doors without registration; later updates its last-seen time."""
     tx.run(
         "INSERT INTO devices (organisation, door, device_id, id, user_id, device_name, platform, client_version,"
         " is_active, last_seen_us, created_us) VALUES (?, ?, ?, ?, ?, ?, '', '', 1, ?, ?)"
@@ -53,7 +53,7 @@ def note(tx: Transaction, organisation: str, door: str, device_id: str, user_id:
 
 
 def read_all(tx: Transaction, organisation: str | None = None, *, inactive: bool = True) -> list[DeviceLag]:
-    """Every device of an organisation, or of all, with a row for each feed that it follows."""
+    """Returns every device of one organisation, or of all, with a row for each feed that it follows."""
     parts, params = [], []
     if organisation is not None:
         parts.append("d.organisation = ?")
@@ -62,26 +62,26 @@ def read_all(tx: Transaction, organisation: str | None = None, *, inactive: bool
         parts.append("d.is_active = 1")
     where = " WHERE " + " AND ".join(parts) if parts else ""
     rows = tx.rows(f"{_SELECT}{where} ORDER BY d.organisation, d.door, d.device_id, f.name", *params)
-    return [_standing(row) for row in rows]
+    return [_device_lag(row) for row in rows]
 
 
 def deactivate(tx: Transaction, id: str) -> list[DeviceLag]:
-    """Stop waiting for a device: it no longer keeps old changes from being forgotten. Its rows, one for each feed.
+    """Deactivates a device, so that compaction no longer waits for it; returns its rows, one for each feed.
 
-    ``id`` may also be the client's own name for the device, when no other device has it. A device that comes again is
-    active again, and starts anew where its place has been forgotten.
-    Raises: NotFound, StateConflict (several clients gave this name).
+    ``id`` may also be the client's own id of the device, when it is unique. The next request of the device activates
+    it again; it starts again from the beginning when its cursor has expired meanwhile.
+    Raises: NotFound, StateConflict (several devices have this id).
     """
     found = tx.rows("SELECT id FROM devices WHERE id = ? OR device_id = ? ORDER BY id = ? DESC, id", id, id, id)
     ids = [str(row[0]) for row in found]
     if not ids:
         raise NotFound(f"no device {id!r}; 'headwater device list' shows them")
     if ids[0] != id and len(ids) > 1:
-        raise StateConflict(f"{len(ids)} devices are called {id!r}: say which by its id: {', '.join(ids)}")
+        raise StateConflict(f"{len(ids)} devices are called {id!r}: name one by its id: {', '.join(ids)}")
     id = ids[0]
     tx.run("UPDATE devices SET is_active = 0 WHERE id = ?", id)
-    return [_standing(row) for row in tx.rows(f"{_SELECT} WHERE d.id = ? ORDER BY f.name", id)]
+    return [_device_lag(row) for row in tx.rows(f"{_SELECT} WHERE d.id = ? ORDER BY f.name", id)]
 
 
-def _standing(row: tuple[object, ...]) -> DeviceLag:
+def _device_lag(row: tuple[object, ...]) -> DeviceLag:
     return DeviceLag(*row)._replace(is_active=bool(row[7]))  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""What a door that writes records of any kind must know of one kind; each contract describes its own."""
+"""The description of a record kind, for doors that write records of any kind; each contract describes its own."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ Values = Mapping[str, Any]
 
 
 After = Callable[[Transaction, int, str, bool], None]
-"""What a written record entails: it gets the feed, the record's id, and True when the record is new."""
+"""A function that runs after a record was written, with the feed, the record's id, and True for a new record."""
 
 
 @dataclass(frozen=True)
 class RecordKind:
     """A kind of record that devices may write.
 
-    ``scope`` is what a token needs for it. ``values`` takes a stored body apart into the fields that a device
-    may set; ``draft`` puts a whole record together again, from all its fields, or raises Invalid; its third
-    argument is the row and body of the record that it replaces. ``after`` does what else a new record entails,
-    and ``gone`` what else a deleted one does. ``follows`` says what a record of another kind, by that kind's name,
-    entails here; ``joined`` adds it to the ``after`` of that kind.
+    ``scope`` is the scope that a token needs for it. ``values`` returns the fields of a stored body that a device may
+    set. ``draft`` builds a whole record from all its fields, or raises Invalid; its third argument is the row and body
+    of the record that it replaces. ``after`` runs after a record was written, ``after_delete`` after one was deleted.
+    ``follows`` maps the names of other kinds to functions that run after a record of that kind was written; ``joined``
+    adds them to the ``after`` of that kind.
     """
 
     name: str
@@ -34,12 +34,15 @@ class RecordKind:
     values: Callable[[bytes], dict[str, Any]]
     draft: Callable[[Transaction, str, Values, tuple[Record, bytes] | None], Draft]
     after: After = lambda _tx, _feed, _id, _created: None
-    gone: Callable[[Transaction, int, str], None] = lambda _tx, _feed, _id: None
+    after_delete: Callable[[Transaction, int, str], None] = lambda _tx, _feed, _id: None
     follows: Mapping[str, After] = field(default_factory=dict)
 
 
 def joined(kinds: Iterable[RecordKind]) -> tuple[RecordKind, ...]:
-    """The kinds of all contracts, each with what the others do after it; no contract imports another for that."""
+    """Returns the kinds of all contracts, each with the functions of other kinds that follow it.
+
+    So a contract reacts to the records of another without importing it.
+    """
     found = tuple(kinds)
     return tuple(
         _followed(kind, [other.follows[kind.name] for other in found if kind.name in other.follows]) for kind in found

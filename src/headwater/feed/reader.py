@@ -1,4 +1,4 @@
-"""What a reader gets next from a freshest-only feed: the present state first, then every change, without a gap."""
+"""Reads pages of a feed without history: first the present state, then every change, without a gap."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ Parts = tuple[bytes | memoryview, ...]
 
 
 class FeedPage(NamedTuple):
-    """Changes as wire bytes joined with commas, where the reader then stands, and whether more stand ready.
+    """A page: changes as wire bytes joined with commas, the reader's place after them, and True when more exist.
 
-    The bytes are in parts, to be put one after the other.
+    The bytes are in parts, which the caller concatenates or sends one after the other.
     """
 
     parts: Parts
@@ -26,15 +26,15 @@ class FeedPage(NamedTuple):
 
 
 def start(tx: Transaction, feed: int) -> Place:
-    """Where a reader without a cursor begins: before everything, at a fixed head."""
+    """Returns the place of a reader without a cursor: before the first change, with the present head fixed."""
     return Place(0, feeds.head(tx, feed))
 
 
 def check(tx: Transaction, feed: int, place: Place, head: int) -> str | None:
-    """Why a place cannot be read from: ``ahead`` of the head or ``expired`` below the floor; None when it can."""
+    """Returns the reason why a place is invalid: ``ahead`` of the head or ``expired`` below the floor; else None."""
     if max(place) > head:
         return "ahead"
-    # While the present state is read, what counts is the moment at which that reading began.
+    # While the present state is read, the head at the start of that reading is compared with the floor.
     complete_upto = max(place.position, place.snapshot_head)
     return "expired" if complete_upto < feeds.floor(tx, feed) else None
 
@@ -42,38 +42,38 @@ def check(tx: Transaction, feed: int, place: Place, head: int) -> str | None:
 def read(
     tx: Transaction, feed: int, place: Place | None, limit: int, kinds: Sequence[str] = (), runs: Runs | None = None
 ) -> FeedPage:
-    """At most ``limit`` changes after a place (None: from the beginning).
+    """Returns a page of at most ``limit`` changes after a place (None: from the beginning).
 
-    The present state leaves tombstones out; what changes while it is read comes after it, tombstones included.
-    ``runs`` keeps joined parts of the present state for others; with it, a page of that may hold some fewer changes
-    than there are and ``limit`` lets in. Raises: CursorInvalid (ahead, expired).
+    The present state leaves tombstones out. Changes that are written while it is read follow it, tombstones included.
+    ``runs`` caches parts of the present state for all readers; with it, a page may have fewer than ``limit`` changes
+    although more exist. Raises: CursorInvalid (ahead, expired).
     """
     head = feeds.head(tx, feed)
     if place is None:
         place = Place(0, head)
     elif (reason := check(tx, feed, place, head)) is not None:
         raise invalid(reason, _REASONS[reason])
-    state = _Stretch((), 0, place.position, ended=True)
+    state = _StatePart((), 0, place.position, ended=True)
     if place.position < place.snapshot_head:
         if runs is None or kinds or limit < runs.changes:
-            state = _at_once(tx, feed, place, limit, kinds)
+            state = _from_log(tx, feed, place, limit, kinds)
         else:
-            state = _in_runs(tx, feed, place, limit, runs)
+            state = _from_runs(tx, feed, place, limit, runs)
     if not state.ended or state.size == limit:
         following = _place(state.last, place)
         return FeedPage(state.parts, state.size, following, _more(tx, feed, following, head, kinds))
     left = limit - state.size
     news = changes.page(tx, feed, max(place.position, place.snapshot_head), head, left, kinds=kinds)
-    parts = _spliced(state.parts, news.wires)
+    parts = _concatenated(state.parts, news.wires)
     if news.size < left:
-        # Everything up to the head was looked at, in one snapshot.
+        # Everything up to the head was read, in one snapshot.
         return FeedPage(parts, state.size + news.size, Place(head), has_more=False)
     following = _place(news.last, place)
     return FeedPage(parts, limit, following, _more(tx, feed, following, head, kinds))
 
 
-class _Stretch(NamedTuple):
-    """What a page holds of the present state, where that ends, and whether the state does."""
+class _StatePart(NamedTuple):
+    """A page's part of the present state: its changes, its last position, and True when the state ends there."""
 
     parts: Parts
     size: int
@@ -85,20 +85,20 @@ def _place(last: int, place: Place) -> Place:
     return Place(last, place.snapshot_head if last < place.snapshot_head else 0)
 
 
-def _spliced(parts: Parts, wires: bytes) -> Parts:
+def _concatenated(parts: Parts, wires: bytes) -> Parts:
     if not wires:
         return parts
     return (*parts, b",", wires) if parts else (wires,)
 
 
-def _at_once(tx: Transaction, feed: int, place: Place, limit: int, kinds: Sequence[str]) -> _Stretch:
+def _from_log(tx: Transaction, feed: int, place: Place, limit: int, kinds: Sequence[str]) -> _StatePart:
     page = changes.page(tx, feed, place.position, place.snapshot_head, limit, live_only=True, kinds=kinds)
-    return _Stretch(_spliced((), page.wires), page.size, page.last, ended=page.size < limit)
+    return _StatePart(_concatenated((), page.wires), page.size, page.last, ended=page.size < limit)
 
 
-def _in_runs(tx: Transaction, feed: int, place: Place, limit: int, runs: Runs) -> _Stretch:
-    """The present state after a place in whole runs, and in what is left of it at its end."""
-    found = _standing(tx, feed, place, limit, runs)
+def _from_runs(tx: Transaction, feed: int, place: Place, limit: int, runs: Runs) -> _StatePart:
+    """Returns the present state after a place in whole runs, and a shorter rest at its end."""
+    found = _cached_runs(tx, feed, place, limit, runs)
     size = size_of(found)
     last = found[-1].last if found else place.position
     rest = b""
@@ -115,11 +115,11 @@ def _in_runs(tx: Transaction, feed: int, place: Place, limit: int, runs: Runs) -
         last = run.last
         ended = last == place.snapshot_head
     parts: Parts = tuple(run.wires if number else memoryview(run.wires)[1:] for number, run in enumerate(found))
-    return _Stretch(_spliced(parts, rest), size, last, ended)
+    return _StatePart(_concatenated(parts, rest), size, last, ended)
 
 
-def _standing(tx: Transaction, feed: int, place: Place, limit: int, runs: Runs) -> list[Run]:
-    """The kept runs after a place, as the feed has them now."""
+def _cached_runs(tx: Transaction, feed: int, place: Place, limit: int, runs: Runs) -> list[Run]:
+    """Returns the cached runs after a place, after a comparison with the feed and with outdated ones read again."""
     chain = runs.chain(feed, place.position, place.snapshot_head, limit)
     if not chain or changes.live_between(tx, feed, place.position, chain[-1].last) == size_of(chain):
         return chain
@@ -129,7 +129,7 @@ def _standing(tx: Transaction, feed: int, place: Place, limit: int, runs: Runs) 
         if changes.live_between(tx, feed, after, run.last) != run.size:
             page = changes.page(tx, feed, after, run.last, runs.changes, live_only=True)
             if page.size < max(1, runs.changes // 2):
-                # It has lost too much to be worth a look of its own: the next reader makes one of full length.
+                # The run has become too short to cache: the next reader creates one of full length.
                 runs.drop(feed, after)
                 break
             run = Run(run.last, page.size, b"," + page.wires)  # noqa: PLW2901 - the same run, read again
@@ -142,7 +142,7 @@ def _standing(tx: Transaction, feed: int, place: Place, limit: int, runs: Runs) 
 
 
 def _more(tx: Transaction, feed: int, place: Place, head: int, kinds: Sequence[str]) -> bool:
-    """Whether a further page would hold anything."""
+    """True when a further page would contain changes."""
     if place.position == head:
         return False
     if (
@@ -156,5 +156,5 @@ def _more(tx: Transaction, feed: int, place: Place, head: int, kinds: Sequence[s
 
 _REASONS = {
     "ahead": "the cursor is ahead of the feed",
-    "expired": "the changes after this cursor have been compacted away; begin again without a cursor",
+    "expired": "the changes after this cursor have been compacted away; start again without a cursor",
 }

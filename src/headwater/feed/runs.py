@@ -1,8 +1,8 @@
-"""Runs of a feed's present state, joined once and kept in memory for all devices that begin.
+"""A memory cache of a feed's present state, in runs, for all devices in their first sync.
 
-A run is what a page holds from one position to another. Below the head a freshest-only feed only ever loses changes:
-a fresher one takes a new position above, and no change is altered where it stands. So a run is still what the feed
-holds exactly when the feed holds as many changes there as the run, and that is asked anew for each page.
+A run contains the live changes between two positions. Below the head, a feed without history only loses changes: a
+newer change of a record has a new position above, and no stored change is modified. So a run is valid exactly when
+the feed has as many live changes between its positions as the run, and each page compares these numbers.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from threading import Lock
 from typing import NamedTuple
 
 RUN_CHANGES = 1000
-"""Changes of a run when it is read first; it keeps its bounds when it loses some, so that the next run still fits."""
+"""Changes of a new run. A run that loses some keeps its bounds, so that the next run still follows it."""
 
 
 class Run(NamedTuple):
-    """The live changes after a position up to ``last``: how many, and their wire bytes, a comma before each."""
+    """The live changes after a position up to ``last``: their number, and their wire bytes with a comma before each."""
 
     last: int
     size: int
@@ -25,7 +25,7 @@ class Run(NamedTuple):
 
 
 class Runs:
-    """The runs that were used last, up to so many bytes; safe to use from several threads."""
+    """A cache of the most recently used runs, up to a number of bytes; thread-safe."""
 
     def __init__(self, limit_bytes: int, changes: int = RUN_CHANGES) -> None:
         self.changes = changes
@@ -35,7 +35,7 @@ class Runs:
         self._lock = Lock()
 
     def chain(self, feed: int, after: int, upto: int, limit: int) -> list[Run]:
-        """The kept runs that follow each other from a position on: at most ``limit`` changes, none beyond ``upto``."""
+        """Returns consecutive cached runs from a position on: at most ``limit`` changes, none beyond ``upto``."""
         found: list[Run] = []
         with self._lock:
             while (run := self._kept.get((feed, after))) is not None and run.last <= upto and run.size <= limit:
@@ -45,9 +45,9 @@ class Runs:
         return found
 
     def keep(self, feed: int, after: int, run: Run) -> None:
-        """Keep what stands after a position, in place of what was kept of it; the longest unused runs go.
+        """Caches the run after a position, in place of an older one; evicts the least recently used runs.
 
-        One that is larger than all the memory for them takes no other's place.
+        A run that is larger than the whole cache is not cached, and evicts no other.
         """
         with self._lock:
             self._forget((feed, after))
@@ -59,7 +59,7 @@ class Runs:
                 self._forget(next(iter(self._kept)))
 
     def drop(self, feed: int, after: int) -> None:
-        """Forget what stands after a position."""
+        """Removes the run after a position from the cache."""
         with self._lock:
             self._forget((feed, after))
 
@@ -70,5 +70,5 @@ class Runs:
 
 
 def size_of(runs: Sequence[Run]) -> int:
-    """How many changes these runs hold."""
+    """Returns the number of changes in the given runs."""
     return sum(run.size for run in runs)

@@ -1,4 +1,4 @@
-"""After-commit wake-ups: whoever waits for a feed is told that it moved, never what moved."""
+"""Notifications after commits: a listener learns that a feed has changed, never the change itself."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from collections.abc import Callable
 from headwater.store.database import Moved
 
 EVERYTHING = -1
-"""Stands for all feeds: somebody else wrote to the database, and we do not know where."""
+"""Means all feeds: another process wrote to the database, to an unknown feed."""
 
 Listener = Callable[[int, int], None]
-"""Called on the loop with a feed and its new head; the head is 0 when only "something moved" is known."""
+"""Called on the event loop with a feed and its new head; the head is 0 when it is unknown."""
 
 
 class Wake:
-    """Listeners by feed; the writer's thread tells it of commits, the loop's thread tells the listeners."""
+    """The listeners of each feed; the writer's thread reports commits, the loop's thread calls the listeners."""
 
     def __init__(self) -> None:
         self._listeners: dict[int, set[Listener]] = {}
@@ -26,11 +26,11 @@ class Wake:
         self.ended = False
 
     def attach(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Name the loop on which listeners are called."""
+        """Sets the event loop on which listeners are called."""
         self._loop = loop
 
     def moved(self, moved: Moved) -> None:
-        """Take note of a commit, from any thread; the commits of one loop tick are told once."""
+        """Reports a commit, from any thread; the commits of one loop iteration are notified once."""
         loop = self._loop
         if loop is None or loop.is_closed() or not self._listeners:
             return
@@ -38,10 +38,10 @@ class Wake:
             first = not self._pending
             self._pending.update(moved)
         if first:
-            loop.call_soon_threadsafe(self._tell)
+            loop.call_soon_threadsafe(self._call_listeners)
 
     def listen(self, feed: int, listener: Listener) -> Callable[[], None]:
-        """Call ``listener`` after commits to a feed; gives the way to stop it. Loop thread only."""
+        """Registers a listener for commits to a feed; returns a function that removes it. Loop thread only."""
         self._listeners.setdefault(feed, set()).add(listener)
 
         def stop() -> None:
@@ -54,17 +54,17 @@ class Wake:
         return stop
 
     def end(self) -> None:
-        """Let everybody who waits go on at once, and nobody wait from now on: the server stops. Loop thread only."""
+        """Wakes all waiters for the stop of the server; later waits return at once. Loop thread only."""
         self.ended = True
         for feed, listeners in list(self._listeners.items()):
             for listener in list(listeners):
                 listener(feed, 0)
 
     def waiter(self, feeds: tuple[int, ...]) -> Waiter:
-        """Something to wait on that notices every commit to the feeds from this moment on."""
+        """Returns a waiter that registers every commit to the feeds from now on."""
         return Waiter(self, feeds)
 
-    def _tell(self) -> None:
+    def _call_listeners(self) -> None:
         with self._lock:
             moved, self._pending = self._pending, {}
         if EVERYTHING in moved:
@@ -75,7 +75,10 @@ class Wake:
 
 
 class Waiter:
-    """Listens from its making; use it as a context: make it, read, and only then wait, so no commit is missed."""
+    """Waits for commits to feeds; a context manager that listens from its creation.
+
+    To miss no commit: create it, read, and only then wait.
+    """
 
     def __init__(self, wake: Wake, feeds: tuple[int, ...]) -> None:
         self._wake = wake
@@ -91,14 +94,14 @@ class Waiter:
             stop()
 
     def add(self, feeds: tuple[int, ...]) -> bool:
-        """Listen to these feeds as well; True when any of them is new here, so that it must be read once more."""
+        """Adds feeds; returns True when any of them is new, so that the caller must read once more before it waits."""
         new = [feed for feed in feeds if feed not in self._stops]
         for feed in new:
             self._stops[feed] = self._wake.listen(feed, self._note)
         return bool(new)
 
     async def wait(self, seconds: float) -> bool:
-        """True when a feed moved since the last call (or the making); False when time ran out or the server stops."""
+        """Waits for a commit since the last call, or the creation; returns False on timeout or at the server's stop."""
         if self._wake.ended:
             return False
         try:

@@ -1,1 +1,1 @@
-"""Layer 2: who is asking, for which organisation, and what they may touch."""
+"""Layer 2: the caller, the organisation, and the caller's permissions."""

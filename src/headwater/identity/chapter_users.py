@@ -1,4 +1,4 @@
-"""Which users are in which chapter: what a share gives to a chapter, it gives to them."""
+"""The users of each chapter; a share that a chapter may use, its users may use."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _USERS = (
 
 
 class ChapterUser(NamedTuple):
-    """A user who is in a chapter."""
+    """A user of a chapter: id, name and role."""
 
     id: str
     name: str
@@ -24,13 +24,13 @@ class ChapterUser(NamedTuple):
 
 
 def read_all(tx: Transaction, organisation: str, chapter_id: str) -> list[ChapterUser]:
-    """The users in a chapter, by id. Raises: NotFound (chapter)."""
+    """Returns the users of a chapter, by id. Raises: NotFound (chapter)."""
     _require_chapter(tx, organisation, chapter_id)
     return [ChapterUser(*row) for row in tx.rows(_USERS, chapter_id, organisation)]
 
 
 def add(tx: Transaction, organisation: str, chapter_id: str, user_id: str) -> list[ChapterUser]:
-    """Put a user into a chapter of the same organisation; again is harmless. Who is in it now.
+    """Adds a user to a chapter of the same organisation; idempotent. Returns the chapter's users afterwards.
 
     Raises: NotFound (chapter, or user in this organisation).
     """
@@ -44,7 +44,7 @@ def add(tx: Transaction, organisation: str, chapter_id: str, user_id: str) -> li
 
 
 def remove(tx: Transaction, organisation: str, chapter_id: str, user_id: str) -> list[ChapterUser]:
-    """Take a user out of a chapter; again is harmless. Who is in it now. Raises: as ``add``."""
+    """Removes a user from a chapter; idempotent. Returns the chapter's users afterwards. Raises: as ``add``."""
     _require(tx, organisation, chapter_id, user_id)
     tx.run("DELETE FROM user_chapters WHERE user_id = ? AND chapter_id = ?", user_id, chapter_id)
     tx.notify(feeds.ACCESS)

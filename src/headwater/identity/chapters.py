@@ -1,4 +1,4 @@
-"""Chapters: the parts of an organisation that contacts and users belong to. Each has an id and a name."""
+"""Chapters: the parts of an organisation to which contacts and users belong. Each has an id and a name."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ class Chapter(NamedTuple):
 
 
 def find(tx: Transaction, organisation: str, id: str) -> Chapter | None:
-    """The chapter with this id, or None."""
+    """Returns the chapter with this id, or None."""
     row = tx.row(f"SELECT {_COLUMNS} FROM chapters WHERE organisation = ? AND id = ?", organisation, id)
     return None if row is None else Chapter(*row)
 
 
 def read_all(tx: Transaction, organisation: str) -> list[Chapter]:
-    """Every chapter of an organisation, by id."""
+    """Returns every chapter of an organisation, by id."""
     rows = tx.rows(f"SELECT {_COLUMNS} FROM chapters WHERE organisation = ? ORDER BY id", organisation)
     return [Chapter(*row) for row in rows]
 
 
 def create(tx: Transaction, organisation: str, name: str, id: str | None = None) -> Chapter:
-    """Make a chapter; without an id it gets one. Raises: Invalid, StateConflict (the id is taken)."""
+    """Creates a chapter, by default with a new id. Raises: Invalid, StateConflict (the id is taken)."""
     checked = _checked_name(name)
     chosen = random_id("chp", 12) if id is None else _checked_id(id, "id")
     if find(tx, organisation, chosen) is not None:
@@ -44,7 +44,7 @@ def create(tx: Transaction, organisation: str, name: str, id: str | None = None)
 
 
 def rename(tx: Transaction, organisation: str, id: str, name: str) -> Chapter:
-    """Give a chapter another name; its id stays. Raises: Invalid, NotFound."""
+    """Renames a chapter; its id stays. Raises: Invalid, NotFound."""
     checked = _checked_name(name)
     found = find(tx, organisation, id)
     if found is None:
@@ -61,7 +61,7 @@ def rename(tx: Transaction, organisation: str, id: str, name: str) -> Chapter:
 def provide(
     tx: Transaction, organisation: str, ids: Sequence[str], *, open_provisioning: bool, field: str = "chapter_ids"
 ) -> list[Chapter]:
-    """The chapters that a body names, in its order; open provisioning makes unknown ones, with their id as name.
+    """Returns the chapters of a body, in its order; open provisioning creates unknown ones, with their id as name.
 
     Raises: Invalid naming ``field[i]`` of each unusable id, and of each unknown one where provisioning is closed.
     """
@@ -74,11 +74,11 @@ def provide(
     ]
     if wrong:
         raise Invalid("; ".join(f"{error.field}: {error.detail}" for error in wrong), fields=tuple(wrong))
-    made: dict[str, Chapter] = {}
+    provided: dict[str, Chapter] = {}
     for id, chapter in zip(ids, found, strict=True):
-        if id not in made:
-            made[id] = chapter or _insert(tx, organisation, id, id)
-    return [made[id] for id in ids]
+        if id not in provided:
+            provided[id] = chapter or _insert(tx, organisation, id, id)
+    return [provided[id] for id in ids]
 
 
 def _objection(id: str, *, open_provisioning: bool) -> list[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""Facts that the first start makes: the log's epoch and the keys that sign cursors and short tokens."""
+"""Facts that the first start stores: the log's epoch and the keys that sign cursors and short tokens."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from headwater.store.database import Transaction
 
 
 def value(tx: Transaction, name: str) -> bytes | None:
-    """A stored fact, or None."""
+    """Returns a stored fact, or None."""
     found = tx.value("SELECT value FROM meta WHERE name = ?", name)
     return None if found is None else bytes(found)
 
 
 def keep(tx: Transaction, name: str, value: bytes) -> None:
-    """Store a fact in place of an older one."""
+    """Stores a fact in place of an older one."""
     tx.run(
         "INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
         name, value,
@@ -22,7 +22,7 @@ def keep(tx: Transaction, name: str, value: bytes) -> None:
 
 
 def secret(tx: Transaction, name: str) -> bytes:
-    """A random key of 32 bytes, made on first use (which needs a writing transaction)."""
+    """Returns a random key of 32 bytes; creates it on first use, which needs a writing transaction."""
     found = value(tx, name)
     if found is None:
         found = secrets.token_bytes(32)
@@ -31,18 +31,18 @@ def secret(tx: Transaction, name: str) -> bytes:
 
 
 def epoch(tx: Transaction) -> int:
-    """The log's epoch: a random number that a restore replaces, so that old cursors are known as such."""
+    """Returns the log's epoch: a random number that a restore replaces, so that older cursors are recognised."""
     found = value(tx, "epoch")
     return renew_epoch(tx) if found is None else int.from_bytes(found, "big")
 
 
 def had_first_start(tx: Transaction) -> bool:
-    """True when the installation has its epoch, and therefore its keys."""
+    """True when the installation has an epoch, and therefore keys."""
     return value(tx, "epoch") is not None
 
 
 def renew_epoch(tx: Transaction) -> int:
-    """Give the log a new epoch; every cursor and session from before is invalid afterwards."""
+    """Stores and returns a new epoch, which invalidates every older cursor and session."""
     fresh = secrets.token_bytes(6)
     keep(tx, "epoch", fresh)
     return int.from_bytes(fresh, "big")

@@ -1,4 +1,4 @@
-"""Organisations: the tenants. Each has one feed, ``org:<id>``."""
+"""Organisations, the tenants. Each has one feed, ``org:<id>``."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ class Organisation(NamedTuple):
 
 
 def find(tx: Transaction, id: str) -> Organisation | None:
-    """The organisation with this id, or None."""
+    """Returns the organisation with this id, or None."""
     row = tx.row("SELECT id, name, created_us FROM organisations WHERE id = ?", id)
     return None if row is None else Organisation(*row)
 
 
 def read_all(tx: Transaction) -> list[Organisation]:
-    """Every organisation, by id."""
+    """Returns every organisation, by id."""
     return [Organisation(*row) for row in tx.rows("SELECT id, name, created_us FROM organisations ORDER BY id")]
 
 
 def create(tx: Transaction, id: str, name: str = "") -> Organisation:
-    """Make an organisation and its feed; the name defaults to the id. Raises: Invalid for an unusable id."""
+    """Creates an organisation and its feed; the name defaults to the id. Raises: Invalid for an unusable id."""
     if not is_acceptable(id):
         detail = f"an organisation id has 1-{MAX_ID_LENGTH} printable characters"
         raise Invalid(detail, fields=(FieldError("org_id", "incorrect_value", detail),))
@@ -40,7 +40,7 @@ def create(tx: Transaction, id: str, name: str = "") -> Organisation:
 
 
 def feed_of(tx: Transaction, id: str) -> int:
-    """The number of the organisation's feed. Raises: NotFound for an unknown organisation."""
+    """Returns the number of the organisation's feed. Raises: NotFound for an unknown organisation."""
     feed = feeds.organisation_feed(tx, id)
     if feed is None:
         raise NotFound(f"no organisation {id!r}")
@@ -48,7 +48,7 @@ def feed_of(tx: Transaction, id: str) -> int:
 
 
 def provide(tx: Transaction, id: str, *, open_provisioning: bool, field: str = "org_id") -> int:
-    """The feed of the organisation that a body names, made on first use where provisioning is open.
+    """Returns the feed of the organisation that a body names; open provisioning creates an unknown organisation.
 
     Raises: Invalid naming ``field`` when the organisation is unknown and provisioning is closed.
     """

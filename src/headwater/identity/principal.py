@@ -1,4 +1,4 @@
-"""The caller of one request: organisation, user, role, scopes."""
+"""The caller of a request: organisation, user, role, scopes."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import NamedTuple
 from headwater.identity.roles import Role
 
 DEFAULT_ORGANISATION = "default"
-"""The organisation that the first start makes, and in which callers without a token work."""
+"""The organisation that the first start creates, and to which callers without a token belong."""
 
 
 class Principal(NamedTuple):
-    """Who is asking; ``token_id`` is empty for a caller without a token.
+    """The caller of one request; ``token_id`` is empty for a caller without a token.
 
     ``feed`` is the number of the organisation's feed, which never changes; 0 where it was not looked up.
     """
@@ -26,12 +26,12 @@ class Principal(NamedTuple):
 
     @property
     def anonymous(self) -> bool:
-        """True for a caller without a token, let in by ``public_access``."""
+        """True for a caller without a token, whom ``public_access`` admits."""
         return not self.token_id
 
     @property
     def sees_all(self) -> bool:
-        """True when rows of every organisation are visible: a global admin."""
+        """True for a global admin, to whom the rows of every organisation are visible."""
         return self.role is Role.GLOBAL_ADMIN and not self.anonymous
 
     def sees(self, organisation: str) -> bool:
@@ -40,4 +40,4 @@ class Principal(NamedTuple):
 
 
 ANONYMOUS = Principal("", "anonymous", DEFAULT_ORGANISATION, Role.COORDINATOR, frozenset(("contacts", "cache")))
-"""The caller without a token where ``public_access`` lets one in."""
+"""The caller without a token, where ``public_access`` admits one."""

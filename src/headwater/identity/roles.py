@@ -1,15 +1,15 @@
-"""Roles in their order and scopes with their read-only halves; one model behind five vocabularies."""
+"""Roles, in order, and scopes, with their read-only variants: one model for the vocabularies of five contracts."""
 
 from __future__ import annotations
 
 from enum import IntEnum
 
 SCOPES = ("sync", "contacts", "cache", "terminology", "files", "admin")
-"""What a token may be good for; each also exists with ``:read`` for reading only."""
+"""The scopes of tokens; each also exists with ``:read``, for reading only."""
 
 
 class Role(IntEnum):
-    """What a user is in the organisation; a higher one includes the lower ones."""
+    """The role of a user in the organisation; a higher role includes the lower ones."""
 
     PEER_MENTOR = 1
     COORDINATOR = 2
@@ -18,12 +18,12 @@ class Role(IntEnum):
 
     @property
     def wire(self) -> str:
-        """The role's name in answers and commands."""
+        """The name of the role in answers and commands."""
         return self.name.lower()
 
 
 def role_of(name: str) -> Role | None:
-    """The role with this wire name, or None."""
+    """Returns the role with this wire name, or None."""
     return next((role for role in Role if role.wire == name), None)
 
 
@@ -33,5 +33,5 @@ def known_scope(scope: str) -> bool:
 
 
 def allows(scopes: frozenset[str], scope: str, *, write: bool) -> bool:
-    """True when the scopes cover this one, for writing or only for reading."""
+    """True when the scopes include this one, for writing or only for reading."""
     return scope in scopes or (not write and scope + ":read" in scopes)

@@ -1,6 +1,7 @@
-"""Short-lived JWTs minted from a token, for places where a header cannot be sent. Source: RFC 8725.
+"""Short-lived JWTs minted from a token, for clients that cannot send a header. Source: RFC 8725.
 
-One algorithm, one key by its id, issuer and audience fixed; a JWT is never better than the token behind it.
+The algorithm, the key id, the issuer and the audience are fixed. A JWT has the permissions of its token, and is
+valid no longer than the token.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ _TYPE = "hw+jwt"
 
 
 def mint(key: bytes, token_id: str, now_seconds: int, lifetime_seconds: int) -> str:
-    """A JWT that stands for a token until ``now + lifetime``."""
+    """Returns a JWT that represents a token until ``now + lifetime``."""
     claims = {
         "iss": ISSUER,
         "aud": AUDIENCE,
@@ -31,7 +32,7 @@ def mint(key: bytes, token_id: str, now_seconds: int, lifetime_seconds: int) -> 
 
 
 def token_id_of(key: bytes, text: str, now_seconds: int) -> str:
-    """The token that a JWT stands for. Raises: Unauthenticated (forged, of another kind, or expired)."""
+    """Returns the id of the token that a JWT represents. Raises: Unauthenticated (forged, of another kind, expired)."""
     try:
         header = jwt.get_unverified_header(text)
         if header.get("kid") != _KEY_ID or header.get("typ") != _TYPE:

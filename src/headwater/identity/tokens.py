@@ -1,4 +1,4 @@
-"""Opaque tokens: 64 characters, 256 random bits and a checksum, kept only as a hash, shown once."""
+"""Opaque tokens: 64 characters with 256 random bits and a checksum. A token is shown once and stored as a hash."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from headwater.identity.roles import Role, known_scope, role_of
 from headwater.store.database import Transaction
 
 PREFIX = "hwt_"
-"""How a token begins, so that scanners of leaked secrets can know it."""
+"""The prefix of tokens, by which scanners of leaked secrets recognise them."""
 
 USER_PREFIX = "usr_"
-"""How the id of a user begins."""
+"""The prefix of user ids."""
 
 LENGTH = 64
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -31,7 +31,7 @@ _SELECT = (
 
 
 class Token(NamedTuple):
-    """What is known of a token; never the token itself. Times in microseconds UTC since 1970."""
+    """The stored properties of a token, without the token itself. Times in microseconds UTC since 1970."""
 
     id: str
     user_id: str
@@ -47,13 +47,13 @@ class Token(NamedTuple):
 
 
 def make_text() -> str:
-    """A new token: prefix, 54 random characters, and six that check them."""
+    """Returns a new token: prefix, 54 random characters, and a checksum of six."""
     body = PREFIX + "".join(secrets.choice(_DIGITS) for _ in range(LENGTH - len(PREFIX) - _CHECK_LENGTH))
     return body + _check(body)
 
 
 def well_formed(text: str) -> bool:
-    """True when the text can be a token: length, prefix and checksum agree (no look-up is needed to refuse)."""
+    """True when a text has the length, prefix and checksum of a token; other texts are refused without a query."""
     return (
         len(text) == LENGTH
         and text.startswith(PREFIX)
@@ -63,7 +63,7 @@ def well_formed(text: str) -> bool:
 
 
 def digest(text: str) -> bytes:
-    """The hash under which a token is kept."""
+    """Returns the hash under which a token is stored."""
     return hashlib.sha256(text.encode()).digest()
 
 
@@ -78,7 +78,7 @@ def create(
     user_id: str | None = None,
     expires_us: int | None = None,
 ) -> tuple[str, Token]:
-    """Make a token, and its user unless ``user_id`` names one. The text is given only here.
+    """Creates a token, and its user unless ``user_id`` names one. Only this function returns the token's text.
 
     Raises: Invalid (unknown scope), NotFound (unknown user in this organisation).
     """
@@ -105,9 +105,9 @@ def create(
 
 
 def user_named(tx: Transaction, organisation: str, text: str, role: Role) -> str | None:
-    """The id of the user that an id, or a name that one user of the organisation has, means; None for a new name.
+    """Returns the id of the organisation's user with this id or name; None for a new name.
 
-    Raises: NotFound (an id of nobody there), StateConflict (several have the name, or the user has another role).
+    Raises: NotFound (unknown id), StateConflict (several users have the name, or the user has another role).
     """
     found = tx.rows(
         "SELECT id, role FROM users WHERE organisation = ? AND (id = ? OR name = ?) ORDER BY id = ? DESC, id",
@@ -120,15 +120,15 @@ def user_named(tx: Transaction, organisation: str, text: str, role: Role) -> str
     ids = [str(row[0]) for row in found]
     if ids[0] != text and len(ids) > 1:
         raise StateConflict(
-            f"{len(ids)} users of {organisation!r} are named {text!r}: say which by id: {', '.join(ids)}"
+            f"{len(ids)} users of {organisation!r} are named {text!r}: name one by its id: {', '.join(ids)}"
         )
     if found[0][1] != role.wire:
-        raise StateConflict(f"the user {ids[0]} has the role {found[0][1]}, and a token of theirs has it too")
+        raise StateConflict(f"the user {ids[0]} has the role {found[0][1]}, and so must their tokens")
     return ids[0]
 
 
 def read(tx: Transaction, id: str) -> Token:
-    """One token's row. Raises: NotFound."""
+    """Returns one token's row. Raises: NotFound."""
     row = tx.row(f"{_SELECT} WHERE t.id = ?", id)
     if row is None:
         raise NotFound(f"no token {id!r}")
@@ -136,13 +136,13 @@ def read(tx: Transaction, id: str) -> Token:
 
 
 def read_all(tx: Transaction, organisation: str | None = None) -> list[Token]:
-    """The tokens of one organisation, or of all, oldest first."""
+    """Returns the tokens of one organisation, or of all, oldest first."""
     where, params = ("", ()) if organisation is None else (" WHERE t.organisation = ?", (organisation,))
     return [Token(*row) for row in tx.rows(f"{_SELECT}{where} ORDER BY t.created_us, t.id", *params)]
 
 
 def revoke(tx: Transaction, id: str) -> Token:
-    """End a token at once; again is harmless. Raises: NotFound."""
+    """Revokes a token at once; idempotent. Raises: NotFound."""
     token = read(tx, id)
     if token.revoked_us is None:
         tx.run("UPDATE tokens SET revoked_us = ? WHERE id = ?", tx.now_us, id)
@@ -151,19 +151,19 @@ def revoke(tx: Transaction, id: str) -> Token:
 
 
 def principal_of_hash(tx: Transaction, hash: bytes, now_us: int) -> Principal | None:
-    """The caller that a token stands for; None when it is unknown, revoked or expired."""
+    """Returns the caller of a token, by the token's hash; None when it is unknown, revoked or expired."""
     row = tx.row(f"{_SELECT} WHERE t.hash = ?", hash)
     return None if row is None else _principal(Token(*row), now_us)
 
 
 def principal_of_id(tx: Transaction, id: str, now_us: int) -> Principal | None:
-    """The caller behind a token id (for short-lived JWTs and open sockets); None when it ended."""
+    """Returns the caller of a token, by its id (for short-lived JWTs and open sockets); None when the token ended."""
     row = tx.row(f"{_SELECT} WHERE t.id = ?", id)
     return None if row is None else _principal(Token(*row), now_us)
 
 
 def mark_changed(tx: Transaction) -> None:
-    """Raise the identity counter, by which every process notices that its cached callers may be wrong."""
+    """Raises the identity counter, by which every process detects that its cached callers may be outdated."""
     tx.bump(0, "identity")
 
 

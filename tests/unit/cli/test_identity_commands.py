@@ -180,7 +180,7 @@ def test_a_device_is_deactivated_by_the_clients_own_id_when_only_one_has_it(
 ) -> None:
     def transaction(tx: Transaction) -> None:
         for door, name in (("sell", "till"), ("files", "till"), ("files", "laptop")):
-            devices.note(tx, "default", door, name, "usr_1")
+            devices.mark_seen(tx, "default", door, name, "usr_1")
 
     with installed.database() as database:
         database.write_now(transaction)

@@ -50,7 +50,7 @@ class _Meeting(NamedTuple):
 def push(tx: Transaction, pusher: Pusher, pushed: list[PushedChange], kinds: Kinds) -> list[PushOutcome]:
     """Applies edits in their order, each by itself: one that is refused writes nothing and stops no other."""
     principal = pusher.principal
-    devices.note(tx, principal.organisation, "feed", pusher.device_id, principal.user_id)
+    devices.mark_seen(tx, principal.organisation, "feed", pusher.device_id, principal.user_id)
     return [_once(tx, pusher, change, kinds) for change in pushed]
 
 
@@ -202,7 +202,7 @@ def _delete(tx: Transaction, pusher: Pusher, meeting: _Meeting) -> PushOutcome:
 
 def _bury(tx: Transaction, feed: int, meeting: _Meeting, current: Record) -> Record:
     buried = records.delete(tx, feed, meeting.kind.name, current)
-    meeting.kind.gone(tx, feed, current.id)
+    meeting.kind.after_delete(tx, feed, current.id)
     return buried
 
 

@@ -107,7 +107,7 @@ def commit_prospect(tx: Transaction, device: SellDevice, found: Prospect) -> boo
     """Stores a session's state before anything is delivered; False when the device's state changed meanwhile."""
     if queries.state_bytes(tx, device.feed, device.device_id) != found.stored:
         return False
-    devices.note(tx, device.organisation, "sell", device.device_id, device.user_id)
+    devices.mark_seen(tx, device.organisation, "sell", device.device_id, device.user_id)
     queries.keep_state(tx, device.feed, device.device_id, found.state)
     queries.note_position(tx, device.organisation, device.feed, device.device_id, found.state.high_water)
     return True
