@@ -1,1 +1,1 @@
-"""Layer 3: the HTTP words that all doors share."""
+"""Layer 3: HTTP for all doors: routes, callers, requests, replies, limits and errors."""

@@ -1,4 +1,4 @@
-"""Who may use a route: the access rule that every route declares."""
+"""The access rule that every route declares."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from headwater.identity.roles import Role
 
 @dataclass(frozen=True)
 class AccessRule:
-    """Who may use a route. Every route has one; the server does not start without it.
+    """The permissions that a route requires. Every route has a rule; the server does not start without it.
 
-    ``scope`` is needed on the token (its ``:read`` half is enough unless ``write``); ``least`` is the lowest
-    role; ``public`` lets callers without a token in where ``public_access`` does; ``open`` asks nobody.
+    ``scope`` is the scope that the token needs; its ``:read`` variant is enough unless ``write``. ``least`` is the
+    lowest role. ``public`` admits callers without a token where ``public_access`` does. ``open`` admits every caller.
     """
 
     scope: str = ""

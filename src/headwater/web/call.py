@@ -1,4 +1,4 @@
-"""One request on its way through a door: what was asked, by whom, and the way to a transaction."""
+"""One request in a door: its parameters, its body, its caller, and access to transactions."""
 
 from __future__ import annotations
 
@@ -66,39 +66,39 @@ class Call:
 
     @property
     def query(self) -> dict[str, str]:
-        """The query's parameters, the last value of each. Raises: Malformed (not UTF-8)."""
+        """The query's parameters, the last value of each. Raises: Malformed, Invalid, as ``parse_query``."""
         if self._query is None:
             self._query = parse_query(self.query_string)
         return self._query
 
     def header(self, name: bytes) -> str | None:
-        """A header's text, or None."""
+        """Returns a header's text, or None."""
         value = self.headers.get(name)
         return None if value is None else value.decode("latin-1")
 
     def decoded(self, decoder: msgspec.json.Decoder[T]) -> T:
-        """The body as a shape. Raises: Malformed, Invalid."""
+        """Returns the body as a shape. Raises: Malformed, Invalid."""
         bodies.check_json(self.body, self.services.settings.limits.json_depth)
         return decode(decoder, self.body)
 
-    def aside(self) -> AbstractContextManager[None]:
-        """A context for waiting for news, in which the request keeps nobody out. Raises: Unavailable."""
-        return self._in_flight.aside()
+    def counted_as_waiting(self) -> AbstractContextManager[None]:
+        """Returns a context for a long poll, which does not count as a request in flight. Raises: Unavailable."""
+        return self._in_flight.counted_as_waiting()
 
     async def recheck(self) -> None:
-        """Hold a caller that waited, or took long to send, against its token as it is now.
+        """Reads the caller again after a wait or a slow body, since its token may have changed meanwhile.
 
-        Raises: Unauthenticated (it ended meanwhile).
+        Raises: Unauthenticated (the token ended).
         """
         if not self.principal.anonymous:
-            self.principal = await self.services.authenticator.anew(self.principal, self.headers)
+            self.principal = await self.services.authenticator.refreshed(self.principal, self.headers)
 
     async def read(self, function: TransactionFunction[Result], *, slow: bool = False) -> Result:
-        """Run a rule on a snapshot."""
+        """Runs a transaction function on a snapshot."""
         return await self.services.database.read(function, slow=slow)
 
     async def write(self, function: TransactionFunction[Result], *, feed: int = 0) -> Result:
-        """Run a rule in a durable transaction; for methods other than POST. ``feed``: the caller's own by default."""
+        """Runs a transaction function durably, for methods other than POST. ``feed`` is the caller's own by default."""
         feed = feed or await self.services.homes.of(self.principal.organisation)
         return await self.services.database.write(function, feed=feed)
 
@@ -110,43 +110,44 @@ class Call:
         feed: int = 0,
         device: str = "",
     ) -> Reply:
-        """Run a POST's rule durably and render its answer; an Idempotency-Key makes a repeat give it again.
+        """Runs a POST's transaction function durably and renders its answer.
 
-        ``device`` is who asks, where a header says so: from another one it is another request.
-        Raises: Invalid when the key came before with another request.
+        A repeat with the same Idempotency-Key returns the stored answer. ``device`` is the device that a header names;
+        the same request from another device is another request.
+        Raises: Invalid when the key was used before with another request.
         """
         key = self._idempotency(device)
         if key is None:
             return render(await self.write(function, feed=feed))
 
         def once(tx: Transaction) -> Reply:
-            kept = self._kept(tx, *key)
-            if kept is None:
-                kept = render(function(tx))
-                idempotency.keep(tx, *key, _pack(kept))
-            return kept
+            stored = self._stored(tx, *key)
+            if stored is None:
+                stored = render(function(tx))
+                idempotency.keep(tx, *key, _pack(stored))
+            return stored
 
         return await self.write(once, feed=feed)
 
-    async def act_after(self, deed: Callable[[], Awaitable[Reply]], *, device: str = "") -> Reply:
-        """Run a POST that is more than one transaction; an Idempotency-Key makes a repeat give its answer again.
+    async def act_after(self, action: Callable[[], Awaitable[Reply]], *, device: str = "") -> Reply:
+        """Runs a POST of more than one transaction; a repeat with the same Idempotency-Key returns the stored answer.
 
-        The answer is kept after the deed, so a deed must be safe to repeat if the server dies in between.
+        The answer is stored after the action, so an action must be safe to repeat after a crash in between.
         ``device`` and Raises: as ``act``.
         """
         key = self._idempotency(device)
         if key is None:
-            return await deed()
-        # A twin that comes while the deed is under way waits for its answer, so that nothing is begun twice.
-        async with self.services.turns.setdefault(key[0], Lock()):
-            kept = await self.services.database.read(lambda tx: self._kept(tx, *key))
-            if kept is not None:
-                return kept
-            reply = await deed()
+            return await action()
+        # A repeat that arrives during the action waits for its answer, so that the action runs only once.
+        async with self.services.key_locks.setdefault(key[0], Lock()):
+            stored = await self.services.database.read(lambda tx: self._stored(tx, *key))
+            if stored is not None:
+                return stored
+            reply = await action()
             return await self.act(lambda _tx: reply, lambda reply: reply, device=device)
 
     def _idempotency(self, device: str) -> tuple[AnswerKey, bytes] | None:
-        """The key of this request's answer, and the hash of the request; None without one. Raises: Invalid."""
+        """Returns the request's key with its owner, and the request's hash; None without a key. Raises: Invalid."""
         key = self.header(b"idempotency-key")
         if key is None:
             return None
@@ -157,13 +158,13 @@ class Call:
         asker = (device.encode(),) if device else ()
         return answer_key, idempotency.request_hash(self.path.encode(), self.query_string, self.body, *asker)
 
-    def _kept(self, tx: Transaction, key: AnswerKey, request: bytes) -> Reply | None:
-        """The answer kept for a key. Raises: Invalid when it answered another request."""
+    def _stored(self, tx: Transaction, key: AnswerKey, request: bytes) -> Reply | None:
+        """Returns the answer stored for a key, or None. Raises: Invalid when it answered another request."""
         keep_us = self.services.settings.idempotency.keep_seconds * SECOND_US
-        kept = idempotency.find(tx, key, tx.now_us - keep_us)
-        if kept is None:
+        stored = idempotency.find(tx, key, tx.now_us - keep_us)
+        if stored is None:
             return None
-        if kept.request_hash != request:
+        if stored.request_hash != request:
             detail = "this key was used before with another request"
             fields = (FieldError("Idempotency-Key", "incorrect_value", detail),)
             raise Invalid(
@@ -171,21 +172,21 @@ class Call:
                 code="IDEMPOTENCY_KEY_REUSED",
                 fields=fields,
             )
-        return _unpack(kept.answer)
+        return _unpack(stored.answer)
 
     async def read_body(self, limit_bytes: int) -> None:
-        """Take the whole body into ``body``. Raises: TooLarge, Malformed (cut off), BodyTimeout."""
+        """Reads the whole body into ``body``. Raises: TooLarge, Malformed (cut off), BodyTimeout."""
         self.body = await bodies.read(self._receive, self.headers, limit_bytes, self.services.settings.limits)
 
     def stream(self) -> AsyncIterator[bytes]:
-        """The body's pieces as they come, for routes that are ``raw``. Raises: Malformed (cut off), BodyTimeout."""
+        """Yields the body's pieces as they arrive, for ``raw`` routes. Raises: Malformed (cut off), BodyTimeout."""
         return bodies.pieces(self._receive, self.headers, self.services.settings.limits)
 
 
 def parse_query(query_string: bytes) -> dict[str, str]:
-    """The parameters of a query string, the last value of each.
+    """Returns the parameters of a query string, the last value of each.
 
-    Raises: Malformed (not UTF-8, too many), Invalid (a NUL, which no database text may hold).
+    Raises: Malformed (not UTF-8, too many), Invalid (a NUL, which database text cannot contain).
     """
     if not query_string:
         return {}
@@ -210,6 +211,6 @@ def _pack(reply: Reply) -> bytes:
     return msgspec.msgpack.encode((reply.status, reply.headers, reply.body))
 
 
-def _unpack(kept: bytes) -> Reply:
-    status, headers, body = msgspec.msgpack.decode(kept, type=tuple[int, tuple[tuple[bytes, bytes], ...], bytes])
+def _unpack(stored: bytes) -> Reply:
+    status, headers, body = msgspec.msgpack.decode(stored, type=tuple[int, tuple[tuple[bytes, bytes], ...], bytes])
     return Reply(status, headers, body)

@@ -1,4 +1,4 @@
-"""What a door is made of: routes with their access rule and shapes, under one contract."""
+"""The parts of a door: a contract, its routes with their access rules and shapes, and its WebSockets."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from headwater.web.sockets import Socket
 Handler = Callable[[Call], Awaitable[Reply]]
 SocketHandler = Callable[[Socket], Awaitable[None]]
 Envelope = Callable[[HeadwaterError, int, str], Reply]
-"""Turns an error, its HTTP status and the request id into the contract's own error answer."""
+"""Converts an error, its HTTP status and the request id to the contract's own error answer."""
 
 
 @dataclass(frozen=True)
 class Param:
-    """A query or header parameter, for the API description; the door reads and checks it."""
+    """A parameter of a route for the API description; the door itself reads and checks it."""
 
     name: str
     sentence: str
@@ -32,15 +32,15 @@ class Param:
 
 @dataclass(frozen=True)
 class Route:
-    """One operation. ``path`` is below the contract's prefix, with ``{name}`` for a segment that varies.
+    """One operation. ``path`` is relative to the contract's prefix; ``{name}`` is a variable segment.
 
     ``body`` and ``answer`` are the shapes (msgspec types) of the request and of the reply; ``example`` and
     ``answer_example`` are the contract's own. ``raw`` leaves the request body unread for the handler to stream.
     ``body_limit`` names the setting that limits the body. ``head`` is False where a GET changes something, so
-    that HEAD, which promises to change nothing, is refused. ``also`` names further good statuses (204 and 304
-    have no body, the others the same); ``errors`` adds statuses to those that follow from the rest. ``media`` is
-    the answer's type, ``takes`` that of a raw body. ``keyed`` is False for a POST that takes no Idempotency-Key,
-    ``tagged`` for a route about one resource that has no ETag.
+    that HEAD, which must change nothing, is refused. ``also`` lists further success statuses (204 and 304 have no
+    body, the others the same one); ``errors`` adds statuses to those that follow from the other fields. ``media`` is
+    the media type of the answer, ``takes`` that of a raw body. ``keyed`` is False for a POST that does not accept an
+    Idempotency-Key, ``tagged`` for a route about one resource that has no ETag.
     """
 
     method: str
@@ -79,9 +79,9 @@ class SocketRoute:
 
 @dataclass(frozen=True)
 class Contract:
-    """A door: its name, where it stands (the first prefix is the one that is documented) and what it serves.
+    """A door: its name, its path prefixes (the first is documented), its routes and its WebSockets.
 
-    ``error_shape`` and ``error_media`` tell what the envelope makes of an error.
+    ``error_shape`` and ``error_media`` describe the errors that the envelope returns.
     """
 
     name: str

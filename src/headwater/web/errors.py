@@ -1,4 +1,4 @@
-"""The one place where errors become HTTP: a status for each meaning, and the common problem+json envelope.
+"""Translates errors to HTTP: a status for each class, and the common problem+json envelope. No other module does.
 
 Source: RFC 9457 (problem details).
 """
@@ -35,7 +35,7 @@ STATUSES: dict[type[HeadwaterError], int] = {
     errors.Unavailable: 503,
     errors.QuotaExceeded: 507,
 }
-"""Status by meaning; a subclass has its parent's."""
+"""HTTP statuses by error class; a subclass has its parent's status."""
 
 PROBLEM_TYPE = "application/problem+json"
 TYPE_BASE = "/docs/errors#"
@@ -50,7 +50,7 @@ class FieldProblem(msgspec.Struct):
 
 
 class Problem(msgspec.Struct):
-    """What went wrong; some errors bring further members, such as a cursor's reason. Source: RFC 9457."""
+    """An error answer; some errors have further members, such as a cursor's reason. Source: RFC 9457."""
 
     type: str
     title: str
@@ -62,7 +62,7 @@ class Problem(msgspec.Struct):
 
 
 def status_of(failure: HeadwaterError) -> int:
-    """The HTTP status of an error; 500 for one that has none."""
+    """Returns the HTTP status of an error; 500 for a class without one."""
     for kind in type(failure).__mro__:
         if kind in STATUSES:
             return STATUSES[kind]
@@ -70,7 +70,7 @@ def status_of(failure: HeadwaterError) -> int:
 
 
 def error_headers(failure: HeadwaterError, status: int) -> tuple[Header, ...]:
-    """The headers that go with an error in every envelope: how to authenticate, when to retry, what is allowed."""
+    """Returns the headers of an error in every envelope: WWW-Authenticate, Retry-After, Allow and others."""
     headers: list[Header] = [(b"cache-control", b"no-store")]
     if status == 401:
         headers.append((b"www-authenticate", b'Bearer realm="headwater"'))
@@ -88,7 +88,7 @@ def error_headers(failure: HeadwaterError, status: int) -> tuple[Header, ...]:
 
 
 def problem(failure: HeadwaterError, status: int, request_id: str) -> Reply:
-    """An error as ``application/problem+json``: type, title, status, detail, code, request_id, errors."""
+    """Returns an error as ``application/problem+json``: type, title, status, detail, code, request_id, errors."""
     content: dict[str, Any] = {
         "type": TYPE_BASE + failure.error_code,
         "title": failure.title,

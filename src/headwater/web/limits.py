@@ -1,4 +1,4 @@
-"""The limit of requests in flight, so that one caller does not take everything."""
+"""The limit of requests in flight, which protects the server from single callers."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from headwater.base.errors import Unavailable
 
 
 class InFlight:
-    """Counts the requests that are being answered; over the limit new ones are refused at once.
+    """Counts the requests in flight; over the limit new ones are refused at once.
 
-    A request that only waits for changes (a long poll) is counted apart, with its own limit: thousands of them cost
-    little, and they must not block others.
+    A long poll is counted separately while it waits, with its own limit: thousands of them cost little, and they
+    must not use up the limit of other requests.
     """
 
     def __init__(self, limit: int, waiting_limit: int) -> None:
@@ -22,20 +22,20 @@ class InFlight:
         self.waiting = 0
 
     def enter(self) -> None:
-        """Counts one more. Raises: Unavailable when the limit is reached."""
+        """Counts one more request. Raises: Unavailable when the limit is reached."""
         if self.count >= self.limit:
-            raise Unavailable("the server is answering as many requests as it may", retry_after_seconds=1)
+            raise Unavailable("the server is answering as many requests as its limit allows", retry_after_seconds=1)
         self.count += 1
 
     def leave(self) -> None:
-        """Counts one less."""
+        """Counts one request less."""
         self.count -= 1
 
     @contextmanager
-    def aside(self) -> Iterator[None]:
-        """Counts the request as waiting while it waits for changes. Raises: Unavailable when too many wait."""
+    def counted_as_waiting(self) -> Iterator[None]:
+        """Counts a request as waiting instead of in flight, inside the context. Raises: Unavailable over the limit."""
         if self.waiting >= self.waiting_limit:
-            raise Unavailable("as many requests wait for news as may", retry_after_seconds=5)
+            raise Unavailable("as many requests wait for changes as the limit allows", retry_after_seconds=5)
         self.waiting += 1
         self.count -= 1
         try:

@@ -1,4 +1,4 @@
-"""Nudges on a socket: one slot a feed, so that a slow reader costs no memory and misses no news, only repeats."""
+"""Nudges on a socket: one slot for each feed, so that a slow reader costs no memory and misses only repeated nudges."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from headwater.feed.wake import Wake
 from headwater.web.sockets import Closed, Socket
 
 Frame = Callable[[int, int], Awaitable[None]]
-"""Sends one nudge: the feed that moved and its head (0 when unknown)."""
+"""Sends one nudge: the feed that changed and its head (0 when unknown)."""
 
 _MAX_NOTICES = 64
 
 
 class Nudges:
-    """Collects what moved and sends it in the pace of the reader, at most so often a second and feed."""
+    """Collects the feeds that changed and sends nudges at the reader's pace, at a limited rate for each feed."""
 
     def __init__(self, wake: Wake, per_second: int) -> None:
         self._wake = wake
@@ -30,7 +30,7 @@ class Nudges:
         self._news = asyncio.Event()
 
     def watch(self, feeds: Iterable[int]) -> None:
-        """Nudge for exactly these feeds from now on."""
+        """Sets the feeds to nudge for, in place of earlier ones."""
         wanted = set(feeds)
         for feed in set(self._stops) - wanted:
             self._stops.pop(feed)()
@@ -39,17 +39,17 @@ class Nudges:
             self._stops[feed] = self._wake.listen(feed, self._note)
 
     def post(self, notice: dict[str, Any]) -> None:
-        """Send a frame of its own soon; the same one that still waits is sent once. Loop thread only."""
+        """Queues a separate frame; a frame that is queued already is sent once. Loop thread only."""
         if len(self._notices) < _MAX_NOTICES:
             self._notices[encode(notice)] = notice
         self._news.set()
 
     def close(self) -> None:
-        """Stop listening."""
+        """Stops listening to all feeds."""
         self.watch(())
 
     async def send(self, socket: Socket, frame: Frame) -> None:
-        """Send nudges and notices until the task is cancelled or the socket closes."""
+        """Sends nudges and notices until the task is cancelled or the socket closes."""
         while True:
             await self._news.wait()
             self._news.clear()
@@ -74,7 +74,7 @@ _read_type = msgspec.json.Decoder(_TypeOnly)
 
 
 def type_of(text: str) -> str:
-    """What a client's frame says that it is; empty when it says nothing that can be read."""
+    """Returns the ``type`` of a client's frame; empty when the frame cannot be read."""
     try:
         return _read_type.decode(text).type
     except (msgspec.MsgspecError, RecursionError):
@@ -82,7 +82,7 @@ def type_of(text: str) -> str:
 
 
 async def serve(socket: Socket, nudges: Nudges, frame: Frame, received: Callable[[str], Awaitable[None]]) -> None:
-    """Send nudges and take the client's frames until either side ends the socket."""
+    """Sends nudges and receives the client's frames until either side closes the socket."""
     sending = asyncio.ensure_future(nudges.send(socket, frame))
     try:
         while not sending.done():

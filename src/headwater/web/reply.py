@@ -15,8 +15,8 @@ _JSON = (b"content-type", b"application/json")
 class Reply(NamedTuple):
     """Status, headers and body.
 
-    With ``parts`` those are the body, one after the other: they are sent as they are, where joining them would copy
-    megabytes. With ``stream`` the body comes in pieces (then give content-length if known).
+    ``parts`` are a body that is sent part by part, where joining them would copy megabytes. ``stream`` is a body
+    that is produced in pieces; its content-length is then a header, if it is known.
     """
 
     status: int
@@ -31,25 +31,25 @@ class Reply(NamedTuple):
         return len(self.body) + sum(map(len, self.parts))
 
     def whole(self) -> bytes:
-        """The body in one, unless it is a stream."""
+        """Returns the whole body as one value, unless it is a stream."""
         return b"".join((self.body, *self.parts))
 
 
 def json_bytes(body: bytes, status: int = 200, headers: tuple[Header, ...] = ()) -> Reply:
-    """An answer of JSON that is encoded already."""
+    """Returns an answer of encoded JSON."""
     return Reply(status, (_JSON, *headers), body)
 
 
 def json_parts(parts: Sequence[Part]) -> Reply:
-    """An answer of JSON that is encoded already, in parts."""
+    """Returns an answer of encoded JSON in parts."""
     return Reply(200, (_JSON,), parts=parts)
 
 
 def json(value: Any, status: int = 200, headers: tuple[Header, ...] = ()) -> Reply:
-    """An answer of a value as JSON."""
+    """Returns an answer with a value as JSON."""
     return Reply(status, (_JSON, *headers), encode(value))
 
 
 def empty(status: int = 204, headers: tuple[Header, ...] = ()) -> Reply:
-    """An answer without a body and without a content type."""
+    """Returns an answer without a body and without a content type."""
     return Reply(status, headers)

@@ -1,4 +1,4 @@
-"""What the doors are given: the database, the packs, settings, clock, wake-ups, cursors and the caller's identity."""
+"""The services of the doors: database, packs, settings, clock, notifications, cursors and authentication."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from headwater.store.log import feeds
 from headwater.store.packs.backend import PackBackend
 from headwater.web.auth import Authenticator
 
-_REMEMBERED = 10_000
+_CACHED_FEEDS = 10_000
 
 
 class HomeFeeds:
-    """The feeds of organisations by their ids; the number of a feed never changes, so it is asked for once."""
+    """A cache of the organisations' feeds; the number of a feed never changes, so it is read once."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._known: dict[str, int] = {}
 
     async def of(self, organisation: str) -> int:
-        """The organisation's feed; 0 where it has none yet, or where one writer holds every feed."""
+        """Returns the organisation's feed; 0 where it has none yet, or where a single writer locks every feed."""
         if self._database.embedded:
             return 0
         known = self._known.get(organisation)
         if known is None:
             known = await self._database.read(lambda tx: feeds.organisation_feed(tx, organisation)) or 0
             if known:
-                if len(self._known) >= _REMEMBERED:
+                if len(self._known) >= _CACHED_FEEDS:
                     self._known.clear()
                 self._known[organisation] = known
         return known
@@ -43,9 +43,10 @@ class HomeFeeds:
 
 @dataclass(frozen=True)
 class Services:
-    """One running server's parts, made in ``server/app.py``.
+    """The parts of one running server, created in ``server/app.py``.
 
-    ``kinds`` are the records that devices may write; ``turns`` makes repeats of a POST wait for each other.
+    ``kinds`` are the record kinds that devices may write. ``key_locks`` are locks by Idempotency-Key, which make
+    repeats of a POST wait for each other.
     """
 
     database: Database
@@ -58,4 +59,4 @@ class Services:
     packs: PackBackend
     homes: HomeFeeds
     kinds: tuple[RecordKind, ...]
-    turns: WeakValueDictionary[AnswerKey, Lock] = field(default_factory=WeakValueDictionary)
+    key_locks: WeakValueDictionary[AnswerKey, Lock] = field(default_factory=WeakValueDictionary)

@@ -1,4 +1,4 @@
-"""One WebSocket: frames in and out, and how it ends; the handlers belong to the doors.
+"""One WebSocket: receives and sends frames, and closes; the handlers belong to the doors.
 
 Source: RFC 6455; close codes 4401 (bad token) and 4404 (unknown) from the files contract's readings.
 """
@@ -29,7 +29,7 @@ CLOSE_GOING = 1001
 
 
 class Closed(Exception):
-    """The socket ended, from either side; a handler lets it pass."""
+    """The socket was closed by either side; handlers do not catch it."""
 
 
 class Socket:
@@ -53,7 +53,7 @@ class Socket:
         self.closed = False
 
     async def accept(self) -> None:
-        """Complete the handshake. Raises: Closed."""
+        """Completes the handshake. Raises: Closed."""
         try:
             await self._send({"type": "websocket.accept"})
         except OSError:
@@ -61,7 +61,7 @@ class Socket:
             raise Closed from None
 
     async def send(self, frame: dict[str, Any]) -> None:
-        """Send a frame; a peer that does not read it in time is closed and loses nothing but this hint.
+        """Sends a frame; closes the socket of a peer that does not read in time, which loses only this notification.
 
         Raises: Closed.
         """
@@ -79,7 +79,7 @@ class Socket:
             raise Closed from None
 
     async def receive(self) -> str:
-        """The next text frame. Raises: Closed (also after a binary or oversize frame)."""
+        """Returns the next text frame. Raises: Closed (also after a binary or oversize frame)."""
         message = await self._receive()
         if message["type"] == "websocket.disconnect":
             self.closed = True
@@ -91,7 +91,7 @@ class Socket:
         return str(text)
 
     async def close(self, code: int, reason: str = "") -> None:
-        """End the socket; again is harmless, and a peer that is gone is not waited for."""
+        """Closes the socket; idempotent, and does not wait for a lost peer."""
         if self.closed:
             return
         self.closed = True

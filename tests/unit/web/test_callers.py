@@ -239,8 +239,8 @@ def test_an_unknown_organisation_in_a_query_is_404_either_way(server: ServerUnde
 def test_a_token_in_a_padded_header_is_known_but_not_remembered_under_each_spelling(server: ServerUnderTest) -> None:
     authenticator = server.services.authenticator
     server.loop.run(authenticator.principal(f"Bearer {server.admin_token}".encode()))
-    remembered = len(authenticator._known)
+    remembered = len(authenticator._cached)
     for spaces in (100, 200, 300):
         padded = f"Bearer{' ' * spaces}{server.admin_token}"
         assert server.client.get("/api/v1/shares", headers={"authorization": padded}).status == 200
-    assert len(authenticator._known) == remembered == 1
+    assert len(authenticator._cached) == remembered == 1

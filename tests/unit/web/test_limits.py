@@ -21,12 +21,12 @@ def test_over_the_limit_a_request_is_refused_until_one_leaves() -> None:
 def test_who_waits_stands_aside_and_comes_back() -> None:
     flying = InFlight(1, 1)
     flying.enter()
-    with flying.aside():
+    with flying.counted_as_waiting():
         assert (flying.count, flying.waiting) == (0, 1)
         flying.enter()
-        with pytest.raises(Unavailable), flying.aside():
+        with pytest.raises(Unavailable), flying.counted_as_waiting():
             pass
     assert (flying.count, flying.waiting) == (2, 0)
-    with pytest.raises(ZeroDivisionError), flying.aside():
+    with pytest.raises(ZeroDivisionError), flying.counted_as_waiting():
         raise ZeroDivisionError
     assert (flying.count, flying.waiting) == (2, 0)

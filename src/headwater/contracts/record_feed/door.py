@@ -54,7 +54,7 @@ class RecordFeedDoor:
             ends_seconds = monotonic_seconds() + wait_seconds
             page = await self._page(call, feed, place, limit, kinds)
             while not page.size and (left_seconds := ends_seconds - monotonic_seconds()) > 0:
-                with call.aside():
+                with call.counted_as_waiting():
                     moved = await waiter.wait(left_seconds)
                 if not moved:
                     break

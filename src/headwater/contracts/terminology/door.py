@@ -121,7 +121,7 @@ class SyncDoor:
                 fresh_us = tracked.last_sync_us or 0
                 return reply.json(shapes.SyncIfStale(tracked.organisation, False, False, format_millis(fresh_us)))
             sync_rules.require_rested(tracked, self._services.clock(), self._services.settings.terminology)
-            with call.aside():
+            with call.counted_as_waiting():
                 outcome = await self._flights.sync(feed, tracked.organisation)
             synced = outcome.done or outcome.synced_us != tracked.last_sync_us
             answer = shapes.SyncIfStale(tracked.organisation, True, synced, format_millis(outcome.synced_us))
@@ -134,7 +134,7 @@ class SyncDoor:
 
         async def deed() -> Reply:
             organisation, feed = await place(call)
-            with call.aside():
+            with call.counted_as_waiting():
                 outcome = await self._flights.sync(feed, organisation, force=True)
             return reply.json(
                 shapes.ForcedSync(
@@ -152,7 +152,7 @@ class SyncDoor:
         with self._services.wake.waiter((feed,)) as waiter:
             _, state, staleness = await self._staleness(call)
             while not staleness.is_stale and (left_seconds := ends_seconds - monotonic_seconds()) > 0:
-                with call.aside():
+                with call.counted_as_waiting():
                     await waiter.wait(min(left_seconds, self._fresh_seconds(staleness)))
                 _, state, staleness = await self._staleness(call)
         tracked = state.tracked

@@ -1,1 +1,1 @@
-"""The API's description: OpenAPI, the error catalogue and the pages that show them."""
+"""The description of the API: OpenAPI, the error catalogue, and their pages."""

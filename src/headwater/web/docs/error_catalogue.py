@@ -1,6 +1,6 @@
-"""Every error code that Headwater can answer or print, read from the sources themselves, so that none is forgotten.
+"""The catalogue of all error codes that Headwater returns or prints, read from the sources, so that it is complete.
 
-A class of the tree in base/errors.py, or below one of them, brings a code; a raise may name a finer one.
+Each class of the tree in base/errors.py, and each subclass elsewhere, has a code; a raise may name a finer one.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ _OPERATORS = (
     "headwater.cli",
     "headwater.client",
 )
-"""Where errors are raised that no request meets."""
+"""Modules whose errors never reach a request."""
 
 
 ADVICE = {
-    "CHECKSUM_MISMATCH": "The bytes changed on their way, or the sum is of others: compare, and send them again.",
-    "CHUNK_LENGTH": "Send chunk_size bytes, of the last chunk the rest: 'expected_bytes' says how many.",
+    "CHECKSUM_MISMATCH": "The bytes changed in transit, or the sum belongs to other bytes: compare, and send again.",
+    "CHUNK_LENGTH": "Send chunk_size bytes, or for the last chunk the rest: 'expected_bytes' is the number.",
     "CHUNKS_MISSING": "Send the file again with the bytes of the chunks that POST /api/v1/uploads/check names.",
-    "DISK_FULL": "Make room on the server's disk; what was sent can be sent again.",
+    "DISK_FULL": "Free space on the server's disk, then send the request again.",
     "TUS_VERSION": "Send 'Tus-Resumable: 1.0.0'.",
 }
-"""What to do about finer codes, where the advice of their class would lead astray."""
+"""Hints for finer codes, where the hint of their class would be wrong."""
 
 
 class ErrorEntry(NamedTuple):
-    """One code: its HTTP status (0 where it only meets the operator), what it means, and what to do."""
+    """One code: its HTTP status (0 for the command line only), its title, its meaning, and a hint."""
 
     code: str
     status: int
@@ -46,7 +46,7 @@ class ErrorEntry(NamedTuple):
 
 
 class _Kind(NamedTuple):
-    """An error class as its source says: its own words, or None where a parent's hold."""
+    """An error class in the sources: its own code, title and hint, or None where it inherits them."""
 
     module: str
     name: str
@@ -59,7 +59,7 @@ class _Kind(NamedTuple):
 
 @cache
 def entries() -> tuple[ErrorEntry, ...]:
-    """All codes, those of HTTP answers by status first, then those of the command line."""
+    """Returns all codes: first those of HTTP answers, by status, then those of the command line."""
     trees = [(name, ast.parse(text)) for name, text in _sources(resources.files("headwater"), "headwater")]
     kinds: dict[str, _Kind] = {}
     for module, tree in trees:
@@ -105,7 +105,7 @@ def _words(node: ast.ClassDef) -> Iterator[tuple[str, str]]:
 
 
 def _lineage(kinds: dict[str, _Kind], name: str) -> list[str]:
-    """A class and its parents, the nearest first, as far as they are ours."""
+    """Returns a class and its parents among the known classes, the nearest first."""
     line = [name]
     while line[-1] in kinds and kinds[line[-1]].parent in kinds:
         line.append(kinds[line[-1]].parent)
@@ -126,7 +126,7 @@ def _entry(kinds: dict[str, _Kind], name: str) -> ErrorEntry:
 
 
 def _finer(tree: ast.Module, kinds: dict[str, _Kind]) -> Iterator[tuple[str, str, str]]:
-    """The codes that single raises name: the class, the code, and what that raise says."""
+    """Yields the codes that single raises name: the class, the code, and the message of the raise."""
     for node in ast.walk(tree):
         if not isinstance(node, ast.Call):
             continue
@@ -137,7 +137,7 @@ def _finer(tree: ast.Module, kinds: dict[str, _Kind]) -> Iterator[tuple[str, str
 
 
 def _sentence(node: ast.expr) -> str:
-    """What a message says, with … for what only the moment knows."""
+    """Returns the text of a message, with … for each value that is inserted at run time."""
     if isinstance(node, ast.Constant):
         text = str(node.value)
     elif isinstance(node, ast.JoinedStr):

@@ -1,6 +1,6 @@
-"""The API description: OpenAPI 3.1, made from the contracts' routes and shapes, with the contracts' own examples.
+"""Generates the OpenAPI 3.1 document from the contracts' routes and shapes, with the contracts' own examples.
 
-Only the single form of each path is listed; the doubled one answers alike. Source: OpenAPI 3.1.1.
+Only the single form of each path is listed; the doubled form gives the same answers. Source: OpenAPI 3.1.1.
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ Headwater keeps one change log and serves it through several contracts.
 
 Every request needs `Authorization: Bearer TOKEN`, except where an operation says that it answers without one. A
 trailing slash is accepted, nothing redirects, and unknown JSON members are ignored. Ids are opaque texts of 1 to 128
-printable characters. `X-Request-Id` is taken over from the request, or made, and comes back with every answer.
+printable characters. `X-Request-Id` is copied from the request, or generated, and is part of every answer.
 """
 _HEADERS: Json = {
-    "X-Request-Id": {"description": "The request's id: the caller's own, or one that was made.", "schema": _TEXT},
+    "X-Request-Id": {"description": "The request's id: the caller's own, or a generated one.", "schema": _TEXT},
     "ETag": {"description": "The state that the answer shows.", "schema": _TEXT},
     "Link": {"description": "The pages first, prev, next and last (RFC 8288).", "schema": _TEXT},
-    "Location": {"description": "Where the new resource stands.", "schema": _TEXT},
+    "Location": {"description": "The URL of the new resource.", "schema": _TEXT},
     "Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 0}},
-    "WWW-Authenticate": {"description": "How to authenticate.", "schema": _TEXT},
-    "Allow": {"description": "The methods that are possible here.", "schema": _TEXT},
+    "WWW-Authenticate": {"description": "The required authentication.", "schema": _TEXT},
+    "Allow": {"description": "The methods that are allowed here.", "schema": _TEXT},
 }
 _PARAMETERS: Json = {
     "IfMatch": {
@@ -52,17 +52,17 @@ _PARAMETERS: Json = {
     },
     "IfNoneMatch": {
         "name": "If-None-Match", "in": "header", "schema": _TEXT,
-        "description": "An ETag that the caller holds; when it is still right, the answer is 304.",
+        "description": "An ETag that the caller has; when it is still valid, the answer is 304.",
     },
     "IdempotencyKey": {
         "name": "Idempotency-Key", "in": "header", "schema": {"type": "string", "minLength": 1, "maxLength": 255},
-        "description": "The same key and request gives the first answer again for a day; another request is 422.",
+        "description": "For a day, the same key and request returns the first answer; another request is 422.",
     },
 }  # fmt: skip
 
 
 def describe(contracts: tuple[Contract, ...], settings: Settings) -> Json:
-    """The OpenAPI document of what is served."""
+    """Returns the OpenAPI document of the given contracts."""
     schemas = _Schemas(contracts)
     paths: Json = {}
     sockets: Json = {}
@@ -105,13 +105,13 @@ class _Schemas:
 
     def __init__(self, contracts: tuple[Contract, ...]) -> None:
         types = list(dict.fromkeys(shape for contract in contracts for shape in _shapes(contract)))
-        # Shapes of the same name are told apart by their contract: contacts.Pagination.
-        made = msgspec.json.encode(msgspec.json.schema_components(types, ref_template=_REF))
-        found, self.components = msgspec.json.decode(_SHAPES_OF.sub(rb"\1.", made))
+        # Shapes of the same name are distinguished by their contract: contacts.Pagination.
+        encoded = msgspec.json.encode(msgspec.json.schema_components(types, ref_template=_REF))
+        found, self.components = msgspec.json.decode(_SHAPES_OF.sub(rb"\1.", encoded))
         self._by_type = dict(zip(types, found, strict=True))
 
     def of(self, shape: Any) -> Json:
-        """The schema of a shape, as a reference where it has a name."""
+        """Returns the schema of a shape, as a reference where it has a name."""
         schema: Json = self._by_type[shape]
         return schema
 
@@ -150,10 +150,10 @@ def _operation_id(contract: Contract, route: Route) -> str:
 
 
 def access_sentence(route: Route, settings: Settings) -> str:
-    """Who may use a route, in words."""
+    """Returns the access rule of a route in words."""
     access = route.access
     if access.open:
-        return "Anybody may call it."
+        return "Needs no token."
     parts = []
     if access.scope:
         parts.append(f"the scope `{access.scope}`" + ("" if access.write else f" or `{access.scope}:read`"))
@@ -224,7 +224,7 @@ def _responses(contract: Contract, route: Route, schemas: _Schemas) -> Json:
 
 
 def _error_responses(contracts: tuple[Contract, ...], schemas: _Schemas) -> Json:
-    """Each error answer once for each envelope."""
+    """Returns each error answer once for each envelope."""
     found: Json = {}
     for contract in contracts:
         error = {contract.error_media: {"schema": schemas.of(contract.error_shape)}}
@@ -244,7 +244,7 @@ def _error_name(contract: Contract, status: int) -> str:
 
 
 def error_statuses(route: Route) -> list[int]:
-    """The statuses with which a route may refuse, from what it takes and who may use it."""
+    """Returns the error statuses of a route, which follow from its parameters, body and access rule."""
     found = {*_COMMON_ERRORS, *route.errors}
     if not route.access.open:
         found |= {401, 403}

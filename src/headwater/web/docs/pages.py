@@ -1,6 +1,6 @@
-"""The documentation as pages: the API and the error catalogue, made on the server, without a script, for offline use.
+"""Renders the documentation pages: the API and the error catalogue, on the server, without scripts, for offline use.
 
-Everything on them comes from the OpenAPI document and the catalogue; nothing is written here a second time.
+All their content comes from the OpenAPI document and the catalogue.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from headwater.web.docs.error_catalogue import ErrorEntry
 
 Json = dict[str, Any]
 SERVER_UNSAID = "http://127.0.0.1:8484"
-"""What the commands call where no setting says under which address the server is reached."""
+"""The server's address in commands, when no setting contains the public one."""
 
 _DEPTH = 3
 _MARK = re.compile(r"``(.+?)``|`(.+?)`")
@@ -27,7 +27,7 @@ _SHOWN_LIMITS = ("minLength", "maxLength", "minimum", "maximum", "minItems", "ma
 
 
 class SchemaField(NamedTuple):
-    """One row of a table of fields or parameters."""
+    """A row in a table of fields or parameters."""
 
     name: str
     type: str
@@ -37,7 +37,7 @@ class SchemaField(NamedTuple):
 
 
 class Operation(NamedTuple):
-    """One operation as the page shows it."""
+    """One operation, as the page shows it."""
 
     id: str
     method: str
@@ -54,12 +54,12 @@ class Operation(NamedTuple):
 
 
 def style() -> bytes:
-    """The pages' style sheet."""
+    """Returns the pages' style sheet."""
     return resources.files(__package__).joinpath("templates", "style.css").read_bytes()
 
 
 def api_page(document: Json) -> bytes:
-    """The page of all operations."""
+    """Returns the page of all operations."""
     shown = operations(document)
     tags = [
         {"id": f"tag-{place}", "title": tag["name"], "operations": shown.get(tag["name"], [])}
@@ -85,12 +85,12 @@ def api_page(document: Json) -> bytes:
 
 
 def start_page(version: str) -> bytes:
-    """The page of the server's bare address: what answers here, and where to look."""
+    """Returns the page of the server's root address, which introduces the server and links to the documentation."""
     return _render("start.html", version=version)
 
 
 def errors_page(entries: tuple[ErrorEntry, ...], version: str) -> bytes:
-    """The page of all error codes; each is an anchor, to which a problem's ``type`` leads."""
+    """Returns the page of all error codes; each has an anchor, to which a problem's ``type`` links."""
     parts = [
         {"title": "Answers", "over_http": True, "entries": [entry for entry in entries if entry.status]},
         {"title": "Command line", "over_http": False, "entries": [entry for entry in entries if not entry.status]},
@@ -99,7 +99,7 @@ def errors_page(entries: tuple[ErrorEntry, ...], version: str) -> bytes:
 
 
 def operations(document: Json) -> dict[str, list[Operation]]:
-    """The operations of an OpenAPI document by their tag, in order."""
+    """Returns the operations of an OpenAPI document by tag, in order."""
     found: dict[str, list[Operation]] = {}
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
@@ -140,7 +140,7 @@ def _parameter(document: Json, parameter: Json) -> SchemaField:
 
 
 def curl(path: str, method: str, parameters: list[Json], operation: Json) -> str:
-    """A command that calls an operation with its example; ids and what else it needs are shell variables."""
+    """Returns a curl command that calls an operation with its example; ids and other values are shell variables."""
     needed = [one for one in parameters if one.get("required")]
     query = "&".join(f"{one['name']}={_value(one)}" for one in needed if one["in"] == "query")
     parts = ["curl" if method == "GET" else f"curl -X {method}"]
@@ -161,7 +161,7 @@ def curl(path: str, method: str, parameters: list[Json], operation: Json) -> str
 
 
 def _value(parameter: Json) -> str:
-    """What a command gives for a parameter: its only value, or a shell variable named after it."""
+    """Returns a parameter's value in a command: its only possible value, or a shell variable named after it."""
     choices = parameter["schema"].get("enum", ())
     if len(choices) == 1:
         return str(choices[0])
@@ -171,7 +171,7 @@ def _value(parameter: Json) -> str:
 
 
 def fields(document: Json, schema: Json, prefix: str = "", depth: int = _DEPTH) -> Iterator[SchemaField]:
-    """The fields of a shape, those of inner shapes under a dotted name."""
+    """Yields the fields of a shape, those of inner shapes with a dotted name."""
     known = _inner(document, schema)
     for name, inner in known.get("properties", {}).items():
         path = f"{prefix}{name}"
@@ -183,13 +183,13 @@ def fields(document: Json, schema: Json, prefix: str = "", depth: int = _DEPTH) 
 
 
 def _inner(document: Json, schema: Json) -> Json:
-    """The object behind a schema: the shape itself, an array's item, or what may also be null."""
+    """Returns the object in a schema: the shape itself, an array's item, or the alternative to null."""
     known = _alternatives(document, schema)[0]
     return _inner(document, known["items"]) if isinstance(known.get("items"), dict) else known
 
 
 def _alternatives(document: Json, schema: Json) -> list[Json]:
-    """The schemas that a value may follow, those with fields first, null left out."""
+    """Returns the alternative schemas of a value, without null."""
     known = _resolved(document, schema)
     choices = [_resolved(document, choice) for choice in known.get("anyOf", [known])]
     return [choice for choice in choices if choice.get("type") != "null"] or [{}]
@@ -206,7 +206,7 @@ def _resolved(document: Json, schema: Json) -> Json:
 
 
 def _type(document: Json, schema: Json) -> str:
-    """A schema in few words: the type, whether it may be null, and its limits."""
+    """Returns a short text of a schema: its types, null included, and its limits."""
     known = _resolved(document, schema)
     choices = known.get("anyOf", [known])
     words = []
@@ -224,7 +224,7 @@ def _type(document: Json, schema: Json) -> str:
 
 
 def _code(text: str) -> str:
-    """Text as HTML, with what stands in backticks as code."""
+    """Returns text as HTML, with text in backticks as code."""
     return _MARK.sub(lambda match: f"<code>{match[1] or match[2]}</code>", html.escape(text))
 
 

@@ -1,1 +1,1 @@
-"""The way in: the ASGI application, the router, sockets and metrics."""
+"""The entry of requests: the ASGI application, the router, sockets and metrics."""

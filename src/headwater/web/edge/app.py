@@ -1,4 +1,4 @@
-"""The ASGI application: limits, routing, the caller, the handler, the envelope; one straight path a request."""
+"""The ASGI application. Each request passes the limits, the router, authentication, the handler and the envelope."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ log = get_log(__name__)
 
 
 class Edge:
-    """Serves all contracts over ASGI; the request edge's catch-all is here and nowhere else."""
+    """Serves all contracts over ASGI; only this class catches all exceptions of requests."""
 
     def __init__(self, services: Services, contracts: tuple[Contract, ...], metrics: Metrics) -> None:
         settings = services.settings
@@ -62,7 +62,7 @@ class Edge:
         metrics.gauge("headwater_sockets_open", "WebSockets open.", lambda: len(self._sockets.open))
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        """Answer one HTTP request or serve one WebSocket."""
+        """Answers one HTTP request or serves one WebSocket."""
         if scope["type"] == "http":
             await self._http(scope, receive, send)
         elif scope["type"] == "websocket":
@@ -71,71 +71,73 @@ class Edge:
     async def _http(self, scope: Message, receive: Receive, send: Send) -> None:
         started = monotonic_seconds()
         self._count += 1
-        visit = _Visit(scope, f"{self._boot}-{self._count:x}", started)
+        exchange = _Exchange(scope, f"{self._boot}-{self._count:x}", started)
         try:
             self._in_flight.enter()
         except HeadwaterError as failure:
-            await self._send(visit, self._refusal(visit, failure), receive, send)
+            await self._send(exchange, self._refusal(exchange, failure), receive, send)
             return
         try:
-            reply = await self._answer(visit, receive)
+            reply = await self._answer(exchange, receive)
             if reply.size >= LEAST_BYTES:
-                reply = await compressed(reply, visit.headers.get(b"accept-encoding"))
-            await self._send(visit, reply, receive, send)
+                reply = await compressed(reply, exchange.headers.get(b"accept-encoding"))
+            await self._send(exchange, reply, receive, send)
         finally:
             self._in_flight.leave()
 
-    async def _answer(self, visit: _Visit, receive: Receive) -> Reply:
-        """The reply to a request, or the refusal in its contract's envelope; the one place that answers 500."""
-        scope = visit.scope
+    async def _answer(self, exchange: _Exchange, receive: Receive) -> Reply:
+        """Returns the reply to a request, or the error in its contract's envelope; only this method answers 500."""
+        scope = exchange.scope
         try:
-            match = self._find(visit)
+            match = self._find(exchange)
             route = match.route
-            call = Call(self._services, scope, receive, visit.headers, match.params, visit.request_id, self._in_flight)
-            call.principal = await self._caller(visit, match)
-            if visit.method not in _NO_BODY and bodies.has_body(visit.headers):
-                bodies.refuse_coding(visit.headers)
+            call = Call(
+                self._services, scope, receive, exchange.headers, match.params, exchange.request_id, self._in_flight
+            )
+            call.principal = await self._caller(exchange, match)
+            if exchange.method not in _NO_BODY and bodies.has_body(exchange.headers):
+                bodies.refuse_coding(exchange.headers)
                 if not route.raw:
                     await call.read_body(getattr(self._services.settings.limits, route.body_limit))
             return await route.handler(call)
         except HeadwaterError as failure:
-            return self._refusal(visit, failure)
-        except Exception as failure:  # noqa: BLE001 - the request edge: the one place that answers 500
-            log.failure("request_failed", failure, request_id=visit.request_id, contract=visit.name)
-            return self._refusal(visit, HeadwaterError("the server failed; nothing more is known"))
+            return self._refusal(exchange, failure)
+        except Exception as failure:  # noqa: BLE001 - the edge of requests: only this place answers 500
+            log.failure("request_failed", failure, request_id=exchange.request_id, contract=exchange.name)
+            return self._refusal(exchange, HeadwaterError("the server failed; its log has the details"))
 
-    def _find(self, visit: _Visit) -> Match:
-        """The route of a request whose head is acceptable; what fails here pays from its address's bucket."""
+    def _find(self, exchange: _Exchange) -> Match:
+        """Returns the route of a request; a failure here spends from the rate of the caller's address."""
         try:
-            visit.headers = self._checked_headers(visit.scope)
-            visit.request_id = _given_id(visit.headers) or visit.request_id
-            match = self._router.find(visit.method, visit.path)
+            exchange.headers = self._checked_headers(exchange.scope)
+            exchange.request_id = _given_id(exchange.headers) or exchange.request_id
+            match = self._router.find(exchange.method, exchange.path)
         except HeadwaterError:
-            self._address_rate.spend(visit.client, visit.started)
+            self._address_rate.spend(exchange.client, exchange.started)
             raise
-        visit.contract = match.contract
+        exchange.contract = match.contract
         return match
 
-    async def _caller(self, visit: _Visit, match: Match) -> Principal:
-        """The caller, with its rate spent; one whose credentials fail pays from its address's bucket."""
+    async def _caller(self, exchange: _Exchange, match: Match) -> Principal:
+        """Returns the caller and spends from its rate; failed credentials spend from the rate of the address."""
         try:
             authenticator = self._services.authenticator
-            principal = authenticator.known(visit.headers, match.route.access)
+            principal = authenticator.cached(exchange.headers, match.route.access)
             if principal is None:
-                principal = await authenticator.caller(visit.headers, match.route.access)
+                principal = await authenticator.caller(exchange.headers, match.route.access)
         except HeadwaterError:
-            self._address_rate.spend(visit.client, visit.started)
+            self._address_rate.spend(exchange.client, exchange.started)
             raise
         if principal.anonymous:
-            self._address_rate.spend(visit.client, visit.started)
+            self._address_rate.spend(exchange.client, exchange.started)
         else:
-            self._token_rate.spend(principal.token_id, visit.started)
+            self._token_rate.spend(principal.token_id, exchange.started)
         return principal
 
     def _checked_headers(self, scope: Message) -> dict[bytes, bytes]:
-        """The headers by name, repeated ones joined as a list.
+        """Returns the headers by name, repeated ones joined with commas.
 
-        Raises: HeadersTooLarge, Malformed (two Hosts or a Host that is not ours, two values where one is allowed).
+        Raises: HeadersTooLarge, Malformed (two Hosts, an unknown Host, two values where one is allowed).
         """
         headers: dict[bytes, bytes] = {}
         size = len(scope["raw_path"]) + len(scope["query_string"])
@@ -146,7 +148,7 @@ class Edge:
                 hosts += 1
             elif name in headers:
                 if name in _ONCE:
-                    raise Malformed(f"the header {name.decode()} came twice")
+                    raise Malformed(f"the header {name.decode()} was sent twice")
                 headers[name] += b", " + value
                 continue
             headers[name] = value
@@ -155,19 +157,19 @@ class Edge:
         self._hosts.check(headers.get(b"host"), hosts)
         return headers
 
-    def _refusal(self, visit: _Visit, failure: HeadwaterError) -> Reply:
-        contract = visit.contract or self._router.contract_of(visit.path)
+    def _refusal(self, exchange: _Exchange, failure: HeadwaterError) -> Reply:
+        contract = exchange.contract or self._router.contract_of(exchange.path)
         envelope = contract.envelope if contract else errors.problem
-        reply = envelope(failure, errors.status_of(failure), visit.request_id)
-        if b"expect" in visit.headers:
-            # The caller may wait for leave to send its body: with the connection's end it need not guess.
+        reply = envelope(failure, errors.status_of(failure), exchange.request_id)
+        if b"expect" in exchange.headers:
+            # The caller may wait for "100 Continue" before it sends the body: closing the connection ends that wait.
             reply = reply._replace(headers=(*reply.headers, (b"connection", b"close")))
         return reply
 
-    async def _send(self, visit: _Visit, reply: Reply, receive: Receive, send: Send) -> None:
-        """Hand the reply over; a caller that does not read it in time is cut off."""
-        head = visit.method == "HEAD"
-        headers = [*reply.headers, (b"x-request-id", visit.request_id.encode())]
+    async def _send(self, exchange: _Exchange, reply: Reply, receive: Receive, send: Send) -> None:
+        """Sends the reply; disconnects a caller that does not read it in time."""
+        head = exchange.method == "HEAD"
+        headers = [*reply.headers, (b"x-request-id", exchange.request_id.encode())]
         if any(name in self._always_names for name, _ in reply.headers):
             own = {name for name, _ in reply.headers}
             headers += [header for header in self._always if header[0] not in own]
@@ -179,16 +181,18 @@ class Edge:
         if head or (reply.stream is None and reply.size <= _AT_ONCE_BYTES):
             await send({"type": "http.response.body", "body": b"" if head else reply.whole()})
         else:
-            await self._send_pieces(visit, reply.stream or _sliced(reply), receive, send)
-        took_seconds = monotonic_seconds() - visit.started
-        self._metrics.count(visit.name, visit.method, reply.status, took_seconds)
+            await self._send_pieces(exchange, reply.stream or _sliced(reply), receive, send)
+        took_seconds = monotonic_seconds() - exchange.started
+        self._metrics.count(exchange.name, exchange.method, reply.status, took_seconds)
         if self._log_every or reply.status in (401, 403, 429) or reply.status >= 500:
-            self._log(visit, reply.status, took_seconds)
+            self._log(exchange, reply.status, took_seconds)
 
-    async def _send_pieces(self, visit: _Visit, pieces: AsyncIterator[Part], receive: Receive, send: Send) -> None:
-        """Send a body as it comes. An answer that cannot be finished is left unfinished, so that all can tell."""
+    async def _send_pieces(
+        self, exchange: _Exchange, pieces: AsyncIterator[Part], receive: Receive, send: Send
+    ) -> None:
+        """Sends a body in pieces. A body that fails has no end marker, so that the caller detects the failure."""
         limits = self._services.settings.limits
-        gone = asyncio.ensure_future(_until_gone(receive))
+        gone = asyncio.ensure_future(_until_disconnect(receive))
         try:
             async for piece in pieces:
                 async with asyncio.timeout(limits.body_seconds_base + len(piece) / limits.body_bytes_per_second):
@@ -197,24 +201,24 @@ class Edge:
                     return
             await send({"type": "http.response.body", "body": b""})
         except TimeoutError:
-            log.info("reader_too_slow", request_id=visit.request_id, contract=visit.name)
-        except Exception as failure:  # noqa: BLE001 - the status is out already; the missing end says the rest
-            log.failure("answer_broke_off", failure, request_id=visit.request_id, contract=visit.name)
+            log.info("reader_too_slow", request_id=exchange.request_id, contract=exchange.name)
+        except Exception as failure:  # noqa: BLE001 - the status is already sent; the missing end shows the failure
+            log.failure("answer_broke_off", failure, request_id=exchange.request_id, contract=exchange.name)
         finally:
             gone.cancel()
             if isinstance(pieces, AsyncGenerator):
                 await pieces.aclose()
 
-    def _log(self, visit: _Visit, status: int, took_seconds: float) -> None:
+    def _log(self, exchange: _Exchange, status: int, took_seconds: float) -> None:
         write = log.warning if status >= 500 else log.info
         write(
-            "request", request_id=visit.request_id, contract=visit.name, method=visit.method, status=status,
+            "request", request_id=exchange.request_id, contract=exchange.name, method=exchange.method, status=status,
             took_seconds=round(took_seconds, 6),
         )  # fmt: skip
 
 
-class _Visit:
-    """What the edge knows of one request, also when it goes wrong early."""
+class _Exchange:
+    """One request and its answer, as far as the edge knows them, also when the request fails early."""
 
     __slots__ = ("client", "contract", "headers", "method", "path", "request_id", "scope", "started")
 
@@ -235,7 +239,7 @@ class _Visit:
 
 
 def always(settings: Settings) -> tuple[Header, ...]:
-    """The headers of every answer that does not bring its own: nothing is kept, framed, sniffed or passed on."""
+    """Returns the default headers of every answer, against caching, framing, sniffing and referrers."""
     headers: tuple[Header, ...] = (
         (b"x-content-type-options", b"nosniff"),
         (b"referrer-policy", b"no-referrer"),
@@ -248,7 +252,7 @@ def always(settings: Settings) -> tuple[Header, ...]:
 
 
 def _given_id(headers: dict[bytes, bytes]) -> str | None:
-    """The caller's X-Request-Id when it is short and printable ASCII."""
+    """Returns the caller's X-Request-Id when it is short and printable ASCII, else None."""
     given = headers.get(b"x-request-id")
     if given is None or not 0 < len(given) <= _MAX_REQUEST_ID or not given.isascii():
         return None
@@ -256,14 +260,14 @@ def _given_id(headers: dict[bytes, bytes]) -> str | None:
     return text if text.isprintable() else None
 
 
-async def _until_gone(receive: Receive) -> None:
-    """Ends when the caller has closed the connection: the server takes what is sent to nobody without a word."""
+async def _until_disconnect(receive: Receive) -> None:
+    """Waits until the caller closes the connection; sending to a closed connection raises no error."""
     while (await receive())["type"] != "http.disconnect":
         pass
 
 
 async def _sliced(reply: Reply) -> AsyncIterator[Part]:
-    """A large body in pieces, so that a slow reader is noticed before all of it stands in the connection."""
+    """Yields a large body in pieces, so that a slow reader is detected before all of it is buffered."""
     for part in (reply.body, *reply.parts):
         for start in range(0, len(part), _PIECE_BYTES):
             yield part if len(part) <= _PIECE_BYTES else memoryview(part)[start : start + _PIECE_BYTES]

@@ -1,4 +1,4 @@
-"""Counts what was served, cheaply; rendered for Prometheus when it is asked for."""
+"""Counts requests cheaply, and renders the counts for Prometheus at each scrape."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 
 
 class Metrics:
-    """Requests by contract, method and status, with their durations; gauges are read at the scrape."""
+    """Counts of requests by contract, method and status, and their durations; gauges are read at the scrape."""
 
     def __init__(self) -> None:
         self._requests: dict[tuple[str, str, int], int] = {}
@@ -25,7 +25,7 @@ class Metrics:
         self._registry.register(self)
 
     def count(self, contract: str, method: str, status: int, seconds: float) -> None:
-        """Note one answered request; methods that nobody serves are one, so that callers cannot add rows."""
+        """Counts one answered request; unknown methods share one label, so that callers cannot add rows."""
         key = (contract, method if method in _METHODS else "other", status)
         self._requests[key] = self._requests.get(key, 0) + 1
         buckets = self._buckets.get(contract)
@@ -36,15 +36,15 @@ class Metrics:
         self._seconds[contract] += seconds
 
     def gauge(self, name: str, sentence: str, read: Callable[[], float]) -> None:
-        """Show a number that ``read`` gives at each scrape."""
+        """Registers a gauge, whose value ``read`` returns at each scrape."""
         self._gauges[name] = (sentence, read)
 
     def render(self) -> bytes:
-        """Everything in Prometheus's text format."""
+        """Returns all metrics in Prometheus's text format."""
         return generate_latest(self._registry)
 
     def collect(self) -> Iterator[Metric]:
-        """What the Prometheus client asks for at a scrape."""
+        """Yields all metrics; the Prometheus client calls it at a scrape."""
         requests = CounterMetricFamily(
             "headwater_requests", "Requests answered.", labels=("contract", "method", "status")
         )

@@ -1,4 +1,4 @@
-"""Finds the route of a path: one tree for all contracts; literal segments win over ``{names}``."""
+"""Finds the route of a path in one tree for all contracts; literal segments take precedence over ``{names}``."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class SocketMatch(NamedTuple):
 
 
 class _LastSegment(NamedTuple):
-    """A route whose only ``{name}`` is its last segment, found by what stands before it."""
+    """A route whose only ``{name}`` is its last segment; it is found by the path before that segment."""
 
     contract: Contract
     route: Route
@@ -41,7 +41,7 @@ class _LastSegment(NamedTuple):
 
 
 class _Segment:
-    """One place in the tree of segments."""
+    """A node in the tree of segments."""
 
     __slots__ = ("children", "methods", "socket", "wild")
 
@@ -69,16 +69,16 @@ class Router:
                     node.socket = (contract, socket, names)
 
     def find(self, method: str, path: str) -> Match:
-        """The route for a method and a raw (still percent-encoded) path; a trailing slash does not matter.
+        """Returns the route for a method and a raw (percent-encoded) path; a trailing slash is ignored.
 
-        Raises: NotFound (also for an id that nothing can have), MethodNotAllowed, UpgradeRequired, Malformed (bad
+        Raises: NotFound (also for an impossible id), MethodNotAllowed, UpgradeRequired, Malformed (bad
         percent-encoding).
         """
         exact = self._exact.get((method, path))
         if exact is not None:
             return exact
-        shelf, _, last = path.rpartition("/")
-        listed = self._listed.get((method, shelf))
+        parent, _, last = path.rpartition("/")
+        listed = self._listed.get((method, parent))
         if listed is not None and last.isascii() and last and "%" not in last and last not in listed.literals:
             return Match(listed.contract, listed.route, _named(listed.names, [last]))
         node, values = self._walk(path)
@@ -89,12 +89,12 @@ class Router:
         found = node.methods.get(method)
         if found is None:
             allow = ", ".join(sorted(node.methods))
-            raise MethodNotAllowed(f"{method} is not possible here; {allow} is", extra={"allow": allow})
+            raise MethodNotAllowed(f"{method} is not allowed here; {allow} is", extra={"allow": allow})
         contract, route, names = found
         return Match(contract, route, _named(names, values))
 
     def find_socket(self, path: str) -> SocketMatch:
-        """The socket route for a raw path. Raises: NotFound, Malformed."""
+        """Returns the socket route for a raw path. Raises: NotFound, Malformed."""
         node, values = self._walk(path)
         if node is None or node.socket is None:
             raise _nothing_at(path)
@@ -102,7 +102,7 @@ class Router:
         return SocketMatch(contract, route, _named(names, values))
 
     def contract_of(self, path: str) -> Contract | None:
-        """The contract whose prefix a path stands under, for the envelope of its errors."""
+        """Returns the contract with the longest prefix of a path, for the envelope of its errors; None without one."""
         best: tuple[int, Contract | None] = (0, None)
         for contract in self._contracts:
             for prefix in contract.prefixes:
@@ -113,14 +113,14 @@ class Router:
 
     def _add(self, contract: Contract, prefix: str, route: Route) -> None:
         node, names = self._place(prefix + route.path)
-        shelf, _, last = (prefix + route.path).rpartition("/")
-        # HEAD goes where GET goes, unless the GET itself changes something.
+        parent, _, last = (prefix + route.path).rpartition("/")
+        # HEAD uses the route of GET, unless the GET itself changes something.
         for method in ("GET", "HEAD") if route.method == "GET" and route.head else (route.method,):
             if method in node.methods:
                 raise HeadwaterError(f"{method} {prefix + route.path} is declared twice")
             node.methods[method] = (contract, route, names)
             if len(names) == 1 and last.startswith("{"):
-                self._listed[method, shelf] = _LastSegment(contract, route, names, self._place(shelf)[0].children)
+                self._listed[method, parent] = _LastSegment(contract, route, names, self._place(parent)[0].children)
             if not names:
                 for ending in ("", "/"):
                     self._exact[method, prefix + route.path + ending] = Match(contract, route, {})
@@ -160,10 +160,10 @@ class Router:
 
 
 def _named(names: tuple[str, ...], values: list[str]) -> dict[str, str]:
-    """The path's values by name. Raises: NotFound for one that no id can be: nothing is there, as for any unknown."""
+    """Returns the path's values by name. Raises: NotFound for an impossible id, as for any unknown one."""
     for value in values:
         if not is_acceptable(value):
-            raise NotFound("the path names something by an id that no id can be")
+            raise NotFound("the path contains an id that no resource can have")
     return dict(zip(names, values, strict=True))
 
 
@@ -172,7 +172,7 @@ def _nothing_at(path: str) -> NotFound:
 
 
 def _decoded(segment: str) -> str:
-    """A segment without its percent-encoding; bytes that came raw are read as UTF-8 too."""
+    """Returns a segment without its percent-encoding; raw bytes are read as UTF-8 too."""
     if "%" not in segment and segment.isascii():
         return segment
     if _BAD_CODING.search(segment):

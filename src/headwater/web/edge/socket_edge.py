@@ -1,4 +1,4 @@
-"""Who may open a socket, and how long it may stay open."""
+"""Admits WebSockets, and closes them when their tokens end."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ log = get_log(__name__)
 
 
 class SocketEdge:
-    """Lets sockets in, watches that their tokens stay good, and ends them all at shutdown."""
+    """Admits sockets, checks their tokens regularly, and closes every socket at its end."""
 
     def __init__(
         self, services: Services, router: Router, hosts: AllowedHosts, token_rate: Rate, address_rate: Rate
@@ -53,7 +53,7 @@ class SocketEdge:
         self._of_token: Counter[str] = Counter()
 
     async def serve(self, scope: Message, receive: Receive, send: Send) -> None:
-        """Serve one WebSocket from its handshake to its end."""
+        """Serves one WebSocket from its handshake to its end."""
         await receive()
         try:
             match, principal, query = await self._admit(scope)
@@ -74,7 +74,7 @@ class SocketEdge:
             return
         except HeadwaterError as failure:
             await socket.close(close_code(failure), failure.title)
-        except Exception as failure:  # noqa: BLE001 - the request edge of sockets
+        except Exception as failure:  # noqa: BLE001 - the edge of sockets
             log.failure("socket_failed", failure, contract=match.contract.name)
             await socket.close(CLOSE_FAILED)
         finally:
@@ -100,9 +100,9 @@ class SocketEdge:
         permit(principal, match.route.access)
         limits = self._services.settings.sockets
         if len(self.open) >= limits.limit:
-            raise TooManyRequests("the server holds as many sockets as it may", retry_after_seconds=30)
+            raise TooManyRequests("the server has as many open sockets as its limit allows", retry_after_seconds=30)
         if self._of_token[principal.token_id] >= limits.token_limit:
-            raise TooManyRequests("the token holds as many sockets as it may", retry_after_seconds=30)
+            raise TooManyRequests("the token has as many open sockets as its limit allows", retry_after_seconds=30)
         return match, principal, query
 
     async def _principal(self, headers: dict[bytes, bytes], query: dict[str, str], match: SocketMatch) -> Principal:
@@ -115,12 +115,12 @@ class SocketEdge:
         raise Unauthenticated("a socket needs an Authorization header or ?token=JWT")
 
     def _check_origin(self, headers: dict[bytes, bytes]) -> None:
-        """A page of another site may not open a socket with somebody's browser. Raises: NotFound."""
+        """Refuses a socket that a page of another site opens in a user's browser. Raises: NotFound."""
         if not same_site(headers, self._services.settings.server.public_url):
             raise NotFound("sockets are not opened for pages of other sites")
 
     async def _watch_tokens(self) -> None:
-        """Close sockets within seconds of their tokens' end; one look at the database serves all of them."""
+        """Closes sockets within seconds of their tokens' end; one query serves all sockets."""
         seen: int | None = None
         while self.open:
             await asyncio.sleep(_RECHECK_SECONDS)
@@ -131,16 +131,16 @@ class SocketEdge:
                     for socket, access in self.open.items()
                     if changed != seen or socket.principal.expires_us is not None
                 ]
-                # All at once: a peer that reads slowly must not put off the end of the others.
+                # All at once: a peer that reads slowly must not delay the end of the others.
                 await asyncio.gather(*(self._recheck(socket, access) for socket, access in due))
                 seen = changed
-            except Exception as failure:  # noqa: BLE001 - a database that fails for a moment must not end the watch
+            except Exception as failure:  # noqa: BLE001 - a temporary failure of the database must not end the checks
                 log.failure("socket_watch_failed", failure)
 
     async def _recheck(self, socket: Socket, access: AccessRule) -> None:
-        """Go on with the caller as it is now: its role may be another, and its token may be no good any more."""
+        """Replaces a socket's caller with its present state; closes the socket when the token ended or lacks access."""
         try:
-            principal = await self._services.authenticator.still_good(socket.principal.token_id)
+            principal = await self._services.authenticator.principal_of_token(socket.principal.token_id)
             permit(principal, access)
             socket.principal = principal
         except Unauthenticated:
@@ -154,7 +154,7 @@ def _identity_changes(tx: Transaction) -> int:
 
 
 def close_code(failure: HeadwaterError) -> int:
-    """The close code that says what an error's HTTP status would."""
+    """Returns the close code that corresponds to an error's HTTP status."""
     codes = {
         "UNAUTHENTICATED": CLOSE_UNAUTHENTICATED,
         "FORBIDDEN": CLOSE_FORBIDDEN,

@@ -1,1 +1,1 @@
-"""HTTP as the RFCs have it: one rule in each module."""
+"""HTTP as the RFCs define it, one topic in each module."""

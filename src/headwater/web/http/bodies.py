@@ -1,4 +1,4 @@
-"""Request bodies: how much of one is taken and how fast it must come, and what JSON may not hold.
+"""Request bodies: their limits of size and time, and the checks of JSON before it is decoded.
 
 Source: RFC 8259 (JSON), RFC 9110 section 8.4 (Content-Encoding).
 """
@@ -27,13 +27,13 @@ _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 
 def refuse_coding(headers: dict[bytes, bytes]) -> None:
-    """Refuse a body with a Content-Encoding: small bytes that grow are a way around every limit.
+    """Refuses a body with a Content-Encoding, because a compressed body evades the limits of size.
 
     Raises: MediaUnsupported.
     """
     coding = headers.get(b"content-encoding")
     if coding is not None and coding.strip().lower() not in (b"", b"identity"):
-        raise MediaUnsupported("bodies are taken without Content-Encoding only")
+        raise MediaUnsupported("bodies are accepted without Content-Encoding only")
 
 
 def has_body(headers: dict[bytes, bytes]) -> bool:
@@ -42,10 +42,10 @@ def has_body(headers: dict[bytes, bytes]) -> bool:
 
 
 async def read(receive: Receive, headers: dict[bytes, bytes], limit_bytes: int, limits: LimitSettings) -> bytes:
-    """The whole body. Raises: TooLarge, Malformed (cut off), BodyTimeout."""
+    """Reads the whole body. Raises: TooLarge, Malformed (cut off), BodyTimeout."""
     size_bytes = _declared_bytes(headers)
     if size_bytes is not None and size_bytes > limit_bytes:
-        raise TooLarge(f"the body has {size_bytes} bytes; at most {limit_bytes} are taken here")
+        raise TooLarge(f"the body has {size_bytes} bytes; at most {limit_bytes} are accepted here")
     if size_bytes is None and not has_body(headers):
         return b""
     expected_bytes = limit_bytes if size_bytes is None else size_bytes
@@ -53,11 +53,11 @@ async def read(receive: Receive, headers: dict[bytes, bytes], limit_bytes: int, 
         async with asyncio.timeout(limits.body_seconds_base + expected_bytes / limits.body_bytes_per_second):
             return await _collect(receive, limit_bytes)
     except TimeoutError:
-        raise BodyTimeout("the body came too slowly") from None
+        raise BodyTimeout("the body arrived too slowly") from None
 
 
 async def pieces(receive: Receive, headers: dict[bytes, bytes], limits: LimitSettings) -> AsyncIterator[bytes]:
-    """The body's pieces as they come. Raises: Malformed (cut off), BodyTimeout (slower than the slowest rate)."""
+    """Yields the body's pieces as they arrive. Raises: Malformed (cut off), BodyTimeout (below the minimum rate)."""
     more = has_body(headers)
     left_seconds = float(limits.body_seconds_base)
     while more:
@@ -66,19 +66,19 @@ async def pieces(receive: Receive, headers: dict[bytes, bytes], limits: LimitSet
             async with asyncio.timeout(left_seconds):
                 message = await receive()
         except TimeoutError:
-            raise BodyTimeout("the body came too slowly") from None
+            raise BodyTimeout("the body arrived too slowly") from None
         if message["type"] != "http.request":
             raise _cut_off()
         more = message.get("more_body", False)
         piece = message.get("body", b"")
-        # Only the caller's time counts, not what the handler takes for a piece.
+        # Only the caller's time counts, not the handler's time for a piece.
         left_seconds += len(piece) / limits.body_bytes_per_second - (monotonic_seconds() - began_seconds)
         if piece:
             yield piece
 
 
 def check_json(body: bytes, depth: int) -> None:
-    """Refuse JSON that is nested too deep or holds a NUL in a string, which no database text may.
+    """Refuses JSON that is nested too deeply or has a NUL in a string, which database text cannot contain.
 
     Raises: Malformed (no body, or too deep), Invalid (a NUL, with its path).
     """
@@ -94,8 +94,8 @@ def check_json(body: bytes, depth: int) -> None:
 def is_deeper(body: bytes, depth: int) -> bool:
     """True when JSON is nested deeper than ``depth``.
 
-    Exact up to 64 KiB. In a larger body brackets inside strings may hide levels; they are only ever skipped
-    there, since the parser has its own bound and a shape never keeps what it does not name.
+    The answer is exact up to 64 KiB. In a larger body, brackets inside strings may hide levels. This is safe, since
+    the parser has its own limit, and skips all levels that a shape does not name.
     """
     if body.count(b"[") + body.count(b"{") <= depth:
         return False
@@ -105,14 +105,14 @@ def is_deeper(body: bytes, depth: int) -> bool:
 
 
 def _levels_over(text: bytes, depth: int) -> bool:
-    """Whether brackets remain when the innermost pairs were taken away ``depth`` times."""
+    """True when brackets remain after the innermost pairs were removed ``depth`` times."""
     outline = text.translate(_ONE_KIND, _NOT_BRACKETS)
     for _ in range(depth):
         shorter = outline.replace(b"[]", b"")
         if len(shorter) == len(outline):
             break
         outline = shorter
-    # What is left over without any pair is unbalanced, not deep; the parser will say so.
+    # Brackets that remain without any pair are unbalanced, not deep; the parser reports them.
     return b"[]" in outline or outline.count(b"[") > depth
 
 
@@ -148,7 +148,7 @@ async def _collect(receive: Receive, limit_bytes: int) -> bytes:
 
 
 def _path_of_nul(body: bytes) -> str:
-    """Where the first NUL stands, as ``contacts[3].email``; empty when it would cost much to find out."""
+    """Returns the path of the first NUL, as ``contacts[3].email``; empty for a large body, where a search is costly."""
     if len(body) > _EXACT_BYTES:
         return ""
     try:

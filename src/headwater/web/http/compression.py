@@ -1,6 +1,6 @@
-"""Answers made smaller for callers that ask for it: zstd or gzip, at the cheapest level. Source: RFC 9110 section 8.4.
+"""Compresses answers for callers that accept zstd or gzip, at the fastest level. Source: RFC 9110 section 8.4.
 
-An answer with an ETag goes out as it is: its tag names these very bytes, and If-Match compares strongly.
+An answer with an ETag is not compressed: the tag identifies its exact bytes, and If-Match compares strongly.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ import zstandard
 from headwater.web.reply import Header, Reply
 
 LEAST_BYTES = 2048
-"""Below this an answer fits a packet or two either way."""
+"""Least size of a compressed answer; a smaller one fits into a packet or two anyway."""
 
 OFF_LOOP_BYTES = 256 * 1024
-"""From this size on a thread does it, so that others are served meanwhile."""
+"""Size from which on a thread compresses, so that the event loop serves other requests."""
 
 VARY: Header = (b"vary", b"accept-encoding")
 _ZSTD_LEVEL = 1
@@ -30,7 +30,7 @@ _local = threading.local()
 
 
 async def compressed(reply: Reply, accepted: bytes | None) -> Reply:
-    """The reply, made smaller when it is worth it and the Accept-Encoding header allows it."""
+    """Returns the reply, compressed when that is worthwhile and the Accept-Encoding header allows it."""
     if reply.size < LEAST_BYTES or not _may_shrink(reply):
         return reply
     coding = chosen(accepted) if accepted is not None else None
@@ -46,7 +46,7 @@ async def compressed(reply: Reply, accepted: bytes | None) -> Reply:
 
 @lru_cache(maxsize=256)
 def chosen(accepted: bytes) -> bytes | None:
-    """The best coding of ours that an Accept-Encoding header names with a weight above zero, or None."""
+    """Returns the best supported coding that an Accept-Encoding header names with a weight above zero, or None."""
     weights: dict[bytes, bool] = {}
     for part in accepted.lower().split(b","):
         name, _, parameters = part.partition(b";")
@@ -59,7 +59,7 @@ def chosen(accepted: bytes) -> bytes | None:
 
 
 def shrink(body: bytes, coding: bytes) -> bytes:
-    """The bytes in a coding, from any thread."""
+    """Compresses bytes with a coding; thread-safe."""
     if coding == b"gzip":
         return zlib.compress(body, _GZIP_LEVEL, wbits=_GZIP_WINDOW)
     compressor: zstandard.ZstdCompressor | None = getattr(_local, "compressor", None)

@@ -1,4 +1,4 @@
-"""How a download is named: the Content-Disposition field, safe for any file name.
+"""The Content-Disposition field, which names a download, safe for any file name.
 
 Source: RFC 6266 (the field, and what a name must not do), RFC 8187 (``filename*``).
 """
@@ -15,11 +15,11 @@ _FALLBACK = "download"
 
 
 def attachment(file_name: str) -> str:
-    """The field's value, ASCII: always ``attachment``, so that no content runs in the page of our origin.
+    """Returns the field's value in ASCII: always ``attachment``, so that no content runs in a page of this origin.
 
-    A name that is not plain ASCII comes twice: shown as well as ASCII can, and exactly as ``filename*``.
-    Slashes, backslashes and control characters become ``_`` in both; ``%`` and quotes in the first only,
-    because agents disagree on escapes inside the quotes. An empty name is ``download``.
+    A name that is not plain ASCII is sent twice: as an ASCII approximation, and exactly as ``filename*``.
+    Slashes, backslashes and control characters become ``_`` in both; ``%`` and quotes only in the first,
+    because user agents disagree on escapes inside the quotes. An empty name becomes ``download``.
     """
     safe = "".join("_" if c in "/\\" or unicodedata.category(c) in {"Cc", "Cs"} else c for c in file_name)
     safe = safe if safe.strip(". ") else _FALLBACK
@@ -31,5 +31,5 @@ def attachment(file_name: str) -> str:
 
 
 def _unaccented(text: str) -> str:
-    """The text with accents taken off, for agents that read ASCII only."""
+    """Returns the text without accents, for user agents that read only ASCII."""
     return "".join(c for c in unicodedata.normalize("NFD", text) if not unicodedata.combining(c))

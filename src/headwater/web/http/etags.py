@@ -1,4 +1,4 @@
-"""Entity tags: one strong tag a state; If-None-Match and If-Match. Source: RFC 9110 sections 8.8.3, 13.1."""
+"""Entity tags: one strong tag for each state, If-None-Match and If-Match. Source: RFC 9110 sections 8.8.3, 13.1."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from headwater.base.errors import PreconditionFailed
 
 
 def etag(*parts: int | str) -> str:
-    """The strong tag of a state that these parts name; ids of any characters become ASCII without quotes and commas."""
+    """Returns the strong tag of a state that the parts identify; ids become ASCII without quotes and commas."""
     return '"' + "-".join([_plain(part) if isinstance(part, str) else str(part) for part in parts]) + '"'
 
 
@@ -19,7 +19,7 @@ def _plain(part: str) -> str:
 
 
 def matches(header: str, tag: str, *, weak: bool) -> bool:
-    """True when a list of tags (or ``*``) holds this one; ``weak`` lets ``W/`` pass, as If-None-Match does."""
+    """True when a list of tags (or ``*``) contains this one; ``weak`` ignores ``W/``, as If-None-Match does."""
     for part in header.split(","):
         given = part.strip()
         if given in ("*", tag) or (weak and given.removeprefix("W/") == tag):
@@ -28,6 +28,6 @@ def matches(header: str, tag: str, *, weak: bool) -> bool:
 
 
 def require(if_match: str | None, tag: str) -> None:
-    """Hold a change back unless If-Match names the present state. Raises: PreconditionFailed."""
+    """Raises PreconditionFailed unless If-Match is missing or names the present state."""
     if if_match is not None and not matches(if_match, tag, weak=False):
-        raise PreconditionFailed(f"the resource is now at {tag}, not at what If-Match names")
+        raise PreconditionFailed(f"the resource now has the ETag {tag}, not the one that If-Match names")

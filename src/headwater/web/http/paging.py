@@ -14,19 +14,19 @@ _MAX_PAGE = 10**9
 
 
 class Paging(NamedTuple):
-    """Which page is wanted; both from 1."""
+    """The requested page and its size; both count from 1."""
 
     page: int
     limit: int
 
     @property
     def offset(self) -> int:
-        """How many rows come before the page."""
+        """The number of rows before the page."""
         return (self.page - 1) * self.limit
 
 
 def integer(query: dict[str, str], name: str, default: int, least: int, most: int) -> int:
-    """A whole number from the query within its range. Raises: Invalid naming the parameter."""
+    """Returns a whole number from the query, within a range. Raises: Invalid naming the parameter."""
     text = query.get(name)
     if text is None:
         return default
@@ -37,7 +37,7 @@ def integer(query: dict[str, str], name: str, default: int, least: int, most: in
 
 
 def boolean(query: dict[str, str], name: str, *, default: bool = False) -> bool:
-    """``true`` or ``false`` from the query. Raises: Invalid naming the parameter."""
+    """Returns ``true`` or ``false`` from the query. Raises: Invalid naming the parameter."""
     text = query.get(name)
     if text is None:
         return default
@@ -47,18 +47,18 @@ def boolean(query: dict[str, str], name: str, *, default: bool = False) -> bool:
 
 
 def paging(query: dict[str, str]) -> Paging:
-    """The page that a query asks for. Raises: Invalid."""
+    """Returns the page that a query requests. Raises: Invalid."""
     page = integer(query, "page", 1, 1, _MAX_PAGE)
     return Paging(page, integer(query, "limit", DEFAULT_LIMIT, 1, MAX_LIMIT))
 
 
 def pagination(paging: Paging, total: int) -> bytes:
-    """The ``pagination`` member of a list answer, as JSON."""
+    """Returns the ``pagination`` member of a list answer, as JSON."""
     return b'{"page":%d,"limit":%d,"total":%d}' % (paging.page, paging.limit, total)
 
 
 def link(path: str, query: dict[str, str], paging: Paging, total: int) -> Header:
-    """The Link header of a list answer: first, last, and prev and next where there are such pages."""
+    """Returns the Link header of a list answer: first, last, and prev and next where such pages exist."""
     last = max(1, -(-total // paging.limit))
     pages = {"first": 1, "prev": min(paging.page - 1, last), "next": paging.page + 1, "last": last}
     target = quote(path, safe="/%:@!$&'()*+,;=")

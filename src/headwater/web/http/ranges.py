@@ -1,8 +1,8 @@
-"""Which bytes of a content a request asks for: the Range header, If-Range, and the same as query parameters.
+"""Byte ranges of a content: the Range header, If-Range, and the query parameters with the same meaning.
 
-One range is served, or the whole. A header with several ranges is ignored, as RFC 9110 allows, and so is one
-that is malformed or of another unit: the answer is then the whole content. Query parameters are ours, so a
-wrong one is an error.
+One range is served, or the whole content. A header with several ranges is ignored, as RFC 9110 allows, and so is
+one that is malformed or of another unit; the whole content is then served. The query parameters belong to the
+contract, so a wrong one is an error.
 
 Source: RFC 9110 sections 13.1.5 (If-Range) and 14 (ranges); files contract, "GET /api/v1/sync/download".
 """
@@ -15,30 +15,30 @@ from typing import NamedTuple
 from headwater.base.errors import FieldError, Invalid, Malformed, RangeUnsatisfiable
 
 MAX_POSITION = 2**63 - 1
-"""Larger positions count as this one: beyond any content, whatever their number of digits."""
+"""The largest position, beyond any content; larger ones are reduced to it, whatever their number of digits."""
 
 _BYTE_RANGE = re.compile(r"([0-9]*)-([0-9]*)")
 _DIGITS = re.compile(r"[0-9]+")
 
 
 class Span(NamedTuple):
-    """Bytes ``first`` to ``last`` of a content, both included, both inside it."""
+    """The bytes ``first`` to ``last`` of a content, both included, both inside it."""
 
     first: int
     last: int
 
     @property
     def length_bytes(self) -> int:
-        """How many bytes it covers; at least one."""
+        """The number of bytes in the span; at least one."""
         return self.last - self.first + 1
 
     def content_range(self, size_bytes: int) -> str:
-        """The Content-Range field of a 206 answer."""
+        """Returns the Content-Range field of a 206 answer."""
         return f"bytes {self.first}-{self.last}/{size_bytes}"
 
 
 class ByteRange(NamedTuple):
-    """A range as asked: ``first`` to ``last``, either open; without ``first`` the last ``last`` bytes."""
+    """A requested range: ``first`` to ``last``, either may be open; without ``first``, the last ``last`` bytes."""
 
     first: int | None
     last: int | None
@@ -53,13 +53,13 @@ def chosen_span(
     range_start: str | None = None,
     range_end: str | None = None,
 ) -> Span | None:
-    """The span to serve with 206, or None for the whole content with 200.
+    """Returns the span to serve with 206, or None for the whole content with 200.
 
-    ``etag`` is the strong ETag of the content, quotes included. ``range_start`` and ``range_end`` are the
-    query parameters as they came. The last bytes of an empty content are the whole of it, which no
-    Content-Range can say, so they are None.
-    Raises: Malformed (400) when header and query ask for different bytes; Invalid (422) for a query parameter
-    that is no position, or an end before its start; RangeUnsatisfiable (416) for what lies outside.
+    ``etag`` is the strong ETag of the content, quotes included. ``range_start`` and ``range_end`` are the unparsed
+    query parameters. The last bytes of an empty content are the whole content, which Content-Range cannot express,
+    so the result is None.
+    Raises: Malformed (400) when header and query request different bytes; Invalid (422) for a query parameter
+    that is not a position, or an end before its start; RangeUnsatisfiable (416) for a range outside the content.
     """
     asked = parse_range(range_header) if range_header is not None else None
     query = parse_query(range_start, range_end)
@@ -77,7 +77,7 @@ def chosen_span(
 
 
 def parse_range(header: str) -> ByteRange | None:
-    """The one range of a Range header, or None when it is to be ignored."""
+    """Returns the range of a Range header, or None when the header must be ignored."""
     unit, equals, ranges = header.strip(" \t").partition("=")
     members = [member for member in (part.strip(" \t") for part in ranges.split(",")) if member]
     if not equals or unit.lower() != "bytes" or len(members) != 1:
@@ -92,9 +92,9 @@ def parse_range(header: str) -> ByteRange | None:
 
 
 def parse_query(range_start: str | None, range_end: str | None) -> ByteRange | None:
-    """The range of the query parameters, both ends included; an end alone counts from the first byte.
+    """Returns the range of the query parameters, both ends included; without a start, from the first byte.
 
-    Raises: Invalid for a parameter that is no position, or an end before its start.
+    Raises: Invalid for a parameter that is not a position, or an end before its start.
     """
     if range_start is None and range_end is None:
         return None
@@ -109,15 +109,15 @@ def parse_query(range_start: str | None, range_end: str | None) -> ByteRange | N
 
 
 def if_range_holds(if_range: str | None, etag: str) -> bool:
-    """True when the range may be served: no If-Range, or the same strong ETag.
+    """True when the range may be served: without If-Range, or with the same strong ETag.
 
-    A weak ETag never holds; nor does a date, because a version has no date that is a strong validator.
+    A weak ETag never matches; nor does a date, because a version has no date that is a strong validator.
     """
     return if_range is None or (if_range.strip(" \t") == etag and not etag.startswith("W/"))
 
 
 def _resolved(asked: ByteRange, size_bytes: int) -> Span | None:
-    """The span inside a content of this size; None when there is none; of an empty content the empty span."""
+    """Returns the span inside a content of this size; None when there is none; for an empty content, the empty span."""
     if asked.first is None:
         suffix_bytes = asked.last or 0
         return Span(max(0, size_bytes - suffix_bytes), size_bytes - 1) if suffix_bytes else None
@@ -128,7 +128,7 @@ def _resolved(asked: ByteRange, size_bytes: int) -> Span | None:
 
 
 def _position(digits: str) -> int:
-    """The number of these digits, or the largest position; never reads a number of unbounded length."""
+    """Returns the number of these digits, at most the largest position; never parses a number of unbounded length."""
     significant = digits.lstrip("0")
     return MAX_POSITION if len(significant) > 19 else min(int(significant or "0"), MAX_POSITION)
 

@@ -194,7 +194,7 @@ def test_requests_that_wait_for_news_keep_nobody_out(server: ServerUnderTest) ->
     gate = asyncio.Event()
 
     async def poll(call: Call) -> Reply:
-        with call.aside():
+        with call.counted_as_waiting():
             await gate.wait()
         return reply.json({})
 
@@ -209,7 +209,7 @@ def test_more_waiting_requests_than_may_be_get_503(server: ServerUnderTest) -> N
     with_settings(server, sockets=msgspec.structs.replace(server.settings.sockets, limit=0))
 
     async def poll(call: Call) -> Reply:
-        with call.aside():
+        with call.counted_as_waiting():
             return reply.json({})
 
     assert specimen(server, route("GET", "/poll", poll)).get("/specimen/poll").problem() == (503, "UNAVAILABLE")

@@ -106,7 +106,7 @@ class ChangesDoor:
             while not page.size and not page.has_more and (left_seconds := ends_seconds - monotonic_seconds()) > 0:
                 # A change from before the listener was added is in the page that is read next.
                 if not waiter.add(page.feeds):
-                    with call.aside():
+                    with call.counted_as_waiting():
                         moved = await waiter.wait(left_seconds)
                     if not moved:
                         break
