@@ -84,7 +84,7 @@ def search_prefixes(text: str) -> tuple[str, ...]:
     """Returns the prefixes of search terms that match typed text, the likeliest first.
 
     The beginning of a phone number is searched as its digits, and also after the country code of Norway when it has
-    no country code. White space around the text is ignored. Empty text gives no prefix.
+    no country code. White space around the text is ignored. Empty text has no prefixes.
     """
     typed = fold(text).strip()
     if not typed:
@@ -133,8 +133,8 @@ def phone_digits(text: str, region: str = "NO") -> str | None:
     """Returns the digits that identify a phone number, country code first (``906 78 901`` becomes ``4790678901``).
 
     ``region`` is the ISO 3166 code of the country to which numbers without a country code belong. Extensions are
-    left out; letters, as in ``1-800-FLOWERS``, are read as digits. A number of no numbering plan gives its bare
-    digits. Text without any digit gives None.
+    left out; letters, as in ``1-800-FLOWERS``, are read as digits. The result is the bare digits for a number of no
+    numbering plan, and None for text without any digit.
     """
     if text.startswith("+47") and text.isascii():
         bare = text[3:].replace(" ", "")

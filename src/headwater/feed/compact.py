@@ -2,7 +2,7 @@
 
 A feed without history loses its old tombstones, and the rows of their records. A feed with history retains, in its
 old part, the newest change of each resource, and no tombstones. A change is old after the longest retention, or
-after the shortest retention when every active device of the feed has read it. Compaction works in slices from the
+after the shortest retention when every active device of the feed has read it. Compaction proceeds in slices from the
 oldest change on, each in a short transaction, so that an interruption loses nothing.
 """
 

@@ -30,7 +30,7 @@ class Wake:
         self._loop = loop
 
     def moved(self, moved: Moved) -> None:
-        """Reports a commit, from any thread; the commits of one loop iteration are notified once."""
+        """Reports a commit, from any thread; listeners are called once for all commits of a loop iteration."""
         loop = self._loop
         if loop is None or loop.is_closed() or not self._listeners:
             return

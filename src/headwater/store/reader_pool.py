@@ -29,7 +29,7 @@ class Readers(Generic[Reader]):
         self._lock = threading.Lock()
         self._closed = False
 
-    def mine(self) -> Reader:
+    def of_this_thread(self) -> Reader:
         """Returns the reader of the calling thread. Raises: Unavailable after the close."""
         if self._closed:
             raise Unavailable("the server is stopping", retry_after_seconds=1)

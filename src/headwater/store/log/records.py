@@ -138,7 +138,7 @@ def live_everywhere(tx: Transaction, kind: str) -> int:
 def create(tx: Transaction, feed: int, kind: str, draft: Draft, previous: Record | None = None) -> Record:
     """Writes a new record and its change. ``previous`` is the row of a deleted record with the same id.
 
-    The record receives a new number, so that an acknowledgement of the deleted record cannot hide it.
+    The record receives a new number, so that the state of the deleted record on a device cannot hide it.
     """
     number = tx.bump(feed, "number:" + family(kind))
     tx.bump(feed, "live:" + kind)

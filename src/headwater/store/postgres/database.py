@@ -71,7 +71,7 @@ class PostgresDatabase:
 
     def read_now(self, function: TransactionFunction[Result]) -> Result:
         """Runs ``function`` on a snapshot, on this thread's own connection."""
-        return self._readers.mine().run(function, self._clock())
+        return self._readers.of_this_thread().run(function, self._clock())
 
     def committed_row(self, sql: str, *params: Any) -> Row | None:
         """Returns the first row of a query on committed data; it costs round trips, so not for use on an event loop."""

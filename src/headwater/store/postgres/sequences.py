@@ -33,7 +33,7 @@ class Mint:
         self._blocks: dict[str, int] = {}
         self._lock = threading.Lock()
 
-    def take(self, name: str, count: int) -> list[int]:
+    def allocate(self, name: str, count: int) -> list[int]:
         """Returns the next integers of a sequence, ascending."""
         with self._lock:
             spare = self._spare.setdefault(name, [])
@@ -45,7 +45,7 @@ class Mint:
             del spare[:count]
             return found
 
-    def give_back(self, name: str, numbers: Iterable[int]) -> None:
+    def release(self, name: str, numbers: Iterable[int]) -> None:
         """Accepts unused integers, which no committed or read data may contain, to allocate them again."""
         with self._lock:
             self._spare[name] = sorted([*self._spare.get(name, ()), *numbers])

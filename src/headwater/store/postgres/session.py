@@ -94,7 +94,7 @@ class PostgresTransaction(Transaction):
 
     def mint(self, name: str, count: int = 1) -> list[int]:
         """Returns the next integers of a server-wide sequence; a repeated attempt receives the same, or lower ones."""
-        found = self._mint.take(name, count)
+        found = self._mint.allocate(name, count)
         self._minted.setdefault(name, []).extend(found)
         return found
 
@@ -102,7 +102,7 @@ class PostgresTransaction(Transaction):
         """Drops the integers minted since ``begin`` when they were used; else returns them for the next attempt."""
         if not used:
             for name, found in self._minted.items():
-                self._mint.give_back(name, found)
+                self._mint.release(name, found)
         self._minted = {}
 
     def joined(self, sql: str, *params: Any) -> tuple[int, int, bytes]:

@@ -1,4 +1,4 @@
--- The change log and what stands on it.
+-- The change log, and the tables that depend on it.
 
 -- Facts about this installation: epoch, keys.
 CREATE TABLE meta (
@@ -13,16 +13,16 @@ CREATE TABLE organisations (
   created_us INTEGER NOT NULL              -- microseconds UTC since 1970
 );
 
--- One row a feed: org:<id> (freshest only) or share:<id> (history kept).
+-- One row for each feed: org:<id> (without history) or share:<id> (with history).
 CREATE TABLE feeds (
-  feed         INTEGER PRIMARY KEY,        -- the number by which every hot table begins its key
+  feed         INTEGER PRIMARY KEY,        -- the number with which the keys of all busy tables start
   name         TEXT NOT NULL UNIQUE,
   organisation TEXT NOT NULL,
-  history      INTEGER NOT NULL,           -- 1 keeps every change until compaction, 0 only the freshest
+  history      INTEGER NOT NULL,           -- 1 retains every change until compaction, 0 only the newest
   floor        INTEGER NOT NULL DEFAULT 0  -- cursors below this position have expired
 );
 
--- Growing integers: a feed's head, its resource numbers, how many of a kind live; feed 0 is the server itself.
+-- Counters: a feed's head, its resource numbers, its live records of each kind; feed 0 is the server itself.
 CREATE TABLE counters (
   feed  INTEGER NOT NULL,
   name  TEXT NOT NULL,
@@ -36,10 +36,10 @@ CREATE TABLE changes (
   position INTEGER NOT NULL,
   kind     TEXT NOT NULL,
   id       TEXT NOT NULL,
-  number   INTEGER NOT NULL,               -- the resource's integer among its kind's family; 0 has none
+  number   INTEGER NOT NULL,               -- the resource's integer in its kind's family; 0: none
   deleted  INTEGER NOT NULL,               -- 1 for a tombstone
   at_us    INTEGER NOT NULL,               -- microseconds UTC since 1970
-  wire     BLOB NOT NULL,                  -- the change as it goes out, JSON in UTF-8
+  wire     BLOB NOT NULL,                  -- the change as it is sent, JSON in UTF-8
   PRIMARY KEY (feed, position)
 ) WITHOUT ROWID;
 
@@ -50,8 +50,8 @@ CREATE TABLE records (
   id         TEXT NOT NULL,
   number     INTEGER NOT NULL,
   revision   INTEGER NOT NULL,             -- 1 at creation, raised by each change
-  position   INTEGER NOT NULL,             -- where its freshest change stands
-  deleted    INTEGER NOT NULL,             -- 1 when only the tombstone is left
+  position   INTEGER NOT NULL,             -- of its newest change
+  deleted    INTEGER NOT NULL,             -- 1 when the record was deleted and has a tombstone
   parent     TEXT,                         -- the record that it belongs to (a note's contact)
   search     TEXT NOT NULL,                -- folded terms, each after a line feed
   created_us INTEGER NOT NULL,             -- microseconds UTC since 1970
@@ -62,7 +62,7 @@ CREATE TABLE records (
 
 CREATE INDEX records_by_parent ON records (feed, kind, parent) WHERE parent IS NOT NULL;
 
--- Answers kept for Idempotency-Key and client_change_id.
+-- Stored answers for Idempotency-Key and client_change_id.
 CREATE TABLE answers (
   organisation TEXT NOT NULL,
   caller       TEXT NOT NULL,              -- token, or device for pushed changes
@@ -75,7 +75,7 @@ CREATE TABLE answers (
 
 CREATE INDEX answers_by_age ON answers (at_us);
 
--- Devices of every protocol; one row a (organisation, device).
+-- Devices of every protocol; one row for each organisation, door and device.
 CREATE TABLE devices (
   organisation   TEXT NOT NULL,
   device_id      TEXT NOT NULL,            -- the client's own opaque id
@@ -91,7 +91,7 @@ CREATE TABLE devices (
   PRIMARY KEY (organisation, door, device_id)
 ) WITHOUT ROWID;
 
--- Where a device stands in a feed: the position it has told us it holds everything up to.
+-- The position of a device in a feed, up to which the device has reported to have every change.
 CREATE TABLE device_positions (
   feed       INTEGER NOT NULL,
   device     TEXT NOT NULL,                -- devices.id

@@ -1,4 +1,4 @@
--- Who may ask: users and tokens of an organisation, and its chapters.
+-- The users, tokens and chapters of an organisation.
 
 CREATE TABLE users (
   id           TEXT PRIMARY KEY,           -- usr_...
@@ -12,14 +12,14 @@ CREATE INDEX users_by_organisation ON users (organisation, id);
 
 CREATE TABLE tokens (
   id           TEXT PRIMARY KEY,           -- tok_...
-  hash         BLOB NOT NULL UNIQUE,       -- SHA-256 of the token; the token itself is kept nowhere
+  hash         BLOB NOT NULL UNIQUE,       -- SHA-256 of the token; the token itself is not stored
   user_id      TEXT NOT NULL,
   organisation TEXT NOT NULL,
   scopes       TEXT NOT NULL,              -- separated by spaces
   label        TEXT NOT NULL,
   created_us   INTEGER NOT NULL,           -- microseconds UTC since 1970
   expires_us   INTEGER,                    -- microseconds UTC since 1970; null never
-  revoked_us   INTEGER                     -- microseconds UTC since 1970; null while it is good
+  revoked_us   INTEGER                     -- microseconds UTC since 1970; null while it is valid
 );
 
 CREATE INDEX tokens_by_organisation ON tokens (organisation, id);

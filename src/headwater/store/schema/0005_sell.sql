@@ -1,4 +1,4 @@
--- What each sell device has: the compressed sets of contracts/sell/acks.py.
+-- The changes that each sell device has: the compressed sets of contracts/sell/acks.py.
 CREATE TABLE sell_devices (
   feed       INTEGER NOT NULL,
   device_id  TEXT NOT NULL,                -- the client's X-Basecrm-Device-UUID

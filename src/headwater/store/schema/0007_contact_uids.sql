@@ -1,4 +1,4 @@
--- By which key a contact stands in files that were imported, and what those files say beyond its fields.
+-- The keys of contacts in imported files, and the content of those files beyond the contact's fields.
 CREATE TABLE contact_keys (
   feed       INTEGER NOT NULL,
   uid        TEXT NOT NULL,                -- the file's own key (UID), or one derived from the row

@@ -1,4 +1,4 @@
--- Edits of one field by two sides: the loser's value is kept here until somebody looks at it.
+-- Conflicts: edits of one field by two sides. The losing value is stored here until a person resolves the conflict.
 CREATE TABLE record_conflicts (
   id            TEXT PRIMARY KEY,          -- cfl_...
   feed          INTEGER NOT NULL,
@@ -11,7 +11,7 @@ CREATE TABLE record_conflicts (
   fields        BLOB NOT NULL,             -- JSON {field: {"server": value, "client": value}}
   winner        TEXT NOT NULL,             -- client or server
   created_us    INTEGER NOT NULL,          -- microseconds UTC since 1970
-  resolved_us   INTEGER                    -- microseconds UTC since 1970; null while nobody decided
+  resolved_us   INTEGER                    -- microseconds UTC since 1970; null while unresolved
 );
 
 CREATE INDEX record_conflicts_by_feed ON record_conflicts (feed, number);

@@ -1,4 +1,4 @@
--- What quotas count beside kept versions: uploads under way and versions that wait to be kept.
+-- Indexes for quotas, which also count uploads in progress and staged versions.
 
 CREATE INDEX uploads_by_feed ON uploads (feed);
 

@@ -1,10 +1,10 @@
--- What compaction needs to find its work quickly.
+-- Indexes and a table for fast compaction.
 
--- Tombstones stand among many living changes; only they are dropped from a feed that keeps the freshest. The index
--- holds all that is read of them, or SQLite would not take it.
+-- A feed without history drops only tombstones, which are few among many live changes. The index contains every
+-- column that is read, because SQLite would not use it otherwise.
 CREATE INDEX changes_dead ON changes (feed, position, at_us, kind, id) WHERE deleted = 1;
 
--- The one change that compaction has left of each living resource of a feed with history.
+-- The single change that compaction has retained of each live resource of a feed with history.
 CREATE TABLE compacted (
   feed     INTEGER NOT NULL,
   kind     TEXT NOT NULL,

@@ -1,4 +1,4 @@
--- Each number of a file's history is given once. Where two versions had got the same one, they are numbered anew, by age.
+-- Each number of a file's history is unique. Files in which two versions have the same one are renumbered by age.
 UPDATE versions SET number = ranked.place
 FROM (
   SELECT feed, id, row_number() OVER (PARTITION BY feed, node ORDER BY number, created_us, id) AS place

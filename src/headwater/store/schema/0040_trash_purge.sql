@@ -1,7 +1,7 @@
--- What taking files out of the trash for good needs.
+-- A table for the final removal of files from the trash.
 
--- Files that are gone, with versions that are still to be removed: a file may have more of them, and they more chunks,
--- than one step takes.
+-- Removed files whose versions are still to be removed: a file may have more versions, and these more chunks, than
+-- one step removes.
 CREATE TABLE purged_files (
   feed INTEGER NOT NULL,
   node TEXT NOT NULL,                      -- versions.node

@@ -69,7 +69,7 @@ class SqliteDatabase:
         """Runs ``function`` on a snapshot, inline unless ``slow``."""
         if slow:
             return await asyncio.get_running_loop().run_in_executor(self._pool, self.read_now, function)
-        return self._readers.mine().run(function, self._clock())
+        return self._readers.of_this_thread().run(function, self._clock())
 
     def write_now(self, function: TransactionFunction[Result], *, feed: int = 0) -> Result:
         """Runs ``function`` in the next group and waits for its commit."""
@@ -78,11 +78,11 @@ class SqliteDatabase:
 
     def read_now(self, function: TransactionFunction[Result]) -> Result:
         """Runs ``function`` on a snapshot, on this thread's own connection."""
-        return self._readers.mine().run(function, self._clock())
+        return self._readers.of_this_thread().run(function, self._clock())
 
     def committed_row(self, sql: str, *params: Any) -> Row | None:
         """Returns the first row of a query on the calling thread's own connection, in about 3 microseconds."""
-        return self._readers.mine().committed_row(sql, *params)
+        return self._readers.of_this_thread().committed_row(sql, *params)
 
     def version(self) -> int:
         """Returns SQLite's data_version, which changes with every commit of any process."""

@@ -71,7 +71,7 @@ def entries() -> tuple[ErrorEntry, ...]:
         entry = _entry(known, name)
         found.setdefault(entry.code, entry)
     for _, tree in trees:
-        for base, code, example in _finer(tree, known):
+        for base, code, example in _specific_codes(tree, known):
             general = _entry(known, base)
             found.setdefault(code, general._replace(code=code, meaning=example or general.meaning))
     advised = (entry._replace(hint=ADVICE.get(entry.code, entry.hint)) for entry in found.values())
@@ -89,14 +89,14 @@ def _sources(folder: Traversable, package: str) -> Iterator[tuple[str, str]]:
 def _kinds(module: str, tree: ast.Module) -> Iterator[_Kind]:
     for node in ast.walk(tree):
         if isinstance(node, ast.ClassDef) and node.bases and isinstance(node.bases[0], ast.Name):
-            words = dict(_words(node))
+            words = dict(_class_texts(node))
             sentence = (ast.get_docstring(node) or "").split("\n\n")[0].replace("\n", " ")
             yield _Kind(
                 module, node.name, node.bases[0].id, words.get("code"), words.get("title"), words.get("hint"), sentence
             )
 
 
-def _words(node: ast.ClassDef) -> Iterator[tuple[str, str]]:
+def _class_texts(node: ast.ClassDef) -> Iterator[tuple[str, str]]:
     for statement in node.body:
         target = statement.targets[0] if isinstance(statement, ast.Assign) else getattr(statement, "target", None)
         value = getattr(statement, "value", None)
@@ -125,7 +125,7 @@ def _entry(kinds: dict[str, _Kind], name: str) -> ErrorEntry:
     )
 
 
-def _finer(tree: ast.Module, kinds: dict[str, _Kind]) -> Iterator[tuple[str, str, str]]:
+def _specific_codes(tree: ast.Module, kinds: dict[str, _Kind]) -> Iterator[tuple[str, str, str]]:
     """Yields the codes that single raises name: the class, the code, and the message of the raise."""
     for node in ast.walk(tree):
         if not isinstance(node, ast.Call):

@@ -51,14 +51,14 @@ class Edge:
         self._address_rate = Rate(limits.rate_address_per_second, limits.rate_address_burst)
         self._header_bytes = limits.header_bytes
         self._hosts = AllowedHosts(settings.effective_allowed_hosts)
-        self._always = always(settings)
-        self._always_names = frozenset(name for name, _ in self._always)
+        self._default_headers = default_headers(settings)
+        self._default_names = frozenset(name for name, _ in self._default_headers)
         self._log_every = settings.log.level == "debug"
         self._boot = secrets.token_hex(4)
         self._count = 0
         self._sockets = SocketEdge(services, self._router, self._hosts, self._token_rate, self._address_rate)
         metrics.gauge("headwater_requests_in_flight", "Requests being answered.", lambda: self._in_flight.count)
-        metrics.gauge("headwater_requests_waiting", "Long polls that wait for news.", lambda: self._in_flight.waiting)
+        metrics.gauge("headwater_requests_waiting", "Long polls that are waiting.", lambda: self._in_flight.waiting)
         metrics.gauge("headwater_sockets_open", "WebSockets open.", lambda: len(self._sockets.open))
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
@@ -170,11 +170,11 @@ class Edge:
         """Sends the reply; disconnects a caller that does not read it in time."""
         head = exchange.method == "HEAD"
         headers = [*reply.headers, (b"x-request-id", exchange.request_id.encode())]
-        if any(name in self._always_names for name, _ in reply.headers):
+        if any(name in self._default_names for name, _ in reply.headers):
             own = {name for name, _ in reply.headers}
-            headers += [header for header in self._always if header[0] not in own]
+            headers += [header for header in self._default_headers if header[0] not in own]
         else:
-            headers += self._always
+            headers += self._default_headers
         if reply.stream is None and reply.status not in (204, 304):
             headers.append((b"content-length", str(reply.size).encode()))
         await send({"type": "http.response.start", "status": reply.status, "headers": headers})
@@ -238,7 +238,7 @@ class _Exchange:
         return self.contract.name if self.contract else "none"
 
 
-def always(settings: Settings) -> tuple[Header, ...]:
+def default_headers(settings: Settings) -> tuple[Header, ...]:
     """Returns the default headers of every answer, against caching, framing, sniffing and referrers."""
     headers: tuple[Header, ...] = (
         (b"x-content-type-options", b"nosniff"),
