@@ -1,4 +1,4 @@
-"""A rate limit by key, for callers, addresses and whatever else must share."""
+"""Rate limits by key, such as a token or an address."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _MAX_KEYS = 100_000
 
 
 class Rate:
-    """Token buckets: each key may act ``per_second`` times on average and ``burst`` times at once."""
+    """Token buckets: each key may spend ``per_second`` tokens on average and ``burst`` at once."""
 
     def __init__(self, per_second: int, burst: int) -> None:
         self._per_second = per_second
@@ -18,7 +18,7 @@ class Rate:
         self._buckets: dict[str, tuple[float, float]] = {}
 
     def spend(self, key: str, at_seconds: float) -> None:
-        """Spends one of the key's bucket. Raises: TooManyRequests with the time until the next one."""
+        """Removes one token from the key's bucket. Raises: TooManyRequests with the time until the next token."""
         left, since = self._buckets.get(key, (self._burst, at_seconds))
         left = min(self._burst, left + (at_seconds - since) * self._per_second)
         if left < 1.0:
@@ -29,7 +29,7 @@ class Rate:
         self._buckets[key] = (left - 1.0, at_seconds)
 
     def _forget(self, at_seconds: float) -> None:
-        """Drops full buckets; when an attacker fills the table with live ones, drops them all."""
+        """Removes full buckets; when an attacker fills the table with others, removes all."""
         full_after_seconds = self._burst / self._per_second
         self._buckets = {
             key: (left, since)
