@@ -49,11 +49,16 @@ class FolderChain:
 
 
 class FoundFolder(NamedTuple):
-    """How a folder's path was found: how it stands, its node (None for the root), and the last living way to it."""
+    """A folder's path as it was found: its state, its node (None for the root), and the last living chain to it."""
 
-    folder: FolderState
+    state: FolderState
     node: Node | None
     way: FolderChain
+
+    @property
+    def id(self) -> str:
+        """The folder's id; of one that is not found, the root's."""
+        return self.node.id if self.node else ROOT
 
     @property
     def path(self) -> str:
@@ -129,7 +134,7 @@ class PathIndex:
         self._paths[path] = way
         return FoundFolder(FolderState.LIVE, way.node, way)
 
-    def standing(self, node: Node) -> Location:
+    def location(self, node: Node) -> Location:
         """Where a node is. It, or a folder above it, may be in the trash."""
         nodes = [node, *self._above(node).nodes()]
         path = "/" + "/".join(each.name for each in reversed(nodes))
@@ -137,7 +142,7 @@ class PathIndex:
 
     def path(self, node: Node) -> str:
         """The path of a node."""
-        return self.standing(node).path
+        return self.location(node).path
 
     def folder_path(self, folder_id: str) -> str:
         """The path of a folder, empty for the root, so that a slash and a name follow."""

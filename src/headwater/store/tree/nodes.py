@@ -7,7 +7,7 @@ the name is free and that nothing moves into itself.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from headwater.base.ids import random_id
@@ -101,6 +101,11 @@ def find(tx: Transaction, feed: int, id: str) -> Node | None:
     """The node with this id, wherever it is, or None."""
     row = tx.row(f"SELECT {_COLUMNS} FROM nodes WHERE feed = ? AND id = ?", feed, id)
     return None if row is None else Node(*row)
+
+
+def find_many(tx: Transaction, feed: int, ids: Sequence[str]) -> list[Node]:
+    """The nodes with these ids, wherever they are, in no order."""
+    return [Node(*row) for row in tx.rows_in(f"SELECT {_COLUMNS} FROM nodes WHERE feed = ? AND id", ids, feed)]
 
 
 def child(tx: Transaction, feed: int, parent: str, key: str) -> Node | None:

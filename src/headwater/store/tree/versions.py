@@ -110,6 +110,11 @@ def find(tx: Transaction, feed: int, id: str) -> Version | None:
     return None if row is None else Version(*row)
 
 
+def find_many(tx: Transaction, feed: int, ids: Sequence[str]) -> list[Version]:
+    """The versions with these ids in a share, in no order."""
+    return [Version(*row) for row in tx.rows_in(f"SELECT {_COLUMNS} FROM versions WHERE feed = ? AND id", ids, feed)]
+
+
 def find_number(tx: Transaction, feed: int, node: str, number: int) -> Version | None:
     """A file's version by its number, or None."""
     row = tx.row(f"SELECT {_COLUMNS} FROM versions WHERE feed = ? AND node = ? AND number = ?", feed, node, number)
@@ -128,18 +133,23 @@ def history(tx: Transaction, feed: int, node: str, before_number: int, limit: in
     return [Version(*row) for row in rows]
 
 
-def keep(tx: Transaction, feed: int, version: Version, node: str, modified_us: int) -> Version:
-    """Put a staged version into a file's history for good, under the next number. Raises: NotFound (it went)."""
-    # Nobody else may give a version of this file the same number.
+def keep(
+    tx: Transaction, feed: int, version: Version, node: str, modified_us: int, *, is_first: bool = False
+) -> Version:
+    """Put a staged version into a file's history for good, under the next number; ``is_first`` in that of a new file.
+
+    Raises: NotFound (it expired).
+    """
+    # No other transaction may give a version of this file the same number.
     tx.lock(feed)
-    last = tx.value("SELECT max(number) FROM versions WHERE feed = ? AND node = ?", feed, node)
+    last = None if is_first else tx.value("SELECT max(number) FROM versions WHERE feed = ? AND node = ?", feed, node)
     kept = version._replace(node=node, number=(last or 0) + 1, state="kept", modified_us=modified_us, expires_us=None)
-    tx.run(
+    found = tx.run(
         "UPDATE versions SET node = ?, number = ?, state = ?, modified_us = ?, expires_us = NULL"
         " WHERE feed = ? AND id = ?",
         kept.node, kept.number, kept.state, kept.modified_us, feed, kept.id,
     )  # fmt: skip
-    _require(tx, feed, kept.id)
+    _require(found, kept.id)
     if version.state == "staged":
         tx.bump(feed, BYTES, kept.size_bytes)
     return kept
@@ -169,8 +179,8 @@ def hold(tx: Transaction, feed: int, id: str) -> None:
     """Keep a staged version from expiring while a conflict waits for it. Raises: NotFound (it went)."""
     size_bytes = tx.value("SELECT size_bytes FROM versions WHERE feed = ? AND id = ? AND state = 'staged'", feed, id)
     if size_bytes is not None:
-        tx.run("UPDATE versions SET state = 'held', expires_us = NULL WHERE feed = ? AND id = ?", feed, id)
-        _require(tx, feed, id)
+        found = tx.run("UPDATE versions SET state = 'held', expires_us = NULL WHERE feed = ? AND id = ?", feed, id)
+        _require(found, id)
         tx.bump(feed, BYTES, size_bytes)
 
 
@@ -219,7 +229,7 @@ def details(version: Version) -> dict[str, Any]:
     }
 
 
-def _require(tx: Transaction, feed: int, id: str) -> None:
-    """Hold back what would refer to a version that expired between its look-up and its writing."""
-    if tx.value("SELECT 1 FROM versions WHERE feed = ? AND id = ?", feed, id) is None:
+def _require(found: int, id: str) -> None:
+    """Refuse what would refer to a version that expired between its look-up and its writing."""
+    if not found:
         raise NotFound(f"the version {id!r} expired: upload it again")

@@ -19,7 +19,7 @@ PATHS = ["/d" * depth for depth in range(1, DEPTH + 1)]
 def looks(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many nodes were looked at, one entry for each look-up."""
     found: list[int] = []
-    child, ancestors, find = nodes.child, nodes.ancestors, nodes.find
+    child, ancestors, find, find_many = nodes.child, nodes.ancestors, nodes.find, nodes.find_many
 
     def counted_child(*asked: object) -> nodes.Node | None:
         found.append(1)
@@ -29,6 +29,11 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         found.append(1)
         return find(*asked)  # type: ignore[arg-type]
 
+    def counted_find_many(*asked: object) -> list[nodes.Node]:
+        rows = find_many(*asked)  # type: ignore[arg-type]
+        found.append(len(rows))
+        return rows
+
     def counted_ancestors(*asked: object) -> list[nodes.Node]:
         rows = ancestors(*asked)  # type: ignore[arg-type]
         found.append(len(rows))
@@ -37,6 +42,7 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     monkeypatch.setattr(nodes, "child", counted_child)
     monkeypatch.setattr(nodes, "ancestors", counted_ancestors)
     monkeypatch.setattr(nodes, "find", counted_find)
+    monkeypatch.setattr(nodes, "find_many", counted_find_many)
     return found
 
 

@@ -19,6 +19,7 @@ from headwater.contracts.files import access
 from headwater.contracts.files.access import ShareRow
 from headwater.contracts.files.apply import conflicts
 from headwater.contracts.files.apply.conflicts import ConflictFilter
+from headwater.contracts.files.apply.rows import Rows as FileRows
 from headwater.contracts.files.paths import PathIndex
 from headwater.contracts.files.shares import rules as share_rules
 from headwater.contracts.files.shares.shapes import Member, SharePatch, read_share
@@ -315,10 +316,10 @@ def _told(row: Row, *, as_json: bool) -> Row:
 def _conflicts(tx: Transaction, row: ShareRow) -> list[Row]:
     rows: list[Row] = []
     before: int | None = None
-    trails = PathIndex(tx, row)
+    paths = PathIndex(tx, row)
     while found := conflicts.of_share(tx, row.feed, ConflictFilter(before=before, limit=CONFLICTS_AT_ONCE)):
         for each in found:
-            shown = conflicts.shown(trails, each)
+            shown = conflicts.shown(paths, FileRows(tx, row.feed), each)
             rows.append(
                 {
                     "id": each.id,

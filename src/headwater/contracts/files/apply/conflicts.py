@@ -12,19 +12,20 @@ from headwater.base.ids import random_id
 from headwater.base.wire import encode, format_seconds
 from headwater.contracts.files import access
 from headwater.contracts.files.access import Access, ShareRow
-from headwater.contracts.files.apply import execute, gather
+from headwater.contracts.files.apply import execute
 from headwater.contracts.files.apply.decide import resolve_later
 from headwater.contracts.files.apply.decision import Decision, NewConflict, Outcome
-from headwater.contracts.files.apply.execute import Done, Hand
-from headwater.contracts.files.apply.gather import Question
+from headwater.contracts.files.apply.execute import ActingDevice, Executed
+from headwater.contracts.files.apply.gather import Question, gather
 from headwater.contracts.files.apply.inputs import RecordedConflict, Strategy
+from headwater.contracts.files.apply.rows import Rows
 from headwater.contracts.files.apply.shapes import ChangeItem, read_item
 from headwater.contracts.files.apply.shapes import FileConflict as ConflictShown
 from headwater.contracts.files.paths import PathIndex
 from headwater.identity.principal import Principal
 from headwater.store import idempotency
 from headwater.store.database import Transaction
-from headwater.store.tree import nodes, versions
+from headwater.store.tree import versions
 from headwater.store.tree.nodes import Actor
 
 _COLUMNS = (
@@ -161,38 +162,38 @@ def resolve(tx: Transaction, principal: Principal, id: str, resolution: Strategy
     # What the answer is carried out upon may not move before the commit.
     tx.lock(row.feed)
     question = Question(row.change, resolution, row.created_us, None)
-    trails = PathIndex(tx, share)
-    situation = gather.look(trails, question)
+    paths = PathIndex(tx, share)
+    situation, rows = gather(paths, question)
     decision = resolve_later(row.recorded, resolution, situation)
     if row.resolution is not None:
-        return shown(trails, row)
+        return shown(paths, rows, row)
     if decision.outcome in {Outcome.REFUSED, Outcome.STALE}:
         reason = decision.reason.value if decision.reason else ""
         raise StateConflict(
             f"this cannot be carried out on the present state ({reason}); the conflict stays open",
             extra={"reason": reason},
         )
-    hand = Hand(Actor(principal.user_id, device_id), _device_name(tx, share, row.device_id), settles=True)
-    done = execute.carry_out(trails, hand, situation.item, decision)
-    _release(tx, share, row, decision, done)
+    acting = ActingDevice(Actor(principal.user_id, device_id), _device_name(tx, share, row.device_id), settles=True)
+    executed = execute.carry_out(paths, rows, acting, situation.item, decision)
+    _release(tx, rows, row, decision, executed)
     settled = row._replace(
         resolution=resolution.value, resolved_us=tx.now_us, resolved_by=principal.user_id,
-        copy_id=done.copy_id or row.copy_id,
+        copy_id=executed.copy_id or row.copy_id,
     )  # fmt: skip
     tx.run(
         "UPDATE file_conflicts SET resolution = ?, resolved_us = ?, resolved_by = ?, copy_id = ?"
         " WHERE feed = ? AND id = ?",
         settled.resolution, settled.resolved_us, settled.resolved_by, settled.copy_id, row.feed, row.id,
     )  # fmt: skip
-    return shown(trails, settled)
+    return shown(paths, rows, settled)
 
 
-def shown(trails: PathIndex, row: ConflictRow) -> ConflictShown:
-    """A conflict as it goes out; its path is where the resource is now."""
-    node = nodes.find(trails.tx, row.feed, row.resource_id) if row.resource_id else None
+def shown(paths: PathIndex, rows: Rows, row: ConflictRow) -> ConflictShown:
+    """A conflict in its wire form; its path is where the resource is now."""
+    node = rows.node(row.resource_id)
     return ConflictShown(
         id=row.id,
-        share_id=trails.row.id,
+        share_id=paths.row.id,
         device_id=row.device_id,
         resource_type=row.resource_type,
         resource_id=row.resource_id,
@@ -202,7 +203,7 @@ def shown(trails: PathIndex, row: ConflictRow) -> ConflictShown:
         created_at=format_seconds(row.created_us),
         resolved_at=None if row.resolved_us is None else format_seconds(row.resolved_us),
         conflict_type=row.kind,
-        path=trails.path(node) if node else _wanted_path(trails.tx, row),
+        path=paths.path(node) if node else _wanted_path(paths.tx, row),
         copy_id=row.copy_id,
         resolved_by=row.resolved_by,
     )
@@ -214,15 +215,15 @@ def _wanted_path(tx: Transaction, row: ConflictRow) -> str | None:
     return None if whole is None else whole.change.new_path
 
 
-def _release(tx: Transaction, share: ShareRow, row: ConflictRow, decision: Decision, done: Done) -> None:
+def _release(tx: Transaction, rows: Rows, row: ConflictRow, decision: Decision, executed: Executed) -> None:
     """Keep bytes that the answer did not need, beside the equal ones, in the history of the same file."""
-    version = versions.find(tx, share.feed, row.local_version_id) if row.local_version_id else None
+    version = rows.version(row.local_version_id)
     if version is None or version.state != "held":
         return
-    resource_id = decision.resource_id or row.resource_id or (done.made.id if done.made else None)
-    node = nodes.find(tx, share.feed, resource_id) if resource_id else None
+    resource_id = decision.resource_id or row.resource_id or (executed.created.id if executed.created else None)
+    node = rows.node(resource_id)
     if node is not None and node.type == "file":
-        versions.keep(tx, share.feed, version, node.id, min(version.modified_us, tx.now_us))
+        versions.keep(tx, row.feed, version, node.id, min(version.modified_us, tx.now_us))
 
 
 def _device_name(tx: Transaction, share: ShareRow, device_id: str) -> str:

@@ -16,6 +16,7 @@ from headwater.contracts.files.access import Access
 from headwater.contracts.files.apply import conflicts, rules, same_content, shapes
 from headwater.contracts.files.apply.conflicts import ConflictFilter
 from headwater.contracts.files.apply.inputs import Strategy
+from headwater.contracts.files.apply.rows import Rows
 from headwater.contracts.files.apply.rules import Verdict
 from headwater.contracts.files.apply.same_content import Candidate
 from headwater.contracts.files.apply.shapes import Apply, FileConflict
@@ -59,25 +60,28 @@ class ApplyDoor:
         """Find the versions among the changes whose bytes the share has, cut otherwise, before they are applied."""
         if not any(change.version_id for change in asked.changes):
             return
-        doubts = await call.read(lambda tx: same_content.doubts(tx, call.principal, asked), slow=len(asked.changes) > 1)
-        if not doubts:
+        many = len(asked.changes) > 1
+        candidates = await call.read(lambda tx: same_content.candidates(tx, call.principal, asked), slow=many)
+        if not candidates:
             return
         equal: dict[str, Candidate] = {}
         left_bytes, left_chunks = same_content.COMPARED_BYTES, same_content.COMPARED_CHUNKS
-        for doubt in doubts:
-            if doubt.version_id in equal or left_chunks < 0:
+        for candidate in candidates:
+            if candidate.version_id in equal or left_chunks < 0:
                 continue
             async with self._gate:
-                reading = await call.read(partial(same_content.look, doubt=doubt, limit=left_chunks), slow=True)
+                reading = await call.read(
+                    partial(same_content.plan_reading, candidate=candidate, limit=left_chunks), slow=True
+                )
                 left_chunks -= reading.chunks
                 if reading.size_bytes > left_bytes:
                     continue
                 left_bytes -= reading.size_bytes
                 if await asyncio.to_thread(same_content.is_same, self._services.packs, reading):
-                    equal[doubt.version_id] = doubt
+                    equal[candidate.version_id] = candidate
         await call.recheck()
-        for doubt in equal.values():
-            await call.write(partial(same_content.adopt, doubt=doubt), feed=doubt.feed)
+        for candidate in equal.values():
+            await call.write(partial(same_content.share_chunks, candidate=candidate), feed=candidate.feed)
 
     async def conflicts(self, call: Call) -> Reply:
         """GET /conflicts: conflicts, the newest first."""
@@ -93,8 +97,8 @@ class ApplyDoor:
             wanted = ConflictFilter(_own(tx, call.principal, device_id), resolved, limit=limit)
             found = [conflict for row in rows for conflict in conflicts.of_share(tx, row.feed, wanted)]
             found.sort(key=lambda conflict: (-conflict.created_us, conflict.feed, -conflict.number))
-            trails = {row.feed: PathIndex(tx, row) for row in rows}
-            return [conflicts.shown(trails[conflict.feed], conflict) for conflict in found[:limit]]
+            paths = {row.feed: (PathIndex(tx, row), Rows(tx, row.feed)) for row in rows}
+            return [conflicts.shown(*paths[conflict.feed], conflict) for conflict in found[:limit]]
 
         return reply.json(await call.read(transaction, slow=True))
 

@@ -25,17 +25,17 @@ from headwater.contracts.files.apply.decision import (
     Trash,
 )
 from headwater.contracts.files.apply.inputs import Item
+from headwater.contracts.files.apply.rows import Rows
 from headwater.contracts.files.names import copy_name, name_key, parent_path, split_path
 from headwater.contracts.files.paths import FolderState, PathIndex
 from headwater.contracts.files.tree import restore
-from headwater.contracts.files.tree import rules as tree_rules
 from headwater.store.tree import nodes, versions
 from headwater.store.tree.nodes import ROOT, Actor, Name, Node, Paths
 from headwater.store.tree.versions import Staging, Version
 
 
-class Hand(NamedTuple):
-    """Who carries something out, and the name of the device whose copies it may have to name.
+class ActingDevice(NamedTuple):
+    """The user and device that change something, and the device's name, which conflict copies carry.
 
     ``settles``: a person's answer, which must be possible though its version went into another file meanwhile.
     """
@@ -46,21 +46,24 @@ class Hand(NamedTuple):
 
 
 @dataclass
-class Done:
-    """What came of a decision: positions of the changes by resource, what was made and where, the conflict copy."""
+class Executed:
+    """The outcome of a decision: positions of the changes by resource, the created node and its path, the copy's id."""
 
     positions: dict[str, int] = field(default_factory=dict)
-    made: Node | None = None
-    made_path: str | None = None
+    created: Node | None = None
+    created_path: str | None = None
     copy_id: str | None = None
 
 
-def carry_out(trails: PathIndex, hand: Hand, item: Item, decision: Decision) -> Done:
-    """Do all that a decision asks for. Raises: NotFound, StateConflict (then the caller undoes the part)."""
-    execution = _Work(trails, hand, item, decision)
+def carry_out(paths: PathIndex, rows: Rows, acting: ActingDevice, item: Item, decision: Decision) -> Executed:
+    """Carry out all effects of a decision on the rows that were gathered; ``rows`` then holds what was written.
+
+    Raises: NotFound, StateConflict (then the caller undoes the item and drops the rows).
+    """
+    execution = _Execution(paths, rows, acting, item, decision)
     for effect in decision.effects:
         execution.do(effect)
-    return execution.done
+    return execution.executed
 
 
 class _Target(NamedTuple):
@@ -71,17 +74,18 @@ class _Target(NamedTuple):
     folder_path: str | None = None
 
 
-class _Work:
-    """The effects of one decision under way."""
+class _Execution:
+    """The effects of one decision, carried out one after the other."""
 
-    def __init__(self, trails: PathIndex, hand: Hand, item: Item, decision: Decision) -> None:
-        self._tx = trails.tx
-        self._row = trails.row
-        self._trails = trails
-        self._hand = hand
+    def __init__(self, paths: PathIndex, rows: Rows, acting: ActingDevice, item: Item, decision: Decision) -> None:
+        self._tx = paths.tx
+        self._row = paths.row
+        self._paths = paths
+        self._rows = rows
+        self._acting = acting
         self._item = item
         self._modified_us = decision.modified_at_us
-        self.done = Done()
+        self.executed = Executed()
 
     def do(self, effect: Effect) -> None:
         """Carry out one effect."""
@@ -110,24 +114,25 @@ class _Work:
                 self._make_folders(path)
             case Trash(resource_id):
                 node = self._node(resource_id)
-                path = self._trails.path(node)
+                path = self._paths.path(node)
                 self._note(
-                    nodes.trash(self._tx, self._row.share, self._hand.actor, node, self._details(node), path=path)
+                    nodes.trash(self._tx, self._row.share, self._acting.actor, node, self._details(node), path=path)
                 )
             case _:
                 assert_never(effect)
 
     def _put_current(self, node: Node, version_id: str) -> None:
         version = self._keep(version_id, node.id)
-        details, path = versions.details(version), self._trails.path(node)
-        self._note(nodes.put_version(self._tx, self._row.share, self._hand.actor, node, version.id, details, path=path))
+        details, path = versions.details(version), self._paths.path(node)
+        self._note(
+            nodes.put_version(self._tx, self._row.share, self._acting.actor, node, version.id, details, path=path)
+        )
 
     def _create(self, version_id: str | None, *, in_trash: bool, as_copy: bool) -> None:
         path = self._item.new_path or "/"
         if in_trash:
-            trail = self._trails.to(parent_path(path))
             # A folder in the trash keeps what was meant for it: restored, both are there again.
-            spot = _Target(trail.node.id if trail.node else ROOT, self._name(split_path(path)[-1]))
+            spot = _Target(self._paths.to(parent_path(path)).id, self._name(split_path(path)[-1]))
             self._make("file", spot, version_id, trashed=True)
             return
         kind = self._item.resource_type.value
@@ -137,16 +142,18 @@ class _Work:
 
     def _make(self, kind: str, spot: _Target, version_id: str | None, *, trashed: bool = False) -> None:
         node_id = random_id("fil" if kind == "file" else "fld")
-        kept = self._keep(version_id, node_id) if version_id else None
+        kept = self._keep(version_id, node_id, is_first=True) if version_id else None
         details = versions.details(kept) if kept else {}
-        self.done.made = nodes.create(
-            self._tx, self._row.share, self._hand.actor, kind, spot.parent, spot.name, kept and kept.id, details,
+        created = nodes.create(
+            self._tx, self._row.share, self._acting.actor, kind, spot.parent, spot.name, kept and kept.id, details,
             id=node_id, trashed=trashed, folder_path=spot.folder_path,
         )  # fmt: skip
+        self.executed.created = created
+        self._rows.put_node(created)
         if not trashed:
-            self._note(self.done.made)
+            self._note(created)
             if spot.folder_path is not None:
-                self.done.made_path = f"{spot.folder_path}/{spot.name.text}"
+                self.executed.created_path = f"{spot.folder_path}/{spot.name.text}"
 
     def _make_folders(self, path: str) -> None:
         """Folders anew where a path has none: the old ones stay in the trash with all that is in them."""
@@ -156,17 +163,17 @@ class _Work:
             found = nodes.child(self._tx, self._row.feed, parent, text.key)
             if found is None:
                 found = nodes.create(
-                    self._tx, self._row.share, self._hand.actor, "folder", parent, text, None, {}, folder_path=above
+                    self._tx, self._row.share, self._acting.actor, "folder", parent, text, None, {}, folder_path=above
                 )
                 self._note(found)
             parent, above = found.id, f"{above}/{found.name}"
 
     def _place(self, node: Node, spot: _Target) -> None:
-        folder_path = self._trails.folder_path(spot.parent) if spot.folder_path is None else spot.folder_path
-        paths = Paths(self._trails.path(node), f"{folder_path}/{spot.name.text}")
+        folder_path = self._paths.folder_path(spot.parent) if spot.folder_path is None else spot.folder_path
+        paths = Paths(self._paths.path(node), f"{folder_path}/{spot.name.text}")
         self._note(
             nodes.place(
-                self._tx, self._row.share, self._hand.actor, node, spot.parent, spot.name, self._details(node),
+                self._tx, self._row.share, self._acting.actor, node, spot.parent, spot.name, self._details(node),
                 paths=paths,
             )
         )  # fmt: skip
@@ -174,30 +181,35 @@ class _Work:
     def _restore(self, node: Node, path: str, *, as_copy: bool) -> None:
         spot = self._target(path, node.type, as_copy=as_copy)
         place = None if spot.folder_path is None else f"{spot.folder_path}/{spot.name.text}"
-        self._note(
-            restore.restore(
-                self._tx, self._row, self._hand.actor, node, spot.parent, spot.name, self._details(node), path=place
-            )
+        back = restore.restore(
+            self._tx, self._row, self._acting.actor, node, spot.parent, spot.name, self._details(node), path=place
         )
+        if node.type == "folder":
+            # What is below it was written, too.
+            self._rows.forget_nodes()
+        self._note(back)
 
     def _hold(self, version_id: str) -> None:
         version = self._version(version_id)
         if version.state == "staged":
             versions.hold(self._tx, self._row.feed, version.id)
+            self._rows.put_version(version._replace(state="held", expires_us=None))
 
-    def _keep(self, version_id: str, node_id: str) -> Version:
+    def _keep(self, version_id: str, node_id: str, *, is_first: bool = False) -> Version:
         """The version in the history of a file, for good. Raises: StateConflict (another file has it)."""
         version = self._version(version_id)
         if version.state == "kept" and version.node == node_id:
             return version
         if version.state == "kept":
-            if not self._hand.settles:
+            if not self._acting.settles:
                 raise StateConflict(f"the version {version_id!r} belongs to another file", code="VERSION_USED")
             version = self._again(version)
         modified_us = self._modified_us
         if modified_us is None:
             modified_us = min(version.modified_us, self._tx.now_us)
-        return versions.keep(self._tx, self._row.feed, version, node_id, modified_us)
+        kept = versions.keep(self._tx, self._row.feed, version, node_id, modified_us, is_first=is_first)
+        self._rows.put_version(kept)
+        return kept
 
     def _again(self, version: Version) -> Version:
         """The content of a version once more, under an id of its own."""
@@ -209,34 +221,34 @@ class _Work:
         return versions.stage(self._tx, staging, versions.pieces(self._tx, row.feed, version.id))
 
     def _version(self, version_id: str) -> Version:
-        version = versions.find(self._tx, self._row.feed, version_id)
+        version = self._rows.version(version_id)
         if version is None:
             raise NotFound(f"no version {version_id!r}")
         return version
 
     def _target(self, path: str, kind: str, *, as_copy: bool) -> _Target:
         """The living folder of a path, and the name to take there."""
-        trail = self._trails.to(parent_path(path))
-        if trail.folder is not FolderState.LIVE:
+        folder = self._paths.to(parent_path(path))
+        if folder.state is not FolderState.LIVE:
             raise NotFound(f"no folder {parent_path(path)!r}")
-        parent = trail.node.id if trail.node else ROOT
         name = split_path(path)[-1]
-        return _Target(parent, self._copy_name(parent, name, kind) if as_copy else self._name(name), trail.path)
+        taken = self._copy_name(folder.id, name, kind) if as_copy else self._name(name)
+        return _Target(folder.id, taken, folder.path)
 
     def _beside(self, node: Node) -> _Target:
         """The place of a copy in the folder of a node."""
         name = self._copy_name(node.parent, node.name, node.type)
-        return _Target(node.parent, name, self._trails.folder_path(node.parent))
+        return _Target(node.parent, name, self._paths.folder_path(node.parent))
 
     def _copy_name(self, parent: str, name: str, kind: str) -> Name:
         text = copy_name(
             name,
-            self._hand.device_name,
+            self._acting.device_name,
             self._tx.now_us,
             lambda key: nodes.child(self._tx, self._row.feed, parent, key) is not None,
             policy=self._row.policy,
             folder=kind == "folder",
-            numbers=self._trails.copies_in(parent),
+            numbers=self._paths.copies_in(parent),
         )
         return self._name(text)
 
@@ -244,18 +256,20 @@ class _Work:
         return Name(text, name_key(text, self._row.policy))
 
     def _node(self, node_id: str) -> Node:
-        node = nodes.find(self._tx, self._row.feed, node_id)
+        node = self._rows.node(node_id)
         if node is None:
             raise NotFound(f"no file or folder {node_id!r}")
         return node
 
     def _details(self, node: Node) -> dict[str, object]:
-        return tree_rules.content(self._tx, self._row.feed, node)
+        version = self._rows.version(node.version)
+        return versions.details(version) if version else {}
 
     def _note(self, node: Node) -> None:
-        self.done.positions[node.id] = node.position
+        self._rows.put_node(node)
+        self.executed.positions[node.id] = node.position
         if node.type == "folder":
-            self._trails.changed(node)
+            self._paths.changed(node)
 
     def _note_copy(self) -> None:
-        self.done.copy_id = self.done.made.id if self.done.made else None
+        self.executed.copy_id = self.executed.created.id if self.executed.created else None

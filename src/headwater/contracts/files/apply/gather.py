@@ -1,4 +1,4 @@
-"""Looks up all that decides about an item, in one transaction; the choice itself is ``resolve``.
+"""Reads all that decides about an item, in one transaction; the choice itself is ``decide``.
 
 Source: files contract, "POST /api/v1/sync/apply"; reading "apply".
 """
@@ -22,18 +22,18 @@ from headwater.contracts.files.apply.inputs import (
     Spot,
     Strategy,
 )
+from headwater.contracts.files.apply.rows import Rows
 from headwater.contracts.files.apply.shapes import ChangeItem
 from headwater.contracts.files.names import name_key, parent_path, split_path, stored_path
 from headwater.contracts.files.paths import FolderState, PathIndex
-from headwater.store.database import Transaction
-from headwater.store.tree import nodes, versions
-from headwater.store.tree.nodes import ROOT, Node
+from headwater.store.tree import nodes
+from headwater.store.tree.nodes import Node
 
 
 class Question(NamedTuple):
-    """An item with what was decided about it outside: strategy, receipt, an earlier record of the same change.
+    """An item with its strategy, its receipt, and an earlier record of the same change.
 
-    ``user_id`` is whose staged version it may bring; None when a conflict was recorded with it before.
+    ``user_id`` is the user whose staged version it may bring; None when a conflict was recorded with it before.
     """
 
     change: ChangeItem
@@ -43,27 +43,36 @@ class Question(NamedTuple):
     earlier: RecordedConflict | None = None
 
 
-def look(trails: PathIndex, question: Question) -> Situation:
-    """The situation of an item. Raises: Invalid (a path that no share could hold, a time that is none)."""
-    tx, row = trails.tx, trails.row
-    item = item_of(tx, row, question)
+class Gathered(NamedTuple):
+    """The situation of an item, frozen for the choice, and the rows that it was read from, for the execution."""
+
+    situation: Situation
+    rows: Rows
+
+
+def gather(paths: PathIndex, question: Question) -> Gathered:
+    """The situation of an item and its rows. Raises: Invalid (a path that no share could hold, a malformed time)."""
+    rows = Rows(paths.tx, paths.row.feed)
     change = question.change
-    node = nodes.find(tx, row.feed, change.resource_id) if change.resource_id else None
-    resource = None if node is None else resource_of(trails, node)
-    return Situation(
+    node = rows.node(change.resource_id)
+    rows.read_versions((change.version_id, change.base_version_id if node else None, node.version if node else None))
+    item = _item_of(paths.row, rows, question)
+    resource = None if node is None else _resource_of(paths, rows, node)
+    situation = Situation(
         item,
         question.strategy,
         question.received_at_us,
         resource=resource,
-        base=None if node is None else _base(tx, row.feed, node, change.base_version_id),
-        target=spot_of(trails, item.new_path, resource) if _places(item) and item.new_path else None,
-        home=spot_of(trails, resource.path, resource) if resource and resource.deleted else None,
-        policy=row.policy,
+        base=None if node is None else _base(rows, node, change.base_version_id),
+        target=_spot_of(paths, rows, item.new_path, resource) if _places(item) and item.new_path else None,
+        home=_spot_of(paths, rows, resource.path, resource) if resource and resource.deleted else None,
+        policy=paths.row.policy,
         earlier=question.earlier,
     )
+    return Gathered(situation, rows)
 
 
-def item_of(tx: Transaction, row: ShareRow, question: Question) -> Item:
+def _item_of(row: ShareRow, rows: Rows, question: Question) -> Item:
     """The item with its paths as the share stores them and the content that its version names. Raises: Invalid."""
     change = question.change
     change_type = ChangeType(change.change_type)
@@ -81,7 +90,7 @@ def item_of(tx: Transaction, row: ShareRow, question: Question) -> Item:
         ResourceType(change.resource_type),
         change_type,
         version_id=change.version_id,
-        content_hash=_content_hash(tx, row.feed, change.version_id, question.user_id),
+        content_hash=_content_hash(rows, change.version_id, question.user_id),
         base_version_id=change.base_version_id,
         old_path=old_path,
         new_path=new_path,
@@ -89,15 +98,15 @@ def item_of(tx: Transaction, row: ShareRow, question: Question) -> Item:
     )
 
 
-def resource_of(trails: PathIndex, node: Node) -> Resource:
-    """A node as the choice looks at it."""
-    version = versions.find(trails.tx, trails.row.feed, node.version) if node.version else None
-    standing = trails.standing(node)
+def _resource_of(paths: PathIndex, rows: Rows, node: Node) -> Resource:
+    """A node as the choice sees it."""
+    version = rows.version(node.version)
+    location = paths.location(node)
     return Resource(
         node.id,
         ResourceType(node.type),
-        standing.path,
-        deleted=not standing.is_live,
+        location.path,
+        deleted=not location.is_live,
         version_id=node.version,
         content_hash=version.content_hash if version else None,
         modified_at_us=version.modified_us if version else None,
@@ -105,29 +114,31 @@ def resource_of(trails: PathIndex, node: Node) -> Resource:
     )
 
 
-def spot_of(trails: PathIndex, path: str, resource: Resource | None) -> Spot:
-    """A path to be taken: its folder, who lives there, whether it lies inside the resource."""
-    tx, row = trails.tx, trails.row
-    trail = trails.to(parent_path(path))
-    inside = resource is not None and trail.passes(resource.resource_id)
-    if trail.folder is not FolderState.LIVE:
-        return Spot(trail.folder, inside_itself=inside)
+def _spot_of(paths: PathIndex, rows: Rows, path: str, resource: Resource | None) -> Spot:
+    """A path to be taken: its folder, the live resource there, and whether it lies inside the item's resource."""
+    folder = paths.to(parent_path(path))
+    inside = resource is not None and folder.passes(resource.resource_id)
+    if folder.state is not FolderState.LIVE:
+        return Spot(folder.state, inside_itself=inside)
     names = split_path(path)
-    key = name_key(names[-1], row.policy) if names else ""
-    occupant = nodes.child(tx, row.feed, trail.node.id if trail.node else ROOT, key) if names else None
-    return Spot(FolderState.LIVE, resource_of(trails, occupant) if occupant else None, inside)
+    key = name_key(names[-1], paths.row.policy) if names else ""
+    occupant = nodes.child(paths.tx, paths.row.feed, folder.id, key) if names else None
+    if occupant is None:
+        return Spot(FolderState.LIVE, None, inside)
+    rows.put_node(occupant)
+    return Spot(FolderState.LIVE, _resource_of(paths, rows, occupant), inside)
 
 
-def _base(tx: Transaction, feed: int, node: Node, version_id: str | None) -> Base | None:
-    version = versions.find(tx, feed, version_id) if version_id else None
+def _base(rows: Rows, node: Node, version_id: str | None) -> Base | None:
+    version = rows.version(version_id)
     if version is None or version.node != node.id:
         return None
     return Base(version.content_hash, version.modified_us)
 
 
-def _content_hash(tx: Transaction, feed: int, version_id: str | None, user_id: str | None) -> str | None:
+def _content_hash(rows: Rows, version_id: str | None, user_id: str | None) -> str | None:
     """The content that a version names: one that this user staged, or one that the share keeps."""
-    version = versions.find(tx, feed, version_id) if version_id else None
+    version = rows.version(version_id)
     if version is None or (version.state != "kept" and user_id not in {None, version.user_id}):
         return None
     return version.content_hash

@@ -14,13 +14,14 @@ from headwater.base.errors import HeadwaterError
 from headwater.base.wire import encode
 from headwater.contracts.files import access
 from headwater.contracts.files.access import Access, ShareRow
-from headwater.contracts.files.apply import conflicts, execute, gather
+from headwater.contracts.files.apply import conflicts, execute
 from headwater.contracts.files.apply.conflicts import ConflictRow
 from headwater.contracts.files.apply.decide import decide
 from headwater.contracts.files.apply.decision import Decision, HoldVersion, Keeper, Outcome, Reason
-from headwater.contracts.files.apply.execute import Done, Hand
-from headwater.contracts.files.apply.gather import Question
+from headwater.contracts.files.apply.execute import ActingDevice, Executed
+from headwater.contracts.files.apply.gather import Question, gather
 from headwater.contracts.files.apply.inputs import Strategy
+from headwater.contracts.files.apply.rows import Rows
 from headwater.contracts.files.apply.shapes import (
     Applied,
     Apply,
@@ -90,7 +91,7 @@ class Applier(NamedTuple):
     device: DeviceRow
     strategy: Strategy
     oldest_us: int
-    trails: PathIndex
+    paths: PathIndex
 
 
 @dataclass
@@ -151,7 +152,7 @@ def _atomic(tx: Transaction, applier: Applier, items: list[ChangeItem]) -> Verdi
     try:
         tx.attempt(every)
     except _UndoneError as undone:
-        applier.trails.forget()
+        applier.paths.forget()
         for result, decision in undone.results:
             verdict.add(_undone(tx, applier, items[result.index], result, decision))
         first = next(code for result, _ in undone.results if (code := _code_of(result)) is not None)
@@ -179,7 +180,8 @@ def _undone(tx: Transaction, applier: Applier, change: ChangeItem, result: Resul
                 if isinstance(effect, HoldVersion):
                     versions.hold(tx, applier.row.feed, effect.version_id)
             kept = conflicts.record(tx, applier.row.feed, applier.device.device_id, change, decision.conflict, None)
-            told = _conflict_item(applier, result.index, kept, None, result.kept_as)
+            rows = Rows(tx, applier.row.feed)
+            told = _conflict_item(applier, rows, result.index, kept, None, result.kept_as)
             _remember(tx, applier, change, told)
             return told
     return ErrorItem(
@@ -235,11 +237,11 @@ def _key(applier: Applier, change: ChangeItem) -> tuple[AnswerKey, bytes] | None
 
 
 def _tried(tx: Transaction, applier: Applier, index: int, change: ChangeItem) -> tuple[Result, Decision | None]:
-    applier.trails.begin()
+    applier.paths.begin()
     try:
         return tx.attempt(lambda: _apply_item(tx, applier, index, change))
     except HeadwaterError as failure:
-        applier.trails.undone()
+        applier.paths.undone()
         reason = failure.fields[0].code if failure.fields else None
         return (
             ErrorItem(
@@ -261,32 +263,35 @@ def _apply_item(tx: Transaction, applier: Applier, index: int, change: ChangeIte
     question = Question(
         change, applier.strategy, tx.now_us, applier.principal.user_id, before.recorded if before else None
     )
-    situation = gather.look(applier.trails, question)
+    situation, rows = gather(applier.paths, question)
     decision = decide(situation)
     if decision.outcome in {Outcome.STALE, Outcome.REFUSED}:
         current = situation.resource.version_id if situation.resource else None
         return _error_item(index, change, decision, current), decision
     if decision.repeat and before is not None:
-        return _conflict_item(applier, index, before, None, None), decision
-    hand = Hand(Actor(applier.principal.user_id, device.device_id), device.device_name)
-    done = execute.carry_out(applier.trails, hand, situation.item, decision)
+        return _conflict_item(applier, rows, index, before, None, None), decision
+    acting = ActingDevice(Actor(applier.principal.user_id, device.device_id), device.device_name)
+    executed = execute.carry_out(applier.paths, rows, acting, situation.item, decision)
     if decision.conflict is not None:
-        kept = conflicts.record(tx, row.feed, device.device_id, change, decision.conflict, done.copy_id)
-        kept_as = _kept_as(tx, applier, change, decision, done)
-        return _conflict_item(applier, index, kept, _change_id(row, decision, done), kept_as), decision
-    return _applied_item(applier.trails, index, change, decision, done), decision
+        kept = conflicts.record(tx, row.feed, device.device_id, change, decision.conflict, executed.copy_id)
+        kept_as = _kept_as(applier, rows, change, decision, executed)
+        return _conflict_item(applier, rows, index, kept, _change_id(row, decision, executed), kept_as), decision
+    return _applied_item(applier.paths, rows, index, change, decision, executed), decision
 
 
-def _applied_item(trails: PathIndex, index: int, change: ChangeItem, decision: Decision, done: Done) -> Applied:
-    resource_id = decision.resource_id or (done.made.id if done.made else change.resource_id or "")
-    node, path = done.made, done.made_path
+def _applied_item(
+    paths: PathIndex, rows: Rows, index: int, change: ChangeItem, decision: Decision, executed: Executed
+) -> Applied:
+    created = executed.created
+    resource_id = decision.resource_id or (created.id if created else change.resource_id or "")
+    node, path = created, executed.created_path
     if node is None or node.id != resource_id or path is None:
-        node = nodes.find(trails.tx, trails.row.feed, resource_id)
-        standing = trails.standing(node) if node else None
-        path = standing.path if standing and standing.is_live else None
+        node = rows.node(resource_id)
+        location = paths.location(node) if node else None
+        path = location.path if location and location.is_live else None
     return Applied(
         index=index,
-        change_id=_change_id(trails.row, decision, done),
+        change_id=_change_id(paths.row, decision, executed),
         resource_id=resource_id,
         version_id=node.version if node else None,
         path=path,
@@ -296,30 +301,31 @@ def _applied_item(trails: PathIndex, index: int, change: ChangeItem, decision: D
 
 def _conflict_item(
     applier: Applier,
+    rows: Rows,
     index: int,
     kept: ConflictRow,
     change_id: str | None,
     kept_as: KeptAs | None,
 ) -> ConflictItem:
-    shown = msgspec.structs.asdict(conflicts.shown(applier.trails, kept))
+    shown = msgspec.structs.asdict(conflicts.shown(applier.paths, rows, kept))
     return ConflictItem(**shown, index=index, code=CONFLICT, change_id=change_id, kept_as=kept_as)
 
 
-def _kept_as(tx: Transaction, applier: Applier, change: ChangeItem, decision: Decision, done: Done) -> KeptAs:
-    """Where the item ended up, so that the device can follow its own file."""
-    resource_id = done.made.id if done.made else decision.resource_id
-    node = nodes.find(tx, applier.row.feed, resource_id) if resource_id else None
+def _kept_as(applier: Applier, rows: Rows, change: ChangeItem, decision: Decision, executed: Executed) -> KeptAs:
+    """The place where the item ended up, so that the device can follow its own file."""
+    resource_id = executed.created.id if executed.created else decision.resource_id
+    node = rows.node(resource_id)
     return KeptAs(
         keeper=decision.client_bytes.value,
         resource_id=resource_id,
-        version_id=_kept_version(tx, applier.row.feed, change, node, decision.client_bytes),
-        path=applier.trails.path(node) if node else None,
+        version_id=_kept_version(rows, change, node, decision.client_bytes),
+        path=applier.paths.path(node) if node else None,
     )
 
 
-def _kept_version(tx: Transaction, feed: int, change: ChangeItem, node: Node | None, keeper: Keeper) -> str | None:
+def _kept_version(rows: Rows, change: ChangeItem, node: Node | None, keeper: Keeper) -> str | None:
     """The version with the item's content: its own, unless the file had these bytes already."""
-    version = versions.find(tx, feed, change.version_id) if change.version_id else None
+    version = rows.version(change.version_id)
     if version is None or version.state != "staged":
         return change.version_id
     return change.base_version_id if keeper is Keeper.HISTORY else node.version if node else None
@@ -338,11 +344,11 @@ def _error_item(index: int, change: ChangeItem, decision: Decision, current: str
     )
 
 
-def _change_id(row: ShareRow, decision: Decision, done: Done) -> str | None:
+def _change_id(row: ShareRow, decision: Decision, executed: Executed) -> str | None:
     """The change that a device will find in the log: the resource's own, or the last that was made."""
-    if not done.positions:
+    if not executed.positions:
         return None
-    position = done.positions.get(decision.resource_id or "") or max(done.positions.values())
+    position = executed.positions.get(decision.resource_id or "") or max(executed.positions.values())
     return f"chg_{row.feed}_{position}"
 
 

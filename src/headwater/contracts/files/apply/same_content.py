@@ -1,4 +1,4 @@
-"""Finds out whether a staged version has the bytes of the file that it is meant for, though they are cut otherwise.
+"""Finds staged versions that have the bytes of the file that they are meant for, cut otherwise.
 
 A content is named by its chunks. An upload that broke off and went on, or that came in parts of another size, is cut at
 other places than the same bytes in one piece, so equal names mean equal bytes, but not the other way round. Such
@@ -16,7 +16,8 @@ from blake3 import blake3
 
 from headwater.base.errors import Damaged, HeadwaterError, Invalid
 from headwater.contracts.files import access, content
-from headwater.contracts.files.access import Access, ShareRow
+from headwater.contracts.files.access import Access
+from headwater.contracts.files.apply.rows import Rows
 from headwater.contracts.files.apply.shapes import Apply, ChangeItem
 from headwater.contracts.files.names import name_key, parent_path, split_path, stored_path
 from headwater.contracts.files.paths import PathIndex
@@ -25,14 +26,10 @@ from headwater.store.database import Transaction
 from headwater.store.packs.backend import PackBackend
 from headwater.store.packs.format import ChunkRef
 from headwater.store.tree import nodes, versions
-from headwater.store.tree.nodes import ROOT
 from headwater.store.tree.versions import Piece, Version
 
 Stretch = tuple[Sequence[Piece], Sequence[Piece]]
 """The same bytes of two contents, if these are equal: chunks that end together and nowhere in between."""
-
-_STAGED = "SELECT id FROM versions WHERE feed = ? AND id = ? AND state = 'staged' AND user_id = ? AND size_bytes > 0"
-
 
 COMPARED_BYTES = 1024 * 1024 * 1024
 """So much of the versions of one request is read, of each side, to find out whether they are the same."""
@@ -51,7 +48,7 @@ class Candidate(NamedTuple):
 
 
 class Reading(NamedTuple):
-    """What decides a doubt: the stretches to read, None when the two are not the same or it cannot be known."""
+    """The stretches to read of a pair; None when the two are not the same or it cannot be known."""
 
     stretches: Sequence[Stretch] | None
     refs: dict[bytes, ChunkRef]
@@ -59,40 +56,43 @@ class Reading(NamedTuple):
 
     @property
     def size_bytes(self) -> int:
-        """How much is to be read of each side."""
+        """The bytes to read of each side."""
         return sum(piece.length_bytes for ours, _ in self.stretches or () for piece in ours)
 
 
-def doubts(tx: Transaction, principal: Principal, asked: Apply) -> list[Candidate]:
-    """Which versions have to be compared before these changes are applied, each pair once.
+def candidates(tx: Transaction, principal: Principal, asked: Apply) -> list[Candidate]:
+    """The versions to compare before these changes are applied, each pair once; none for a caller without WRITE.
 
-    Nothing for who may not apply them.
+    All versions of the request are read in one statement, and so are all its files.
     """
     try:
         row = access.require(tx, principal, asked.share_id, Access.WRITE)
     except HeadwaterError:
         return []
-    trails = PathIndex(tx, row)
+    changes = [change for change in asked.changes if change.version_id]
+    paths, rows = PathIndex(tx, row), Rows(tx, row.feed)
+    rows.read_nodes(change.resource_id for change in changes)
+    named = [node.version for change in changes if (node := rows.node(change.resource_id))]
+    rows.read_versions([*(id for change in changes for id in (change.version_id, change.base_version_id)), *named])
     found: dict[tuple[str, str], Candidate] = {}
-    for change in asked.changes:
-        if change.version_id:
-            for doubt in _doubts(trails, row, principal, change):
-                found.setdefault((doubt.version_id, doubt.like.id), doubt)
+    for change in changes:
+        for candidate in _candidates(paths, rows, principal, change):
+            found.setdefault((candidate.version_id, candidate.like.id), candidate)
     return list(found.values())
 
 
-def look(tx: Transaction, doubt: Candidate, limit: int) -> Reading:
-    """What has to be read of a pair; nothing of one with more than ``limit`` chunks."""
-    ours = versions.pieces(tx, doubt.feed, doubt.version_id, limit=limit + 1)
-    theirs = versions.pieces(tx, doubt.feed, doubt.like.id, limit=max(0, limit + 1 - len(ours)))
+def plan_reading(tx: Transaction, candidate: Candidate, limit: int) -> Reading:
+    """The stretches to read of a pair; nothing of one with more than ``limit`` chunks."""
+    ours = versions.pieces(tx, candidate.feed, candidate.version_id, limit=limit + 1)
+    theirs = versions.pieces(tx, candidate.feed, candidate.like.id, limit=max(0, limit + 1 - len(ours)))
     if len(ours) + len(theirs) > limit:
         return Reading(None, {}, len(ours) + len(theirs))
-    version = versions.find(tx, doubt.feed, doubt.version_id)
-    known = version is not None and version.sha256 is not None and version.sha256 == doubt.like.sha256
+    version = versions.find(tx, candidate.feed, candidate.version_id)
+    known = version is not None and version.sha256 is not None and version.sha256 == candidate.like.sha256
     parts = [] if known else stretches(ours, theirs)
     wanted = {piece.chunk: piece for side in parts or () for pieces in side for piece in pieces}
     try:
-        refs = content.refs_of(tx, doubt.organisation, list(wanted.values()))
+        refs = content.refs_of(tx, candidate.organisation, list(wanted.values()))
     except Damaged:
         parts, refs = None, []
     return Reading(parts, {ref.chunk: ref for ref in refs}, len(ours) + len(theirs))
@@ -107,20 +107,20 @@ def is_same(place: PackBackend, reading: Reading) -> bool:
             _digest(place, reading, ours) == _digest(place, reading, theirs) for ours, theirs in reading.stretches
         )
     except Damaged:
-        # Whoever asks for the content is told; here it is only not known to be equal.
+        # A reader of the content gets the error; here it is only not known to be equal.
         return False
 
 
-def adopt(tx: Transaction, doubt: Candidate) -> None:
-    """Let a staged version have the chunks of the one that it is equal to, if that one is still there."""
-    tx.lock(doubt.feed)
+def share_chunks(tx: Transaction, candidate: Candidate) -> None:
+    """Give a staged version the chunks of the one that it is equal to, if that one still exists."""
+    tx.lock(candidate.feed)
     # Of a file that was purged meanwhile only a part of the chunks may be left.
-    if doubt.like.node is not None and nodes.find(tx, doubt.feed, doubt.like.node) is not None:
-        versions.take_over(tx, doubt.feed, doubt.version_id, doubt.like)
+    if candidate.like.node is not None and nodes.find(tx, candidate.feed, candidate.like.node) is not None:
+        versions.take_over(tx, candidate.feed, candidate.version_id, candidate.like)
 
 
 def stretches(ours: Sequence[Piece], theirs: Sequence[Piece]) -> list[Stretch] | None:
-    """Where two contents of one size are cut otherwise; None when a chunk that both have tells them apart."""
+    """The places where two contents of one size are cut otherwise; None when a chunk in both proves them unequal."""
     found: list[Stretch] = []
     sides: tuple[list[Piece], list[Piece]] = ([], [])
     waiting = (list(reversed(ours)), list(reversed(theirs)))
@@ -139,20 +139,19 @@ def stretches(ours: Sequence[Piece], theirs: Sequence[Piece]) -> list[Stretch] |
     return found
 
 
-def _doubts(trails: PathIndex, row: ShareRow, principal: Principal, change: ChangeItem) -> Iterator[Candidate]:
-    tx, feed, version_id = trails.tx, row.feed, change.version_id or ""
-    if tx.row(_STAGED, feed, version_id, principal.user_id) is None:
+def _candidates(paths: PathIndex, rows: Rows, principal: Principal, change: ChangeItem) -> Iterator[Candidate]:
+    version = rows.version(change.version_id)
+    if version is None or version.state != "staged" or version.user_id != principal.user_id or not version.size_bytes:
         return
-    version = versions.find(tx, feed, version_id)
-    for other_id in _opponents(trails, row, change):
-        other = versions.find(tx, feed, other_id)
-        if version is not None and other is not None and _may_be_same(version, other):
-            yield Candidate(feed, row.organisation, version_id, other)
+    for other_id in _opponents(paths, rows, change):
+        other = rows.version(other_id)
+        if other is not None and _may_be_same(version, other):
+            yield Candidate(paths.row.feed, paths.row.organisation, version.id, other)
 
 
-def _opponents(trails: PathIndex, row: ShareRow, change: ChangeItem) -> Iterator[str]:
-    """The versions that a change is held against: the present one and the base, or who has the name."""
-    node = nodes.find(trails.tx, row.feed, change.resource_id) if change.resource_id else None
+def _opponents(paths: PathIndex, rows: Rows, change: ChangeItem) -> Iterator[str]:
+    """The versions that a change is compared with: the current one and the base, or that of the name's owner."""
+    node, row = rows.node(change.resource_id), paths.row
     if node is not None:
         if node.version is not None:
             yield node.version
@@ -164,9 +163,8 @@ def _opponents(trails: PathIndex, row: ShareRow, change: ChangeItem) -> Iterator
         except Invalid:
             return
         names = split_path(path)
-        trail = trails.to(parent_path(path))
-        parent = trail.node.id if trail.node else ROOT
-        found = nodes.child(trails.tx, row.feed, parent, name_key(names[-1], row.policy)) if names else None
+        parent = paths.to(parent_path(path)).id
+        found = nodes.child(paths.tx, row.feed, parent, name_key(names[-1], row.policy)) if names else None
         if found is not None and found.version is not None:
             yield found.version
 
