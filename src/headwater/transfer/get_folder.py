@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from headwater.base.errors import Damaged, HeadwaterError, StateConflict
-from headwater.contracts.files import paths
 from headwater.contracts.files.access import ShareRow
 from headwater.contracts.files.downloads import batch
 from headwater.contracts.files.names import NamePolicy, stored_name
+from headwater.contracts.files.paths import PathIndex
 from headwater.installation.progress import Report
 from headwater.store.database import Database, Transaction
 from headwater.store.packs import chunks
@@ -65,7 +65,7 @@ def listing(tx: Transaction, row: ShareRow, path: str) -> Listing:
     """
     top = ROOT
     if path != "/":
-        node = paths.at_path(tx, row, path)
+        node = PathIndex(tx, row).node_at(path)
         if node.type != "folder":
             return Listing(row, (), [_file(tx, row, (node.name,), node)])
         top = node.id

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import NamedTuple
 
 import msgspec
@@ -15,12 +16,12 @@ from headwater.base.settings.table import FileSettings
 from headwater.base.wire import encode, format_micros
 from headwater.contracts.files import access, quota
 from headwater.contracts.files.access import Access, ShareRow
-from headwater.contracts.files.names import name_key, split_path
+from headwater.contracts.files.names import name_key
 from headwater.contracts.files.packed import writer as packed_writer
 from headwater.contracts.files.packed.parser import Unpacker
 from headwater.contracts.files.packed.shapes import PackedResult
 from headwater.contracts.files.packed.writer import Packing
-from headwater.contracts.files.uploads import commit
+from headwater.contracts.files.paths import FolderState, FoundFolder, PathIndex
 from headwater.contracts.files.uploads.ingest import sizes_of
 from headwater.identity.principal import Principal
 from headwater.installation.progress import Report
@@ -29,7 +30,7 @@ from headwater.store.packs.backend import PackBackend
 from headwater.store.packs.format import chunk_id
 from headwater.store.packs.writer import discard
 from headwater.store.tree import nodes, versions
-from headwater.store.tree.nodes import ROOT, Actor
+from headwater.store.tree.nodes import Actor
 from headwater.store.tree.versions import Piece
 from headwater.transfer.local_files import Found, LeftOut, LocalEntry, LocalFile, Refused, Unreadable
 from headwater.transfer.results import Failure, Sent
@@ -110,9 +111,9 @@ class Putting:
         """Bring all that was found. Raises: QuotaExceeded (the disk is full), Fatal, Unavailable."""
         row, database = self._target.row, self._target.database
         for batch in batches(self._entries(found)):
-            standing = database.read_now(lambda tx, batch=batch: look(tx, row, batch))  # type: ignore[misc]
+            occupants = database.read_now(lambda tx, batch=batch: existing(tx, row, batch))  # type: ignore[misc]
             end = self._done_bytes + sum(entry.size_bytes for entry in batch)
-            files = [(entry, there) for entry, there in zip(batch, standing, strict=True) if self._fits(entry, there)]
+            files = [(entry, there) for entry, there in zip(batch, occupants, strict=True) if self._fits(entry, there)]
             folders = [entry for entry, there in files if entry.is_folder and there.kind == "nothing"]
             files = [(entry, there) for entry, there in files if not entry.is_folder]
             if len(files) == 1 and files[0][0].size_bytes > BATCH_BYTES:
@@ -218,7 +219,7 @@ class Putting:
 
         def transaction(tx: Transaction) -> tuple[list[str], list[PackedResult]]:
             row = access.require(tx, target.principal, target.row.id, Access.WRITE)
-            refusals = [_make_folder(tx, row, actor, folder.path) for folder in folders]
+            refusals = _make_folders(PathIndex(tx, row), actor, folders)
             return refusals, packed_writer.store(tx, row, packed, self._unlimited)
 
         try:
@@ -291,57 +292,44 @@ def batches(entries: Iterable[LocalEntry]) -> Iterator[list[LocalEntry]]:
         yield batch
 
 
-def look(tx: Transaction, row: ShareRow, entries: Sequence[LocalEntry]) -> list[There]:
-    """What the share has where the entries want to go."""
-    folders = _Folders(tx, row)
-    return [folders.there(entry.path) for entry in entries]
+def existing(tx: Transaction, row: ShareRow, entries: Sequence[LocalEntry]) -> list[There]:
+    """The nodes that the share has at the paths of the entries."""
+    index = PathIndex(tx, row)
+    folders: dict[str, FoundFolder] = {}
+    found = []
+    for entry in entries:
+        above, _, name = entry.path.rpartition("/")
+        folder = folders.get(above)
+        if folder is None:
+            folder = folders[above] = index.living(above)
+        found.append(_there(index, folder, name))
+    return found
 
 
-class _Folders:
-    """The folders of a batch by their stored paths, each looked up once; null where there is none."""
-
-    def __init__(self, tx: Transaction, row: ShareRow) -> None:
-        self._tx = tx
-        self._row = row
-        self._policy = row.policy
-        self._known: dict[str, tuple[str, str]] = {"": ("folder", ROOT)}
-
-    def there(self, path: str) -> There:
-        """What is at a path."""
-        above, _, name = path.rpartition("/")
-        kind, folder_id = self._folder(above)
-        if kind != "folder":
-            return There(kind)
-        node = nodes.child(self._tx, self._row.feed, folder_id, name_key(name, self._policy))
-        if node is None:
-            return There("nothing")
-        version = versions.find(self._tx, self._row.feed, node.version) if node.version else None
-        return There(node.type) if version is None else There(node.type, version.content_hash, version.size_bytes)
-
-    def _folder(self, path: str) -> tuple[str, str]:
-        """What stands in the place of a folder, and the folder's id."""
-        lacking: list[str] = []
-        while path not in self._known:
-            lacking.append(path)
-            path = path.rpartition("/")[0]
-        kind, folder_id = self._known[path]
-        for below in reversed(lacking):
-            if kind == "folder":
-                key = name_key(below.rpartition("/")[2], self._policy)
-                node = nodes.child(self._tx, self._row.feed, folder_id, key)
-                kind = "nothing" if node is None else "folder" if node.type == "folder" else "blocked"
-                folder_id = "" if node is None else node.id
-            self._known[below] = kind, folder_id
-        return kind, folder_id
+def _there(index: PathIndex, folder: FoundFolder, name: str) -> There:
+    if folder.state is not FolderState.LIVE:
+        return There("blocked" if folder.state is FolderState.NOT_A_FOLDER else "nothing")
+    tx, row = index.tx, index.row
+    node = nodes.child(tx, row.feed, folder.id, name_key(name, row.policy))
+    if node is None:
+        return There("nothing")
+    version = versions.find(tx, row.feed, node.version) if node.version else None
+    return There(node.type) if version is None else There(node.type, version.content_hash, version.size_bytes)
 
 
-def _make_folder(tx: Transaction, row: ShareRow, actor: Actor, path: str) -> str:
-    """Make a folder with those above it, if it is not there; why it cannot be, or nothing."""
-    try:
-        tx.attempt(lambda: commit.folder_at(tx, row, actor, split_path(path)))
-    except HeadwaterError as refusal:
-        return refusal.detail
-    return ""
+def _make_folders(index: PathIndex, actor: Actor, folders: Sequence[LocalEntry]) -> list[str]:
+    """Create folders, with those above them, where they are missing; for each the reason of a refusal, or nothing."""
+    refusals = []
+    for folder in folders:
+        index.begin()
+        try:
+            index.tx.attempt(partial(index.make_folders, actor, folder.path))
+        except HeadwaterError as refusal:
+            index.undone()
+            refusals.append(refusal.detail)
+        else:
+            refusals.append("")
+    return refusals
 
 
 def _line(entry: LocalEntry) -> bytes:

@@ -1,24 +1,25 @@
-"""The folders of a share on the way to what items name, each looked up once for all that come together.
+"""The one place that resolves paths: finds the folder of a path and the path of an id, and creates missing folders.
 
-Whatever is asked costs its own names, not its depth in queries: deep trees hold up no writer.
+Each folder is looked up once for all items of a request. A look-up costs the names that are asked for, not one query
+for each level: deep trees do not delay the writer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
 from headwater.base.errors import Invalid, NotFound, StateConflict
 from headwater.contracts.files.access import ShareRow
-from headwater.contracts.files.names import name_key, require_length, split_path, stored_name, stored_path
+from headwater.contracts.files.names import join_path, name_key, require_length, split_path, stored_name, stored_path
 from headwater.store.database import Transaction
 from headwater.store.tree import nodes
-from headwater.store.tree.nodes import MAX_DEPTH, ROOT, Name, Node
+from headwater.store.tree.nodes import MAX_DEPTH, ROOT, Actor, Name, Node
 
 _MAX_NAMESAKES = 20
 _MAX_LOOKUPS = 500
-_MAX_WAYS = 16_384
+_MAX_CHAINS = 16_384
 """So many folders are remembered, and as many again as one look-up adds."""
 
 _MAX_PATHS = 1024
@@ -26,8 +27,17 @@ _FIRST_LOOK = 2
 _LOOK_FARTHER = 8
 
 
+class FolderState(StrEnum):
+    """The state of the folder into which a resource is to be placed."""
+
+    LIVE = "live"
+    DELETED = "deleted"
+    MISSING = "missing"
+    NOT_A_FOLDER = "not_a_folder"
+
+
 class FolderChain:
-    """A folder as it was found: its node (None for the root) and the way to the folder above it."""
+    """A folder as it was found: its node (None for the root) and the chain of the folder above it."""
 
     __slots__ = ("above", "node")
 
@@ -40,196 +50,57 @@ class FolderChain:
         """The folder's id."""
         return self.node.id if self.node else ROOT
 
+    @property
+    def path(self) -> str:
+        """The path of the folder as its names are spelled; empty for the root."""
+        return "".join(f"/{node.name}" for node in reversed(list(self.nodes())))
+
     def nodes(self) -> Iterator[Node]:
         """The folder and those above it, but for the root."""
-        way: FolderChain | None = self
-        while way is not None and way.node is not None:
-            yield way.node
-            way = way.above
+        chain: FolderChain | None = self
+        while chain is not None and chain.node is not None:
+            yield chain.node
+            chain = chain.above
 
 
 class FoundFolder(NamedTuple):
-    """A folder's path as it was found: its state, its node (None for the root), and the last living chain to it."""
+    """A folder's path as it was found: its state, its node, and the last living chain to it.
+
+    ``node`` is None for the root and where nothing was found; the file where a file has one of the names.
+    """
 
     state: FolderState
     node: Node | None
-    way: FolderChain
+    chain: FolderChain
 
     @property
     def id(self) -> str:
-        """The folder's id; of one that is not found, the root's."""
-        return self.node.id if self.node else ROOT
+        """The folder's id; the root's where no folder was found."""
+        return self.node.id if self.node and self.node.type == "folder" else ROOT
 
     @property
     def path(self) -> str:
-        """The path of a living folder as it is spelled there; empty for the root."""
-        return "".join(f"/{node.name}" for node in reversed(list(self.way.nodes())))
+        """The path of a living folder as its names are spelled; empty for the root."""
+        return self.chain.path
 
     def passes(self, folder_id: str) -> bool:
-        """True when this living folder is on the way."""
-        return any(node.id == folder_id for node in self.way.nodes())
+        """True when this living folder is on the path."""
+        return any(node.id == folder_id for node in self.chain.nodes())
+
+
+class MadeFolder(NamedTuple):
+    """A living folder, its path (empty for the root), and the folders that were created for it, from the top."""
+
+    id: str
+    path: str
+    created: tuple[Node, ...]
 
 
 class Location(NamedTuple):
-    """Where a node is, or for what is in the trash where it was, and whether it is live."""
+    """The path of a node, or for one in the trash the path that it had, and whether it is live."""
 
     path: str
     is_live: bool
-
-
-class PathIndex:
-    """Finds folders by path and paths by node. What an item changes is told here, and what was undone."""
-
-    def __init__(self, tx: Transaction, row: ShareRow) -> None:
-        self.tx = tx
-        self.row = row
-        self.forget()
-
-    def forget(self) -> None:
-        """Look everything up again."""
-        self._top = FolderChain(None, None)
-        self._ways: dict[str, FolderChain] = {}
-        self._living: dict[tuple[str, str], FolderChain] = {}
-        self._paths: dict[str, FolderChain] = {}
-        self._changed: list[str] = []
-        self._copies: dict[str, dict[str, int]] = {}
-
-    def begin(self) -> None:
-        """What is changed from here on may be undone."""
-        self._changed = []
-
-    def changed(self, node: Node) -> None:
-        """A folder was made, or has another place, or went to the trash or came from there."""
-        self._changed.append(node.id)
-        self._renew(node.id, node)
-
-    def undone(self) -> None:
-        """All changes since the beginning were undone."""
-        for node_id in self._changed:
-            self._renew(node_id, nodes.find(self.tx, self.row.feed, node_id))
-        self._changed = []
-
-    def to(self, path: str) -> FoundFolder:
-        """The folder at a path, the living first; DELETED only where no live one has taken the path since."""
-        self._bound()
-        known = self._paths.get(path)
-        if known is not None:
-            return FoundFolder(FolderState.LIVE, known.node, known)
-        names, rules = split_path(path), self.row.policy
-        way = self._top
-        for name in names:
-            key = name_key(name, rules)
-            below = self._living.get((way.id, key))
-            if below is None:
-                found = nodes.child(self.tx, self.row.feed, way.id, key)
-                if found is None:
-                    gone = _gone(self.tx, self.row, names)
-                    return FoundFolder(FolderState.MISSING if gone is None else FolderState.DELETED, gone, way)
-                if found.type != "folder":
-                    return FoundFolder(FolderState.NOT_A_FOLDER, None, way)
-                below = self._link(found, way)
-            way = below
-        if len(self._paths) == _MAX_PATHS:
-            self._paths.clear()
-        self._paths[path] = way
-        return FoundFolder(FolderState.LIVE, way.node, way)
-
-    def location(self, node: Node) -> Location:
-        """Where a node is. It, or a folder above it, may be in the trash."""
-        nodes = [node, *self._above(node).nodes()]
-        path = "/" + "/".join(each.name for each in reversed(nodes))
-        return Location(path, all(each.trashed_us is None for each in nodes))
-
-    def path(self, node: Node) -> str:
-        """The path of a node."""
-        return self.location(node).path
-
-    def folder_path(self, folder_id: str) -> str:
-        """The path of a folder, empty for the root, so that a slash and a name follow."""
-        self._bound()
-        way = self._top if folder_id == ROOT else self._ways.get(folder_id)
-        if way is not None:
-            return FoundFolder(FolderState.LIVE, way.node, way).path
-        node = nodes.find(self.tx, self.row.feed, folder_id)
-        return "" if node is None else self.path(node)
-
-    def copies_in(self, folder_id: str) -> dict[str, int]:
-        """How far the numbers of conflict copies in a folder went."""
-        return self._copies.setdefault(folder_id, {})
-
-    def _above(self, node: Node) -> FolderChain:
-        """The way to a node's folder; what is not known of it is looked up in steps that grow."""
-        self._bound()
-        unknown: list[Node] = []
-        last, limit = node, _FIRST_LOOK
-        while last.parent != ROOT and last.parent not in self._ways and len(unknown) < MAX_DEPTH:
-            found = nodes.ancestors(self.tx, self.row.feed, last, limit)
-            if not found:
-                break
-            for each in found:
-                if each.id in self._ways:
-                    break
-                unknown.append(each)
-            last, limit = unknown[-1], limit * _LOOK_FARTHER
-        way = self._ways.get(last.parent, self._top)
-        for each in reversed(unknown):
-            way = self._link(each, way)
-        return way
-
-    def _link(self, node: Node, above: FolderChain) -> FolderChain:
-        way = self._ways[node.id] = self._ways.get(node.id) or FolderChain(node, above)
-        way.node, way.above = node, above
-        if node.trashed_us is None and node.parent == above.id:
-            self._living[node.parent, node.name_key] = way
-        return way
-
-    def _renew(self, node_id: str, node: Node | None) -> None:
-        """Know a folder as it is now; what lies below it went with it."""
-        way = self._ways.pop(node_id, None)
-        if way is not None and way.node is not None:
-            self._paths.clear()
-            self._living.pop((way.node.parent, way.node.name_key), None)
-            if node is not None:
-                # The same way goes on: those below lead to it.
-                above = self._above(node)
-                self._ways[node_id] = way
-                self._link(node, above)
-
-    def _bound(self) -> None:
-        if len(self._ways) > _MAX_WAYS:
-            kept = self._changed, self._copies
-            self.forget()
-            self._changed, self._copies = kept
-
-
-def _gone(tx: Transaction, row: ShareRow, names: tuple[str, ...]) -> Node | None:
-    """A folder in the trash whose path was this, or None; where it stood there may be others by now."""
-    candidates = [ROOT]
-    found: list[Node] = []
-    lookups = 0
-    for name in names:
-        key = name_key(name, row.policy)
-        lookups += len(candidates)
-        if lookups > _MAX_LOOKUPS:
-            # Nobody may hold up the writer by deep trees that were deleted many times over.
-            return None
-        found = [
-            node
-            for candidate in candidates
-            for node in nodes.namesakes(tx, row.feed, candidate, key, _MAX_NAMESAKES)
-            if node.type == "folder"
-        ][:_MAX_NAMESAKES]
-        candidates = [node.id for node in found]
-    return found[0] if found else None
-
-
-class FolderState(StrEnum):
-    """How the folder stands in which a resource is to be placed."""
-
-    LIVE = "live"
-    DELETED = "deleted"
-    MISSING = "missing"
-    NOT_A_FOLDER = "not_a_folder"
 
 
 class Target(NamedTuple):
@@ -239,30 +110,214 @@ class Target(NamedTuple):
     name: Name
 
 
+class PathIndex:
+    """Resolves paths of one share. It must be notified of folders that change, and of changes that are undone."""
+
+    def __init__(self, tx: Transaction, row: ShareRow) -> None:
+        self.tx = tx
+        self.row = row
+        self.forget()
+
+    def forget(self) -> None:
+        """Look everything up again."""
+        self._root = FolderChain(None, None)
+        self._chains: dict[str, FolderChain] = {}
+        self._living: dict[tuple[str, str], FolderChain] = {}
+        self._paths: dict[str, FolderChain] = {}
+        self._changed: list[str] = []
+        self._copies: dict[str, dict[str, int]] = {}
+
+    def begin(self) -> None:
+        """Begin a part whose changes may be undone."""
+        self._changed = []
+
+    def changed(self, node: Node) -> None:
+        """Note that a folder was created, placed elsewhere, put into the trash or restored."""
+        self._changed.append(node.id)
+        self._renew(node.id, node)
+
+    def undone(self) -> None:
+        """Note that all changes since the beginning of the part were undone."""
+        for node_id in self._changed:
+            self._renew(node_id, nodes.find(self.tx, self.row.feed, node_id))
+        self._changed = []
+
+    def folder(self, path: str) -> FoundFolder:
+        """The folder at a path, the living first; DELETED only where no live one has taken the path since."""
+        found = self.living(path)
+        if found.state is not FolderState.MISSING:
+            return found
+        gone = _gone(self.tx, self.row, split_path(path))
+        return found if gone is None else FoundFolder(FolderState.DELETED, gone, found.chain)
+
+    def living(self, path: str) -> FoundFolder:
+        """The living folder at a path: LIVE, MISSING, or NOT_A_FOLDER where a file has one of the names."""
+        self._bound()
+        known = self._paths.get(path)
+        if known is not None:
+            return FoundFolder(FolderState.LIVE, known.node, known)
+        chain = self._root
+        for name in split_path(path):
+            key = name_key(name, self.row.policy)
+            below = self._living.get((chain.id, key))
+            if below is None:
+                node = nodes.child(self.tx, self.row.feed, chain.id, key)
+                if node is None:
+                    return FoundFolder(FolderState.MISSING, None, chain)
+                if node.type != "folder":
+                    return FoundFolder(FolderState.NOT_A_FOLDER, node, chain)
+                below = self._link(node, chain)
+            chain = below
+        self._remember(path, chain)
+        return FoundFolder(FolderState.LIVE, chain.node, chain)
+
+    def find_node(self, path: str) -> Node | None:
+        """The live file or folder at a stored path, or None; the root is None too."""
+        names = split_path(path)
+        folder = self.living(join_path(names[:-1]))
+        if not names or folder.state is not FolderState.LIVE:
+            return None
+        return nodes.child(self.tx, self.row.feed, folder.id, name_key(names[-1], self.row.policy))
+
+    def node_at(self, raw: str) -> Node:
+        """The live node at a path as a caller sent it. Raises: Invalid (malformed path), NotFound."""
+        node = self.find_node(stored_path(raw, self.row.policy._replace(portable=False)))
+        if node is None:
+            raise NotFound(f"nothing at {raw!r}")
+        return node
+
+    def make_folders(self, actor: Actor, path: str) -> MadeFolder:
+        """The living folder at a stored path, created with those above that are missing; the old stay in the trash.
+
+        Raises: StateConflict (a file has one of the names), Invalid (the path gets too long).
+        """
+        found = self.living(path)
+        if found.state is FolderState.LIVE:
+            return MadeFolder(found.id, found.path, ())
+        if found.node is not None:
+            raise name_taken(found.node.name)
+        chain, above = found.chain, found.path
+        missing = split_path(path)[sum(1 for _ in chain.nodes()) :]
+        require_length(f"{above}/{'/'.join(missing)}")
+        created: list[Node] = []
+        for name in missing:
+            place = chain.id, Name(name, name_key(name, self.row.policy))
+            node = nodes.create(self.tx, self.row.share, actor, "folder", *place, None, {}, folder_path=above)
+            created.append(node)
+            self._changed.append(node.id)
+            chain, above = self._link(node, chain), f"{above}/{name}"
+        self._remember(path, chain)
+        return MadeFolder(chain.id, above, tuple(created))
+
+    def target(self, raw: str) -> Target:
+        """The place that a path names. Raises: Invalid, NotFound (no such folder)."""
+        names = split_path(stored_path(raw, self.row.policy))
+        if not names:
+            raise Invalid.of("path", "incorrect_value", "the root has no name to give")
+        above = join_path(names[:-1])
+        folder = self.living(above)
+        if folder.state is FolderState.NOT_A_FOLDER and sum(1 for _ in folder.chain.nodes()) == len(names) - 2:
+            raise Invalid.of("parent_id", "incorrect_value", "this is a file, not a folder")
+        if folder.state is not FolderState.LIVE:
+            raise NotFound(f"nothing at {above!r}")
+        return Target(folder.id, Name(names[-1], name_key(names[-1], self.row.policy)))
+
+    def require_free(self, target: Target, own_id: str = "") -> None:
+        """Refuse a name that another node has. Raises: StateConflict."""
+        taken = nodes.child(self.tx, self.row.feed, target.parent, target.name.key)
+        if taken is not None and taken.id != own_id:
+            raise name_taken(taken.name)
+
+    def require_reach(self, target: Target) -> None:
+        """Refuse a place whose path is longer than any caller may send. Raises: Invalid."""
+        require_length(f"{self.folder_path(target.parent)}/{target.name.text}")
+
+    def location(self, node: Node) -> Location:
+        """The path of a node, live or not: it, or a folder above it, may be in the trash."""
+        found = [node, *self._above(node).nodes()]
+        path = "/" + "/".join(each.name for each in reversed(found))
+        return Location(path, all(each.trashed_us is None for each in found))
+
+    def path(self, node: Node) -> str:
+        """The path of a node."""
+        return self.location(node).path
+
+    def folder_path(self, folder_id: str) -> str:
+        """The path of a folder, empty for the root, so that a slash and a name follow."""
+        return self.chain(folder_id).path
+
+    def chain(self, folder_id: str) -> FolderChain:
+        """The chain of a folder, live or not; of an unknown one, the root's."""
+        self._bound()
+        known = self._root if folder_id == ROOT else self._chains.get(folder_id)
+        if known is not None:
+            return known
+        node = nodes.find(self.tx, self.row.feed, folder_id)
+        return self._root if node is None else self._link(node, self._above(node))
+
+    def copies_in(self, folder_id: str) -> dict[str, int]:
+        """The last number of conflict copies in a folder, by name."""
+        return self._copies.setdefault(folder_id, {})
+
+    def _above(self, node: Node) -> FolderChain:
+        """The chain of a node's folder; what is not known of it is looked up in steps that grow."""
+        self._bound()
+        unknown: list[Node] = []
+        last, limit = node, _FIRST_LOOK
+        while last.parent != ROOT and last.parent not in self._chains and len(unknown) < MAX_DEPTH:
+            found = nodes.ancestors(self.tx, self.row.feed, last, limit)
+            if not found:
+                break
+            for each in found:
+                if each.id in self._chains:
+                    break
+                unknown.append(each)
+            last, limit = unknown[-1], limit * _LOOK_FARTHER
+        chain = self._chains.get(last.parent, self._root)
+        for each in reversed(unknown):
+            chain = self._link(each, chain)
+        return chain
+
+    def _link(self, node: Node, above: FolderChain) -> FolderChain:
+        chain = self._chains[node.id] = self._chains.get(node.id) or FolderChain(node, above)
+        chain.node, chain.above = node, above
+        if node.trashed_us is None and node.parent == above.id:
+            self._living[node.parent, node.name_key] = chain
+        return chain
+
+    def _remember(self, path: str, chain: FolderChain) -> None:
+        if len(self._paths) == _MAX_PATHS:
+            self._paths.clear()
+        self._paths[path] = chain
+
+    def _renew(self, node_id: str, node: Node | None) -> None:
+        """Know a folder as it is now; what lies below it went with it."""
+        chain = self._chains.pop(node_id, None)
+        if chain is not None and chain.node is not None:
+            self._paths.clear()
+            self._living.pop((chain.node.parent, chain.node.name_key), None)
+            if node is not None:
+                # The same chain stays: those below lead to it.
+                above = self._above(node)
+                self._chains[node_id] = chain
+                self._link(node, above)
+
+    def _bound(self) -> None:
+        if len(self._chains) > _MAX_CHAINS:
+            kept = self._changed, self._copies
+            self.forget()
+            self._changed, self._copies = kept
+
+
+def name_taken(name: str) -> StateConflict:
+    """The error of a name that exists in the folder."""
+    return StateConflict(f"the name {name!r} is taken in that folder", code="NAME_TAKEN")
+
+
 def name_in(row: ShareRow, text: str, field: str = "name") -> Name:
     """A name as the share stores and compares it. Raises: Invalid."""
     stored = stored_name(text, row.policy, field=field)
     return Name(stored, name_key(stored, row.policy))
-
-
-def walk(tx: Transaction, row: ShareRow, path: str) -> Node | None:
-    """The live node at a stored path, or None; the root is None too."""
-    node: Node | None = None
-    for part in split_path(path):
-        if node is not None and node.type != "folder":
-            return None
-        node = nodes.child(tx, row.feed, node.id if node else ROOT, name_key(part, row.policy))
-        if node is None:
-            return None
-    return node
-
-
-def at_path(tx: Transaction, row: ShareRow, raw: str) -> Node:
-    """The live node at a path. Raises: Invalid (no path), NotFound."""
-    node = walk(tx, row, stored_path(raw, row.policy._replace(portable=False)))
-    if node is None:
-        raise NotFound(f"nothing at {raw!r}")
-    return node
 
 
 def by_id(tx: Transaction, row: ShareRow, node_id: str, *, trashed: bool = False) -> Node:
@@ -283,25 +338,22 @@ def folder_by_id(tx: Transaction, row: ShareRow, folder_id: str | None) -> str:
     return node.id
 
 
-def target_of_path(tx: Transaction, row: ShareRow, raw: str) -> Target:
-    """The place that a path names. Raises: Invalid, NotFound (no such folder)."""
-    parts = split_path(stored_path(raw, row.policy))
-    if not parts:
-        raise Invalid.of("path", "incorrect_value", "the root has no name to give")
-    above = "/" + "/".join(parts[:-1])
-    parent = ROOT if len(parts) == 1 else folder_by_id(tx, row, at_path(tx, row, above).id)
-    return Target(parent, Name(parts[-1], name_key(parts[-1], row.policy)))
-
-
-def require_free(tx: Transaction, row: ShareRow, target: Target, own_id: str) -> None:
-    """Hold back unless the name is free, or the node's own. Raises: StateConflict."""
-    taken = nodes.child(tx, row.feed, target.parent, target.name.key)
-    if taken is not None and taken.id != own_id:
-        raise StateConflict(f"the name {taken.name!r} is taken in that folder", code="NAME_TAKEN")
-
-
-def require_reach(tx: Transaction, row: ShareRow, target: Target) -> None:
-    """Hold back a place whose path is longer than any caller may send. Raises: Invalid."""
-    above = nodes.find(tx, row.feed, target.parent) if target.parent else None
-    folder = nodes.path_of(tx, row.feed, above) if above else ""
-    require_length(f"{folder}/{target.name.text}")
+def _gone(tx: Transaction, row: ShareRow, names: Sequence[str]) -> Node | None:
+    """A folder in the trash whose path was this, or None; other nodes may have the path by now."""
+    candidates = [ROOT]
+    found: list[Node] = []
+    lookups = 0
+    for name in names:
+        key = name_key(name, row.policy)
+        lookups += len(candidates)
+        if lookups > _MAX_LOOKUPS:
+            # Deep trees that were deleted many times over must not delay the writer.
+            return None
+        found = [
+            node
+            for candidate in candidates
+            for node in nodes.namesakes(tx, row.feed, candidate, key, _MAX_NAMESAKES)
+            if node.type == "folder"
+        ][:_MAX_NAMESAKES]
+        candidates = [node.id for node in found]
+    return found[0] if found else None

@@ -13,9 +13,9 @@ from headwater.base.wire import encode
 from headwater.cli import installation, options, run_as
 from headwater.cli.output import Row, say_note, show_one, show_rows
 from headwater.cli.progress import bars, watched
-from headwater.contracts.files import paths
 from headwater.contracts.files.access import ShareRow
 from headwater.contracts.files.names import join_path, split_path, stored_path
+from headwater.contracts.files.paths import PathIndex
 from headwater.installation import connect
 from headwater.store.database import Transaction
 from headwater.transfer import local_files
@@ -73,8 +73,9 @@ def _place(tx: Transaction, share_id: str, to: str) -> tuple[ShareRow, str]:
     row = run_as.share(tx, share_id)
     path = stored_path(to, row.policy, field="--to")
     parts = split_path(path)
+    index = PathIndex(tx, row)
     for end in range(1, len(parts) + 1):
-        node = paths.walk(tx, row, join_path(parts[:end]))
+        node = index.find_node(join_path(parts[:end]))
         if node is not None and node.type != "folder":
             raise StateConflict(f"{join_path(parts[:end])} is a file in the share, not a folder")
     return row, "" if path == "/" else path

@@ -30,7 +30,7 @@ from headwater.contracts.files.names import copy_name, name_key, parent_path, sp
 from headwater.contracts.files.paths import FolderState, PathIndex
 from headwater.contracts.files.tree import restore
 from headwater.store.tree import nodes, versions
-from headwater.store.tree.nodes import ROOT, Actor, Name, Node, Paths
+from headwater.store.tree.nodes import Actor, Name, Node, Paths
 from headwater.store.tree.versions import Staging, Version
 
 
@@ -132,7 +132,7 @@ class _Execution:
         path = self._item.new_path or "/"
         if in_trash:
             # A folder in the trash keeps what was meant for it: restored, both are there again.
-            spot = _Target(self._paths.to(parent_path(path)).id, self._name(split_path(path)[-1]))
+            spot = _Target(self._paths.folder(parent_path(path)).id, self._name(split_path(path)[-1]))
             self._make("file", spot, version_id, trashed=True)
             return
         kind = self._item.resource_type.value
@@ -157,16 +157,9 @@ class _Execution:
 
     def _make_folders(self, path: str) -> None:
         """Folders anew where a path has none: the old ones stay in the trash with all that is in them."""
-        parent, above = ROOT, ""
-        for name in split_path(path):
-            text = self._name(name)
-            found = nodes.child(self._tx, self._row.feed, parent, text.key)
-            if found is None:
-                found = nodes.create(
-                    self._tx, self._row.share, self._acting.actor, "folder", parent, text, None, {}, folder_path=above
-                )
-                self._note(found)
-            parent, above = found.id, f"{above}/{found.name}"
+        for created in self._paths.make_folders(self._acting.actor, path).created:
+            self._rows.put_node(created)
+            self.executed.positions[created.id] = created.position
 
     def _place(self, node: Node, spot: _Target) -> None:
         folder_path = self._paths.folder_path(spot.parent) if spot.folder_path is None else spot.folder_path
@@ -228,7 +221,7 @@ class _Execution:
 
     def _target(self, path: str, kind: str, *, as_copy: bool) -> _Target:
         """The living folder of a path, and the name to take there."""
-        folder = self._paths.to(parent_path(path))
+        folder = self._paths.folder(parent_path(path))
         if folder.state is not FolderState.LIVE:
             raise NotFound(f"no folder {parent_path(path)!r}")
         name = split_path(path)[-1]

@@ -116,7 +116,7 @@ def _resource_of(paths: PathIndex, rows: Rows, node: Node) -> Resource:
 
 def _spot_of(paths: PathIndex, rows: Rows, path: str, resource: Resource | None) -> Spot:
     """A path to be taken: its folder, the live resource there, and whether it lies inside the item's resource."""
-    folder = paths.to(parent_path(path))
+    folder = paths.folder(parent_path(path))
     inside = resource is not None and folder.passes(resource.resource_id)
     if folder.state is not FolderState.LIVE:
         return Spot(folder.state, inside_itself=inside)

@@ -19,7 +19,7 @@ from headwater.contracts.files import access, content
 from headwater.contracts.files.access import Access
 from headwater.contracts.files.apply.rows import Rows
 from headwater.contracts.files.apply.shapes import Apply, ChangeItem
-from headwater.contracts.files.names import name_key, parent_path, split_path, stored_path
+from headwater.contracts.files.names import stored_path
 from headwater.contracts.files.paths import PathIndex
 from headwater.identity.principal import Principal
 from headwater.store.database import Transaction
@@ -162,9 +162,7 @@ def _opponents(paths: PathIndex, rows: Rows, change: ChangeItem) -> Iterator[str
             path = stored_path(change.new_path, row.policy)
         except Invalid:
             return
-        names = split_path(path)
-        parent = paths.to(parent_path(path)).id
-        found = nodes.child(paths.tx, row.feed, parent, name_key(names[-1], row.policy)) if names else None
+        found = paths.find_node(path)
         if found is not None and found.version is not None:
             yield found.version
 

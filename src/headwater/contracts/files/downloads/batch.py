@@ -12,10 +12,11 @@ from typing import NamedTuple
 from headwater.base.errors import HeadwaterError, Invalid, NotFound, TooLarge
 from headwater.base.settings.table import FileSettings
 from headwater.base.wire import encode, format_seconds
-from headwater.contracts.files import access, content, paths
+from headwater.contracts.files import access, content
 from headwater.contracts.files.access import Access, ShareRow
 from headwater.contracts.files.downloads.shapes import BatchFields, BatchHead
 from headwater.contracts.files.packed.parser import failure_of
+from headwater.contracts.files.paths import PathIndex
 from headwater.identity.principal import Principal
 from headwater.store.database import Database, Transaction
 from headwater.store.packs import chunks
@@ -146,12 +147,13 @@ def _at_paths(
     """The ids of what is at these paths; what is not there, with the reason."""
     ids: list[str | None] = []
     failures: dict[int, HeadwaterError] = {}
-    for index, path in enumerate(asked):
+    index = PathIndex(tx, row)
+    for number, path in enumerate(asked):
         try:
-            ids.append(paths.at_path(tx, row, path).id)
+            ids.append(index.node_at(path).id)
         except HeadwaterError as failure:
             ids.append(None)
-            failures[index] = failure
+            failures[number] = failure
     return ids, failures
 
 

@@ -1,4 +1,4 @@
-"""Makes the files of a packed upload in one transaction: new ones in bulk, the others one by one.
+"""Creates the files of a packed upload in one transaction: new ones in bulk, the others one by one.
 
 Each file has a result of its own; what is wrong with one leaves its neighbours alone.
 """
@@ -9,14 +9,14 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from headwater.base.clock import SECOND_US
-from headwater.base.errors import HeadwaterError, StateConflict
+from headwater.base.errors import HeadwaterError
 from headwater.base.ids import random_id, random_ids
 from headwater.base.settings.table import FileSettings
 from headwater.contracts.files import content, paths, quota
 from headwater.contracts.files.access import ShareRow
-from headwater.contracts.files.names import name_key, parent_path
 from headwater.contracts.files.packed.parser import Arrived, failure_of, unknown_chunks
 from headwater.contracts.files.packed.shapes import PackedResult
+from headwater.contracts.files.paths import MadeFolder, PathIndex
 from headwater.contracts.files.uploads import commit
 from headwater.contracts.files.uploads.rules import DEFAULT_TYPE
 from headwater.contracts.files.uploads.shapes import FailureAnswer
@@ -27,15 +27,16 @@ from headwater.store.packs.writer import Written
 from headwater.store.tree import bulk as tree_bulk
 from headwater.store.tree import nodes, versions
 from headwater.store.tree.bulk import NewFile
-from headwater.store.tree.nodes import ROOT, Actor, Name
+from headwater.store.tree.nodes import Actor, Name
 from headwater.store.tree.versions import Piece, Version
 
-_FileWork = Callable[[Arrived], None]
+_FileFunction = Callable[[Arrived], None]
+_Placed = tuple[Arrived, MadeFolder, Name]
 _TAKEN = "SELECT name_key FROM nodes WHERE feed = ? AND parent = ? AND trashed_us IS NULL AND name_key"
 
 
 class Packing(NamedTuple):
-    """A packed upload that is durable: who sent it, from which device, and what it holds."""
+    """A packed upload that is durable: its sender, their device, and its content."""
 
     principal: Principal
     actor: Actor
@@ -45,20 +46,23 @@ class Packing(NamedTuple):
 
 
 def store(tx: Transaction, row: ShareRow, packing: Packing, settings: FileSettings) -> list[PackedResult]:
-    """Make the chunks known and the files visible; one result a file, in their order."""
+    """Register the chunks and make the files visible; one result a file, in their order."""
     chunks.register(tx, packing.written)
     return _Storing(tx, row, packing, settings).run()
 
 
 class _Storing:
-    """One transaction's work on a packed upload."""
+    """A packed upload that is stored in one transaction."""
 
     def __init__(self, tx: Transaction, row: ShareRow, packing: Packing, settings: FileSettings) -> None:
         self._tx = tx
         self._row = row
         self._packing = packing
         self._settings = settings
-        self._folders = _Folders(tx, row, packing.actor)
+        self._index = PathIndex(tx, row)
+        self._folders: dict[str, MadeFolder] = {}
+        self._created: set[tuple[str, str]] = set()
+        self._created_ids: set[str] = set()
         self._results: dict[int, PackedResult] = {}
 
     def run(self) -> list[PackedResult]:
@@ -69,18 +73,18 @@ class _Storing:
         else:
             later = self._create(good)
             for file in sorted(later, key=lambda each: each.number):
-                self._guard(file, self._land)
+                self._guard(file, self._update)
         return [self._results[file.number] for file in self._packing.arrived]
 
     def _sound(self) -> list[Arrived]:
-        """The files with which nothing was wrong on arrival."""
+        """The files that arrived without a failure."""
         for file in self._packing.arrived:
             if file.failure is not None:
                 self._fail(file, file.failure)
         return [file for file in self._packing.arrived if file.failure is None]
 
     def _with_known_chunks(self, files: list[Arrived]) -> list[Arrived]:
-        """Those whose unsent chunks the caller may rely on; these are kept from being swept meanwhile."""
+        """Those whose unsent chunks the caller may rely on; gc does not remove these meanwhile."""
         asked = {
             piece.chunk
             for file in files
@@ -126,15 +130,15 @@ class _Storing:
             self._done(file, "staged", None, version.id)
 
     def _create(self, files: list[Arrived]) -> list[Arrived]:
-        """Make the files whose names are free; the others, to be looked at one by one."""
+        """Create the files whose names are free; the others are returned, to be stored one by one."""
         placed, later = self._placed(files)
         taken = self._taken(placed)
         node_ids = iter(random_ids("fil", len(placed)))
         version_ids = iter(random_ids("ver", len(placed)))
         made: list[tuple[Version, Sequence[Piece]]] = []
         nodes: list[NewFile] = []
-        for file, parent, name in placed:
-            key = (parent, name.key)
+        for file, folder, name in placed:
+            key = (folder.id, name.key)
             if key in taken:
                 later.append(file)
                 continue
@@ -145,7 +149,7 @@ class _Storing:
             node_id = next(node_ids)
             version = self._version(file, node_id, next(version_ids))
             made.append((version, file.pieces))
-            nodes.append(NewFile(node_id, parent, self._folders.path_of(parent), name, version))
+            nodes.append(NewFile(node_id, folder.id, folder.path, name, version))
             self._done(file, "created", node_id, version.id)
         versions.insert_many(self._tx, self._row.feed, self._row.organisation, made)
         tree_bulk.create_files(self._tx, self._row.share, self._packing.actor, nodes)
@@ -153,40 +157,49 @@ class _Storing:
             self._tx.bump(self._row.feed, versions.BYTES, sum(version.size_bytes for version, _ in made))
         return later
 
-    def _placed(self, files: list[Arrived]) -> tuple[list[tuple[Arrived, str, Name]], list[Arrived]]:
-        """Files with the folders that they go into, made if need be; and those that name a resource."""
+    def _placed(self, files: list[Arrived]) -> tuple[list[_Placed], list[Arrived]]:
+        """Files with the folders that they go into, created where missing; and those that name a resource."""
         placed, later = [], []
         for file in files:
             if file.name is None:
                 later.append(file)
                 continue
             try:
-                placed.append((file, self._folders.id_of(file.folder), file.name))
+                placed.append((file, self._folder(file.folder), file.name))
             except HeadwaterError as failure:
                 self._refuse(file, failure)
         return placed, later
 
-    def _taken(self, placed: Sequence[tuple[Arrived, str, Name]]) -> set[tuple[str, str]]:
-        """The names that exist in the folders of these; in a folder made just now those of others made in it."""
+    def _folder(self, path: str) -> MadeFolder:
+        """The folder at a stored path (empty: the root), created where missing. Raises: StateConflict, Invalid."""
+        known = self._folders.get(path)
+        if known is None:
+            known = self._folders[path] = self._index.make_folders(self._packing.actor, path or "/")
+            self._created |= {(node.parent, node.name_key) for node in known.created}
+            self._created_ids |= {node.id for node in known.created}
+        return known
+
+    def _taken(self, placed: Sequence[_Placed]) -> set[tuple[str, str]]:
+        """The names that exist in the folders of these; a folder of this upload holds only what it created there."""
         wanted: dict[str, list[str]] = {}
-        for _, parent, name in placed:
-            if not self._folders.is_new(parent):
-                wanted.setdefault(parent, []).append(name.key)
-        return self._folders.made | {
+        for _, folder, name in placed:
+            if folder.id not in self._created_ids:
+                wanted.setdefault(folder.id, []).append(name.key)
+        return self._created | {
             (parent, found[0])
             for parent, keys in wanted.items()
             for found in self._tx.rows_in(_TAKEN, keys, self._row.feed, parent)
         }
 
-    def _land(self, file: Arrived) -> None:
+    def _update(self, file: Arrived) -> None:
         """Put a file's content onto the existing one."""
         tx, row, base = self._tx, self._row, file.fields.base_version_id
         if file.name is None:
             node = paths.by_id(tx, row, file.fields.resource_id or "")
         else:
-            found = nodes.child(tx, row.feed, self._folders.id_of(file.folder), file.name.key)
+            found = nodes.child(tx, row.feed, self._folder(file.folder).id, file.name.key)
             if found is None:
-                raise StateConflict(f"the name {file.name.text!r} is taken in that folder", code="NAME_TAKEN")
+                raise paths.name_taken(file.name.text)
             node = found
         current = versions.find(tx, row.feed, node.version) if node.version else None
         version = self._version(file, None, random_id("ver"))
@@ -194,10 +207,10 @@ class _Storing:
             self._done(file, "unchanged", node.id, current.id)
             return
         versions.insert_many(tx, row.feed, row.organisation, [(version, file.pieces)])
-        landed = commit.put_on(tx, row, self._packing.actor, node, version, base)
-        self._done(file, landed.status, landed.node.id, landed.version.id)
+        committed = commit.put_on(tx, row, self._packing.actor, node, version, base)
+        self._done(file, committed.status, committed.node.id, committed.version.id)
 
-    def _guard(self, file: Arrived, function: _FileWork) -> None:
+    def _guard(self, file: Arrived, function: _FileFunction) -> None:
         """Run one file's part; its failure is its own."""
         try:
             self._tx.attempt(lambda: function(file))
@@ -231,56 +244,3 @@ class _Storing:
         self._results[file.number] = PackedResult(
             file.number, "failed", None, None, fields.path, fields.client_change_id, failure
         )
-
-
-class _Folders:
-    """The folders of one upload by their stored paths, each looked up or made once."""
-
-    def __init__(self, tx: Transaction, row: ShareRow, actor: Actor) -> None:
-        self._tx = tx
-        self._row = row
-        self._actor = actor
-        self._ids: dict[str, str] = {"": ROOT}
-        self._paths: dict[str, str] = {ROOT: ""}
-        self._new: set[str] = set()
-        self.made: set[tuple[str, str]] = set()
-        """The folders made here: each by the folder that it stands in and the key of its name."""
-
-    def id_of(self, path: str) -> str:
-        """The folder's id; ``path`` is empty for the root. Raises: StateConflict (a file has the name)."""
-        known = self._ids.get(path)
-        if known is not None:
-            return known
-        lacking: list[str] = []
-        while path not in self._ids:
-            lacking.append(path)
-            above = parent_path(path)
-            path = "" if above == "/" else above
-        found = self._ids[path]
-        for below in reversed(lacking):
-            found = self._ids[below] = self._find(found, below)
-        return found
-
-    def path_of(self, folder_id: str) -> str:
-        """The path of a folder that ``id_of`` gave, as it is spelled there; empty for the root."""
-        return self._paths[folder_id]
-
-    def is_new(self, folder_id: str) -> bool:
-        """True when the folder was made here, so that nothing is in it but what this upload makes there."""
-        return folder_id in self._new
-
-    def _find(self, parent: str, path: str) -> str:
-        text = path.rpartition("/")[2]
-        name = Name(text, name_key(text, self._row.policy))
-        node = nodes.child(self._tx, self._row.feed, parent, name.key)
-        if node is None:
-            above = self._paths[parent]
-            node = nodes.create(
-                self._tx, self._row.share, self._actor, "folder", parent, name, None, {}, folder_path=above
-            )
-            self._new.add(node.id)
-            self.made.add((parent, name.key))
-        if node.type != "folder":
-            raise StateConflict(f"the name {node.name!r} is taken in that folder", code="NAME_TAKEN")
-        self._paths[node.id] = f"{self._paths[parent]}/{node.name}"
-        return node.id

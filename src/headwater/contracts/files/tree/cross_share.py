@@ -9,7 +9,7 @@ from headwater.base.ids import random_id
 from headwater.base.settings.table import FileSettings
 from headwater.contracts.files import quota
 from headwater.contracts.files.access import ShareRow
-from headwater.contracts.files.paths import Target, name_in, require_free, require_reach
+from headwater.contracts.files.paths import PathIndex, Target, name_in
 from headwater.contracts.files.tree.rules import trash
 from headwater.store.database import Transaction
 from headwater.store.tree import nodes, versions
@@ -37,8 +37,9 @@ def cross(tx: Transaction, row: ShareRow, actor: Actor, node: Node, crossing: Cr
     other, target = crossing
     if other.organisation != row.organisation:
         raise Invalid.of("share_id", "incorrect_value", "content does not move to another organisation")
-    require_reach(tx, other, target)
-    carried = _Carried(tx, row, other, actor)
+    index = PathIndex(tx, other)
+    index.require_reach(target)
+    carried = _Carried(index, row, actor)
     carried.gather(node)
     quota.require_left(tx, other, settings, carried.size_bytes)
     made = carried.copy(node, target)
@@ -49,10 +50,11 @@ def cross(tx: Transaction, row: ShareRow, actor: Actor, node: Node, crossing: Cr
 class _Carried:
     """Copies nodes into another share, folder by folder, once all of them are known."""
 
-    def __init__(self, tx: Transaction, row: ShareRow, other: ShareRow, actor: Actor) -> None:
-        self._tx = tx
+    def __init__(self, index: PathIndex, row: ShareRow, actor: Actor) -> None:
+        self._tx = index.tx
+        self._index = index
         self._row = row
-        self._other = other
+        self._other = index.row
         self._actor = actor
         self._children: dict[str, list[Node]] = {}
         self._versions: dict[str, Version] = {}
@@ -79,9 +81,7 @@ class _Carried:
 
     def copy(self, node: Node, target: Target) -> Node:
         """Make the node, and what lives below it, in the other share."""
-        above = nodes.find(self._tx, self._other.feed, target.parent) if target.parent else None
-        folder_path = nodes.path_of(self._tx, self._other.feed, above) if above else ""
-        waiting = [(node, target, folder_path)]
+        waiting = [(node, target, self._index.folder_path(target.parent))]
         first: Node | None = None
         while waiting:
             source, place, folder_path = waiting.pop()
@@ -97,7 +97,7 @@ class _Carried:
     def _make(self, source: Node, target: Target, folder_path: str) -> Node:
         tx, other, place = self._tx, self._other, (target.parent, target.name)
         # Two names of the one share may be one name in the other.
-        require_free(tx, other, target, "")
+        self._index.require_free(target)
         version = self._versions.get(source.id)
         if version is None:
             return nodes.create(tx, other.share, self._actor, source.type, *place, None, {}, folder_path=folder_path)

@@ -13,6 +13,7 @@ from headwater.base.wire import format_seconds
 from headwater.contracts.files import access, paths
 from headwater.contracts.files.access import Access, ShareRow
 from headwater.contracts.files.caller import actor_of
+from headwater.contracts.files.paths import PathIndex, Target
 from headwater.contracts.files.tree import cross_share, rules, shapes
 from headwater.contracts.files.tree.shapes import NodeAnswer, NodePage, Placement, VersionAnswer, VersionPage
 from headwater.feed.cursor import invalid
@@ -88,7 +89,7 @@ class TreeDoor:
 
         def transaction(tx: Transaction) -> NodeAnswer:
             row = access.require(tx, call.principal, call.params["share_id"], Access.READ)
-            return shown(tx, row, paths.at_path(tx, row, path))
+            return shown(tx, row, PathIndex(tx, row).node_at(path))
 
         return _shown(call, await call.read(transaction))
 
@@ -189,18 +190,18 @@ def shown(tx: Transaction, row: ShareRow, node: Node, folders: dict[str, str] | 
 
 def _folder(tx: Transaction, row: ShareRow, path: str | None, folder_id: str | None) -> str:
     if path is not None and path != "/":
-        return paths.folder_by_id(tx, row, paths.at_path(tx, row, path).id)
+        return paths.folder_by_id(tx, row, PathIndex(tx, row).node_at(path).id)
     return paths.folder_by_id(tx, row, folder_id)
 
 
-def _target(tx: Transaction, row: ShareRow, node: Node, wanted: Placement) -> paths.Target:
+def _target(tx: Transaction, row: ShareRow, node: Node, wanted: Placement) -> Target:
     """The place that a request names; what it leaves out stays as it is."""
     if wanted.path is not None:
-        return paths.target_of_path(tx, row, wanted.path)
+        return PathIndex(tx, row).target(wanted.path)
     crossing = wanted.share_id is not None
     parent = (ROOT if crossing else node.parent) if wanted.parent_id is UNSET else wanted.parent_id
     folder = parent if parent == node.parent and not crossing else paths.folder_by_id(tx, row, parent or None)
-    return paths.Target(folder or ROOT, paths.name_in(row, wanted.name or node.name))
+    return Target(folder or ROOT, paths.name_in(row, wanted.name or node.name))
 
 
 def _page(tx: Transaction, row: ShareRow, found: Sequence[Node], limit: int, keys: Sequence[str]) -> NodePage:

@@ -11,32 +11,37 @@ from headwater.base.errors import Invalid, NotFound, StateConflict
 from headwater.base.settings.table import FileSettings
 from headwater.contracts.files import quota
 from headwater.contracts.files.access import ShareRow
-from headwater.contracts.files.names import name_key, require_length, split_path, stored_path
-from headwater.contracts.files.paths import Target, folder_by_id, name_in, require_free, require_reach, target_of_path
+from headwater.contracts.files.names import join_path, split_path, stored_path
+from headwater.contracts.files.paths import PathIndex, Target, folder_by_id, name_in, name_taken
 from headwater.contracts.files.tree import restore as tree_restore
 from headwater.contracts.files.tree.shapes import FolderFields
 from headwater.feed.cursor import invalid
 from headwater.store.database import Transaction
 from headwater.store.tree import nodes, versions
-from headwater.store.tree.nodes import ROOT, Actor, Name, Node
+from headwater.store.tree.nodes import Actor, Name, Node
 
 _TRASH_KEY = re.compile(r"00[0-9]{18} ")
 """How a ``trash_key`` begins: microseconds UTC since 1970 that both databases can hold."""
 
 
 def create_folder(tx: Transaction, row: ShareRow, actor: Actor, fields: FolderFields) -> Node:
-    """Make a folder; with ``parents`` also those above that are missing.
+    """Create a folder; with ``parents`` also those above that are missing.
 
     Raises: Invalid, NotFound (no parent), StateConflict (the name is taken).
     """
+    index = PathIndex(tx, row)
+    if fields.path is not None and fields.parents:
+        return _create_folders(index, actor, fields.path)
     if fields.path is not None:
-        if fields.parents:
-            return _make_folders(tx, row, actor, fields.path)
-        return _make_folder(tx, row, actor, target_of_path(tx, row, fields.path))
-    if fields.name is None:
+        target = index.target(fields.path)
+    elif fields.name is not None:
+        target = Target(folder_by_id(tx, row, fields.parent_id), name_in(row, fields.name))
+    else:
         raise Invalid.of("path", "missing", "give a path, or a name and the parent's id")
-    target = Target(folder_by_id(tx, row, fields.parent_id), name_in(row, fields.name))
-    return _make_folder(tx, row, actor, target)
+    index.require_free(target)
+    index.require_reach(target)
+    folder_path = index.folder_path(target.parent)
+    return nodes.create(tx, row.share, actor, "folder", target.parent, target.name, None, {}, folder_path=folder_path)
 
 
 def move(tx: Transaction, row: ShareRow, actor: Actor, node: Node, target: Target) -> Node:
@@ -46,9 +51,11 @@ def move(tx: Transaction, row: ShareRow, actor: Actor, node: Node, target: Targe
     """
     if (target.parent, target.name.text) == (node.parent, node.name):
         return node
-    require_free(tx, row, target, node.id)
-    require_outside(tx, row, node, target.parent)
-    require_reach(tx, row, target)
+    index = PathIndex(tx, row)
+    index.require_free(target, node.id)
+    if any(folder.id == node.id for folder in index.chain(target.parent).nodes()):
+        raise StateConflict("a folder cannot be moved into itself", code="INTO_ITSELF")
+    index.require_reach(target)
     return nodes.place(tx, row.share, actor, node, target.parent, target.name, content(tx, row.feed, node))
 
 
@@ -71,15 +78,16 @@ def restore(tx: Transaction, row: ShareRow, actor: Actor, node: Node, target: Ta
     above = nodes.find(tx, row.feed, target.parent) if target.parent else None
     if target.parent and (above is None or not nodes.is_live(tx, row.feed, above)):
         raise StateConflict("its folder is gone; name a path to restore it to")
-    require_free(tx, row, target, node.id)
-    require_reach(tx, row, target)
+    index = PathIndex(tx, row)
+    index.require_free(target, node.id)
+    index.require_reach(target)
     return tree_restore.restore(tx, row, actor, node, target.parent, target.name, content(tx, row.feed, node))
 
 
 def restore_version(
     tx: Transaction, row: ShareRow, actor: Actor, node: Node, version_id: str, settings: FileSettings
 ) -> Node:
-    """Put an older content of a file on top again, as a new version; the present one stays in the history.
+    """Put an older content of a file on top again, as a new version; the current one stays in the history.
 
     Raises: NotFound (no such version of this file), QuotaExceeded (there is no room for it twice).
     """
@@ -117,49 +125,18 @@ def in_trash(tx: Transaction, row: ShareRow, after: str, limit: int) -> list[Nod
     return nodes.trashed(tx, row.feed, int(at_text or 0), node_id, limit)
 
 
-def require_outside(tx: Transaction, row: ShareRow, node: Node, parent: str) -> None:
-    """Hold back a folder from going into itself. Raises: StateConflict."""
-    if node.type != "folder" or parent == ROOT:
-        return
-    above = nodes.find(tx, row.feed, parent)
-    inside = parent == node.id or (
-        above is not None and any(folder.id == node.id for folder in nodes.ancestors(tx, row.feed, above))
-    )
-    if inside:
-        raise StateConflict("a folder cannot be moved into itself", code="INTO_ITSELF")
-
-
 def content(tx: Transaction, feed: int, node: Node) -> dict[str, object]:
     """What a change's metadata says of a node's content; nothing for a folder."""
     version = versions.find(tx, feed, node.version) if node.version else None
     return versions.details(version) if version else {}
 
 
-def _make_folder(tx: Transaction, row: ShareRow, actor: Actor, target: Target) -> Node:
-    require_free(tx, row, target, "")
-    require_reach(tx, row, target)
-    return nodes.create(tx, row.share, actor, "folder", target.parent, target.name, None, {})
-
-
-def _make_folders(tx: Transaction, row: ShareRow, actor: Actor, raw: str) -> Node:
-    """Make the folder at a path, and those above it that are missing; each level is looked at once."""
-    parts = split_path(stored_path(raw, row.policy))
-    if not parts:
+def _create_folders(index: PathIndex, actor: Actor, raw: str) -> Node:
+    """Create the folder at a path, and those above it that are missing. Raises: Invalid, StateConflict (it exists)."""
+    names = split_path(stored_path(raw, index.row.policy))
+    if not names:
         raise Invalid.of("path", "incorrect_value", "the root has no name to give")
-    parent, path = ROOT, ""
-    node: Node | None = None
-    is_new = False
-    for part in parts:
-        name = Name(part, name_key(part, row.policy))
-        # What was made just now has nothing in it.
-        node = None if is_new else nodes.child(tx, row.feed, parent, name.key)
-        if node is None:
-            require_length(f"{path}/{part}")
-            node = nodes.create(tx, row.share, actor, "folder", parent, name, None, {}, folder_path=path)
-            is_new = True
-        elif node.type != "folder":
-            raise StateConflict(f"the name {node.name!r} is taken in that folder", code="NAME_TAKEN")
-        parent, path = node.id, f"{path}/{node.name}"
-    if node is None or not is_new:
-        raise StateConflict(f"the name {parts[-1]!r} is taken in that folder", code="NAME_TAKEN")
-    return node
+    created = index.make_folders(actor, join_path(names)).created
+    if not created:
+        raise name_taken(names[-1])
+    return created[-1]

@@ -8,22 +8,20 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from headwater.base.errors import Invalid, StateConflict, VersionStale
+from headwater.base.errors import Invalid, VersionStale
 from headwater.base.ids import random_id
 from headwater.contracts.files import paths
 from headwater.contracts.files.access import ShareRow
-from headwater.contracts.files.names import join_path, name_key, split_path, stored_path
-from headwater.contracts.files.paths import Target
-from headwater.contracts.files.tree import rules as tree_rules
-from headwater.contracts.files.tree.shapes import FolderFields
+from headwater.contracts.files.names import name_key, parent_path, split_path, stored_path
+from headwater.contracts.files.paths import PathIndex, Target
 from headwater.store.database import Transaction
 from headwater.store.tree import nodes, versions
-from headwater.store.tree.nodes import ROOT, Actor, Node
+from headwater.store.tree.nodes import Actor, Node
 from headwater.store.tree.versions import Version
 
 
 class Destination(NamedTuple):
-    """Where an upload wants to go: by path, by folder (None: the root) and name, or onto a file."""
+    """The destination of an upload: a path, a folder (None: the root) and a name, or a file."""
 
     path: str | None = None
     folder_id: str | None = None
@@ -32,7 +30,7 @@ class Destination(NamedTuple):
 
     @property
     def is_named(self) -> bool:
-        """True when it names a place at all."""
+        """True when it names a place."""
         return self.path is not None or self.file_name is not None or self.resource_id is not None
 
 
@@ -44,29 +42,31 @@ class Committed(NamedTuple):
     version: Version
 
 
-def land(
+def commit_version(
     tx: Transaction, row: ShareRow, actor: Actor, place: Destination, version: Version, base_version_id: str | None
 ) -> Committed:
-    """Make a staged version the content of the file at a place, with the folders that are missing on the way.
+    """Make a staged version the content of the file at a place; missing folders above it are created.
 
     Raises: NotFound, Invalid, VersionStale (the base is not current), StateConflict (a folder has the name).
     """
     if place.resource_id is not None:
         node = paths.by_id(tx, row, place.resource_id)
         return put_on(tx, row, actor, node, version, base_version_id)
-    target = target_of(tx, row, actor, place)
+    index = PathIndex(tx, row)
+    target = _target_of(index, actor, place)
     taken = nodes.child(tx, row.feed, target.parent, target.name.key)
     if taken is not None:
         return put_on(tx, row, actor, taken, version, base_version_id)
     require_no_base(base_version_id)
     if place.path is None:
         # A path was measured itself; what is below a folder may be longer than any.
-        paths.require_reach(tx, row, target)
+        index.require_reach(target)
     node_id = random_id("fil")
-    kept = versions.keep(tx, row.feed, version, node_id, version.modified_us)
+    kept = versions.keep(tx, row.feed, version, node_id, version.modified_us, is_first=True)
     node = nodes.create(
-        tx, row.share, actor, "file", target.parent, target.name, kept.id, versions.details(kept), id=node_id
-    )
+        tx, row.share, actor, "file", target.parent, target.name, kept.id, versions.details(kept), id=node_id,
+        folder_path=index.folder_path(target.parent),
+    )  # fmt: skip
     return Committed("created", node, kept)
 
 
@@ -75,7 +75,7 @@ def put_on(
 ) -> Committed:
     """Put a staged version on top of a file; equal content changes nothing. Raises: StateConflict, VersionStale."""
     if node.type != "file":
-        raise StateConflict(f"the name {node.name!r} is taken in that folder", code="NAME_TAKEN")
+        raise paths.name_taken(node.name)
     current = versions.find(tx, row.feed, node.version) if node.version else None
     if current is not None and versions.is_same(current, version):
         return Committed("unchanged", node, current)
@@ -89,26 +89,13 @@ def put_on(
 
 
 def require_no_base(base_version_id: str | None) -> None:
-    """Hold back what should be an update, where there is no file. Raises: VersionStale."""
+    """Refuse what should be an update, where no file exists. Raises: VersionStale."""
     if base_version_id is not None:
         raise VersionStale("there is no file of this name that could have the base version")
 
 
-def target_of(tx: Transaction, row: ShareRow, actor: Actor, place: Destination) -> Target:
-    """The folder and name of a place; folders that its path lacks are made."""
-    if place.path is not None:
-        parts = split_path(stored_path(place.path, row.policy))
-        if not parts:
-            raise Invalid.of("path", "incorrect_value", "the root has no name to give")
-        parent = folder_at(tx, row, actor, parts[:-1])
-        return Target(parent, nodes.Name(parts[-1], name_key(parts[-1], row.policy)))
-    if place.file_name is None:
-        raise Invalid.of("path", "missing", "name the file with path, or with file_name and folder_id")
-    return Target(paths.folder_by_id(tx, row, place.folder_id), paths.name_in(row, place.file_name, "file_name"))
-
-
 def require_name(tx: Transaction, row: ShareRow, place: Destination) -> None:
-    """Hold back a place that the share could not give, before its content comes. Raises: Invalid, NotFound."""
+    """Refuse a place that the share cannot have, before its content arrives. Raises: Invalid, NotFound."""
     if place.path is None:
         paths.folder_by_id(tx, row, place.folder_id)
         if place.file_name is not None:
@@ -117,14 +104,16 @@ def require_name(tx: Transaction, row: ShareRow, place: Destination) -> None:
         raise Invalid.of("path", "incorrect_value", "the root has no name to give")
 
 
-def folder_at(tx: Transaction, row: ShareRow, actor: Actor, parts: tuple[str, ...]) -> str:
-    """The id of the folder at a stored path, made with all above it if need be. Raises: StateConflict (a file)."""
-    if not parts:
-        return ROOT
-    path = join_path(parts)
-    node = paths.walk(tx, row, path)
-    if node is None:
-        node = tree_rules.create_folder(tx, row, actor, FolderFields(path=path, parents=True))
-    if node.type != "folder":
-        raise StateConflict(f"{path!r} is a file, not a folder", code="NAME_TAKEN")
-    return node.id
+def _target_of(index: PathIndex, actor: Actor, place: Destination) -> Target:
+    """The folder and name of a place; folders that its path lacks are created."""
+    row = index.row
+    if place.path is not None:
+        path = stored_path(place.path, row.policy)
+        names = split_path(path)
+        if not names:
+            raise Invalid.of("path", "incorrect_value", "the root has no name to give")
+        parent = index.make_folders(actor, parent_path(path)).id
+        return Target(parent, nodes.Name(names[-1], name_key(names[-1], row.policy)))
+    if place.file_name is None:
+        raise Invalid.of("path", "missing", "name the file with path, or with file_name and folder_id")
+    return Target(paths.folder_by_id(index.tx, row, place.folder_id), paths.name_in(row, place.file_name, "file_name"))

@@ -314,7 +314,9 @@ def complete(
     if request.commit:
         actor = Actor(upload.user_id, request.device_id)
         try:
-            landed = tx.attempt(lambda: commit.land(tx, share, actor, request.place, version, request.base_version_id))
+            landed = tx.attempt(
+                lambda: commit.commit_version(tx, share, actor, request.place, version, request.base_version_id)
+            )
         except HeadwaterError as refused:
             failure = refused
     final = version if landed is None else landed.version
