@@ -32,6 +32,7 @@ from headwater.store.packs.writer import discard
 from headwater.store.tree import nodes, versions
 from headwater.store.tree.nodes import Actor
 from headwater.store.tree.versions import Piece
+from headwater.store.tree.writer import TreeWriter
 from headwater.transfer.local_files import Found, LeftOut, LocalEntry, LocalFile, Refused, Unreadable
 from headwater.transfer.results import Failure, Sent
 
@@ -219,7 +220,7 @@ class Putting:
 
         def transaction(tx: Transaction) -> tuple[list[str], list[PackedResult]]:
             row = access.require(tx, target.principal, target.row.id, Access.WRITE)
-            refusals = _make_folders(PathIndex(tx, row), actor, folders)
+            refusals = _make_folders(PathIndex(tx, row), TreeWriter(tx, row.share, actor), folders)
             return refusals, packed_writer.store(tx, row, packed, self._unlimited)
 
         try:
@@ -317,13 +318,13 @@ def _there(index: PathIndex, folder: FoundFolder, name: str) -> There:
     return There(node.type) if version is None else There(node.type, version.content_hash, version.size_bytes)
 
 
-def _make_folders(index: PathIndex, actor: Actor, folders: Sequence[LocalEntry]) -> list[str]:
+def _make_folders(index: PathIndex, writer: TreeWriter, folders: Sequence[LocalEntry]) -> list[str]:
     """Create folders, with those above them, where they are missing; for each the reason of a refusal, or nothing."""
     refusals = []
     for folder in folders:
         index.begin()
         try:
-            index.tx.attempt(partial(index.make_folders, actor, folder.path))
+            index.tx.attempt(partial(index.make_folders, writer, folder.path))
         except HeadwaterError as refusal:
             index.undone()
             refusals.append(refusal.detail)

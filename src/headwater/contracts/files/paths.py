@@ -15,7 +15,8 @@ from headwater.contracts.files.access import ShareRow
 from headwater.contracts.files.names import join_path, name_key, require_length, split_path, stored_name, stored_path
 from headwater.store.database import Transaction
 from headwater.store.tree import nodes
-from headwater.store.tree.nodes import MAX_DEPTH, ROOT, Actor, Name, Node
+from headwater.store.tree.nodes import MAX_DEPTH, ROOT, Name, Node
+from headwater.store.tree.writer import TreeWriter
 
 _MAX_NAMESAKES = 20
 _MAX_LOOKUPS = 500
@@ -186,7 +187,7 @@ class PathIndex:
             raise NotFound(f"nothing at {raw!r}")
         return node
 
-    def make_folders(self, actor: Actor, path: str) -> MadeFolder:
+    def make_folders(self, writer: TreeWriter, path: str) -> MadeFolder:
         """The living folder at a stored path, created with those above that are missing; the old stay in the trash.
 
         Raises: StateConflict (a file has one of the names), Invalid (the path gets too long).
@@ -202,7 +203,7 @@ class PathIndex:
         created: list[Node] = []
         for name in missing:
             place = chain.id, Name(name, name_key(name, self.row.policy))
-            node = nodes.create(self.tx, self.row.share, actor, "folder", *place, None, {}, folder_path=above)
+            node = writer.create("folder", *place, None, {}, folder_path=above)
             created.append(node)
             self._changed.append(node.id)
             chain, above = self._link(node, chain), f"{above}/{name}"

@@ -1,6 +1,6 @@
-"""Makes many files at once: two statements for all of them, each change encoded by its shape.
+"""Creates many files at once: two statements for all of them, each change encoded by its shape.
 
-What it writes is what ``tree.create`` writes for one file after the other.
+It writes the rows that ``TreeWriter.create`` writes for one file after the other.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from headwater.store.tree.versions import Version
 
 
 class NewFile(msgspec.Struct, gc=False):
-    """A file to make among many: its id, its folder, the folder's path (empty: the root), name and first version."""
+    """A file to create among many: its id, its folder, the folder's path (empty: the root), name and first version."""
 
     id: str
     parent: str
@@ -29,7 +29,7 @@ class NewFile(msgspec.Struct, gc=False):
 
 
 def create_files(tx: Transaction, share: Share, actor: Actor, files: Sequence[NewFile]) -> None:
-    """Make many files at once, each with its change ``created``, in their order."""
+    """Create many files at once, each with its change ``created``, in their order."""
     if not files:
         return
     first = changes.next_position(tx, share.feed, len(files))
@@ -56,7 +56,7 @@ def create_files(tx: Transaction, share: Share, actor: Actor, files: Sequence[Ne
 
 
 class _Metadata(msgspec.Struct, gc=False):
-    """What ``change`` says of a file's version and its folder."""
+    """The metadata that ``writer.change`` writes of a file's version and its folder."""
 
     size: int
     mime_type: str
@@ -69,7 +69,7 @@ class _Metadata(msgspec.Struct, gc=False):
 
 
 class _Created(msgspec.Struct, gc=False):
-    """What ``change`` gives for a new file: as a Struct it costs a third, which counts where there are thousands."""
+    """The content of ``writer.change`` for a new file: as a Struct it costs a third, which counts for thousands."""
 
     id: str
     tenant_id: str

@@ -1,19 +1,15 @@
-"""The only writer of files and folders: a node and its change in one transaction. Moves and deletions are O(1).
+"""Files and folders as rows: what a node is, and how it is found by id, name, folder or age.
 
 A node points to its folder by id, so that renaming, moving or trashing a folder touches one row, whatever is
-below it. Names are given with their key (``contracts/files/names.py`` makes both); whoever calls has checked that
-the name is free and that nothing moves into itself.
+below it. ``writer`` writes nodes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
-from headwater.base.ids import random_id
-from headwater.base.wire import encode, format_seconds
 from headwater.store.database import Transaction
-from headwater.store.log import changes
 
 _COLUMNS = (
     "id, number, type, parent, name, name_key, version, position, trashed_us, trashed_by, created_us, updated_us,"
@@ -192,135 +188,3 @@ def path_of(tx: Transaction, feed: int, node: Node) -> str:
 def is_live(tx: Transaction, feed: int, node: Node) -> bool:
     """True when neither the node nor a folder above it is in the trash."""
     return node.trashed_us is None and all(above.trashed_us is None for above in ancestors(tx, feed, node))
-
-
-def create(
-    tx: Transaction, share: Share, actor: Actor, type: str, parent: str, name: Name, version: str | None,
-    details: Mapping[str, Any], *, id: str | None = None, trashed: bool = False, folder_path: str | None = None,
-) -> Node:  # fmt: skip
-    """Make a file (with its version) or a folder, and its change ``created``.
-
-    ``details`` is the change's metadata; ``folder_path`` the path of the parent (empty for the root) where the
-    caller knows it. A node made ``trashed`` keeps bytes for a later restore and changes nobody's tree: it gets no
-    change of its own.
-    """
-    node_id = id or random_id("fld" if type == "folder" else "fil")
-    number = tx.bump(share.feed, "number:node")
-    trashed_us = tx.now_us if trashed else None
-    node = Node(
-        node_id, number, type, parent, name.text, name.key, version, 0, trashed_us,
-        actor.user_id if trashed else None, tx.now_us, tx.now_us, tx.now_us,
-    )  # fmt: skip
-    if not trashed:
-        path = path_of(tx, share.feed, node) if folder_path is None else f"{folder_path}/{name.text}"
-        position = write_change(tx, share, actor, node, "created", Paths(None, path), details)
-        node = node._replace(position=position)
-    tx.run(INSERT, share.feed, *node)
-    return node
-
-
-def put_version(
-    tx: Transaction, share: Share, actor: Actor, node: Node, version: str, details: Mapping[str, Any],
-    *, path: str | None = None,
-) -> Node:  # fmt: skip
-    """Make a version the current one of a file, and its change ``updated``; at ``path``, where the caller knows it."""
-    path = path_of(tx, share.feed, node) if path is None else path
-    changed = node._replace(version=version, updated_us=tx.now_us)
-    position = write_change(tx, share, actor, changed, "updated", Paths(path, path), details)
-    return _keep(tx, share.feed, changed._replace(position=position))
-
-
-def place(
-    tx: Transaction, share: Share, actor: Actor, node: Node, parent: str, name: Name, details: Mapping[str, Any],
-    *, paths: Paths | None = None,
-) -> Node:  # fmt: skip
-    """Give a node another name or folder: one change, ``renamed`` under the same folder, else ``moved``.
-
-    ``paths`` is where it was and will be, where the caller knows it.
-    """
-    moved = node._replace(parent=parent, name=name.text, name_key=name.key, updated_us=tx.now_us, placed_us=tx.now_us)
-    kind = "renamed" if parent == node.parent else "moved"
-    paths = paths or Paths(path_of(tx, share.feed, node), path_of(tx, share.feed, moved))
-    position = write_change(tx, share, actor, moved, kind, paths, details)
-    return _keep(tx, share.feed, moved._replace(position=position))
-
-
-def trash(
-    tx: Transaction, share: Share, actor: Actor, node: Node, details: Mapping[str, Any], *, path: str | None = None
-) -> Node:
-    """Put a node, and with it all that is below, into the trash: one change ``deleted``."""
-    path = path_of(tx, share.feed, node) if path is None else path
-    gone = node._replace(trashed_us=tx.now_us, trashed_by=actor.user_id)
-    position = write_change(tx, share, actor, gone, "deleted", Paths(path, None), details)
-    return _keep(tx, share.feed, gone._replace(position=position))
-
-
-def restore(
-    tx: Transaction, share: Share, actor: Actor, node: Node, parent: str, name: Name, details: Mapping[str, Any],
-    *, path: str | None = None,
-) -> Node:  # fmt: skip
-    """Take a node out of the trash, under its id, to this place: one change ``created``."""
-    back = node._replace(
-        parent=parent, name=name.text, name_key=name.key, trashed_us=None, trashed_by=None, updated_us=tx.now_us,
-        placed_us=tx.now_us,
-    )  # fmt: skip
-    path = path_of(tx, share.feed, back) if path is None else path
-    position = write_change(tx, share, actor, back, "created", Paths(None, path), details)
-    return _keep(tx, share.feed, back._replace(position=position))
-
-
-def announce(tx: Transaction, share: Share, actor: Actor, node: Node, path: str, details: Mapping[str, Any]) -> Node:
-    """Tell of a live node at its path as ``created``: it is there again because its folder was restored."""
-    position = write_change(tx, share, actor, node, "created", Paths(None, path), details)
-    return _keep(tx, share.feed, node._replace(position=position))
-
-
-def write_change(
-    tx: Transaction,
-    share: Share,
-    actor: Actor,
-    node: Node,
-    change_type: str,
-    paths: Paths,
-    details: Mapping[str, Any],
-) -> int:
-    """Append a change about a node; its position. Source: files contract, "Change object"."""
-    position = changes.next_position(tx, share.feed)
-    content = change(share, actor, node, change_type, paths, details) | {
-        "id": f"chg_{share.feed}_{position}",
-        "changed_at": format_seconds(tx.now_us),
-        "position": position,
-    }
-    deleted = int(change_type == "deleted")
-    changes.append(tx, share.feed, (position, node.type, node.id, 0, deleted, tx.now_us, encode(content)))
-    return position
-
-
-def change(
-    share: Share, actor: Actor, node: Node, change_type: str, paths: Paths, details: Mapping[str, Any]
-) -> dict[str, Any]:
-    """A change as it goes out; ``metadata`` also says the folder, and the device, by which echoes are known."""
-    return {
-        "id": "",
-        "tenant_id": share.organisation,
-        "share_id": share.id,
-        "resource_type": node.type,
-        "resource_id": node.id,
-        "change_type": change_type,
-        "changed_by": actor.user_id,
-        "changed_at": "",
-        "old_path": paths.old,
-        "new_path": paths.new,
-        "version_id": node.version,
-        "metadata": {**details, "parent_id": node.parent or None, "device_id": actor.device_id or None},
-    }
-
-
-def _keep(tx: Transaction, feed: int, node: Node) -> Node:
-    tx.run(
-        "UPDATE nodes SET parent = ?, name = ?, name_key = ?, version = ?, position = ?, trashed_us = ?,"
-        " trashed_by = ?, updated_us = ?, placed_us = ? WHERE feed = ? AND id = ?",
-        node.parent, node.name, node.name_key, node.version, node.position, node.trashed_us, node.trashed_by,
-        node.updated_us, node.placed_us, feed, node.id,
-    )  # fmt: skip
-    return node

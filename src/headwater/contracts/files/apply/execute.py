@@ -32,6 +32,7 @@ from headwater.contracts.files.tree import restore
 from headwater.store.tree import nodes, versions
 from headwater.store.tree.nodes import Actor, Name, Node, Paths
 from headwater.store.tree.versions import Staging, Version
+from headwater.store.tree.writer import TreeWriter
 
 
 class ActingDevice(NamedTuple):
@@ -83,6 +84,7 @@ class _Execution:
         self._paths = paths
         self._rows = rows
         self._acting = acting
+        self._writer = TreeWriter(paths.tx, paths.row.share, acting.actor)
         self._item = item
         self._modified_us = decision.modified_at_us
         self.executed = Executed()
@@ -115,18 +117,14 @@ class _Execution:
             case Trash(resource_id):
                 node = self._node(resource_id)
                 path = self._paths.path(node)
-                self._note(
-                    nodes.trash(self._tx, self._row.share, self._acting.actor, node, self._details(node), path=path)
-                )
+                self._note(self._writer.trash(node, self._details(node), path=path))
             case _:
                 assert_never(effect)
 
     def _put_current(self, node: Node, version_id: str) -> None:
         version = self._keep(version_id, node.id)
         details, path = versions.details(version), self._paths.path(node)
-        self._note(
-            nodes.put_version(self._tx, self._row.share, self._acting.actor, node, version.id, details, path=path)
-        )
+        self._note(self._writer.put_version(node, version.id, details, path=path))
 
     def _create(self, version_id: str | None, *, in_trash: bool, as_copy: bool) -> None:
         path = self._item.new_path or "/"
@@ -144,8 +142,8 @@ class _Execution:
         node_id = random_id("fil" if kind == "file" else "fld")
         kept = self._keep(version_id, node_id, is_first=True) if version_id else None
         details = versions.details(kept) if kept else {}
-        created = nodes.create(
-            self._tx, self._row.share, self._acting.actor, kind, spot.parent, spot.name, kept and kept.id, details,
+        created = self._writer.create(
+            kind, spot.parent, spot.name, kept and kept.id, details,
             id=node_id, trashed=trashed, folder_path=spot.folder_path,
         )  # fmt: skip
         self.executed.created = created
@@ -157,26 +155,19 @@ class _Execution:
 
     def _make_folders(self, path: str) -> None:
         """Folders anew where a path has none: the old ones stay in the trash with all that is in them."""
-        for created in self._paths.make_folders(self._acting.actor, path).created:
+        for created in self._paths.make_folders(self._writer, path).created:
             self._rows.put_node(created)
             self.executed.positions[created.id] = created.position
 
     def _place(self, node: Node, spot: _Target) -> None:
         folder_path = self._paths.folder_path(spot.parent) if spot.folder_path is None else spot.folder_path
         paths = Paths(self._paths.path(node), f"{folder_path}/{spot.name.text}")
-        self._note(
-            nodes.place(
-                self._tx, self._row.share, self._acting.actor, node, spot.parent, spot.name, self._details(node),
-                paths=paths,
-            )
-        )  # fmt: skip
+        self._note(self._writer.place(node, spot.parent, spot.name, self._details(node), paths=paths))
 
     def _restore(self, node: Node, path: str, *, as_copy: bool) -> None:
         spot = self._target(path, node.type, as_copy=as_copy)
         place = None if spot.folder_path is None else f"{spot.folder_path}/{spot.name.text}"
-        back = restore.restore(
-            self._tx, self._row, self._acting.actor, node, spot.parent, spot.name, self._details(node), path=place
-        )
+        back = restore.restore(self._writer, node, spot.parent, spot.name, self._details(node), path=place)
         if node.type == "folder":
             # What is below it was written, too.
             self._rows.forget_nodes()

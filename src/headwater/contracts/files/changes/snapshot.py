@@ -22,7 +22,7 @@ from headwater.contracts.files.access import ShareRow
 from headwater.feed.cursor import Place
 from headwater.store.database import Row, Transaction
 from headwater.store.log import changes, feeds
-from headwater.store.tree import nodes, versions
+from headwater.store.tree import nodes, versions, writer
 from headwater.store.tree.nodes import ROOT, Actor, Node, Paths
 
 _NODE = ", ".join("n." + name for name in Node._fields)
@@ -189,7 +189,7 @@ class _Walk:
         details = {} if version[0] is None else versions.details(versions.Version(*version))
         if relist or (self._catching_up and last.metadata.relist):
             details["relist"] = True
-        content = nodes.change(self._row.share, actor, node, kind, paths, details)
+        content = writer.change(self._row.share, actor, node, kind, paths, details)
         return encode(
             content
             | {

@@ -29,6 +29,7 @@ from headwater.store.tree import nodes, versions
 from headwater.store.tree.bulk import NewFile
 from headwater.store.tree.nodes import Actor, Name
 from headwater.store.tree.versions import Piece, Version
+from headwater.store.tree.writer import TreeWriter
 
 _FileFunction = Callable[[Arrived], None]
 _Placed = tuple[Arrived, MadeFolder, Name]
@@ -60,6 +61,7 @@ class _Storing:
         self._packing = packing
         self._settings = settings
         self._index = PathIndex(tx, row)
+        self._writer = TreeWriter(tx, row.share, packing.actor)
         self._folders: dict[str, MadeFolder] = {}
         self._created: set[tuple[str, str]] = set()
         self._created_ids: set[str] = set()
@@ -174,7 +176,7 @@ class _Storing:
         """The folder at a stored path (empty: the root), created where missing. Raises: StateConflict, Invalid."""
         known = self._folders.get(path)
         if known is None:
-            known = self._folders[path] = self._index.make_folders(self._packing.actor, path or "/")
+            known = self._folders[path] = self._index.make_folders(self._writer, path or "/")
             self._created |= {(node.parent, node.name_key) for node in known.created}
             self._created_ids |= {node.id for node in known.created}
         return known
@@ -207,7 +209,7 @@ class _Storing:
             self._done(file, "unchanged", node.id, current.id)
             return
         versions.insert_many(tx, row.feed, row.organisation, [(version, file.pieces)])
-        committed = commit.put_on(tx, row, self._packing.actor, node, version, base)
+        committed = commit.put_on(self._writer, node, version, base)
         self._done(file, committed.status, committed.node.id, committed.version.id)
 
     def _guard(self, file: Arrived, function: _FileFunction) -> None:

@@ -17,6 +17,7 @@ from headwater.store.database import Transaction
 from headwater.store.log import feeds
 from headwater.store.tree import nodes, versions
 from headwater.store.tree.nodes import Actor, Node, Paths
+from headwater.store.tree.writer import TreeWriter
 
 
 def create(tx: Transaction, principal: Principal, fields: ShareFields) -> ShareAnswer:
@@ -119,4 +120,4 @@ def _exists(tx: Transaction, organisation: str, member: Member) -> bool:
 def _note(tx: Transaction, row: ShareRow, principal: Principal, change_type: str, paths: Paths, name: str) -> None:
     """Appends a change about the share itself."""
     node = Node(row.id, 0, "share", nodes.ROOT, name, "", None, 0, None, None, row.created_us, tx.now_us, tx.now_us)
-    nodes.write_change(tx, row.share, Actor(principal.user_id), node, change_type, paths, {"name": name})
+    TreeWriter(tx, row.share, Actor(principal.user_id)).append_change(node, change_type, paths, {"name": name})

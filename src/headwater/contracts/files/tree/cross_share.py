@@ -15,6 +15,7 @@ from headwater.store.database import Transaction
 from headwater.store.tree import nodes, versions
 from headwater.store.tree.nodes import Actor, Node
 from headwater.store.tree.versions import Version
+from headwater.store.tree.writer import TreeWriter
 
 MAX_CROSSING = 10_000
 """Most files and folders that one move into another share carries."""
@@ -55,7 +56,7 @@ class _Carried:
         self._index = index
         self._row = row
         self._other = index.row
-        self._actor = actor
+        self._writer = TreeWriter(index.tx, index.row.share, actor)
         self._children: dict[str, list[Node]] = {}
         self._versions: dict[str, Version] = {}
 
@@ -100,12 +101,12 @@ class _Carried:
         self._index.require_free(target)
         version = self._versions.get(source.id)
         if version is None:
-            return nodes.create(tx, other.share, self._actor, source.type, *place, None, {}, folder_path=folder_path)
+            return self._writer.create(source.type, *place, None, {}, folder_path=folder_path)
         pieces = versions.pieces(tx, self._row.feed, version.id)
         details = versions.details(version) | {"version_number": 1}
         # An id of its own: a file that goes back to where it came from meets its old version there.
         carried_id = random_id("ver")
-        made = nodes.create(tx, other.share, self._actor, "file", *place, carried_id, details, folder_path=folder_path)
+        made = self._writer.create("file", *place, carried_id, details, folder_path=folder_path)
         carried = version._replace(id=carried_id, node=made.id, number=1, state="kept", created_us=tx.now_us)
         versions.insert_many(tx, other.feed, other.organisation, [(carried, pieces)])
         tx.bump(other.feed, versions.BYTES, version.size_bytes)

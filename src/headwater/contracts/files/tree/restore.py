@@ -1,46 +1,43 @@
-"""Taking things out of the trash so that every device can follow: what returns with a folder is told of, too."""
+"""Takes nodes out of the trash so that every device can follow: all that returns with a folder gets a change, too."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
-from headwater.contracts.files.access import ShareRow
 from headwater.contracts.files.devices import checkpoints
 from headwater.store.database import Transaction
 from headwater.store.tree import nodes, versions
-from headwater.store.tree.nodes import Actor, Name, Node
+from headwater.store.tree.nodes import Name, Node
+from headwater.store.tree.writer import Details, TreeWriter
 
 MAX_ANNOUNCED = 10_000
-"""Most files and folders that are told of one by one; beyond it the folder's change says ``relist``."""
+"""Most files and folders that get changes of their own; beyond it the folder's change carries ``relist``."""
 
 _PAGE = 1000
 
 
 def restore(
-    tx: Transaction, row: ShareRow, actor: Actor, node: Node, parent: str, name: Name, details: Mapping[str, Any],
-    *, path: str | None = None,
-) -> Node:  # fmt: skip
+    writer: TreeWriter, node: Node, parent: str, name: Name, details: Details, *, path: str | None = None
+) -> Node:
     """Take a node out of the trash, under its id, to this place.
 
     A device that saw a folder go has forgotten what was below, so each file and folder that returns with it
     gets a change ``created`` of its own, parents first. Beyond 10,000 the folder's own change carries
-    ``relist: true`` in its metadata, devices list the folder, and those on a socket are told to.
-    ``path`` is where it comes to, where the caller knows it.
+    ``relist: true`` in its metadata, devices list the folder, and those on a socket are notified.
+    ``path`` is the path that it gets, where the caller knows it.
     """
-    below = _below(tx, row.feed, node) if node.type == "folder" else []
+    tx, feed = writer.tx, writer.share.feed
+    below = _below(tx, feed, node) if node.type == "folder" else []
     if len(below) > MAX_ANNOUNCED:
-        back = nodes.restore(tx, row.share, actor, node, parent, name, {**details, "relist": True}, path=path)
-        checkpoints.ask_for_listing(tx, row.feed, back.position)
+        back = writer.restore(node, parent, name, {**details, "relist": True}, path=path)
+        checkpoints.ask_for_listing(tx, feed, back.position)
         return back
-    back = nodes.restore(tx, row.share, actor, node, parent, name, details, path=path)
-    paths = {node.id: nodes.path_of(tx, row.feed, back) if path is None else path}
+    back = writer.restore(node, parent, name, details, path=path)
+    paths = {node.id: nodes.path_of(tx, feed, back) if path is None else path}
     for each in below:
         path = f"{paths[each.parent]}/{each.name}"
         if each.type == "folder":
             paths[each.id] = path
-        version = versions.find(tx, row.feed, each.version) if each.version else None
-        nodes.announce(tx, row.share, actor, each, path, versions.details(version) if version else {})
+        version = versions.find(tx, feed, each.version) if each.version else None
+        writer.announce(each, path, versions.details(version) if version else {})
     return back
 
 

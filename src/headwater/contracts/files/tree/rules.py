@@ -19,6 +19,7 @@ from headwater.feed.cursor import invalid
 from headwater.store.database import Transaction
 from headwater.store.tree import nodes, versions
 from headwater.store.tree.nodes import Actor, Name, Node
+from headwater.store.tree.writer import TreeWriter
 
 _TRASH_KEY = re.compile(r"00[0-9]{18} ")
 """How a ``trash_key`` begins: microseconds UTC since 1970 that both databases can hold."""
@@ -29,9 +30,9 @@ def create_folder(tx: Transaction, row: ShareRow, actor: Actor, fields: FolderFi
 
     Raises: Invalid, NotFound (no parent), StateConflict (the name is taken).
     """
-    index = PathIndex(tx, row)
+    index, writer = PathIndex(tx, row), TreeWriter(tx, row.share, actor)
     if fields.path is not None and fields.parents:
-        return _create_folders(index, actor, fields.path)
+        return _create_folders(index, writer, fields.path)
     if fields.path is not None:
         target = index.target(fields.path)
     elif fields.name is not None:
@@ -41,7 +42,7 @@ def create_folder(tx: Transaction, row: ShareRow, actor: Actor, fields: FolderFi
     index.require_free(target)
     index.require_reach(target)
     folder_path = index.folder_path(target.parent)
-    return nodes.create(tx, row.share, actor, "folder", target.parent, target.name, None, {}, folder_path=folder_path)
+    return writer.create("folder", target.parent, target.name, None, {}, folder_path=folder_path)
 
 
 def move(tx: Transaction, row: ShareRow, actor: Actor, node: Node, target: Target) -> Node:
@@ -56,12 +57,13 @@ def move(tx: Transaction, row: ShareRow, actor: Actor, node: Node, target: Targe
     if any(folder.id == node.id for folder in index.chain(target.parent).nodes()):
         raise StateConflict("a folder cannot be moved into itself", code="INTO_ITSELF")
     index.require_reach(target)
-    return nodes.place(tx, row.share, actor, node, target.parent, target.name, content(tx, row.feed, node))
+    writer = TreeWriter(tx, row.share, actor)
+    return writer.place(node, target.parent, target.name, _details(tx, row.feed, node))
 
 
 def trash(tx: Transaction, row: ShareRow, actor: Actor, node: Node) -> Node:
     """Put a live node into the trash, with all that is below it."""
-    return nodes.trash(tx, row.share, actor, node, content(tx, row.feed, node))
+    return TreeWriter(tx, row.share, actor).trash(node, _details(tx, row.feed, node))
 
 
 def restore(tx: Transaction, row: ShareRow, actor: Actor, node: Node, target: Target | None) -> Node:
@@ -81,7 +83,8 @@ def restore(tx: Transaction, row: ShareRow, actor: Actor, node: Node, target: Ta
     index = PathIndex(tx, row)
     index.require_free(target, node.id)
     index.require_reach(target)
-    return tree_restore.restore(tx, row, actor, node, target.parent, target.name, content(tx, row.feed, node))
+    writer = TreeWriter(tx, row.share, actor)
+    return tree_restore.restore(writer, node, target.parent, target.name, _details(tx, row.feed, node))
 
 
 def restore_version(
@@ -109,7 +112,7 @@ def restore_version(
     )
     staged = versions.stage(tx, staging, versions.pieces(tx, row.feed, older.id))
     kept = versions.keep(tx, row.feed, staged, node.id, older.modified_us)
-    return nodes.put_version(tx, row.share, actor, node, kept.id, versions.details(kept))
+    return TreeWriter(tx, row.share, actor).put_version(node, kept.id, versions.details(kept))
 
 
 def trash_key(node: Node) -> str:
@@ -125,18 +128,18 @@ def in_trash(tx: Transaction, row: ShareRow, after: str, limit: int) -> list[Nod
     return nodes.trashed(tx, row.feed, int(at_text or 0), node_id, limit)
 
 
-def content(tx: Transaction, feed: int, node: Node) -> dict[str, object]:
-    """What a change's metadata says of a node's content; nothing for a folder."""
+def _details(tx: Transaction, feed: int, node: Node) -> dict[str, object]:
+    """The content of a node as the metadata of a change; empty for a folder."""
     version = versions.find(tx, feed, node.version) if node.version else None
     return versions.details(version) if version else {}
 
 
-def _create_folders(index: PathIndex, actor: Actor, raw: str) -> Node:
+def _create_folders(index: PathIndex, writer: TreeWriter, raw: str) -> Node:
     """Create the folder at a path, and those above it that are missing. Raises: Invalid, StateConflict (it exists)."""
     names = split_path(stored_path(raw, index.row.policy))
     if not names:
         raise Invalid.of("path", "incorrect_value", "the root has no name to give")
-    created = index.make_folders(actor, join_path(names)).created
+    created = index.make_folders(writer, join_path(names)).created
     if not created:
         raise name_taken(names[-1])
     return created[-1]

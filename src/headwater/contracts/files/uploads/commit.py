@@ -18,6 +18,7 @@ from headwater.store.database import Transaction
 from headwater.store.tree import nodes, versions
 from headwater.store.tree.nodes import Actor, Node
 from headwater.store.tree.versions import Version
+from headwater.store.tree.writer import TreeWriter
 
 
 class Destination(NamedTuple):
@@ -49,42 +50,40 @@ def commit_version(
 
     Raises: NotFound, Invalid, VersionStale (the base is not current), StateConflict (a folder has the name).
     """
+    writer = TreeWriter(tx, row.share, actor)
     if place.resource_id is not None:
-        node = paths.by_id(tx, row, place.resource_id)
-        return put_on(tx, row, actor, node, version, base_version_id)
+        return put_on(writer, paths.by_id(tx, row, place.resource_id), version, base_version_id)
     index = PathIndex(tx, row)
-    target = _target_of(index, actor, place)
+    target = _target_of(index, writer, place)
     taken = nodes.child(tx, row.feed, target.parent, target.name.key)
     if taken is not None:
-        return put_on(tx, row, actor, taken, version, base_version_id)
+        return put_on(writer, taken, version, base_version_id)
     require_no_base(base_version_id)
     if place.path is None:
         # A path was measured itself; what is below a folder may be longer than any.
         index.require_reach(target)
     node_id = random_id("fil")
     kept = versions.keep(tx, row.feed, version, node_id, version.modified_us, is_first=True)
-    node = nodes.create(
-        tx, row.share, actor, "file", target.parent, target.name, kept.id, versions.details(kept), id=node_id,
-        folder_path=index.folder_path(target.parent),
-    )  # fmt: skip
+    folder_path = index.folder_path(target.parent)
+    details = versions.details(kept)
+    node = writer.create("file", target.parent, target.name, kept.id, details, id=node_id, folder_path=folder_path)
     return Committed("created", node, kept)
 
 
-def put_on(
-    tx: Transaction, row: ShareRow, actor: Actor, node: Node, version: Version, base_version_id: str | None
-) -> Committed:
+def put_on(writer: TreeWriter, node: Node, version: Version, base_version_id: str | None) -> Committed:
     """Put a staged version on top of a file; equal content changes nothing. Raises: StateConflict, VersionStale."""
     if node.type != "file":
         raise paths.name_taken(node.name)
-    current = versions.find(tx, row.feed, node.version) if node.version else None
+    tx, feed = writer.tx, writer.share.feed
+    current = versions.find(tx, feed, node.version) if node.version else None
     if current is not None and versions.is_same(current, version):
         return Committed("unchanged", node, current)
     if base_version_id is not None and base_version_id != node.version:
         raise VersionStale(
             f"the file is at {node.version}, not at {base_version_id}", extra={"version_id": node.version}
         )
-    kept = versions.keep(tx, row.feed, version, node.id, version.modified_us)
-    updated = nodes.put_version(tx, row.share, actor, node, kept.id, versions.details(kept))
+    kept = versions.keep(tx, feed, version, node.id, version.modified_us)
+    updated = writer.put_version(node, kept.id, versions.details(kept))
     return Committed("updated", updated, kept)
 
 
@@ -104,7 +103,7 @@ def require_name(tx: Transaction, row: ShareRow, place: Destination) -> None:
         raise Invalid.of("path", "incorrect_value", "the root has no name to give")
 
 
-def _target_of(index: PathIndex, actor: Actor, place: Destination) -> Target:
+def _target_of(index: PathIndex, writer: TreeWriter, place: Destination) -> Target:
     """The folder and name of a place; folders that its path lacks are created."""
     row = index.row
     if place.path is not None:
@@ -112,7 +111,7 @@ def _target_of(index: PathIndex, actor: Actor, place: Destination) -> Target:
         names = split_path(path)
         if not names:
             raise Invalid.of("path", "incorrect_value", "the root has no name to give")
-        parent = index.make_folders(actor, parent_path(path)).id
+        parent = index.make_folders(writer, parent_path(path)).id
         return Target(parent, nodes.Name(names[-1], name_key(names[-1], row.policy)))
     if place.file_name is None:
         raise Invalid.of("path", "missing", "name the file with path, or with file_name and folder_id")
