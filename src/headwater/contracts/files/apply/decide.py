@@ -39,21 +39,15 @@ from headwater.contracts.files.apply.compare import (
 )
 from headwater.contracts.files.apply.decision import (
     ConflictKind,
-    CopyBeside,
     Create,
     Decision,
     Effect,
-    HoldVersion,
     Keeper,
     KeepVersion,
-    MoveTo,
-    NewConflict,
     Outcome,
-    PlaceAside,
     PutCurrent,
     Reason,
     Restore,
-    RestoreFolders,
     Trash,
 )
 from headwater.contracts.files.apply.inputs import (
@@ -66,8 +60,17 @@ from headwater.contracts.files.apply.inputs import (
     Spot,
     Strategy,
 )
-from headwater.contracts.files.apply.strategy import client_keeper, kept_now, server_keeper
-from headwater.contracts.files.names import parent_path
+from headwater.contracts.files.apply.strategy import (
+    claim,
+    client_keeper,
+    content_effects,
+    creation_in_conflict,
+    in_conflict,
+    kept_now,
+    manual,
+    place_effects,
+    server_keeper,
+)
 from headwater.contracts.files.paths import FolderState
 
 _STALE = frozenset({Reason.BASE_MISSING, Reason.BASE_UNKNOWN, Reason.BASE_OLD})
@@ -200,43 +203,7 @@ def _created(s: Situation) -> Decision:
             client_bytes=Keeper.CURRENT if is_file(s) else Keeper.NOTHING,
             modified_at_us=clamped_time(s, s.item.modified_at_us),
         )
-    return _created_in_conflict(s, spot, other)
-
-
-def _created_in_conflict(s: Situation, spot: Spot, other: Resource | None) -> Decision:
-    """A creation where the name is taken, or whose folder was deleted."""
-    version_id = s.item.version_id
-    kind = ConflictKind.NAME_TAKEN if spot.folder is FolderState.LIVE else ConflictKind.EDIT_DELETE
-    both_files = other is not None and other.resource_type is ResourceType.FILE and version_id is not None
-    effects: list[Effect] = []
-    resource_id = None
-    if s.strategy is Strategy.MANUAL:
-        return _manual(s, kind, other)
-    if spot.folder is FolderState.DELETED and s.strategy is not Strategy.SERVER_WINS:
-        effects.append(RestoreFolders(parent_path(s.item.new_path or "/")))
-    if _yields_to_server(s, other):
-        if other is not None and both_files and version_id is not None:
-            effects.append(KeepVersion(other.resource_id, version_id))
-        elif version_id is not None:
-            effects.append(Create(version_id, in_trash=True))
-        resource_id = other.resource_id if other is not None else None
-    elif other is None:
-        effects.append(Create(version_id))
-    elif s.strategy is Strategy.KEEP_BOTH:
-        effects.append(Create(version_id, as_copy=True))
-    elif both_files and version_id is not None:
-        effects.append(PutCurrent(other.resource_id, version_id))
-        resource_id = other.resource_id
-    else:
-        effects += [PlaceAside(other.resource_id), Create(version_id)]
-    return _in_conflict(s, kind, other, effects, resource_id)
-
-
-def _yields_to_server(s: Situation, other: Resource | None) -> bool:
-    """True when the created thing does not appear: the server wins, or the occupant is the later one."""
-    if s.strategy is Strategy.LAST_WRITER_WINS and other is not None:
-        return not _takes_name_from(s, other)
-    return s.strategy is Strategy.SERVER_WINS
+    return creation_in_conflict(s, spot, other)
 
 
 def _edit_of_deleted(s: Situation, resource: Resource) -> Decision:
@@ -254,16 +221,16 @@ def _edit_of_deleted(s: Situation, resource: Resource) -> Decision:
     if reason is not None and not (stays and (s.settling or not placing)):
         return _halted(s, reason)
     if s.strategy is Strategy.MANUAL:
-        return _manual(s, ConflictKind.EDIT_DELETE, resource, content)
+        return manual(s, ConflictKind.EDIT_DELETE, resource, content)
     edited = content in {Comparison.FITS, Comparison.DIVERGED}
     effects: list[Effect] = []
     if not stays:
-        before, as_copy = _claim(s, spot or Spot(), path or "/")
+        before, as_copy = claim(s, spot or Spot(), path or "/")
         effects += [*before, Restore(resource.resource_id, path or "/", as_copy)]
     if edited and s.item.version_id is not None:
         make = KeepVersion if stays else PutCurrent
         effects.append(make(resource.resource_id, s.item.version_id))
-    return _in_conflict(s, ConflictKind.EDIT_DELETE, resource, effects, resource.resource_id, content)
+    return in_conflict(s, ConflictKind.EDIT_DELETE, resource, effects, resource.resource_id, content)
 
 
 def _changed(s: Situation, resource: Resource) -> Decision:
@@ -280,10 +247,10 @@ def _changed(s: Situation, resource: Resource) -> Decision:
         return _unchanged(resource, content)
     opponent = other_at(s.target, resource) if kinds == [ConflictKind.NAME_TAKEN] else None
     if kinds and s.strategy is Strategy.MANUAL:
-        return _manual(s, kinds[0], opponent or resource, content)
-    effects = [*_place_effects(s, resource, place), *_content_effects(s, resource, content)]
+        return manual(s, kinds[0], opponent or resource, content)
+    effects = [*place_effects(s, resource, place), *content_effects(s, resource, content)]
     if kinds:
-        return _in_conflict(s, kinds[0], opponent or resource, effects, resource.resource_id, content)
+        return in_conflict(s, kinds[0], opponent or resource, effects, resource.resource_id, content)
     return Decision(
         Outcome.APPLIED,
         tuple(effects),
@@ -291,117 +258,6 @@ def _changed(s: Situation, resource: Resource) -> Decision:
         server_bytes=server_keeper(effects, resource),
         resource_id=resource.resource_id,
         modified_at_us=clamped_time(s, s.item.modified_at_us),
-    )
-
-
-def _content_effects(s: Situation, resource: Resource, content: Comparison) -> list[Effect]:
-    """What becomes of the client's version."""
-    version_id = s.item.version_id
-    if version_id is None or content not in {Comparison.FITS, Comparison.DIVERGED}:
-        return []
-    if content is Comparison.FITS or _client_wins(s, resource.modified_at_us):
-        return [PutCurrent(resource.resource_id, version_id)]
-    if s.strategy is Strategy.KEEP_BOTH:
-        return [CopyBeside(resource.resource_id, version_id)]
-    return [KeepVersion(resource.resource_id, version_id)]
-
-
-def _place_effects(s: Situation, resource: Resource, place: Comparison) -> list[Effect]:
-    """What becomes of the place that the client asks for."""
-    if place in {Comparison.NONE, Comparison.SAME}:
-        return []
-    if place is Comparison.CROSSED:
-        wins = _client_wins(s, resource.placed_at_us)
-    elif place is Comparison.TAKEN:
-        other = other_at(s.target, resource)
-        keeps_both = s.strategy is Strategy.KEEP_BOTH
-        wins = keeps_both or (other is not None and _takes_name_from(s, other))
-    else:
-        wins = place is Comparison.FITS or s.strategy is not Strategy.SERVER_WINS
-    if not wins:
-        return []
-    path = s.item.new_path or "/"
-    before, as_copy = _claim(s, target_of(s), path)
-    return [*before, MoveTo(resource.resource_id, path, as_copy)]
-
-
-def _claim(s: Situation, spot: Spot, path: str) -> tuple[list[Effect], bool]:
-    """What must happen before a path can be taken, and whether to take a copy's name there instead."""
-    before: list[Effect] = []
-    if spot.folder is FolderState.DELETED:
-        before.append(RestoreFolders(parent_path(path)))
-    other = other_at(spot, s.resource)
-    if other is None:
-        return before, False
-    if _takes_name_from(s, other):
-        return [*before, PlaceAside(other.resource_id)], False
-    return before, True
-
-
-def _client_wins(s: Situation, server_time_us: int | None) -> bool:
-    """True when the strategy prefers the client to a server side of that time; it loses ties."""
-    if s.strategy is not Strategy.LAST_WRITER_WINS:
-        return s.strategy is Strategy.CLIENT_WINS
-    client_us = clamped_time(s, s.item.modified_at_us)
-    server_us = clamped_time(s, server_time_us)
-    return client_us is not None and server_us is not None and client_us > server_us
-
-
-def _takes_name_from(s: Situation, other: Resource) -> bool:
-    """True when the client's resource gets the name and the other yields; a folder has no time of its own."""
-    files = is_file(s) and other.resource_type is ResourceType.FILE
-    return _client_wins(s, other.modified_at_us if files else None)
-
-
-def _in_conflict(
-    s: Situation,
-    kind: ConflictKind,
-    opponent: Resource | None,
-    effects: list[Effect],
-    resource_id: str | None,
-    content: Comparison = Comparison.DIVERGED,
-) -> Decision:
-    """The decision on a conflict for which a strategy ran."""
-    return Decision(
-        Outcome.CONFLICT,
-        tuple(effects),
-        client_bytes=client_keeper(effects, content, s.resource),
-        server_bytes=server_keeper(effects, opponent),
-        resource_id=resource_id,
-        conflict=_conflict(s, kind, opponent, s.strategy),
-        modified_at_us=clamped_time(s, s.item.modified_at_us),
-    )
-
-
-def _manual(
-    s: Situation, kind: ConflictKind, opponent: Resource | None, content: Comparison = Comparison.DIVERGED
-) -> Decision:
-    """The decision on a conflict that waits for a person: nothing changes, the bytes are held.
-
-    Also those that the server has in another version: the answer may come when it no longer has.
-    """
-    held = None if content is Comparison.NONE else s.item.version_id
-    effects: list[Effect] = [] if held is None else [HoldVersion(held)]
-    return Decision(
-        Outcome.CONFLICT,
-        tuple(effects),
-        client_bytes=client_keeper(effects, content, s.resource),
-        server_bytes=kept_now(opponent),
-        resource_id=s.resource.resource_id if s.resource else None,
-        conflict=_conflict(s, kind, opponent, None),
-        modified_at_us=clamped_time(s, s.item.modified_at_us),
-    )
-
-
-def _conflict(s: Situation, kind: ConflictKind, opponent: Resource | None, ran: Strategy | None) -> NewConflict:
-    """The record. A version that the item neither brings nor edits is no side of it: nobody asked whose it is."""
-    is_side = brings_version(s) or s.base is not None
-    return NewConflict(
-        kind,
-        resource_id=opponent.resource_id if opponent else None,
-        local_version_id=s.item.version_id if is_side else None,
-        server_version_id=opponent.version_id if opponent else None,
-        resolution=ran,
     )
 
 
