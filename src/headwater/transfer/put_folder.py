@@ -1,4 +1,4 @@
-"""Carries local files into a share, in batches that are each one transaction; what fails, fails alone."""
+"""Uploads local files into a share, in batches that are each one transaction; a file that fails, fails alone."""
 
 from __future__ import annotations
 
@@ -38,19 +38,19 @@ from headwater.transfer.results import Failure, Sent
 
 BATCH_ENTRIES = 1000
 BATCH_BYTES = 16 * 1024 * 1024
-"""Where a batch ends; a file larger than this comes alone, and is never held whole."""
+"""The most bytes of a batch; a file larger than this is alone, and is never held whole."""
 
 PIECE_BYTES = 1024 * 1024
 EXAMPLES_KEPT = 20
 FAILURES_KEPT = 1000
 
-_FIRST_US, _LAST_US = -62_135_596_800_000_000, 253_402_300_800_000_000  # the years 1 to 9999: what a time can say
+_FIRST_US, _LAST_US = -62_135_596_800_000_000, 253_402_300_800_000_000  # years 1 to 9999, as on the wire
 _NO_LIMIT = 2**62
 
 
 @dataclass
 class Tally:
-    """What a put did, or would do."""
+    """The results of a put, or of its dry run."""
 
     counts: Counter[str] = field(default_factory=Counter)
     sent_bytes: int = 0
@@ -58,14 +58,14 @@ class Tally:
     examples: list[Sent] = field(default_factory=list)
 
     def fail(self, source: str, reason: str) -> None:
-        """Count what could not come."""
+        """Count an entry that failed."""
         self.counts["failed"] += 1
         if len(self.failures) < FAILURES_KEPT:
             # The system's names need not be text.
             self.failures.append(Failure(source.encode(errors="replace").decode(), reason))
 
     def send(self, effect: str, entry: LocalEntry) -> None:
-        """Count a file that came, or would come."""
+        """Count a file that was uploaded, or would be."""
         self.counts[effect] += 1
         self.sent_bytes += entry.size_bytes
         if len(self.examples) < EXAMPLES_KEPT:
@@ -73,7 +73,7 @@ class Tally:
 
 
 class PutTarget(NamedTuple):
-    """Where files go, and as whom."""
+    """The share that files go into, and the caller who puts them into it."""
 
     database: Database
     packs: PackBackend
@@ -82,10 +82,10 @@ class PutTarget(NamedTuple):
     row: ShareRow
 
 
-class There(NamedTuple):
-    """What a share has where an entry wants to go: ``nothing``, a ``file``, a ``folder``.
+class Occupant(NamedTuple):
+    """The node of a share at the path of an entry: ``nothing``, a ``file``, a ``folder``.
 
-    It is ``blocked`` when there is a file in the place of a folder above it.
+    ``blocked``: a file has the name of a folder above it.
     """
 
     kind: str
@@ -94,7 +94,7 @@ class There(NamedTuple):
 
 
 class Putting:
-    """One put under way."""
+    """One put, batch by batch."""
 
     def __init__(self, target: PutTarget, report: Report, total_bytes: int, *, dry_run: bool) -> None:
         self.tally = Tally()
@@ -109,14 +109,14 @@ class Putting:
         self._unlimited = msgspec.structs.replace(target.settings, packed_bytes=_NO_LIMIT, packed_files=_NO_LIMIT)
 
     def bring(self, found: Iterable[Found]) -> None:
-        """Bring all that was found. Raises: QuotaExceeded (the disk is full), Fatal, Unavailable."""
+        """Upload all that was found. Raises: QuotaExceeded (the disk is full), Fatal, Unavailable."""
         row, database = self._target.row, self._target.database
         for batch in batches(self._entries(found)):
             occupants = database.read_now(lambda tx, batch=batch: existing(tx, row, batch))  # type: ignore[misc]
             end = self._done_bytes + sum(entry.size_bytes for entry in batch)
-            files = [(entry, there) for entry, there in zip(batch, occupants, strict=True) if self._fits(entry, there)]
-            folders = [entry for entry, there in files if entry.is_folder and there.kind == "nothing"]
-            files = [(entry, there) for entry, there in files if not entry.is_folder]
+            fitting = [pair for pair in zip(batch, occupants, strict=True) if self._fits(*pair)]
+            folders = [entry for entry, occupant in fitting if entry.is_folder and occupant.kind == "nothing"]
+            files = [(entry, occupant) for entry, occupant in fitting if not entry.is_folder]
             if len(files) == 1 and files[0][0].size_bytes > BATCH_BYTES:
                 self._bring_large(*files[0])
             else:
@@ -124,7 +124,7 @@ class Putting:
             self._report(end)
 
     def _entries(self, found: Iterable[Found]) -> Iterator[LocalEntry]:
-        """What may come; all else is counted."""
+        """The entries that can be uploaded; all else is counted."""
         for each in found:
             match each:
                 case LocalEntry():
@@ -134,14 +134,14 @@ class Putting:
                 case LeftOut():
                     self.tally.counts["left_out"] += 1
 
-    def _fits(self, entry: LocalEntry, there: There) -> bool:
-        """Whether an entry's place and size allow it to come; else it is counted as failed."""
+    def _fits(self, entry: LocalEntry, occupant: Occupant) -> bool:
+        """True when an entry's place and size allow its upload; else it is counted as failed."""
         wanted = "folder" if entry.is_folder else "file"
         try:
-            if there.kind == "blocked":
+            if occupant.kind == "blocked":
                 self.tally.fail(entry.source, "in the share a file has the name of a folder above it")
-            elif there.kind not in ("nothing", wanted):
-                self.tally.fail(entry.source, f"in the share a {there.kind} has its name")
+            elif occupant.kind not in ("nothing", wanted):
+                self.tally.fail(entry.source, f"in the share a {occupant.kind} has its name")
             else:
                 quota.require_size(self._target.settings, entry.size_bytes)
                 return True
@@ -149,21 +149,21 @@ class Putting:
             self.tally.fail(entry.source, refusal.detail)
         return False
 
-    def _bring_small(self, files: Sequence[tuple[LocalEntry, There]], folders: Sequence[LocalEntry]) -> None:
-        """Bring folders, and files that are held whole."""
+    def _bring_small(self, files: Sequence[tuple[LocalEntry, Occupant]], folders: Sequence[LocalEntry]) -> None:
+        """Upload folders, and files that are held whole in memory."""
         sending: list[LocalEntry] = []
         contents: list[bytes] = []
-        for entry, there in files:
+        for entry, occupant in files:
             try:
                 with LocalFile(entry) as file:
                     content = b"".join(file.pieces(BATCH_BYTES))
             except Unreadable as failure:
                 self.tally.fail(entry.source, str(failure))
                 continue
-            if entry.size_bytes == there.size_bytes and self._content_hash((content,)) == there.content_hash:
+            if entry.size_bytes == occupant.size_bytes and self._content_hash((content,)) == occupant.content_hash:
                 self.tally.counts["unchanged"] += 1
             elif self._dry_run:
-                self.tally.send("created" if there.kind == "nothing" else "updated", entry)
+                self.tally.send("created" if occupant.kind == "nothing" else "updated", entry)
             else:
                 sending.append(entry)
                 contents.append(content)
@@ -172,18 +172,18 @@ class Putting:
         elif sending or folders:
             self._send(sending, _gathered(map(_line, sending), contents), folders)
 
-    def _bring_large(self, entry: LocalEntry, there: There) -> None:
-        """Bring a file piece by piece."""
+    def _bring_large(self, entry: LocalEntry, occupant: Occupant) -> None:
+        """Upload a file piece by piece."""
         begun = self._done_bytes
         try:
-            if entry.size_bytes == there.size_bytes:
+            if entry.size_bytes == occupant.size_bytes:
                 with LocalFile(entry) as file:
-                    if self._content_hash(self._told(file.pieces(PIECE_BYTES))) == there.content_hash:
+                    if self._content_hash(self._reported(file.pieces(PIECE_BYTES))) == occupant.content_hash:
                         self.tally.counts["unchanged"] += 1
                         return
                 self._report(begun)
             if self._dry_run:
-                self.tally.send("created" if there.kind == "nothing" else "updated", entry)
+                self.tally.send("created" if occupant.kind == "nothing" else "updated", entry)
             elif self._has_room(entry):
                 with LocalFile(entry) as file:
                     self._send([entry], self._after_line(entry, file), [])
@@ -191,7 +191,7 @@ class Putting:
             self.tally.fail(entry.source, str(failure))
 
     def _has_room(self, entry: LocalEntry) -> bool:
-        """Whether the quotas leave room: asked before the content is written; else it is counted as failed."""
+        """True when the quotas leave room, before the content is written; else the file is counted as failed."""
         target = self._target
         try:
             target.database.write_now(
@@ -226,7 +226,7 @@ class Putting:
         try:
             refusals, results = target.database.write_now(transaction, feed=target.row.feed)
         except (Fatal, Unavailable):
-            # Nobody knows whether it was committed: the packs stay, and sweep decides later.
+            # The outcome of the commit is unknown: the packs stay, and gc decides later.
             raise
         except HeadwaterError:
             discard(target.packs, written)
@@ -255,10 +255,10 @@ class Putting:
 
     def _after_line(self, entry: LocalEntry, file: LocalFile) -> Iterator[bytes]:
         yield _line(entry)
-        yield from self._told(file.pieces(PIECE_BYTES))
+        yield from self._reported(file.pieces(PIECE_BYTES))
 
-    def _told(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
-        """The pieces, and the bar moves with them."""
+    def _reported(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
+        """The pieces, each reported as progress."""
         for piece in pieces:
             yield piece
             self._report(self._done_bytes + len(piece))
@@ -274,13 +274,13 @@ class Putting:
             for part in content:
                 pieces += (Piece(chunk_id(chunk), len(chunk)) for chunk in self._chunker.feed(part))
         finally:
-            # Also after a failure: what it holds must not come before the next content.
+            # Also after a failure: its rest must not precede the next content.
             pieces += (Piece(chunk_id(chunk), len(chunk)) for chunk in self._chunker.finish())
         return versions.content_hash(pieces)
 
 
 def batches(entries: Iterable[LocalEntry]) -> Iterator[list[LocalEntry]]:
-    """The entries in batches of bounded size, in their order; one larger than a batch comes alone."""
+    """The entries in batches of bounded size, in their order; one larger than a batch is alone."""
     batch: list[LocalEntry] = []
     size_bytes = 0
     for entry in entries:
@@ -293,7 +293,7 @@ def batches(entries: Iterable[LocalEntry]) -> Iterator[list[LocalEntry]]:
         yield batch
 
 
-def existing(tx: Transaction, row: ShareRow, entries: Sequence[LocalEntry]) -> list[There]:
+def existing(tx: Transaction, row: ShareRow, entries: Sequence[LocalEntry]) -> list[Occupant]:
     """The nodes that the share has at the paths of the entries."""
     index = PathIndex(tx, row)
     folders: dict[str, FoundFolder] = {}
@@ -303,19 +303,19 @@ def existing(tx: Transaction, row: ShareRow, entries: Sequence[LocalEntry]) -> l
         folder = folders.get(above)
         if folder is None:
             folder = folders[above] = index.living(above)
-        found.append(_there(index, folder, name))
+        found.append(_occupant(index, folder, name))
     return found
 
 
-def _there(index: PathIndex, folder: FoundFolder, name: str) -> There:
+def _occupant(index: PathIndex, folder: FoundFolder, name: str) -> Occupant:
     if folder.state is not FolderState.LIVE:
-        return There("blocked" if folder.state is FolderState.NOT_A_FOLDER else "nothing")
+        return Occupant("blocked" if folder.state is FolderState.NOT_A_FOLDER else "nothing")
     tx, row = index.tx, index.row
     node = nodes.child(tx, row.feed, folder.id, name_key(name, row.policy))
     if node is None:
-        return There("nothing")
+        return Occupant("nothing")
     version = versions.find(tx, row.feed, node.version) if node.version else None
-    return There(node.type) if version is None else There(node.type, version.content_hash, version.size_bytes)
+    return Occupant(node.type) if version is None else Occupant(node.type, version.content_hash, version.size_bytes)
 
 
 def _make_folders(index: PathIndex, writer: TreeWriter, folders: Sequence[LocalEntry]) -> list[str]:
@@ -342,7 +342,7 @@ def _line(entry: LocalEntry) -> bytes:
 
 
 def _gathered(lines: Iterable[bytes], contents: Iterable[bytes]) -> Iterator[bytes]:
-    """Lines and contents in pieces of some size: what is small costs less together."""
+    """Lines and contents in larger pieces: small ones cost less together."""
     held: list[bytes] = []
     size_bytes = 0
     for line, content in zip(lines, contents, strict=True):

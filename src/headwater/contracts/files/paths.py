@@ -292,7 +292,7 @@ class PathIndex:
         self._paths[path] = chain
 
     def _renew(self, node_id: str, node: Node | None) -> None:
-        """Know a folder as it is now; what lies below it went with it."""
+        """Store a folder as it is now; what lies below it moved with it."""
         chain = self._chains.pop(node_id, None)
         if chain is not None and chain.node is not None:
             self._paths.clear()

@@ -69,7 +69,7 @@ class _Metadata(msgspec.Struct, gc=False):
 
 
 class _Created(msgspec.Struct, gc=False):
-    """The content of ``writer.change`` for a new file: as a Struct it costs a third, which counts for thousands."""
+    """The content of ``writer.change`` for a new file: a Struct costs a third, which matters for thousands."""
 
     id: str
     tenant_id: str

@@ -1,4 +1,4 @@
-"""Files and folders as rows: what a node is, and how it is found by id, name, folder or age.
+"""Files and folders as rows, found by id, name, folder or age.
 
 A node points to its folder by id, so that renaming, moving or trashing a folder touches one row, whatever is
 below it. ``writer`` writes nodes.
@@ -19,7 +19,7 @@ INSERT = f"INSERT INTO nodes (feed, {_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 
 """Writes one node: its feed, then the fields of ``Node``."""
 
 ROOT = ""
-"""The parent of what stands at the top of a share."""
+"""The parent of the nodes at the top of a share."""
 
 MAX_DEPTH = 4096
 """Deepest nesting that is followed: a path of 4,096 bytes holds 2,048 names, and a folder moved there as many more."""
@@ -34,8 +34,8 @@ _ANCESTORS = (
     f" SELECT depth, {_COLUMNS} FROM above ORDER BY depth"
 )
 
-# That every name_key is >= '' is said, and CROSS JOIN, so that SQLite looks below each folder in nodes_by_name, and
-# does not go through all nodes for each.
+# name_key >= '' (always true) and CROSS JOIN make SQLite read the children of each folder from nodes_by_name, and not
+# scan all nodes for each.
 COUNT_FILES = (
     "WITH RECURSIVE live (id) AS (SELECT id FROM nodes WHERE feed = ? AND parent = '' AND name_key >= ''"
     " AND trashed_us IS NULL AND type = 'folder' UNION ALL SELECT n.id FROM live CROSS JOIN nodes n WHERE n.feed = ?"
@@ -43,7 +43,7 @@ COUNT_FILES = (
     " SELECT count(*) FROM nodes n WHERE n.feed = ? AND n.type = 'file' AND n.trashed_us IS NULL"
     " AND (n.parent = '' OR n.parent IN (SELECT id FROM live))"
 )
-"""Counts live files; what lies below a folder in the trash is not looked at. Parameters: the feed, three times."""
+"""Counts live files; nodes below a folder in the trash are not read. Parameters: the feed, three times."""
 
 
 class Node(NamedTuple):
@@ -65,7 +65,7 @@ class Node(NamedTuple):
 
 
 class Share(NamedTuple):
-    """The share in which something happens."""
+    """The share that a change belongs to."""
 
     feed: int
     id: str
@@ -73,14 +73,14 @@ class Share(NamedTuple):
 
 
 class Actor(NamedTuple):
-    """Who changes something, and from which device (empty when it has none)."""
+    """The user who changes something, and the device (empty when there is none)."""
 
     user_id: str
     device_id: str = ""
 
 
 class Paths(NamedTuple):
-    """Where something was and where it is: ``old`` is null for what is new, ``new`` for what is gone."""
+    """The path of a node before and after a change: ``old`` is null for a new node, ``new`` for a removed one."""
 
     old: str | None
     new: str | None
@@ -116,9 +116,9 @@ def child(tx: Transaction, feed: int, parent: str, key: str) -> Node | None:
 
 
 def namesakes(tx: Transaction, feed: int, parent: str, key: str, limit: int) -> list[Node]:
-    """All nodes that have this name in a folder or had it when they went to the trash: the live one, then the latest.
+    """All nodes that have this name in a folder or had it when they were deleted: the live one, then the latest.
 
-    A folder that is itself in the trash may hold live nodes and others that went before it.
+    A folder that is itself in the trash may hold live nodes and others that were deleted before it.
     """
     living = child(tx, feed, parent, key)
     rows = tx.rows(
@@ -168,7 +168,7 @@ def trashed(tx: Transaction, feed: int, after_us: int, after_id: str, limit: int
 
 
 def count_files(tx: Transaction, feed: int) -> int:
-    """How many live files a share has; takes time in proportion to its tree."""
+    """The number of live files of a share; takes time in proportion to its tree."""
     return int(tx.value(COUNT_FILES, feed, feed, feed) or 0)
 
 
@@ -180,7 +180,7 @@ def ancestors(tx: Transaction, feed: int, node: Node, limit: int = MAX_DEPTH) ->
 
 
 def path_of(tx: Transaction, feed: int, node: Node) -> str:
-    """The path of a node, ``/a/b.txt``; for what is in the trash the path at which it was."""
+    """The path of a node, ``/a/b.txt``; for a node in the trash the path that it had."""
     names = [node.name, *(above.name for above in ancestors(tx, feed, node))]
     return "/" + "/".join(reversed(names))
 

@@ -1,4 +1,4 @@
-"""Versions of files: staged by an upload, kept in a file's history for good; content is never changed in place."""
+"""Versions of files: staged by an upload, then stored in a file's history for good. Content never changes in place."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _COLUMNS = (
     " device_id, expires_us"
 )
 BYTES = "bytes"
-"""The counter of a share's feed that holds how many bytes its versions take; those that are staged not among them."""
+"""The counter of a share's feed that holds how many bytes its versions take; without the staged ones."""
 
 CHUNKS_TABLE = "version_chunks"
 """The table that marks the chunks of versions as live."""
@@ -49,7 +49,7 @@ class Piece(NamedTuple):
 
 
 class Staging(NamedTuple):
-    """What an upload says of the version that it stages."""
+    """The properties of a version that an upload stages."""
 
     feed: int
     organisation: str
@@ -77,7 +77,7 @@ def only_chunk(content_hash: str) -> bytes | None:
 
 
 def stage(tx: Transaction, staging: Staging, pieces: Sequence[Piece]) -> Version:
-    """Make a staged version of chunks that are registered; it goes at ``expires_us`` unless it is kept."""
+    """Stage a version of registered chunks; it expires at ``expires_us`` unless ``keep`` or ``hold`` retains it."""
     version = Version(
         random_id("ver"), None, 0, "staged", sum(piece.length_bytes for piece in pieces), content_hash(pieces),
         staging.sha256, staging.mime_type, staging.modified_us, tx.now_us, staging.user_id, staging.device_id,
@@ -169,14 +169,14 @@ def take_over(tx: Transaction, feed: int, id: str, like: Version) -> None:
 
 
 def is_same(one: Version, other: Version) -> bool:
-    """True when two versions are known to have the same bytes, be it by their chunks or by their checksums."""
+    """True when two versions are known to have the same bytes, by their chunks or by their checksums."""
     if one.content_hash == other.content_hash:
         return True
     return one.sha256 is not None and one.sha256 == other.sha256 and one.size_bytes == other.size_bytes
 
 
 def hold(tx: Transaction, feed: int, id: str) -> None:
-    """Keep a staged version from expiring while a conflict waits for it. Raises: NotFound (it went)."""
+    """Keep a staged version from expiring while a conflict waits for it. Raises: NotFound (it expired)."""
     size_bytes = tx.value("SELECT size_bytes FROM versions WHERE feed = ? AND id = ? AND state = 'staged'", feed, id)
     if size_bytes is not None:
         found = tx.run("UPDATE versions SET state = 'held', expires_us = NULL WHERE feed = ? AND id = ?", feed, id)
@@ -200,11 +200,11 @@ def pieces(tx: Transaction, feed: int, id: str, first: int = 0, limit: int | Non
 
 
 def drop_expired(tx: Transaction, limit: int = 500) -> int:
-    """Forget staged versions whose time is over; their chunks fall to the next sweep. How many went."""
+    """Delete staged versions that expired; gc removes their chunks. Returns the number of versions."""
     rows = tx.rows(
         "SELECT feed, id FROM versions WHERE expires_us IS NOT NULL AND expires_us <= ? LIMIT ?", tx.now_us, limit
     )
-    # Asked again in the DELETE itself: another transaction may have kept a version since, and its bytes with it.
+    # The DELETE checks the expiry again: another transaction may have retained a version since, and its bytes with it.
     tx.run_many(
         "DELETE FROM versions WHERE feed = ? AND id = ? AND expires_us IS NOT NULL AND expires_us <= ?",
         [(*row, tx.now_us) for row in rows],
@@ -218,7 +218,7 @@ def drop_expired(tx: Transaction, limit: int = 500) -> int:
 
 
 def details(version: Version) -> dict[str, Any]:
-    """What a change's metadata says of a version."""
+    """A version as the metadata of a change."""
     return {
         "size": version.size_bytes,
         "mime_type": version.mime_type,

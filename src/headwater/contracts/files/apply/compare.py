@@ -1,4 +1,4 @@
-"""How each aspect of a change, its content and its place, stands towards the server, before any strategy.
+"""Compares each aspect of a change, its content and its place, with the server, before any strategy.
 
 Source: files contract, reading "apply".
 """
@@ -14,11 +14,11 @@ from headwater.contracts.files.paths import FolderState
 
 
 class Comparison(Enum):
-    """How one aspect of the change stands towards the server.
+    """The result of comparing one aspect of a change with the server.
 
-    NONE: not asked for. SAME: so already. UNEDITED: the content is still the base's. FITS: only the client
-    changed it. The others are conflicts: DIVERGED content; CROSSED, the resource is elsewhere by now; TAKEN,
-    the name has another owner; FOLDER_DELETED, the folder to go into.
+    NONE: not asked for. SAME: the server has it already. UNEDITED: the content is still the base's. FITS: only the
+    client changed it. The others are conflicts: DIVERGED content; CROSSED, the resource is elsewhere by now; TAKEN,
+    the name has another owner; FOLDER_DELETED, the target folder was deleted.
     """
 
     NONE = auto()
@@ -31,8 +31,8 @@ class Comparison(Enum):
     FOLDER_DELETED = auto()
 
 
-def content_standing(s: Situation, resource: Resource) -> Comparison | Reason:
-    """How the content of the item stands towards the current version."""
+def compare_content(s: Situation, resource: Resource) -> Comparison | Reason:
+    """Compares the content of the item with the current version."""
     item = s.item
     if not brings_version(s):
         return Comparison.NONE
@@ -52,8 +52,8 @@ def content_standing(s: Situation, resource: Resource) -> Comparison | Reason:
     return Comparison.FITS if s.base.content_hash == resource.content_hash else Comparison.DIVERGED
 
 
-def place_standing(s: Situation, resource: Resource) -> Comparison | Reason:
-    """How the place that the item asks for stands towards the resource's and that of others."""
+def compare_place(s: Situation, resource: Resource) -> Comparison | Reason:
+    """Compares the place that the item asks for with the resource's and with those of others."""
     item = s.item
     if item.change_type not in PLACING:
         return Comparison.NONE
@@ -77,7 +77,7 @@ def place_standing(s: Situation, resource: Resource) -> Comparison | Reason:
 
 
 def clamped_time(s: Situation, time_us: int | None) -> int | None:
-    """A modification time held between the base's and the receipt, so that no clock can claim the future."""
+    """A modification time clamped between the base's and the receipt, so that no clock can claim the future."""
     if time_us is None:
         return None
     floor_us = s.base.modified_at_us if s.base else time_us
@@ -85,7 +85,7 @@ def clamped_time(s: Situation, time_us: int | None) -> int | None:
 
 
 def spot_reason(spot: Spot | None) -> Reason | None:
-    """Why nothing can be placed there, under any strategy."""
+    """The reason why nothing can be placed there under any strategy, or None."""
     if spot is None or spot.folder is FolderState.MISSING:
         return Reason.PARENT_MISSING
     if spot.folder is FolderState.NOT_A_FOLDER:
@@ -94,7 +94,7 @@ def spot_reason(spot: Spot | None) -> Reason | None:
 
 
 def other_at(spot: Spot | None, resource: Resource | None) -> Resource | None:
-    """Who else lives at the spot: a rename that changes case only meets nobody but itself."""
+    """The other resource at the spot, or None: a rename that changes case only meets itself."""
     occupant = spot.occupant if spot else None
     if occupant is None or (resource is not None and occupant.resource_id == resource.resource_id):
         return None
@@ -113,12 +113,12 @@ def old_path_holds(s: Situation, resource: Resource) -> bool:
 
 
 def same_path(s: Situation, path: str, other: str | None) -> bool:
-    """True when the share takes both paths for one."""
+    """True when the share treats both paths as one."""
     return other is not None and path_key(path, s.policy) == path_key(other, s.policy)
 
 
 def is_equal(s: Situation, other: Resource) -> bool:
-    """True when a creation and what is there are the same thing: two folders, or two files of one content."""
+    """True when a creation and an existing resource are equal: two folders, or two files of one content."""
     return s.item.resource_type is other.resource_type and s.item.content_hash == other.content_hash
 
 

@@ -1,4 +1,4 @@
-"""Conflict records: how one is kept, listed, known again, and settled by a person.
+"""Conflict records: written, listed, recognised when a change is repeated, and settled by a person.
 
 Source: files contract, "Conflicts"; readings "Strategies".
 """
@@ -33,10 +33,10 @@ _COLUMNS = (
     " item_hash, copy_id, resolution, created_us, resolved_us, resolved_by"
 )
 _LISTED = _COLUMNS.replace(" item,", " NULL,")
-"""A list needs no items: a share may hold thousands, each with two long paths."""
+"""The columns for a list, without the items: a share may hold thousands, each with two long paths."""
 
 PREFIX = "cfl_"
-"""How a conflict's id begins; no file's does."""
+"""The prefix of a conflict's id; no file's id has it."""
 
 
 class ConflictRow(NamedTuple):
@@ -61,18 +61,18 @@ class ConflictRow(NamedTuple):
 
     @property
     def recorded(self) -> RecordedConflict:
-        """What the choice needs of it."""
+        """The part that the choice needs."""
         return RecordedConflict(self.id, Strategy(self.resolution) if self.resolution else None)
 
     @property
     def change(self) -> ChangeItem:
-        """The change that was asked for; not of a row in a list."""
+        """The change of the item; a row of a list has none."""
         assert self.item is not None, "a list leaves the items out; find() reads one"
         return read_item.decode(bytes(self.item))
 
 
 class ConflictFilter(NamedTuple):
-    """Which conflicts to list; ``before`` is the number below which those of one share go on."""
+    """The conflicts to list; ``before`` continues the list of one share below a number."""
 
     device_id: str | None = None
     resolved: bool = False
@@ -81,13 +81,13 @@ class ConflictFilter(NamedTuple):
 
 
 def item_hash(device_id: str, change: ChangeItem) -> bytes:
-    """By what the same change of a device is known again: resource, version and paths."""
+    """The hash that recognises the same change of a device: resource, version and paths."""
     parts = (change.resource_type, change.change_type, change.resource_id, change.version_id, change.old_path)
     return idempotency.request_hash(device_id.encode(), encode((*parts, change.new_path)))
 
 
 def earlier(tx: Transaction, feed: int, device_id: str, change: ChangeItem) -> ConflictRow | None:
-    """The conflict that this very change already made, or None."""
+    """The conflict that this very change already caused, or None."""
     row = tx.row(
         f"SELECT {_COLUMNS} FROM file_conflicts WHERE feed = ? AND device_id = ? AND item_hash = ?"
         " ORDER BY number DESC LIMIT 1",
@@ -101,7 +101,7 @@ def earlier(tx: Transaction, feed: int, device_id: str, change: ChangeItem) -> C
 def record(
     tx: Transaction, feed: int, device_id: str, change: ChangeItem, conflict: NewConflict, copy_id: str | None
 ) -> ConflictRow:
-    """Keep a conflict; one for which a strategy ran is resolved from the start."""
+    """Write a conflict; one for which a strategy ran is resolved from the start."""
     ran = conflict.resolution
     row = ConflictRow(
         feed, random_id(PREFIX.rstrip("_")), tx.bump(feed, "number:conflict"), device_id, change.resource_type,
@@ -145,7 +145,7 @@ def of_share(tx: Transaction, feed: int, wanted: ConflictFilter) -> list[Conflic
 
 
 def resolve(tx: Transaction, principal: Principal, id: str, resolution: Strategy, device_id: str) -> ConflictShown:
-    """Settle a conflict as a person answers it, upon the state of now.
+    """Settle a conflict with a person's answer, on the present state.
 
     ``device_id`` is the device that the person uses, empty when unknown.
     Raises: NotFound, Forbidden (no WRITE), Malformed (MANUAL), StateConflict (another answer before; or it
@@ -155,11 +155,11 @@ def resolve(tx: Transaction, principal: Principal, id: str, resolution: Strategy
     try:
         share = None if row is None else access.require_feed(tx, principal, row.feed, Access.WRITE)
     except NotFound:
-        # The share of somebody else's conflict is not named: that would tell that the conflict is there.
+        # The share of another caller's conflict is not named: that would disclose that the conflict exists.
         share = None
     if row is None or share is None:
         raise NotFound(f"no conflict {id!r}")
-    # What the answer is carried out upon may not move before the commit.
+    # The state that the answer is carried out on must not change before the commit.
     tx.lock(row.feed)
     question = Question(row.change, resolution, row.created_us, None)
     paths = PathIndex(tx, share)
@@ -210,13 +210,13 @@ def shown(paths: PathIndex, rows: Rows, row: ConflictRow) -> ConflictShown:
 
 
 def _wanted_path(tx: Transaction, row: ConflictRow) -> str | None:
-    """Where the change wanted to put what is not there."""
+    """The path that the change asked for, where no resource exists."""
     whole = row if row.item is not None else find(tx, row.id)
     return None if whole is None else whole.change.new_path
 
 
 def _release(tx: Transaction, rows: Rows, row: ConflictRow, decision: Decision, executed: Executed) -> None:
-    """Keep bytes that the answer did not need, beside the equal ones, in the history of the same file."""
+    """Retain bytes that the answer did not need, beside the equal ones, in the history of the same file."""
     version = rows.version(row.local_version_id)
     if version is None or version.state != "held":
         return

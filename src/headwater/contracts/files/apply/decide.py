@@ -1,17 +1,17 @@
-"""The conflict choice: one item of an ``apply`` and the state of the server give one decision; no bytes go.
+"""The conflict choice: one item of an ``apply`` and the state of the server give one decision; no bytes are lost.
 
 A pure function, read in this order:
 
 1. What makes no sense is refused. Nothing is acknowledged; the upload stays staged.
 2. A change has up to two aspects, its *content* and its *place*. Each is judged alone: it asks nothing, is
-   there already, fits, is stale, is refused, or stands in conflict. So a rename merges with a content edit.
+   there already, fits, is stale, is refused, or is in conflict. So a rename merges with a content edit.
 3. Refused or stale in one aspect is refused or stale as a whole. With no conflict, what fits is applied.
 4. In conflict the strategy runs, once per aspect. MANUAL touches neither aspect and holds the bytes.
 
 Choices where the contract is silent: a folder has no versions, so the base of its deletion is its
-``old_path``. Creating a folder that is there merges; *moving* a folder onto another is a taken name, because
+``old_path``. Creating a folder that exists merges; *moving* a folder onto another is a taken name, because
 a move is one change whatever lies below. A file that loses against a folder of its name, or against the
-deletion of its folder, is made in the trash: its bytes are then the version of a file that can be restored.
+deletion of its folder, is created in the trash: its bytes are then the version of a file that can be restored.
 The client's rename of a deleted file is an edit of it. A resource that must yield its name to the client
 keeps its id and folder.
 
@@ -27,12 +27,12 @@ from headwater.contracts.files.apply.compare import (
     Comparison,
     brings_version,
     clamped_time,
-    content_standing,
+    compare_content,
+    compare_place,
     is_equal,
     is_file,
     old_path_holds,
     other_at,
-    place_standing,
     same_path,
     spot_reason,
     target_of,
@@ -85,20 +85,20 @@ _IN_CONFLICT = {
 def decide(s: Situation) -> Decision:
     """The decision on one item; the same situation always gives the same one.
 
-    A conflict that is recorded already is told again, with nothing left to do.
+    A conflict that is recorded already gives the same decision, with nothing left to do.
     """
     if s.earlier is None:
         return _choose(s)
     decision = _choose(replace(s, strategy=s.earlier.resolution or Strategy.MANUAL))
     if decision.conflict is None:
         return _choose(s)
-    return _told_again(s, decision)
+    return _repeated(s, decision)
 
 
 def resolve_later(conflict: RecordedConflict, resolution: Strategy, s: Situation) -> Decision:
-    """The decision when a person answers a recorded conflict, upon the state of now.
+    """The decision when a person answers a recorded conflict, on the present state.
 
-    ``s`` holds the recorded item, base and receipt with the present resource; its strategy is not looked at.
+    ``s`` holds the recorded item, base and receipt with the present resource; its strategy is not read.
     UNCHANGED without effects when the conflict already has this answer. REFUSED leaves it open.
     Raises: Malformed for MANUAL, which is no answer; StateConflict when it has another answer.
     Source: files contract, "POST /api/v1/sync/conflicts/{conflict_id}/resolve".
@@ -110,10 +110,10 @@ def resolve_later(conflict: RecordedConflict, resolution: Strategy, s: Situation
     settled = replace(s, strategy=resolution, earlier=None, settling=True)
     if conflict.resolution is resolution:
         resource_id = s.resource.resource_id if s.resource else None
-        return _told_again(settled, Decision(Outcome.UNCHANGED, resource_id=resource_id))
+        return _repeated(settled, Decision(Outcome.UNCHANGED, resource_id=resource_id))
     decision = _choose(settled)
     if decision.reason is Reason.VERSION_UNKNOWN and resolution is Strategy.SERVER_WINS:
-        # The device's bytes are gone, so nothing is to be kept beside the server's.
+        # The device's bytes were removed, so nothing is to be retained beside the server's.
         stays = s.resource or target_of(s).occupant
         resource_id = stays.resource_id if stays else None
         return Decision(Outcome.UNCHANGED, server_bytes=kept_now(stays), resource_id=resource_id)
@@ -121,7 +121,7 @@ def resolve_later(conflict: RecordedConflict, resolution: Strategy, s: Situation
 
 
 def _choose(s: Situation) -> Decision:
-    """The decision as if the item came for the first time."""
+    """The decision as if the item arrived for the first time."""
     reason = _senseless(s)
     if reason is not None:
         return _halted(s, reason)
@@ -139,7 +139,7 @@ def _choose(s: Situation) -> Decision:
 
 
 def _senseless(s: Situation) -> Reason | None:
-    """Why the item means nothing, whatever the server holds."""
+    """The reason why the item makes no sense, whatever the server has, or None."""
     item = s.item
     if item.resource_type is ResourceType.SHARE:
         return Reason.TYPE_UNSUPPORTED
@@ -182,7 +182,7 @@ def _created(s: Situation) -> Decision:
 
     The id that the device proposes counts only when it names a living resource.
     """
-    # Whatever became of the place: that the server's side stays can always be carried out.
+    # Whatever became of the place: an answer that the server's side stays can always be carried out.
     stays = s.settling and s.strategy is Strategy.SERVER_WINS
     if s.resource is not None and not s.resource.deleted:
         if same_path(s, s.resource.path, s.item.new_path) and is_equal(s, s.resource):
@@ -208,7 +208,7 @@ def _created(s: Situation) -> Decision:
 
 def _edit_of_deleted(s: Situation, resource: Resource) -> Decision:
     """An edit against a deletion: the edit wins, except under SERVER_WINS and MANUAL."""
-    content = content_standing(s, resource)
+    content = compare_content(s, resource)
     if isinstance(content, Reason):
         return _halted(s, content)
     placing = s.item.change_type in PLACING
@@ -216,7 +216,7 @@ def _edit_of_deleted(s: Situation, resource: Resource) -> Decision:
         return _unchanged(resource, content)
     path, spot = (s.item.new_path, s.target) if placing else (resource.path, s.home)
     reason = spot_reason(spot)
-    # What stays deleted needs no home; nor, once a person said that it stays, the place asked for.
+    # A resource that stays deleted needs no home, nor the place asked for once a person answered that it stays.
     stays = s.strategy is Strategy.SERVER_WINS
     if reason is not None and not (stays and (s.settling or not placing)):
         return _halted(s, reason)
@@ -235,9 +235,9 @@ def _edit_of_deleted(s: Situation, resource: Resource) -> Decision:
 
 def _changed(s: Situation, resource: Resource) -> Decision:
     """An update, rename or move of a living resource."""
-    content, place = content_standing(s, resource), place_standing(s, resource)
+    content, place = compare_content(s, resource), compare_place(s, resource)
     if isinstance(place, Reason) and s.settling and s.strategy in {Strategy.SERVER_WINS, Strategy.KEEP_BOTH}:
-        place = Comparison.NONE  # the server's place stays, so it does not matter that the client's is gone
+        place = Comparison.NONE  # the server's place stays, so it does not matter that the client's was removed
     if isinstance(content, Reason):
         return _halted(s, content)
     if isinstance(place, Reason):
@@ -261,8 +261,8 @@ def _changed(s: Situation, resource: Resource) -> Decision:
     )
 
 
-def _told_again(s: Situation, decision: Decision) -> Decision:
-    """The decision on a conflict that is recorded already: its effects are done, perhaps long ago."""
+def _repeated(s: Situation, decision: Decision) -> Decision:
+    """The decision on a conflict that is recorded already: its effects were carried out before."""
     opponent = decision.conflict.resource_id if decision.conflict else None
     candidates = (s.resource, s.target.occupant if s.target else None)
     now = next((one for one in candidates if one and one.resource_id == opponent), s.resource)
@@ -289,7 +289,7 @@ def _halted(s: Situation, reason: Reason) -> Decision:
 
 
 def _already_there(s: Situation, resource: Resource) -> Decision:
-    """A creation that finds its equal: the device takes over the id that is there."""
+    """A creation that finds its equal: the device takes over the existing id."""
     return _unchanged(resource, Comparison.SAME if is_file(s) else Comparison.NONE)
 
 

@@ -1,7 +1,7 @@
-"""What the conflict choice answers: one outcome, the effects to carry out in order, and what keeps the bytes.
+"""The answer of the conflict choice: one outcome, the effects to carry out in order, and the keepers of the bytes.
 
-An effect names resources and versions; it says nothing of tables. Whoever carries it out makes the names of
-copies with ``names.copy_name`` and writes the changes.
+An effect names resources and versions, not tables. ``execute`` makes the names of copies with ``names.copy_name``
+and writes the changes.
 
 Source: files contract, readings "apply" and "Strategies".
 """
@@ -15,7 +15,7 @@ from headwater.contracts.files.apply.inputs import Strategy
 
 
 class Outcome(StrEnum):
-    """Which list of the answer the item goes to: the first two to ``applied``, the last two to ``errors``."""
+    """The list of the answer for the item: ``applied`` for the first two, ``errors`` for the last two."""
 
     APPLIED = "applied"
     UNCHANGED = "unchanged"
@@ -25,7 +25,7 @@ class Outcome(StrEnum):
 
 
 class Keeper(StrEnum):
-    """What keeps one side's bytes after the decision.
+    """The place that keeps one side's bytes after the decision.
 
     CURRENT: the current version of a live file. HISTORY: a version of some file, no longer or never current.
     COPY: the current version of a new conflict copy. STAGED: nothing was acknowledged; the upload stays
@@ -43,7 +43,7 @@ class Keeper(StrEnum):
 
 
 class ConflictKind(StrEnum):
-    """What the two sides disagree about; with several, the first of these."""
+    """The subject of a disagreement; of several, the first of these."""
 
     CONTENT = "content"
     EDIT_DELETE = "edit_delete"
@@ -52,7 +52,7 @@ class ConflictKind(StrEnum):
 
 
 class Reason(StrEnum):
-    """Why an item is stale (the first three) or refused."""
+    """The reason why an item is stale (the first three) or refused."""
 
     BASE_MISSING = "base_missing"
     BASE_UNKNOWN = "base_unknown"
@@ -98,7 +98,7 @@ class HoldVersion:
 class Create:
     """A new resource at the item's new path (its id is in no use); a folder when there is no version.
 
-    ``in_trash``: it is made deleted, so that its bytes stay restorable and nobody's tree changes.
+    ``in_trash``: it is created deleted, so that its bytes stay restorable and no tree changes.
     ``as_copy``: its name is a conflict copy's, in the same folder.
     """
 
@@ -145,14 +145,14 @@ class Restore:
 
 @dataclass(frozen=True, slots=True)
 class RestoreFolders:
-    """The folder of this path and those above live again, or are made anew; nothing else in them returns."""
+    """The folder of this path and those above it are created anew where missing; nothing in the old ones returns."""
 
     path: str
 
 
 @dataclass(frozen=True, slots=True)
 class Trash:
-    """The resource, and all below it, goes to the trash; one change, restorable."""
+    """The resource, and all below it, is put into the trash; one change, restorable."""
 
     resource_id: str
 
@@ -169,15 +169,15 @@ Effect = (
     | RestoreFolders
     | Trash
 )
-"""All that a decision can ask for."""
+"""The effects that a decision can ask for."""
 
 
 @dataclass(frozen=True, slots=True)
 class NewConflict:
     """A conflict to record; ``resolution`` is the strategy that ran, None for MANUAL.
 
-    ``resource_id`` and ``server_version_id`` are of the resource on the server that stands against the
-    change: the item's own, or who has its name; None for a creation in a deleted folder.
+    ``resource_id`` and ``server_version_id`` are of the resource on the server that opposes the
+    change: the item's own, or the one that has its name; None for a creation in a deleted folder.
     """
 
     kind: ConflictKind
@@ -192,7 +192,7 @@ class Decision:
     """The one answer to a situation.
 
     ``resource_id`` is the resource that the device should now know for its item, None when it is one that an
-    effect makes or there is none. ``client_bytes`` keeps the content that the item brought, ``server_bytes``
+    effect creates or there is none. ``client_bytes`` keeps the content that the item brought, ``server_bytes``
     that of the opposing resource (without a conflict, of the item's own). ``modified_at_us`` is the device's
     time after clamping, to be stored with its version. ``repeat``: the conflict is recorded already and its
     effects are done.

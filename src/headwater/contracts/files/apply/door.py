@@ -54,10 +54,10 @@ class ApplyDoor:
             return rules.apply(tx, call.principal, asked, oldest_us)
 
         await self._compare(call, asked)
-        return await call.act(transaction, lambda verdict: _told(verdict, call.request_id))
+        return await call.act(transaction, lambda verdict: _reply_of(verdict, call.request_id))
 
     async def _compare(self, call: Call, asked: Apply) -> None:
-        """Find the versions among the changes whose bytes the share has, cut otherwise, before they are applied."""
+        """Find the versions of the changes whose bytes the share has, cut otherwise, before the changes are applied."""
         if not any(change.version_id for change in asked.changes):
             return
         many = len(asked.changes) > 1
@@ -113,16 +113,16 @@ class ApplyDoor:
         return await call.act(transaction, reply.json)
 
 
-def _told(verdict: Verdict, request_id: str) -> Reply:
+def _reply_of(verdict: Verdict, request_id: str) -> Reply:
     """The three lists: with 200, or inside a problem when a single or atomic request ended unresolved."""
     if verdict.unresolved is None:
         return reply.json(verdict.answer)
     lists = to_builtins(verdict.answer)
     failure = _UNRESOLVED.get(verdict.unresolved, StateConflict)("the changes were not applied as asked", extra=lists)
-    told = problem(failure, status_of(failure), request_id)
+    answer = problem(failure, status_of(failure), request_id)
     # The members 'errors' of a problem and of this contract are one: each entry names its item as a field, too.
     errors = [{"field": f"changes[{error['index']}]", **error} for error in lists["errors"]]
-    return told._replace(body=encode(decode(told.body) | {"errors": errors}))
+    return answer._replace(body=encode(decode(answer.body) | {"errors": errors}))
 
 
 def _strategy(call: Call) -> Strategy:

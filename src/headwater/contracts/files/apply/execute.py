@@ -1,4 +1,4 @@
-"""Carries out a decision: its effects, in order, become versions kept, nodes written and their changes.
+"""Carries out a decision: its effects, in order, become versions, nodes and their changes.
 
 Source: files contract, readings "apply" and "Strategies".
 """
@@ -38,7 +38,7 @@ from headwater.store.tree.writer import TreeWriter
 class ActingDevice(NamedTuple):
     """The user and device that change something, and the device's name, which conflict copies carry.
 
-    ``settles``: a person's answer, which must be possible though its version went into another file meanwhile.
+    ``settles``: a person's answer, which must be possible although its version became another file's meanwhile.
     """
 
     actor: Actor
@@ -129,7 +129,7 @@ class _Execution:
     def _create(self, version_id: str | None, *, in_trash: bool, as_copy: bool) -> None:
         path = self._item.new_path or "/"
         if in_trash:
-            # A folder in the trash keeps what was meant for it: restored, both are there again.
+            # A folder in the trash keeps what was meant for it: restoring it restores both.
             spot = _Target(self._paths.folder(parent_path(path)).id, self._name(split_path(path)[-1]))
             self._make("file", spot, version_id, trashed=True)
             return
@@ -154,7 +154,7 @@ class _Execution:
                 self.executed.created_path = f"{spot.folder_path}/{spot.name.text}"
 
     def _make_folders(self, path: str) -> None:
-        """Folders anew where a path has none: the old ones stay in the trash with all that is in them."""
+        """Create folders where a path has none: the old ones stay in the trash with all that is in them."""
         for created in self._paths.make_folders(self._writer, path).created:
             self._rows.put_node(created)
             self.executed.positions[created.id] = created.position
@@ -169,7 +169,7 @@ class _Execution:
         place = None if spot.folder_path is None else f"{spot.folder_path}/{spot.name.text}"
         back = restore.restore(self._writer, node, spot.parent, spot.name, self._details(node), path=place)
         if node.type == "folder":
-            # What is below it was written, too.
+            # The nodes below it were written, too.
             self._rows.forget_nodes()
         self._note(back)
 
@@ -180,7 +180,7 @@ class _Execution:
             self._rows.put_version(version._replace(state="held", expires_us=None))
 
     def _keep(self, version_id: str, node_id: str, *, is_first: bool = False) -> Version:
-        """The version in the history of a file, for good. Raises: StateConflict (another file has it)."""
+        """Put the version into the history of a file for good. Raises: StateConflict (another file has it)."""
         version = self._version(version_id)
         if version.state == "kept" and version.node == node_id:
             return version
@@ -196,7 +196,7 @@ class _Execution:
         return kept
 
     def _again(self, version: Version) -> Version:
-        """The content of a version once more, under an id of its own."""
+        """Stage the content of a version once more, under an id of its own."""
         row = self._row
         staging = Staging(
             row.feed, row.organisation, version.user_id, version.device_id, version.mime_type, version.modified_us,

@@ -1,4 +1,4 @@
-"""What the conflict choice looks at: one item of an ``apply``, and how the server stands towards it.
+"""The input of the conflict choice: one item of an ``apply``, and the state of the server about it.
 
 Everything here is looked up by the caller inside its transaction and then frozen, so that the choice itself
 is a pure function. Paths are stored paths (NFC); times are integer microseconds UTC since 1970.
@@ -16,7 +16,7 @@ from headwater.contracts.files.paths import FolderState
 
 
 class ResourceType(StrEnum):
-    """What a change is about."""
+    """The type of the resource that a change is about."""
 
     FILE = "file"
     FOLDER = "folder"
@@ -24,7 +24,7 @@ class ResourceType(StrEnum):
 
 
 class ChangeType(StrEnum):
-    """What a change did; ``renamed`` stays under its parent, ``moved`` goes to another."""
+    """The kind of a change; ``renamed`` stays under its parent, ``moved`` has another."""
 
     CREATED = "created"
     UPDATED = "updated"
@@ -38,7 +38,7 @@ PLACING = frozenset({ChangeType.RENAMED, ChangeType.MOVED})
 
 
 class Strategy(StrEnum):
-    """How a conflict is to be resolved."""
+    """The strategy that resolves a conflict."""
 
     LAST_WRITER_WINS = "LAST_WRITER_WINS"
     KEEP_BOTH = "KEEP_BOTH"
@@ -52,7 +52,7 @@ class Item:
     """One change that a device asks for.
 
     ``content_hash`` is that of the version that ``version_id`` names, None when no version that the caller
-    may use has this id. ``modified_at_us`` is what the device says: it orders, it never decides alone.
+    may use has this id. ``modified_at_us`` is the device's own time: it orders, it never decides alone.
     """
 
     resource_type: ResourceType
@@ -94,9 +94,9 @@ class Base:
 
 @dataclass(frozen=True, slots=True)
 class Spot:
-    """A path to be taken: the folder above it, who lives there now, whether it lies inside the resource.
+    """A path to be taken: the folder above it, the resource there now, and whether it lies inside the resource.
 
-    Looked up by path: ``folder`` is DELETED only when no live folder has taken that path since. ``occupant``
+    It is found by path: ``folder`` is DELETED only when no live folder has taken that path since. ``occupant``
     is the *live* resource whose name has the same key; it may be the resource itself, as in a rename that
     changes case only. A deleted folder has no occupants.
     """
@@ -114,7 +114,7 @@ class Situation:
     names none or the resource's history does not hold it. ``target`` is the spot of ``item.new_path``, None
     without one; ``home`` the spot of a deleted resource's own path. ``earlier`` is the conflict that this
     very change (same device, resource, version and paths) already made. ``received_at_us`` is the receipt.
-    ``settling``: a person answers a recorded conflict, so what would fit by now is still theirs to decide.
+    ``settling``: a person answers a recorded conflict, so what fits by now is still theirs to decide.
     """
 
     item: Item
@@ -131,7 +131,7 @@ class Situation:
 
 @dataclass(frozen=True, slots=True)
 class RecordedConflict:
-    """What the choice needs of a conflict record; ``resolution`` is None while it waits for a person."""
+    """The part of a conflict record that the choice needs; ``resolution`` is None while it waits for a person."""
 
     conflict_id: str
     resolution: Strategy | None = None

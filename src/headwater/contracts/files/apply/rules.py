@@ -73,18 +73,18 @@ _DETAILS = {
 Result = Applied | ConflictItem | ErrorItem
 
 
-class _Kept(msgspec.Struct, omit_defaults=True):
-    """A result as it is kept for a repeated item."""
+class _Stored(msgspec.Struct, omit_defaults=True):
+    """A result as it is stored for a repeated item."""
 
     applied: Applied | None = None
     conflict: ConflictItem | None = None
 
 
-_read_kept = msgspec.json.Decoder(_Kept)
+_read_stored = msgspec.json.Decoder(_Stored)
 
 
 class Applier(NamedTuple):
-    """Who applies, to what, from which device, by which strategy; answers older than ``oldest_us`` are forgotten."""
+    """The caller of an apply, its share, device and strategy; stored answers older than ``oldest_us`` do not count."""
 
     principal: Principal
     row: ShareRow
@@ -96,7 +96,7 @@ class Applier(NamedTuple):
 
 @dataclass
 class Verdict:
-    """The three lists, and the code of what was left unresolved, if anything."""
+    """The three lists, and the code of what is unresolved, if any."""
 
     answer: ApplyAnswer = field(default_factory=lambda: ApplyAnswer(applied=[], conflicts=[], errors=[]))
     unresolved: str | None = None
@@ -164,15 +164,15 @@ def _atomic(tx: Transaction, applier: Applier, items: list[ChangeItem]) -> Verdi
 
 
 def _undone(tx: Transaction, applier: Applier, change: ChangeItem, result: Result, decision: Decision | None) -> Result:
-    """What an item of an undone request is told."""
+    """The result of an item of an undone request."""
     if isinstance(result, ErrorItem):
         return result
     if isinstance(result, ConflictItem) and result.resolution is None:
         if conflicts.find(tx, result.id) is not None:
             return result
-        told = _remembered(tx, applier, result.index, change)
-        if isinstance(told, ConflictItem):
-            return told
+        again = _remembered(tx, applier, result.index, change)
+        if isinstance(again, ConflictItem):
+            return again
         opponent = result.resource_id
         known = opponent is None or nodes.find(tx, applier.row.feed, opponent) is not None
         if known and decision is not None and decision.conflict is not None:
@@ -181,9 +181,9 @@ def _undone(tx: Transaction, applier: Applier, change: ChangeItem, result: Resul
                     versions.hold(tx, applier.row.feed, effect.version_id)
             kept = conflicts.record(tx, applier.row.feed, applier.device.device_id, change, decision.conflict, None)
             rows = Rows(tx, applier.row.feed)
-            told = _conflict_item(applier, rows, result.index, kept, None, result.kept_as)
-            _remember(tx, applier, change, told)
-            return told
+            again = _conflict_item(applier, rows, result.index, kept, None, result.kept_as)
+            _remember(tx, applier, change, again)
+            return again
     return ErrorItem(
         index=result.index, code="NOT_APPLIED", detail="undone, because another item of the atomic request failed"
     )
@@ -200,7 +200,7 @@ def _once(tx: Transaction, applier: Applier, index: int, change: ChangeItem) -> 
 
 
 def _remembered(tx: Transaction, applier: Applier, index: int, change: ChangeItem) -> Result | None:
-    """What an item was told before under its ``client_change_id``; None when it comes for the first time."""
+    """The stored result of an item under its ``client_change_id``; None when it arrives for the first time."""
     key = _key(applier, change)
     kept = None if key is None else idempotency.find(tx, key[0], applier.oldest_us)
     if key is None or kept is None:
@@ -208,7 +208,7 @@ def _remembered(tx: Transaction, applier: Applier, index: int, change: ChangeIte
     if kept.request_hash != key[1]:
         detail = "this client_change_id came before with another change"
         return ErrorItem(index=index, code="CHANGE_ID_REUSED", detail=detail)
-    first = _read_kept.decode(kept.answer)
+    first = _read_stored.decode(kept.answer)
     known = first.applied or first.conflict
     if known is not None:
         known.index = index
@@ -216,19 +216,19 @@ def _remembered(tx: Transaction, applier: Applier, index: int, change: ChangeIte
 
 
 def _remember(tx: Transaction, applier: Applier, change: ChangeItem, result: Result) -> None:
-    """Keep what an item was told for its repeat.
+    """Store the result of an item for its repeat.
 
-    What failed was not acknowledged: the same item may well succeed later, once its folder or version is there.
+    A failure was not acknowledged: the same item may succeed later, once its folder or version exists.
     """
     key = _key(applier, change)
     if key is not None and isinstance(result, Applied):
-        idempotency.keep(tx, *key, encode(_Kept(applied=result)))
+        idempotency.keep(tx, *key, encode(_Stored(applied=result)))
     elif key is not None and isinstance(result, ConflictItem):
-        idempotency.keep(tx, *key, encode(_Kept(conflict=result)))
+        idempotency.keep(tx, *key, encode(_Stored(conflict=result)))
 
 
 def _key(applier: Applier, change: ChangeItem) -> tuple[AnswerKey, bytes] | None:
-    """Under what an item's result is kept, and the hash of the item; None when it has no id of its own."""
+    """The key under which an item's result is stored, and the item's hash; None when it has no id of its own."""
     change_id = change.metadata.client_change_id
     if change_id is None:
         return None
@@ -345,7 +345,7 @@ def _error_item(index: int, change: ChangeItem, decision: Decision, current: str
 
 
 def _change_id(row: ShareRow, decision: Decision, executed: Executed) -> str | None:
-    """The change that a device will find in the log: the resource's own, or the last that was made."""
+    """The change that a device will find in the log: the resource's own, or the last that was written."""
     if not executed.positions:
         return None
     position = executed.positions.get(decision.resource_id or "") or max(executed.positions.values())
@@ -353,7 +353,7 @@ def _change_id(row: ShareRow, decision: Decision, executed: Executed) -> str | N
 
 
 def _code_of(result: Result) -> str | None:
-    """Why a result keeps an atomic request from being applied; None when it does not."""
+    """The code of a result that undoes an atomic request; None when it does not."""
     if isinstance(result, ErrorItem):
         return result.code
     return CONFLICT if isinstance(result, ConflictItem) and result.resolution is None else None

@@ -1,10 +1,10 @@
 """Finds staged versions that have the bytes of the file that they are meant for, cut otherwise.
 
-A content is named by its chunks. An upload that broke off and went on, or that came in parts of another size, is cut at
+A content is named by its chunks. An upload that was resumed, or that arrived in parts of another size, is cut at
 other places than the same bytes in one piece, so equal names mean equal bytes, but not the other way round. Such
 versions are compared before the transaction in which equal content is no conflict; a version that turns out equal takes
-over the chunks of the other one, and with them its name. What one request may have compared is bounded; what is more
-is not known to be equal.
+over the chunks of the other one, and with them its name. The bytes that one request compares are bounded; beyond
+the bound nothing is known to be equal.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ Stretch = tuple[Sequence[Piece], Sequence[Piece]]
 """The same bytes of two contents, if these are equal: chunks that end together and nowhere in between."""
 
 COMPARED_BYTES = 1024 * 1024 * 1024
-"""So much of the versions of one request is read, of each side, to find out whether they are the same."""
+"""The most bytes that are read of each side of the versions of one request, to compare them."""
 
 COMPARED_CHUNKS = 200_000
-"""So many chunks of both sides together are looked up for one request."""
+"""The most chunks of both sides together that are looked up for one request."""
 
 
 class Candidate(NamedTuple):
-    """A staged version that may have the content of one that is kept."""
+    """A staged version that may have the content of one in a file's history."""
 
     feed: int
     organisation: str
@@ -168,7 +168,7 @@ def _opponents(paths: PathIndex, rows: Rows, change: ChangeItem) -> Iterator[str
 
 
 def _may_be_same(version: Version, other: Version) -> bool:
-    """True when the other one is kept, and neither their names nor their sizes nor their checksums tell."""
+    """True when the other one is in a history, and names, sizes and checksums do not prove them unequal."""
     if other.state != "kept" or version.size_bytes != other.size_bytes or version.content_hash == other.content_hash:
         return False
     if version.sha256 and other.sha256 and version.sha256 != other.sha256:

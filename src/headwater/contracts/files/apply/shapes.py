@@ -17,7 +17,7 @@ MAX_ITEMS = 1000
 
 
 class ItemDetails(msgspec.Struct, gc=False, kw_only=True):
-    """What an item says of its content, and the id by which a repeated item is known."""
+    """The metadata of an item: its content, and the id that recognises a repeat."""
 
     size: Annotated[int, Meta(ge=0, le=2**62)] | None = None
     checksum_sha256: Annotated[str, Meta(max_length=128)] | None = None
@@ -39,7 +39,7 @@ class ChangeItem(msgspec.Struct, kw_only=True):
 
 
 class Apply(msgspec.Struct, kw_only=True):
-    """A device's changes in the order in which it made them; ``atomic`` makes them all or nothing."""
+    """A device's changes in their order; ``atomic`` applies all or none."""
 
     device_id: Id
     share_id: Id
@@ -79,7 +79,7 @@ class FileConflict(msgspec.Struct, gc=False, kw_only=True):
 
 
 class KeptAs(msgspec.Struct, gc=False, kw_only=True):
-    """Where the item's content, or the item, ended up: ``keeper`` is current, history, copy, trash or held."""
+    """The place where the item, or its content, ended up: ``keeper`` is current, history, copy, trash or held."""
 
     keeper: str
     resource_id: str | None
@@ -97,7 +97,7 @@ class ConflictItem(FileConflict, gc=False, kw_only=True):
 
 
 class ErrorItem(msgspec.Struct, gc=False, kw_only=True):
-    """An item of which nothing was done, and why."""
+    """An item of which nothing was done, with the reason."""
 
     index: int
     code: str

@@ -1,4 +1,4 @@
-"""What each strategy does about a conflict, and what keeps the bytes of each side once its effects are done.
+"""Chooses the effects of a strategy on a conflict, and the keepers of each side's bytes after them.
 
 Pure functions. The strategy runs once for each aspect in conflict; MANUAL touches neither and holds the bytes.
 
@@ -67,7 +67,7 @@ def creation_in_conflict(s: Situation, spot: Spot, other: Resource | None) -> De
 
 
 def content_effects(s: Situation, resource: Resource, content: Comparison) -> list[Effect]:
-    """What becomes of the client's version."""
+    """The effects on the client's version."""
     version_id = s.item.version_id
     if version_id is None or content not in {Comparison.FITS, Comparison.DIVERGED}:
         return []
@@ -79,7 +79,7 @@ def content_effects(s: Situation, resource: Resource, content: Comparison) -> li
 
 
 def place_effects(s: Situation, resource: Resource, place: Comparison) -> list[Effect]:
-    """What becomes of the place that the client asks for."""
+    """The effects of the place that the client asks for."""
     if place in {Comparison.NONE, Comparison.SAME}:
         return []
     if place is Comparison.CROSSED:
@@ -98,7 +98,7 @@ def place_effects(s: Situation, resource: Resource, place: Comparison) -> list[E
 
 
 def claim(s: Situation, spot: Spot, path: str) -> tuple[list[Effect], bool]:
-    """What must happen before a path can be taken, and whether to take a copy's name there instead."""
+    """The effects that free a path, and True when a copy's name must be taken there instead."""
     before: list[Effect] = []
     if spot.folder is FolderState.DELETED:
         before.append(RestoreFolders(parent_path(path)))
@@ -151,7 +151,7 @@ def manual(
 
 
 def client_keeper(effects: list[Effect], content: Comparison, resource: Resource | None) -> Keeper:
-    """What keeps the client's bytes once the effects are done; ``resource`` is the item's."""
+    """The keeper of the client's bytes once the effects are done; ``resource`` is the item's."""
     for effect in effects:
         match effect:
             case PutCurrent():
@@ -172,21 +172,21 @@ def client_keeper(effects: list[Effect], content: Comparison, resource: Resource
 
 
 def server_keeper(effects: list[Effect], opponent: Resource | None) -> Keeper:
-    """What keeps the bytes that the opposing resource had as its current version."""
+    """The keeper of the bytes that the opposing resource had as its current version."""
     if any(isinstance(e, PutCurrent) and opponent and e.resource_id == opponent.resource_id for e in effects):
         return Keeper.HISTORY
     return _kept_with(effects, opponent)
 
 
 def kept_now(resource: Resource | None) -> Keeper:
-    """What keeps the current version of a resource as it stands; a folder has none."""
+    """The keeper of the current version of a resource as it is now; a folder has none."""
     if resource is None or resource.content_hash is None:
         return Keeper.NOTHING
     return Keeper.TRASH if resource.deleted else Keeper.CURRENT
 
 
 def _yields_to_server(s: Situation, other: Resource | None) -> bool:
-    """True when the created thing does not appear: the server wins, or the occupant is the later one."""
+    """True when the created resource does not appear: the server wins, or the occupant is the later one."""
     if s.strategy is Strategy.LAST_WRITER_WINS and other is not None:
         return not _takes_name_from(s, other)
     return s.strategy is Strategy.SERVER_WINS
@@ -208,7 +208,7 @@ def _takes_name_from(s: Situation, other: Resource) -> bool:
 
 
 def _conflict(s: Situation, kind: ConflictKind, opponent: Resource | None, ran: Strategy | None) -> NewConflict:
-    """The record. A version that the item neither brings nor edits is no side of it: nobody asked whose it is."""
+    """The record. A version that the item neither brings nor edits is no side of it: its owner was not checked."""
     is_side = brings_version(s) or s.base is not None
     return NewConflict(
         kind,

@@ -1,6 +1,6 @@
 """Creates the files of a packed upload in one transaction: new ones in bulk, the others one by one.
 
-Each file has a result of its own; what is wrong with one leaves its neighbours alone.
+Each file has a result of its own; the failure of one does not concern its neighbours.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ class _Storing:
         tx, row = self._tx, self._row
         allowed = content.reachable(tx, self._packing.principal, row.organisation, asked)
         refs = [*chunks.claim(tx, row.organisation, allowed).values(), *self._packing.written.refs]
-        # A chunk has one length, whatever a list says of it: a version of another size could not be read.
+        # A chunk has one length, whatever a list states: a version of another size could not be read.
         known = {Piece(ref.chunk, ref.length_bytes) for ref in refs}
         good = []
         for file in files:
@@ -129,7 +129,7 @@ class _Storing:
         staged = [(self._version(file, None, id), file.pieces) for file, id in zip(files, ids, strict=True)]
         versions.insert_many(self._tx, self._row.feed, self._row.organisation, staged)
         for file, (version, _) in zip(files, staged, strict=True):
-            self._done(file, "staged", None, version.id)
+            self._succeed(file, "staged", None, version.id)
 
     def _create(self, files: list[Arrived]) -> list[Arrived]:
         """Create the files whose names are free; the others are returned, to be stored one by one."""
@@ -152,7 +152,7 @@ class _Storing:
             version = self._version(file, node_id, next(version_ids))
             made.append((version, file.pieces))
             nodes.append(NewFile(node_id, folder.id, folder.path, name, version))
-            self._done(file, "created", node_id, version.id)
+            self._succeed(file, "created", node_id, version.id)
         versions.insert_many(self._tx, self._row.feed, self._row.organisation, made)
         tree_bulk.create_files(self._tx, self._row.share, self._packing.actor, nodes)
         if made:
@@ -206,14 +206,14 @@ class _Storing:
         current = versions.find(tx, row.feed, node.version) if node.version else None
         version = self._version(file, None, random_id("ver"))
         if current is not None and versions.is_same(current, version):
-            self._done(file, "unchanged", node.id, current.id)
+            self._succeed(file, "unchanged", node.id, current.id)
             return
         versions.insert_many(tx, row.feed, row.organisation, [(version, file.pieces)])
         committed = commit.put_on(self._writer, node, version, base)
-        self._done(file, committed.status, committed.node.id, committed.version.id)
+        self._succeed(file, committed.status, committed.node.id, committed.version.id)
 
     def _guard(self, file: Arrived, function: _FileFunction) -> None:
-        """Run one file's part; its failure is its own."""
+        """Run one file's part; its failure becomes its result."""
         try:
             self._tx.attempt(lambda: function(file))
         except HeadwaterError as failure:
@@ -232,7 +232,7 @@ class _Storing:
             None if kept else tx.now_us + self._settings.upload_idle_seconds * SECOND_US,
         )  # fmt: skip
 
-    def _done(self, file: Arrived, status: str, node_id: str | None, version_id: str) -> None:
+    def _succeed(self, file: Arrived, status: str, node_id: str | None, version_id: str) -> None:
         fields = file.fields
         self._results[file.number] = PackedResult(
             file.number, status, node_id, version_id, fields.path, fields.client_change_id

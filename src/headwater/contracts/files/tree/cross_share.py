@@ -1,4 +1,4 @@
-"""Moving a file or folder into another share: deleted there and created here in one transaction."""
+"""Moves a file or folder into another share: deleted there and created here in one transaction."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MAX_CROSSING = 10_000
 
 
 class Crossing(NamedTuple):
-    """Where a node goes that leaves its share: the other share, and the place in it."""
+    """The destination of a node that leaves its share: the other share, and the place in it."""
 
     share: ShareRow
     target: Target
@@ -31,7 +31,7 @@ class Crossing(NamedTuple):
 def cross(tx: Transaction, row: ShareRow, actor: Actor, node: Node, crossing: Crossing, settings: FileSettings) -> Node:
     """Move a node into another share: deleted there and created here in one transaction, the same content.
 
-    What it leaves in the trash of its old share still counts there, so the content needs room once more.
+    The content in the trash of the old share still counts there, so it needs room once more.
     Raises: StateConflict (the name is taken), Invalid (another organisation), TooLarge (over 10,000 nodes),
     QuotaExceeded.
     """
@@ -62,7 +62,7 @@ class _Carried:
 
     @property
     def size_bytes(self) -> int:
-        """How much the gathered files take."""
+        """The bytes of the gathered files."""
         return sum(version.size_bytes for version in self._versions.values())
 
     def gather(self, node: Node) -> None:
@@ -81,7 +81,7 @@ class _Carried:
                 waiting += self._children[source.id]
 
     def copy(self, node: Node, target: Target) -> Node:
-        """Make the node, and what lives below it, in the other share."""
+        """Create the node, and what lives below it, in the other share."""
         waiting = [(node, target, self._index.folder_path(target.parent))]
         first: Node | None = None
         while waiting:

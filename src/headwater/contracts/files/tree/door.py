@@ -30,13 +30,13 @@ from headwater.web.services import Services
 
 
 class TreeDoor:
-    """The handlers of what lies below ``/api/v1/shares/{share_id}``: nodes, trash, versions."""
+    """The handlers below ``/api/v1/shares/{share_id}``: nodes, trash, versions."""
 
     def __init__(self, services: Services) -> None:
         self._settings = services.settings.files
 
     async def children(self, call: Call) -> Reply:
-        """GET /{id}/children: what is in a folder, by ``folder_id`` or ``path`` (default: the root)."""
+        """GET /{id}/children: the nodes of a folder, by ``folder_id`` or ``path`` (default: the root)."""
         limit = integer(call.query, "limit", 100, 1, 1000)
         after = _after(call.query.get("cursor"))
         path, folder_id = call.query.get("path"), call.query.get("folder_id")
@@ -50,7 +50,7 @@ class TreeDoor:
         return reply.json(await call.read(transaction, slow=limit > 200))
 
     async def trash(self, call: Call) -> Reply:
-        """GET /{id}/trash: what was deleted, the oldest first."""
+        """GET /{id}/trash: the deleted nodes, the oldest first."""
         limit = integer(call.query, "limit", 100, 1, 1000)
         after = _after(call.query.get("cursor"))
 
@@ -111,7 +111,7 @@ class TreeDoor:
         return _shown(call, await call.write(transaction))
 
     async def remove(self, call: Call) -> Reply:
-        """DELETE /{id}/nodes/{node_id}: into the trash; 200 with what was deleted."""
+        """DELETE /{id}/nodes/{node_id}: into the trash; 200 with the deleted node."""
         actor, if_match = actor_of(call), call.header(b"if-match")
 
         def transaction(tx: Transaction) -> NodeAnswer:
@@ -137,7 +137,7 @@ class TreeDoor:
         return await call.act(transaction, lambda node: reply.json(node, 200, (_etag(node),)))
 
     async def versions(self, call: Call) -> Reply:
-        """GET /{id}/nodes/{node_id}/versions: the newest first; ``before`` goes on."""
+        """GET /{id}/nodes/{node_id}/versions: the newest first; ``before`` continues."""
         limit = integer(call.query, "limit", 100, 1, 1000)
         before = integer(call.query, "before", 2**62, 1, 2**62)
 
@@ -163,7 +163,7 @@ class TreeDoor:
 
 
 def shown(tx: Transaction, row: ShareRow, node: Node, folders: dict[str, str] | None = None) -> NodeAnswer:
-    """A node as it goes out; ``folders`` keeps the paths of the folders of a page, so that each is made up once."""
+    """A node in its wire form; ``folders`` holds the paths of the folders of a page, so that each is read once."""
     folders = {} if folders is None else folders
     if node.parent not in folders:
         folders[node.parent] = nodes.path_of(tx, row.feed, node).removesuffix(node.name)
@@ -195,7 +195,7 @@ def _folder(tx: Transaction, row: ShareRow, path: str | None, folder_id: str | N
 
 
 def _target(tx: Transaction, row: ShareRow, node: Node, wanted: Placement) -> Target:
-    """The place that a request names; what it leaves out stays as it is."""
+    """The place that a request names; a part that it leaves out stays as it is."""
     if wanted.path is not None:
         return PathIndex(tx, row).target(wanted.path)
     crossing = wanted.share_id is not None

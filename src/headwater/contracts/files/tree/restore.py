@@ -42,7 +42,7 @@ def restore(
 
 
 def _below(tx: Transaction, feed: int, folder: Node) -> list[Node]:
-    """What lives below a folder, parents first; one more than the limit is enough to know that it is too much."""
+    """The live nodes below a folder, parents first; it stops beyond the limit."""
     found: list[Node] = []
     waiting = [folder.id]
     while waiting and len(found) <= MAX_ANNOUNCED:

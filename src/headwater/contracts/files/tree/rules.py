@@ -1,4 +1,4 @@
-"""The decisions about a share's tree when it is changed directly: what may go where. ``apply`` has its own.
+"""The decisions about a share's tree when it is changed directly. ``apply`` has its own.
 
 Source: files contract, readings "Names and tree".
 """
@@ -22,7 +22,7 @@ from headwater.store.tree.nodes import Actor, Name, Node
 from headwater.store.tree.writer import TreeWriter
 
 _TRASH_KEY = re.compile(r"00[0-9]{18} ")
-"""How a ``trash_key`` begins: microseconds UTC since 1970 that both databases can hold."""
+"""The start of a ``trash_key``: microseconds UTC since 1970 that both databases can hold."""
 
 
 def create_folder(tx: Transaction, row: ShareRow, actor: Actor, fields: FolderFields) -> Node:
@@ -48,7 +48,7 @@ def create_folder(tx: Transaction, row: ShareRow, actor: Actor, fields: FolderFi
 def move(tx: Transaction, row: ShareRow, actor: Actor, node: Node, target: Target) -> Node:
     """Give a live node another name or folder; the same place changes nothing.
 
-    Raises: StateConflict (the name is taken, or it would go into itself), Invalid (the path gets too long).
+    Raises: StateConflict (the name is taken, or it would move into itself), Invalid (the path gets too long).
     """
     if (target.parent, target.name.text) == (node.parent, node.name):
         return node
@@ -67,9 +67,9 @@ def trash(tx: Transaction, row: ShareRow, actor: Actor, node: Node) -> Node:
 
 
 def restore(tx: Transaction, row: ShareRow, actor: Actor, node: Node, target: Target | None) -> Node:
-    """Take a node out of the trash, to where it was or to another place.
+    """Take a node out of the trash, to its old place or to another one.
 
-    Raises: StateConflict (it is not in the trash; its folder is gone; the name is taken).
+    Raises: StateConflict (it is not in the trash; its folder was removed; the name is taken).
     """
     if node.trashed_us is None:
         if nodes.is_live(tx, row.feed, node):
@@ -116,12 +116,12 @@ def restore_version(
 
 
 def trash_key(node: Node) -> str:
-    """Where a node stands in the list of the trash."""
+    """The position of a node in the list of the trash."""
     return f"{node.trashed_us:020d} {node.id}"
 
 
 def in_trash(tx: Transaction, row: ShareRow, after: str, limit: int) -> list[Node]:
-    """What was put into the trash itself, the oldest first, after a ``trash_key``. Raises: CursorInvalid."""
+    """The nodes put into the trash themselves, the oldest first, after a ``trash_key``. Raises: CursorInvalid."""
     if after and not _TRASH_KEY.match(after):
         raise invalid("malformed", "the cursor is not one of this server's")
     at_text, _, node_id = after.partition(" ")

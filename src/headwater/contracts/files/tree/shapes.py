@@ -22,7 +22,7 @@ class FolderFields(msgspec.Struct, gc=False, kw_only=True):
 
 
 class Placement(msgspec.Struct, gc=False, kw_only=True):
-    """Where a file or folder shall go: by path, or by folder and name; ``share_id`` crosses into another share."""
+    """The new place of a file or folder: by path, or by folder and name; ``share_id`` crosses into another share."""
 
     path: PathText | None = None
     parent_id: Id | UnsetType | None = UNSET

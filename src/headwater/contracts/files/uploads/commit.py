@@ -60,7 +60,7 @@ def commit_version(
         return put_on(writer, taken, version, base_version_id)
     require_no_base(base_version_id)
     if place.path is None:
-        # A path was measured itself; what is below a folder may be longer than any.
+        # The length of a path was checked itself; below a folder the path may be longer than allowed.
         index.require_reach(target)
     node_id = random_id("fil")
     kept = versions.keep(tx, row.feed, version, node_id, version.modified_us, is_first=True)
