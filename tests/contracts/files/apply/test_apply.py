@@ -278,6 +278,30 @@ def test_a_version_of_one_file_cannot_become_another_files(laptop: Device) -> No
     assert answer.json()["errors"][0]["code"] == "VERSION_USED"
 
 
+def test_items_about_one_file_see_what_those_before_them_wrote_and_not_what_was_undone(
+    share: FileShare, laptop: Device
+) -> None:
+    used, file = laptop.put("/used", b"used"), laptop.put("/a", b"one")
+    second, third, fourth = (laptop.stage(content) for content in (b"second", b"third", b"fourth"))
+    on_second = {"resource_id": file["resource_id"], "version_id": second}
+    # Its place is given first; then its content fails, and the item with it.
+    fails = placed(file["resource_id"], "/a", "/b", version_id=used["version_id"], base_version_id=second)
+    answer = laptop.apply(
+        updated(file, second), fails, updated(on_second, third), updated(file, fourth), strategy="SERVER_WINS"
+    ).json()
+    applied = [(entry["index"], entry["version_id"], entry["path"]) for entry in answer["applied"]]
+    assert applied == [(0, second, "/a"), (2, third, "/a")]
+    assert [(error["index"], error["code"]) for error in answer["errors"]] == [(1, "VERSION_USED")]
+    [conflict] = answer["conflicts"]
+    kept = (conflict["server_version_id"], conflict["kept_as"]["keeper"], conflict["kept_as"]["version_id"])
+    assert kept == (third, "history", fourth)
+    history = share.client.get(f"/api/v1/shares/{share.id}/nodes/{file['resource_id']}/versions").json()["data"]
+    assert [(version["id"], version["number"]) for version in history] == [
+        (fourth, 4), (third, 3), (second, 2), (file["version_id"], 1),
+    ]  # fmt: skip
+    assert set(share.tree()) == {"/a", "/used"}
+
+
 def test_more_than_a_thousand_items_are_refused(laptop: Device) -> None:
     assert laptop.apply(*[created("/a")] * 1001).status == 422
     assert laptop.apply(*[created("/a")] * 1000).status == 200

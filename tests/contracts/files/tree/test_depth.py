@@ -222,3 +222,16 @@ def test_what_an_item_moved_is_where_it_was_once_the_item_is_undone(share: FileS
     ]  # fmt: skip
     assert [entry["index"] for entry in answer["errors"]] == [1, 2]
     assert set(share.tree()) == {"/other", "/q", "/q/b", "/q/b/d", "/q/b/file", "/z"}
+
+
+def test_folders_are_created_on_the_way_only_when_the_whole_path_can_be(share: FileShare, laptop: Device) -> None:
+    """A folder that other letters name by a shorter path: what is below it may be longer than any path may be."""
+    wide = "\u1e9e" * 85  # CAPITAL SHARP S, three bytes; its key is ss
+    for depth in range(1, 16):
+        share.client.post(f"/api/v1/shares/{share.id}/folders", json={"path": f"/{wide}" * depth})
+    before = share.tree()
+    body = {"path": ("/" + "ss" * 85) * 15 + "/" + "n" * 200 + "/" + "n" * 200, "parents": True}
+    answer = share.client.post(f"/api/v1/shares/{share.id}/folders", json=body)
+    assert (answer.status, answer.json()["errors"][0]["code"]) == (422, "path_too_long")
+    assert share.tree() == before
+    assert laptop.apply(created("/fine")).json()["errors"] == []
