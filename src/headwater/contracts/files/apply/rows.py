@@ -1,6 +1,7 @@
 """The nodes and versions that an item concerns: each is read once, and what is written replaces what was read.
 
-Rows are good for one savepoint. What was undone takes its rows with it: the next item reads its own.
+Rows are valid for one savepoint, or for a transaction that only reads. An item that is undone drops its rows, and the
+next one reads its own.
 """
 
 from __future__ import annotations
