@@ -22,13 +22,12 @@ from headwater.contracts.files.packed.parser import Unpacker
 from headwater.contracts.files.packed.shapes import PackedResult
 from headwater.contracts.files.packed.writer import Packing
 from headwater.contracts.files.paths import FolderState, FoundFolder, PathIndex
-from headwater.contracts.files.uploads.ingest import sizes_of
+from headwater.contracts.files.uploads.ingest import commit_or_discard, sizes_of
 from headwater.identity.principal import Principal
 from headwater.installation.progress import Report
 from headwater.store.database import Database, Transaction
 from headwater.store.packs.backend import PackBackend
 from headwater.store.packs.format import chunk_id
-from headwater.store.packs.writer import discard
 from headwater.store.tree import nodes, versions
 from headwater.store.tree.nodes import Actor
 from headwater.store.tree.versions import Piece
@@ -207,14 +206,10 @@ class Putting:
     def _send(self, files: Sequence[LocalEntry], stream: Iterable[bytes], folders: Sequence[LocalEntry]) -> None:
         """Make content durable, then make the files and folders visible in one transaction."""
         target = self._target
-        unpacker = Unpacker(target.packs, target.row.organisation, target.row.policy, self._unlimited)
-        try:
+        with Unpacker(target.packs, target.row.organisation, target.row.policy, self._unlimited) as unpacker:
             for piece in stream:
                 unpacker.take(piece)
             arrived, written = unpacker.finish()
-        except BaseException:
-            unpacker.abort()
-            raise
         actor = Actor(target.principal.user_id)
         packed = Packing(target.principal, actor, arrived, written, stage_only=False)
 
@@ -223,14 +218,8 @@ class Putting:
             refusals = _make_folders(PathIndex(tx, row), TreeWriter(tx, row.share, actor), folders)
             return refusals, packed_writer.store(tx, row, packed, self._unlimited)
 
-        try:
-            refusals, results = target.database.write_now(transaction, feed=target.row.feed)
-        except (Fatal, Unavailable):
-            # The outcome of the commit is unknown: the packs stay, and gc decides later.
-            raise
-        except HeadwaterError:
-            discard(target.packs, written)
-            raise
+        with commit_or_discard(target.packs, written) as pending:
+            refusals, results = target.database.write_now(pending.watch(transaction), feed=target.row.feed)
         self._count(files, results, folders, refusals)
 
     def _count(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from headwater.base.errors import Fatal, HeadwaterError, Invalid, TooLarge, Unavailable
+from headwater.base.errors import Invalid, TooLarge
 from headwater.contracts.files import access
 from headwater.contracts.files.access import Access, ShareRow
 from headwater.contracts.files.caller import actor_of
@@ -12,9 +12,9 @@ from headwater.contracts.files.packed import checksums, writer
 from headwater.contracts.files.packed.parser import Arrived, Unpacker
 from headwater.contracts.files.packed.shapes import PackedAnswer, PackedResult
 from headwater.contracts.files.packed.writer import Packing
-from headwater.contracts.files.uploads.ingest import pour
+from headwater.contracts.files.uploads.ingest import commit_or_discard, pour
 from headwater.store.database import Transaction
-from headwater.store.packs.writer import Written, discard
+from headwater.store.packs.writer import Written
 from headwater.web import reply
 from headwater.web.call import Call
 from headwater.web.http.paging import boolean
@@ -43,31 +43,19 @@ class PackedDoor:
 
         row = await call.read(share)
         unpacker, arrived, written = await self._receive(call, row)
-        actor = actor_of(call, last=call.query.get("device_id"))
-        # The key of a repeated request is held against this in place of the body, which nobody keeps.
-        call.body = unpacker.digest
-        stored = False
+        async with commit_or_discard(self._services.packs, written) as pending:
+            await self._compare_listed(call, row, arrived, written)
+            actor = actor_of(call, last=call.query.get("device_id"))
+            # A repeated request is compared with this in place of the body, which is not stored.
+            call.body = unpacker.digest
 
-        def transaction(tx: Transaction) -> list[PackedResult]:
-            nonlocal stored
-            stored = True
-            # Who asks is looked up anew after the stream.
-            packed = Packing(call.principal, actor, arrived, written, stage_only)
-            return writer.store(tx, share(tx), packed, self._settings)
+            def transaction(tx: Transaction) -> list[PackedResult]:
+                # The caller's access is read anew after the stream.
+                packed = Packing(call.principal, actor, arrived, written, stage_only)
+                return writer.store(tx, share(tx), packed, self._settings)
 
-        try:
             await call.recheck()
-            answer = await call.act(transaction, lambda results: reply.json(PackedAnswer(results)), feed=row.feed)
-        except (Fatal, Unavailable):
-            # Nobody knows whether it was committed: the packs stay, and sweep decides later.
-            raise
-        except HeadwaterError:
-            await asyncio.to_thread(discard, self._services.packs, written)
-            raise
-        if not stored:
-            # The answer is the one that was kept for the key: what came with it now is not needed.
-            await asyncio.to_thread(discard, self._services.packs, written)
-        return answer
+            return await call.act(pending.watch(transaction), _answer, feed=row.feed)
 
     async def _receive(self, call: Call, row: ShareRow) -> tuple[Unpacker, list[Arrived], Written]:
         """Take the stream into a pack. Raises: Malformed, TooLarge."""
@@ -78,22 +66,13 @@ class PackedDoor:
             )
         digested = b"idempotency-key" in call.headers
         unpacker = Unpacker(self._services.packs, row.organisation, row.policy, self._settings, digested=digested)
-        try:
-            async with self._gate:
-                await pour(call.stream(), unpacker.take)
-                arrived, written = await asyncio.to_thread(unpacker.finish)
-        except BaseException:
-            await asyncio.to_thread(unpacker.abort)
-            raise
-        try:
-            await self._compare_listed(call, row, arrived, written)
-        except BaseException:
-            await asyncio.to_thread(discard, self._services.packs, written)
-            raise
+        async with unpacker, self._gate:
+            await pour(call.stream(), unpacker.take)
+            arrived, written = await asyncio.to_thread(unpacker.finish)
         return unpacker, arrived, written
 
     async def _compare_listed(self, call: Call, row: ShareRow, arrived: list[Arrived], written: Written) -> None:
-        """Hold files that were given as lists of chunks against their checksums, those known before included."""
+        """Compare files that were given as lists of chunks with their checksums, those known before included."""
         files = checksums.to_compare(arrived)
         if not files:
             return
@@ -102,3 +81,7 @@ class PackedDoor:
         async with self._gate:
             for file in checksums.affordable(files, refs, self._settings.packed_bytes):
                 await asyncio.to_thread(checksums.compare, self._services.packs, file, refs)
+
+
+def _answer(results: list[PackedResult]) -> Reply:
+    return reply.json(PackedAnswer(results))

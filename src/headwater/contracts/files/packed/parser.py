@@ -20,7 +20,7 @@ from headwater.base.settings.table import FileSettings
 from headwater.base.wire import decode, parse_time
 from headwater.contracts.files.names import MAX_PATH_BYTES, NamePolicy, name_key, stored_name, stored_path
 from headwater.contracts.files.packed.shapes import PackedFields, read_packed
-from headwater.contracts.files.uploads.ingest import sizes_of
+from headwater.contracts.files.uploads.ingest import PendingPacks, sizes_of
 from headwater.contracts.files.uploads.shapes import FailureAnswer
 from headwater.store.packs.backend import PackBackend
 from headwater.store.packs.writer import PackWriter, Written
@@ -54,8 +54,8 @@ class Arrived(msgspec.Struct, gc=False):
         return fields.size if fields.chunks is None else sum(piece.length_bytes for piece in self.pieces)
 
 
-class Unpacker:
-    """Takes the stream apart."""
+class Unpacker(PendingPacks):
+    """Takes the stream apart; as a context it removes after a failure what was written."""
 
     def __init__(
         self,
@@ -126,8 +126,8 @@ class Unpacker:
         """The BLAKE3 of the whole stream, if it was ``digested``; else nothing."""
         return b"" if self._digest is None else self._digest.digest()
 
-    def abort(self) -> None:
-        """Remove what was written."""
+    def remove(self) -> None:
+        """Remove what was written; does nothing after ``finish``."""
         self._writer.abort()
 
     def _open(self, line: bytes) -> Arrived | _Whole | _Cut | _ChunkList | _Skipped:

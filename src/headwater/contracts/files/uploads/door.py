@@ -15,7 +15,7 @@ from headwater.base.wire import format_seconds
 from headwater.contracts.files import access, content
 from headwater.contracts.files.access import Access
 from headwater.contracts.files.uploads import rules, shapes
-from headwater.contracts.files.uploads.ingest import DurableChunks, Intake, note, pour, sizes_of
+from headwater.contracts.files.uploads.ingest import DurableChunks, Intake, pour, record, sizes_of
 from headwater.contracts.files.uploads.rules import CHUNKS, Beginning, Completed, Upload
 from headwater.contracts.files.uploads.shapes import (
     CheckAnswer,
@@ -77,7 +77,7 @@ class UploadDoor:
         taking = _PartTaking(self._services, call, upload, part)
         async with self._gate:
             batch = await taking.run()
-        upload = await note(
+        upload = await record(
             self._services.database,
             self._services.packs,
             batch,
@@ -153,7 +153,7 @@ class _PartTaking:
         declared = self._call.header(b"content-length")
         if declared is not None and int(declared) != self._expected_bytes:
             raise self._wrong_length(int(declared))
-        try:
+        async with self._intake:
             await pour(self._call.stream(), self._take)
             if self._received_bytes != self._expected_bytes:
                 raise self._wrong_length(self._received_bytes)
@@ -161,9 +161,6 @@ class _PartTaking:
             if given is not None and given.lower() != self.blake3:
                 raise Invalid("the chunk does not have the BLAKE3 that was given", code="CHECKSUM_MISMATCH")
             return await asyncio.to_thread(self._intake.finish)
-        except BaseException:
-            await asyncio.to_thread(self._intake.abort)
-            raise
 
     def _take(self, piece: bytes) -> None:
         self._received_bytes += len(piece)

@@ -8,22 +8,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import TypeVar
 
-from headwater.base.errors import (
-    HeadwaterError,
-    Invalid,
-    PreconditionFailed,
-    StateConflict,
-    TooLarge,
-)
-from headwater.contracts.files import content
+from headwater.base.errors import HeadwaterError, PreconditionFailed, StateConflict, TooLarge
 from headwater.contracts.files.uploads import rules
-from headwater.contracts.files.uploads.ingest import DurableChunks, Intake, note, pour, sizes_of
 from headwater.contracts.files.uploads.rules import TUS, Completed, Upload
 from headwater.contracts.files.uploads.tus_headers import (
     CHECKSUMS,
-    Checksum,
     UnequalError,
     beginning_of,
     has_bytes,
@@ -32,12 +22,9 @@ from headwater.contracts.files.uploads.tus_headers import (
     size_of,
     state,
 )
-from headwater.contracts.files.uploads.tus_lock import UploadLocks, UploadTurn
-from headwater.contracts.files.uploads.tus_receiver import BodyReader
-from headwater.store.database import Transaction, TransactionFunction
-from headwater.store.packs.format import ChunkRef
-from headwater.store.packs.writer import Written, discard
-from headwater.store.tree.versions import Piece
+from headwater.contracts.files.uploads.tus_lock import UploadLocks
+from headwater.contracts.files.uploads.tus_receiver import TusReceiver
+from headwater.store.database import Transaction
 from headwater.web import reply
 from headwater.web.call import Call
 from headwater.web.errors import problem, status_of
@@ -46,13 +33,10 @@ from headwater.web.services import Services
 
 RESUMABLE = b"tus-resumable"
 VERSION = b"1.0.0"
-LEG_BYTES = 256 * 1024 * 1024
-"""So much of one long request is made durable and known before more is taken."""
 
 _EXTENSIONS = b"creation,creation-with-upload,creation-defer-length,expiration,checksum,termination"
 _UNEQUAL = 460
 """The status that the checksum extension names for content of another checksum."""
-Result = TypeVar("Result")
 Handler = Callable[[Call], Awaitable[Reply]]
 
 
@@ -62,7 +46,7 @@ class TusDoor:
     def __init__(self, services: Services, gate: asyncio.Semaphore) -> None:
         self._services = services
         self._settings = services.settings.files
-        self._gate = gate
+        self._receiver = TusReceiver(services, gate)
         self._turns = UploadLocks()
 
     async def options(self, _call: Call) -> Reply:
@@ -119,9 +103,9 @@ class TusDoor:
         completed = None
         if with_body:
             async with self._turns.of(upload.id) as turn:
-                upload, completed = await self._take(call, upload, turn)
+                upload, completed = await self._receiver.receive(call, upload, turn)
         if completed is None and upload.offset_bytes == upload.size_bytes:
-            completed = await self._complete(call, upload)
+            completed = await self._receiver.complete(call, upload)
         return upload, completed
 
     async def _head(self, call: Call) -> Reply:
@@ -165,11 +149,11 @@ class TusDoor:
                 upload = upload._replace(size_bytes=size_bytes)
             completed = None
             if upload.version is None and not ends:
-                upload, completed = await self._take(call, upload, turn)
+                upload, completed = await self._receiver.receive(call, upload, turn)
             elif has_bytes(call):
                 raise TooLarge("the upload has all its bytes")
             if upload.version is None and (ends or upload.offset_bytes == upload.size_bytes):
-                completed = await self._complete(call, upload, size_bytes)
+                completed = await self._receiver.complete(call, upload, size_bytes)
                 upload = completed.upload
         return reply.empty(204, state(upload, completed))
 
@@ -179,105 +163,6 @@ class TusDoor:
         async with self._turns.of(upload_id):
             await call.write(lambda tx: rules.drop(tx, call.principal, upload_id))
         return reply.empty()
-
-    async def _take(self, call: Call, upload: Upload, turn: UploadTurn) -> tuple[Upload, Completed | None]:
-        """Take the body behind what is there, and complete the upload with its last byte.
-
-        A body that breaks off is kept as far as it came, then told.
-        """
-        completed = None
-        room_bytes = (
-            self._settings.file_bytes if upload.size_bytes is None else upload.size_bytes
-        ) - upload.offset_bytes
-        declared = call.header(b"content-length")
-        if declared is not None and int(declared) > room_bytes:
-            raise TooLarge(f"{declared} bytes come, and {room_bytes} are left", extra={"left_bytes": room_bytes})
-        checksum = Checksum.of(call)
-        source = BodyReader(call.stream(), turn, room_bytes, checksum)
-        intake = Intake(self._services.packs, upload.organisation, sizes_of(self._settings))
-        leg_bytes = room_bytes + 1 if checksum is not None else LEG_BYTES
-        try:
-            async with self._gate:
-                while source.goes_on():
-                    await pour(source.leg(leg_bytes), intake.take)
-                    if checksum is not None:
-                        source.require_whole()
-                        checksum.require_equal()
-                    batch = await asyncio.to_thread(intake.settle if source.goes_on() else intake.finish)
-                    upload, completed = await self._note(call, upload, batch)
-        except BaseException:
-            await asyncio.to_thread(intake.abort)
-            raise
-        source.require_whole()
-        return upload, completed
-
-    async def _note(self, call: Call, upload: Upload, batch: DurableChunks) -> tuple[Upload, Completed | None]:
-        """Make bytes known. The last ones complete the upload in the same transaction, so that no upload can be
-        found with all its bytes and yet incomplete: a client that sees the full offset asks for nothing more.
-        """
-        if not batch.pieces:
-            return upload, None
-        settings = self._settings
-
-        def append(tx: Transaction) -> Upload:
-            return rules.append(tx, call.principal, upload.id, upload.offset_bytes, batch, settings)
-
-        if upload.offset_bytes + batch.size_bytes != upload.size_bytes:
-            return await self._noted(call, upload, batch, append), None
-        checked = await self._compare(call, upload, batch)
-
-        def complete(tx: Transaction) -> Completed:
-            append(tx)
-            return rules.complete(tx, call.principal, upload.id, checked, settings)
-
-        completed = await self._noted(call, upload, batch, complete)
-        return completed.upload, completed
-
-    async def _noted(
-        self, call: Call, upload: Upload, batch: DurableChunks, function: TransactionFunction[Result]
-    ) -> Result:
-        database, packs = self._services.database, self._services.packs
-        return await note(database, packs, batch, function, feed=upload.feed, recheck=call.recheck)
-
-    async def _complete(self, call: Call, upload: Upload, size_bytes: int | None = None) -> Completed:
-        """Stage the whole content when nothing more comes; ``size_bytes`` is the length if it is told only now."""
-        checked = await self._compare(call, upload, DurableChunks((), Written(upload.organisation, (), ()), 0))
-        await call.recheck()
-
-        def complete(tx: Transaction) -> Completed:
-            if size_bytes is not None:
-                rules.declare_size(tx, call.principal, upload.id, size_bytes, self._settings)
-            return rules.complete(tx, call.principal, upload.id, checked, self._settings)
-
-        return await call.write(complete)
-
-    async def _compare(self, call: Call, upload: Upload, last: DurableChunks) -> list[Piece] | None:
-        """Compare all bytes, the durable last ones included, with the SHA-256 that the metadata gave, if it did.
-
-        Raises: Invalid (another content; the upload is dropped).
-        """
-        if upload.sha256 is None:
-            return None
-
-        def look(tx: Transaction) -> tuple[list[Piece], list[ChunkRef]]:
-            pieces = rules.content(tx, rules.find_open(tx, call.principal, upload.id)[0])
-            return pieces, content.refs_of(tx, upload.organisation, pieces)
-
-        try:
-            pieces, refs = await call.read(look, slow=True)
-            new = {ref.chunk: ref for ref in last.written.refs}
-            refs += [new[piece.chunk] for piece in last.pieces]
-            found = await asyncio.to_thread(content.sha256_of, self._services.packs, refs)
-            if found != upload.sha256:
-                await call.write(lambda tx: rules.drop(tx, call.principal, upload.id))
-                raise Invalid(
-                    "the content does not have the SHA-256 that was given; the upload is dropped",
-                    code="CHECKSUM_MISMATCH",
-                )
-        except BaseException:
-            await asyncio.to_thread(discard, self._services.packs, last.written)
-            raise
-        return [*pieces, *last.pieces]
 
 
 async def _spoken(call: Call, handler: Handler, *, versioned: bool = True) -> Reply:
