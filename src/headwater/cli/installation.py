@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,8 +32,5 @@ def opened(
     """
     settings = options.load(data, database, config, sets)
     log.configure(settings.log)
-    found = connect.open_existing(settings)
-    try:
+    with closing(connect.open_existing(settings)) as found:
         yield Installation(settings, Path(settings.database.data_folder), found)
-    finally:
-        found.close()

@@ -20,6 +20,7 @@ from typing import IO, NamedTuple, cast
 import msgspec
 import zstandard
 
+from headwater.base.descriptors import opened
 from headwater.base.errors import HeadwaterError
 from headwater.base.wire import encode
 
@@ -245,8 +246,5 @@ def _manifest(path: Path, content: bytes) -> BackupManifest:
 
 def sync_folder(folder: Path) -> None:
     """Make the names in a folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
+    with opened(folder) as descriptor:
         os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import apsw
@@ -78,11 +79,10 @@ def open_database(settings: Settings, on_fatal: OnFatal = lambda _failure: None)
     """
     prepare(Path(settings.database.data_folder))
     database = open_bare(settings, on_fatal)
-    try:
+    with ExitStack() as undo:
+        undo.callback(database.close)
         migrate(database)
-    except BaseException:
-        database.close()
-        raise
+        undo.pop_all()
     return database
 
 
@@ -99,7 +99,8 @@ def open_existing(settings: Settings) -> Database:
     _require_owner(settings)
     small = msgspec.structs.replace(settings.database, reserve_file_bytes=0, statement_seconds=COMMAND_SECONDS)
     database = open_bare(msgspec.structs.replace(settings, database=small))
-    try:
+    with ExitStack() as undo:
+        undo.callback(database.close)
         missing = pending(database)
         if len(missing) == len(steps()):
             raise NotInstalled(nothing)
@@ -107,9 +108,7 @@ def open_existing(settings: Settings) -> Database:
             raise SchemaOutdated(f"the database lacks {len(missing)} schema steps of this version ({missing[0]} ...)")
         if not database.read_now(meta.had_first_start):
             raise NotInstalled(f"{nothing}: the first start did not end")
-    except BaseException:
-        database.close()
-        raise
+        undo.pop_all()
     return database
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from headwater.base.descriptors import opened
 from headwater.base.errors import HeadwaterError, StateConflict
 
 DATABASE_FILE = "headwater.sqlite"
@@ -52,8 +53,7 @@ def prepare(path: Path) -> Path:
 @contextmanager
 def held(folder: Path) -> Iterator[None]:
     """Hold the folder for one server, or for a command that needs it for itself. Raises: AlreadyServed."""
-    descriptor = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
+    with opened(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC) as descriptor:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -62,5 +62,3 @@ def held(folder: Path) -> Iterator[None]:
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         yield
-    finally:
-        os.close(descriptor)

@@ -7,6 +7,7 @@ import resource
 import shutil
 import stat
 from collections.abc import Iterator
+from contextlib import closing
 from itertools import chain
 from operator import methodcaller
 from pathlib import Path
@@ -152,12 +153,10 @@ def _database(settings: Settings) -> Iterator[Check]:
         advice = "put a backup back with 'headwater restore FILE --force': it moves what is there aside"
         yield Check("database", "bad", failure.detail, advice if unusable else failure.hint)
         return
-    try:
+    with closing(database):
         yield Check("schema", "ok", "up to date")
         yield from _sqlite(database, settings) if database.embedded else _postgres(database)
         yield from database.read_now(lambda tx: list(_contents(tx)))
-    finally:
-        database.close()
 
 
 def _sqlite(database: Database, settings: Settings) -> Iterator[Check]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import psycopg
 from psycopg import sql
@@ -42,11 +42,10 @@ def room(url: str, names: Sequence[str], aside: str, *, replace: bool) -> Iterat
         if old:
             connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(aside)))
             _move(connection, [sql.Identifier(name) for name in old], aside)
-    try:
+    with ExitStack() as undo:
+        undo.callback(_put_back, url, names, old, aside)
         yield aside if old else None
-    except BaseException:
-        _put_back(url, names, old, aside)
-        raise
+        undo.pop_all()
 
 
 def _put_back(url: str, names: Sequence[str], old: Sequence[str], aside: str) -> None:

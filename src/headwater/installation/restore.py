@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import IO, NamedTuple
@@ -107,12 +107,11 @@ def _fill(
     path: Path, manifest: BackupManifest, settings: Settings, building: Path, report: Report
 ) -> tuple[str, list[Finding]]:
     there = msgspec.structs.replace(settings.database, data_folder=str(building), reserve_file_bytes=0)
-    database = connect.open_bare(msgspec.structs.replace(settings, database=there))
-    try:
+    with ExitStack() as ends:
+        # The last callback runs first: the files are closed, then made durable.
+        ends.callback(os.sync)
+        database = ends.enter_context(closing(connect.open_bare(msgspec.structs.replace(settings, database=there))))
         return load(database, path, manifest, building, report)
-    finally:
-        database.close()
-        os.sync()
 
 
 def load(

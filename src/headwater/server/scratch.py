@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import msgspec
@@ -22,9 +22,6 @@ def throwaway(settings: Settings) -> Iterator[Server]:
     with tempfile.TemporaryDirectory() as folder:
         own = DatabaseSettings(data_folder=folder, reserve_file_bytes=0)
         alone = msgspec.structs.replace(settings, database=own)
-        database = open_database(alone)
-        try:
+        with closing(open_database(alone)) as database:
             first_start(database, Path(folder))
             yield assemble(database, alone, PackFolder(Path(folder) / "packs"))
-        finally:
-            database.close()

@@ -8,10 +8,12 @@ import secrets
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
+from headwater.base.descriptors import opened
 from headwater.base.errors import Damaged, HeadwaterError, StateConflict
 from headwater.contracts.files.access import ShareRow
 from headwater.contracts.files.downloads import batch
@@ -103,14 +105,13 @@ class Getting:
     def write(self) -> None:
         """Write all of it. Raises: OSError (the disk is full), Unavailable: what has no name yet is removed."""
         self._staging.mkdir(mode=0o700)
-        try:
+        with ExitStack() as ends:
+            ends.callback(shutil.rmtree, self._staging, ignore_errors=True)
             written = self._write_contents()
             # Before the names: a name that is there after a power loss has its content.
             _sync(self._folder)
             self._put_in_place(written)
             _sync(self._folder)
-        finally:
-            shutil.rmtree(self._staging, ignore_errors=True)
 
     def _write_contents(self) -> list[tuple[int, SharedFile]]:
         """Write each content under a number; those that could be."""
@@ -235,18 +236,12 @@ def _sync(folder: Path) -> None:
             for path in [*(Path(top, name) for name in names), Path(top)]:
                 _sync_one(path)
         return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
+    with opened(folder) as handle:
         if syncfs(handle) != 0:
             number = ctypes.get_errno()
             raise OSError(number, os.strerror(number), str(folder))
-    finally:
-        os.close(handle)
 
 
 def _sync_one(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
+    with opened(path) as handle:
         os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from headwater.base.descriptors import opened
 from headwater.base.errors import Damaged, Fatal, HeadwaterError, QuotaExceeded, Unavailable
 from headwater.store.packs.backend import Content, PackSource, StoredPack
 from headwater.store.packs.format import new_pack, pack_name, pack_of_name
@@ -79,11 +80,8 @@ class _FileSink:
             _sync_file(self._descriptor)
             if os.fstat(self._descriptor).st_nlink == 0:
                 raise Unavailable("the upload stood still so long that it was swept", retry_after_seconds=1)
-            folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY)
-            try:
+            with opened(self._path.parent, os.O_RDONLY | os.O_DIRECTORY) as folder:
                 _sync_folder(folder)
-            finally:
-                os.close(folder)
         except OSError as failure:
             raise self._folder.meaning(failure, "syncing a pack") from failure
         finally:
@@ -143,11 +141,8 @@ class PackFolder:
                 folder.mkdir(parents=True, mode=0o700)
                 made = True
         if made:
-            descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-            try:
+            with opened(path, os.O_RDONLY | os.O_DIRECTORY) as descriptor:
                 _sync_folder(descriptor)
-            finally:
-                os.close(descriptor)
 
     def create(self) -> _FileSink:
         """Begin a new pack file, readable by this user alone."""

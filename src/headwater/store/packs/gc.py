@@ -12,6 +12,7 @@ leaves a state that is right if the next one never comes:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
@@ -113,11 +114,8 @@ def packs_in_use(tx: Transaction, organisation: str, before_us: int) -> list[Pac
 
 def tail_of(place: PackBackend, pack: int) -> Tail:
     """What a stored pack lists. Raises: Damaged."""
-    source = place.open(pack)
-    try:
+    with closing(place.open(pack)) as source:
         return read_tail(pack, source)
-    finally:
-        source.close()
 
 
 def stand_in(tx: Transaction, organisation: str, pack: int, live_chunks: int, tail: Tail | None) -> list[ChunkRef]:

@@ -100,11 +100,10 @@ class PostgresLink:
         """The safeguards that the server has turned off."""
         self.failed = False
         """True after any failure, until the transaction or savepoint is rolled back."""
-        try:
+        with ExitStack() as undo:
+            undo.callback(self._connection.close)
             self._tune(settings)
-        except BaseException:
-            self._connection.close()
-            raise
+            undo.pop_all()
         if pipelined:
             self._enter_pipeline()
 

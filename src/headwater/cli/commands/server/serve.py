@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
@@ -78,10 +79,8 @@ def _run(settings: Settings, ready_file: Path | None) -> None:
             if ready_file is not None:
                 _write_ready(ready_file, address.url)
 
-        try:
+        with closing(database):
             server_serve.serve(server, listener, alarm, ready)
-        finally:
-            database.close()
         if alarm.failure is not None:
             raise Fatal(f"stopped, because {alarm.failure}")
 

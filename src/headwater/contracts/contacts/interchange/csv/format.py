@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack
 from typing import BinaryIO
 
 import msgspec
@@ -275,7 +276,8 @@ def write_csv(
     """
     text = io.TextIOWrapper(stream, encoding="utf-8", newline="", write_through=False)
     count = 0
-    try:
+    with ExitStack() as ends:
+        ends.callback(text.detach)
         if byte_order_mark:
             text.write("\ufeff")
         writer = csv.writer(text, delimiter=delimiter)
@@ -283,8 +285,6 @@ def write_csv(
         for contact in contacts:
             writer.writerow(_cells(contact))
             count += 1
-    finally:
-        text.detach()
     return count
 
 
