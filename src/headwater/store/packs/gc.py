@@ -129,6 +129,65 @@ def stand_in(tx: Transaction, organisation: str, pack: int, live_chunks: int, ta
     return sorted(refs, key=lambda ref: ref.start_bytes)
 
 
+def dead_chunks(
+    tx: Transaction, marks: Marks, organisation: str, before_us: int, after: bytes
+) -> tuple[bytes | None, list[bytes]]:
+    """The old, unmarked chunks of the page after ``after``, and where the next page begins."""
+    rows = tx.rows(_SUSPECTS, organisation, after, _PAGE)
+    old = [chunk for chunk, touched_us in rows if touched_us < before_us]
+    marked = marks(tx, organisation, old)
+    return (rows[-1][0] if len(rows) == _PAGE else None), [chunk for chunk in old if chunk not in marked]
+
+
+def old_chunks(tx: Transaction, organisation: str, before_us: int, ids: Sequence[bytes]) -> list[tuple[bytes, int]]:
+    """Those of the chunks that are older, each with its length."""
+    return [(row[0], row[1]) for row in among(tx, _OLD, (organisation, before_us), ids)]
+
+
+def empty_packs(packs: Sequence[PackUse]) -> list[int]:
+    """The packs that contain no chunk: a sweep retires them."""
+    return [pack.pack for pack in packs if not pack.live_chunks]
+
+
+def sparse_packs(packs: Sequence[PackUse]) -> list[PackUse]:
+    """The packs whose chunks a sweep copies to a new pack: those more than half dead, and a crowd of small ones."""
+    crowded = sum(pack.is_small for pack in packs) >= CROWD_PACKS
+    return [
+        pack
+        for pack in packs
+        if pack.live_chunks and (pack.live_bytes * 2 < pack.content_bytes or (crowded and pack.is_small))
+    ]
+
+
+def chunks_to_copy(database: Database, place: PackBackend, organisation: str, pack: PackUse) -> list[ChunkRef]:
+    """The chunks in a pack, in order."""
+    try:
+        tail = tail_of(place, pack.pack)
+    except Damaged:
+        tail = None
+    return database.read_now(
+        partial(stand_in, organisation=organisation, pack=pack.pack, live_chunks=pack.live_chunks, tail=tail)
+    )
+
+
+def retired_packs(tx: Transaction, before_us: int) -> list[tuple[str, int, int]]:
+    """The organisation, number and size of each pack that was retired earlier."""
+    return [(row[0], row[1], row[2]) for row in tx.rows(_RETIRED, before_us)]
+
+
+def orphan_packs(database: Database, place: PackBackend, before_us: int) -> Iterator[list[StoredPack]]:
+    """The files older than this that no row names, page by page."""
+    old = (stored for stored in place.listing() if stored.modified_us < before_us)
+    while page := list(islice(old, _PAGE)):
+        yield database.read_now(partial(_unnamed, page=page))
+
+
+def require_grace(grace_us: int) -> None:
+    """Refuse a grace in which a claim would not yet renew a chunk's age. Raises: ValueError."""
+    if grace_us <= RENEW_US:
+        raise ValueError(f"a grace must be longer than {RENEW_US} microseconds")
+
+
 def _go_on() -> None:
     """Take no breath between two steps."""
 
@@ -147,8 +206,7 @@ def sweep(
     ``breathe`` is called between two steps: it may wait, so that others come to their turn, and by raising it ends
     the sweep. Units: ``grace_us`` must be longer than any upload takes from its first byte to its commit.
     """
-    if grace_us <= RENEW_US:
-        raise ValueError(f"a grace must be longer than {RENEW_US} microseconds")
+    require_grace(grace_us)
     now_us = database.read_now(lambda tx: tx.now_us)
     running = _Sweep(database, place, marks, now_us - grace_us, breathe)
     everyone = database.read_now(organisations)
@@ -182,7 +240,15 @@ class _Sweep:
         after: bytes | None = b""
         while after is not None:
             self._breathe()
-            after, dead = self._database.read_now(partial(self._suspects, organisation=organisation, after=after))
+            after, dead = self._database.read_now(
+                partial(
+                    dead_chunks,
+                    marks=self._marks,
+                    organisation=organisation,
+                    before_us=self._before_us,
+                    after=after,
+                )
+            )
             if dead:
                 chunks, freed_bytes = self._database.write_now(
                     partial(self._drop, organisation=organisation, suspects=dead)
@@ -194,20 +260,14 @@ class _Sweep:
         """Copy what lives in sparse packs, and in a crowd of small ones, to new packs."""
         self._breathe()
         packs = self._database.read_now(partial(packs_in_use, organisation=organisation, before_us=self._before_us))
-        crowded = sum(pack.is_small for pack in packs) >= CROWD_PACKS
-        victims = [
-            pack
-            for pack in packs
-            if pack.live_chunks and (pack.live_bytes * 2 < pack.content_bytes or (crowded and pack.is_small))
-        ]
-        for batch in _by_size(victims):
+        for batch in _by_size(sparse_packs(packs)):
             self._rewrite(organisation, batch)
 
     def retire(self, organisation: str) -> None:
         """Mark the packs in which nothing stands; no chunk can come to stand in them again."""
         self._breathe()
         packs = self._database.read_now(partial(packs_in_use, organisation=organisation, before_us=self._before_us))
-        empty = [pack.pack for pack in packs if not pack.live_chunks]
+        empty = empty_packs(packs)
         for at in range(0, len(empty), _PAGE):
             page = empty[at : at + _PAGE]
             self._database.write_now(partial(_retire, organisation=organisation, packs=page))
@@ -215,7 +275,7 @@ class _Sweep:
 
     def delete_retired(self, before_us: int) -> None:
         """Remove the files of packs that were retired before; rows go last, so that a crash repeats it."""
-        rows = self._database.read_now(lambda tx: tx.rows(_RETIRED, before_us))
+        rows = self._database.read_now(partial(retired_packs, before_us=before_us))
         for at in range(0, len(rows), _FILES_AT_ONCE):
             self._breathe()
             page = rows[at : at + _FILES_AT_ONCE]
@@ -227,20 +287,12 @@ class _Sweep:
 
     def delete_orphans(self) -> None:
         """Remove old files that no row names."""
-        old = (stored for stored in self._place.listing() if stored.modified_us < self._before_us)
-        while page := list(islice(old, _PAGE)):
+        for orphans in orphan_packs(self._database, self._place, self._before_us):
             self._breathe()
-            for stored in self._database.read_now(partial(_unnamed, page=page)):
+            for stored in orphans:
                 self._place.delete(stored.pack)
                 self.swept.deleted_orphans += 1
                 self.swept.freed_bytes += stored.size_bytes
-
-    def _suspects(self, tx: Transaction, organisation: str, after: bytes) -> tuple[bytes | None, list[bytes]]:
-        """Old, unmarked chunks of the page after ``after``, and where the next page begins."""
-        rows = tx.rows(_SUSPECTS, organisation, after, _PAGE)
-        old = [chunk for chunk, touched_us in rows if touched_us < self._before_us]
-        marked = self._marks(tx, organisation, old)
-        return (rows[-1][0] if len(rows) == _PAGE else None), [chunk for chunk in old if chunk not in marked]
 
     def _drop(self, tx: Transaction, organisation: str, suspects: list[bytes]) -> tuple[int, int]:
         """Drop what is still old and unmarked.
@@ -249,7 +301,7 @@ class _Sweep:
         """
         marked = self._marks(tx, organisation, suspects)
         dead = [chunk for chunk in suspects if chunk not in marked]
-        rows = list(among(tx, _OLD, (organisation, self._before_us), dead))
+        rows = old_chunks(tx, organisation, self._before_us, dead)
         tx.run_many(_DROP, [(organisation, chunk, self._before_us) for chunk, _ in sorted(rows)])
         return len(rows), sum(length_bytes for _, length_bytes in rows)
 
@@ -275,19 +327,7 @@ class _Sweep:
 
     def _copy(self, writer: PackWriter, organisation: str, victim: PackUse) -> list[tuple[ChunkRef, ChunkRef]]:
         """Copy one pack's chunks, each with its hash checked; (old place, new place) of each."""
-        try:
-            tail = tail_of(self._place, victim.pack)
-        except Damaged:
-            tail = None
-        refs = self._database.read_now(
-            partial(
-                stand_in,
-                organisation=organisation,
-                pack=victim.pack,
-                live_chunks=victim.live_chunks,
-                tail=tail,
-            )
-        )
+        refs = chunks_to_copy(self._database, self._place, organisation, victim)
         contents = read_each(self._place, refs)
         return [(ref, writer.append(content, ref.chunk)) for ref, content in zip(refs, contents, strict=True)]
 

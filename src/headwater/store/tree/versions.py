@@ -22,6 +22,8 @@ BYTES = "bytes"
 CHUNKS_TABLE = "version_chunks"
 """The table that marks the chunks of versions as live."""
 
+_NO_LIMIT = 1 << 62
+
 
 class Version(NamedTuple):
     """A version; times in microseconds UTC since 1970."""
@@ -199,11 +201,15 @@ def pieces(tx: Transaction, feed: int, id: str, first: int = 0, limit: int | Non
     return [Piece(bytes(row[0]), row[1]) for row in rows]
 
 
+def expired(tx: Transaction, limit: int = _NO_LIMIT) -> list[tuple[int, str]]:
+    """The feed and id of staged versions whose time is over, at most ``limit``."""
+    sql = "SELECT feed, id FROM versions WHERE expires_us IS NOT NULL AND expires_us <= ? LIMIT ?"
+    return [(row[0], row[1]) for row in tx.rows(sql, tx.now_us, limit)]
+
+
 def drop_expired(tx: Transaction, limit: int = 500) -> int:
     """Delete staged versions that expired; gc removes their chunks. Returns the number of versions."""
-    rows = tx.rows(
-        "SELECT feed, id FROM versions WHERE expires_us IS NOT NULL AND expires_us <= ? LIMIT ?", tx.now_us, limit
-    )
+    rows = expired(tx, limit)
     # The DELETE checks the expiry again: another transaction may have retained a version since, and its bytes with it.
     tx.run_many(
         "DELETE FROM versions WHERE feed = ? AND id = ? AND expires_us IS NOT NULL AND expires_us <= ?",

@@ -29,7 +29,11 @@ def wait(server: ServerUnderTest, seconds: int = KEPT_SECONDS + 1) -> None:
 
 
 def purge(server: ServerUnderTest) -> int:
-    return purge_trash.purge_trash(server.database, SETTINGS)
+    """How many files and folders are removed: as many as a plan states before."""
+    planned = purge_trash.plan_trash(server.database, SETTINGS).nodes
+    removed = purge_trash.purge_trash(server.database, SETTINGS)
+    assert removed == planned
+    return removed
 
 
 def remove(share: FileShare, *ids: str) -> int:

@@ -1,4 +1,4 @@
-"""Removes what was deleted long ago, forgets what nobody finished, and frees the content that nothing refers to."""
+"""Removes what was deleted long ago and uploads that expired, and frees the content that nothing refers to."""
 
 from __future__ import annotations
 
@@ -25,10 +25,11 @@ ROWS_AT_ONCE = 500
 
 
 class Cleaned(NamedTuple):
-    """What a cleaning removed for good, and what its sweep did."""
+    """What a cleaning removed for good, and what its sweep did; ``expired`` counts uploads and staged versions."""
 
     purged_shares: int
     purged_nodes: int
+    expired: int
     swept: Swept
 
 
@@ -41,21 +42,30 @@ def clean(
     """
     shares = purge_shares.purge_shares(database, settings, breathe)
     nodes = purge_trash.purge_trash(database, settings, breathe)
-    return Cleaned(shares, nodes, free(database, packs, settings, breathe))
+    expired = forget_expired(database, breathe)
+    return Cleaned(shares, nodes, expired, free(database, packs, settings, breathe))
 
 
 def drop_expired(tx: Transaction) -> int:
-    """Forget some of the uploads and staged versions whose time is over; how many went."""
+    """Remove some of the uploads and staged versions whose time is over; how many."""
     return upload_rules.drop_expired(tx, ROWS_AT_ONCE) + versions.drop_expired(tx, ROWS_AT_ONCE)
 
 
 def free(
     database: Database, packs: PackBackend, settings: FileSettings, breathe: Callable[[], None] = lambda: None
 ) -> Swept:
-    """Forget all that has expired, then free what nothing refers to any more; a server may run meanwhile.
+    """Remove all that has expired, then free what nothing refers to any more; a server may run meanwhile.
 
     ``breathe`` as for ``sweep``.
     """
-    while database.write_now(drop_expired):
-        breathe()
+    forget_expired(database, breathe)
     return sweep(database, packs, MARKS, grace_us=settings.gc_grace_seconds * SECOND_US, breathe=breathe)
+
+
+def forget_expired(database: Database, breathe: Callable[[], None] = lambda: None) -> int:
+    """Remove all uploads and staged versions whose time is over; how many."""
+    removed = 0
+    while count := database.write_now(drop_expired):
+        removed += count
+        breathe()
+    return removed

@@ -7,7 +7,7 @@ it. The content itself is freed by the sweep, once no version refers to it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 
 from headwater.base.clock import SECOND_US
@@ -46,19 +46,25 @@ def purge_shares(database: Database, settings: FileSettings, breathe: Callable[[
 
     ``breathe`` is called between two steps: it may wait, and by raising it ends the purge.
     """
-    if not settings.keep_deleted_shares_seconds:
-        return 0
-    before_us = database.read_now(lambda tx: tx.now_us) - settings.keep_deleted_shares_seconds * SECOND_US
     purged = 0
-    feed = database.read_now(partial(_next, before_us=before_us, after=0))
-    while feed is not None:
+    for feed, before_us in due(database, settings):
         step = partial(purge_step, feed=feed, before_us=before_us)
         while not database.write_now(step, feed=feed):
             breathe()
         purged += 1
         breathe()
-        feed = database.read_now(partial(_next, before_us=before_us, after=feed))
     return purged
+
+
+def due(database: Database, settings: FileSettings) -> Iterator[tuple[int, int]]:
+    """The feed of each share to purge, and the time before which it was deleted; read one at a time."""
+    if not settings.keep_deleted_shares_seconds:
+        return
+    before_us = database.read_now(lambda tx: tx.now_us) - settings.keep_deleted_shares_seconds * SECOND_US
+    feed = database.read_now(partial(_next, before_us=before_us, after=0))
+    while feed is not None:
+        yield feed, before_us
+        feed = database.read_now(partial(_next, before_us=before_us, after=feed))
 
 
 def purge_step(tx: Transaction, feed: int, before_us: int) -> bool:

@@ -13,6 +13,7 @@ versions are noted to go and follow in steps of their own, so that a purge that 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from functools import partial
 from typing import NamedTuple
 
@@ -54,6 +55,8 @@ _FILES = (
     "SELECT p.node FROM purged_files p WHERE p.feed = ? AND NOT EXISTS"
     " (SELECT 1 FROM nodes n WHERE n.feed = p.feed AND n.id = p.node) ORDER BY p.node LIMIT ?"
 )
+_WAITING_FILES = "SELECT feed FROM purged_files WHERE feed > ? ORDER BY feed LIMIT 1"
+_NO_LIMIT = 1 << 62
 _VERSIONS = "SELECT id, size_bytes FROM versions WHERE feed = ? AND node = ? ORDER BY number LIMIT ?"
 _DROP_CHUNKS = (
     "DELETE FROM version_chunks WHERE feed = ? AND version = ? AND place IN"
@@ -67,43 +70,61 @@ def purge_trash(database: Database, settings: FileSettings, breathe: Callable[[]
     ``breathe`` is called between two steps: it may wait, and by raising it ends the purge.
     """
     removed = 0
-    feed = database.read_now(partial(_next, sql=_SHARES, after=0)) if settings.keep_trash_seconds else None
-    before_us = database.read_now(lambda tx: tx.now_us) - settings.keep_trash_seconds * SECOND_US
-    while feed is not None:
-        for page in _pages(_candidates(database, feed, before_us)):
-            removed += database.write_now(partial(remove, feed=feed, before_us=before_us, ids=page), feed=feed)
-            breathe()
-        feed = database.read_now(partial(_next, sql=_SHARES, after=feed))
-    waiting = "SELECT feed FROM purged_files WHERE feed > ? ORDER BY feed LIMIT 1"
-    feed = database.read_now(partial(_next, sql=waiting, after=0))
-    while feed is not None:
+    for feed, before_us, page in _due(database, settings):
+        removed += database.write_now(partial(remove, feed=feed, before_us=before_us, ids=page), feed=feed)
+        breathe()
+    for feed in _feeds(database, _WAITING_FILES):
         while database.write_now(partial(drop_versions, feed=feed), feed=feed):
             breathe()
-        feed = database.read_now(partial(_next, sql=waiting, after=feed))
     return removed
 
 
+def plan_trash(database: Database, settings: FileSettings) -> TrashPlan:
+    """What ``purge_trash`` would remove now; changes nothing."""
+    nodes_count, files = 0, set[tuple[int, str]]()
+    gone: dict[int, set[str]] = {}
+    for feed, before_us, page in _due(database, settings):
+        removed = gone.setdefault(feed, set())
+        found = database.read_now(partial(removable, feed=feed, before_us=before_us, ids=page, gone=removed))
+        removed.update(node.id for node in found)
+        nodes_count += len(found)
+        files.update((feed, node.id) for node in found if node.type == "file")
+    for feed in _feeds(database, _WAITING_FILES):
+        files.update((feed, node) for node in database.read_now(partial(_waiting_files, feed=feed, limit=_NO_LIMIT)))
+    return TrashPlan(nodes_count, frozenset(files))
+
+
 def remove(tx: Transaction, feed: int, before_us: int, ids: Sequence[str]) -> int:
-    """Remove those of these files and folders that may go now; how many."""
-    trash = _TrashJudge(tx, feed, before_us)
-    removed = 0
-    for node in filter(None, (nodes.find(tx, feed, id) for id in ids)):
-        if not trash.may_lose(node):
-            continue
+    """Remove those of these files and folders that may be removed now; how many."""
+    found = removable(tx, feed, before_us, ids)
+    for node in found:
         tx.run("DELETE FROM nodes WHERE feed = ? AND id = ?", feed, node.id)
         tx.run(_FORGET_CHANGE, feed, feed, node.type, node.id)
         tx.run(_FORGET_LEFT, feed, node.type, node.id)
         if node.type == "file":
             tx.run("INSERT INTO purged_files (feed, node) VALUES (?, ?)", feed, node.id)
-        removed += 1
-    return removed
+    return len(found)
+
+
+def removable(
+    tx: Transaction, feed: int, before_us: int, ids: Sequence[str], gone: AbstractSet[str] = frozenset()
+) -> list[Node]:
+    """Those of these files and folders that may be removed now, in order; ``gone`` counts as removed before."""
+    trash = _TrashJudge(tx, feed, before_us, gone)
+    found: list[Node] = []
+    for id in ids:
+        node = None if id in trash.gone else nodes.find(tx, feed, id)
+        if node is not None and trash.may_lose(node):
+            found.append(node)
+            trash.gone.add(id)
+    return found
 
 
 def drop_versions(tx: Transaction, feed: int) -> bool:
     """Remove some versions of files that are gone, and their marks on content; True when there may be more."""
     left, freed_bytes = ROWS_AT_ONCE, 0
-    files = tx.rows(_FILES, feed, left)
-    for (node,) in files:
+    files = _waiting_files(tx, feed, left)
+    for node in files:
         for id, size_bytes in tx.rows(_VERSIONS, feed, node, left):
             left -= tx.run(_DROP_CHUNKS, feed, id, feed, id, left) + 1
             if left <= 0:
@@ -119,6 +140,21 @@ def drop_versions(tx: Transaction, feed: int) -> bool:
     return bool(files)
 
 
+def _waiting_files(tx: Transaction, feed: int, limit: int) -> list[str]:
+    """The files that were removed and whose versions are left."""
+    return [row[0] for row in tx.rows(_FILES, feed, limit)]
+
+
+class TrashPlan(NamedTuple):
+    """What a purge of the trash would remove: how many files and folders, and the files whose versions go with them.
+
+    ``files`` are pairs of feed and node, those included that an earlier purge removed and whose versions are left.
+    """
+
+    nodes: int
+    files: frozenset[tuple[int, str]]
+
+
 class _Deletion(NamedTuple):
     """Of a folder and those above it: when the last of them that is in the trash went there, and at which position."""
 
@@ -132,7 +168,9 @@ _LIVING = _Deletion(0, 0)
 class _TrashJudge:
     """Says in one transaction what may go for good."""
 
-    def __init__(self, tx: Transaction, feed: int, before_us: int) -> None:
+    def __init__(self, tx: Transaction, feed: int, before_us: int, gone: AbstractSet[str]) -> None:
+        self.gone = set(gone)
+        """What counts as removed already: a folder may follow its content."""
         self._tx = tx
         self._feed = feed
         self._before_us = before_us
@@ -151,8 +189,7 @@ class _TrashJudge:
         if node.id in self._at_stake or tx.value(_CONFLICT, feed, node.id, self._before_us):
             return False
         if node.type == "folder":
-            below = any(_children(tx, feed, node.id, sql) for sql in (_LIVE_BELOW, _TRASHED_BELOW))
-            return not below and not self._conflict_waits
+            return not self._conflict_waits and all(child in self.gone for child in _all_children(tx, feed, node.id))
         return int(tx.value(_YOUNGEST, feed, node.id) or 0) <= self._before_us
 
     def _standing(self, folder_id: str) -> _Deletion:
@@ -222,8 +259,17 @@ def _walk(database: Database, feed: int, folder_id: str) -> Iterator[tuple[str, 
             after = (page[-1][2], page[-1][0])
 
 
+def _all_children(tx: Transaction, feed: int, folder_id: str) -> Iterator[str]:
+    """The ids of what is in a folder, in the trash or not, as one transaction reads them."""
+    for sql in (_LIVE_BELOW, _TRASHED_BELOW):
+        after = ("", "")
+        while page := _children(tx, feed, folder_id, sql, after, NODES_AT_ONCE):
+            yield from (id for id, _, _ in page)
+            after = (page[-1][2], page[-1][0])
+
+
 def _children(
-    tx: Transaction, feed: int, folder_id: str, sql: str, after: tuple[str, str] = ("", ""), limit: int = 1
+    tx: Transaction, feed: int, folder_id: str, sql: str, after: tuple[str, str], limit: int
 ) -> list[tuple[str, str, str]]:
     return [(row[0], row[1], row[2]) for row in tx.rows(sql, feed, folder_id, *after, limit)]
 
@@ -237,6 +283,24 @@ def _pages(ids: Iterator[str]) -> Iterator[list[str]]:
             page = []
     if page:
         yield page
+
+
+def _due(database: Database, settings: FileSettings) -> Iterator[tuple[int, int, list[str]]]:
+    """The candidates of each live share, page by page, with its feed and the time before which they were trashed."""
+    if not settings.keep_trash_seconds:
+        return
+    before_us = database.read_now(lambda tx: tx.now_us) - settings.keep_trash_seconds * SECOND_US
+    for feed in _feeds(database, _SHARES):
+        for page in _pages(_candidates(database, feed, before_us)):
+            yield feed, before_us, page
+
+
+def _feeds(database: Database, sql: str) -> Iterator[int]:
+    """The feeds that a statement finds, in order, read one at a time."""
+    feed = database.read_now(partial(_next, sql=sql, after=0))
+    while feed is not None:
+        yield feed
+        feed = database.read_now(partial(_next, sql=sql, after=feed))
 
 
 def _next(tx: Transaction, sql: str, after: int) -> int | None:

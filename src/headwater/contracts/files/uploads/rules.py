@@ -37,6 +37,7 @@ CHUNKS = "chunks"
 TUS = "tus"
 DEFAULT_TYPE = "application/octet-stream"
 MAX_PARTS = 100_000
+_NO_LIMIT = 1 << 62
 
 _COLUMNS = (
     "id, feed, organisation, user_id, protocol, size_bytes, chunk_bytes, offset_bytes, mime_type, sha256, request,"
@@ -334,16 +335,22 @@ def drop(tx: Transaction, principal: Principal, upload_id: str) -> None:
     tx.run("DELETE FROM uploads WHERE id = ?", upload.id)
 
 
-def drop_expired(tx: Transaction, limit: int = 500) -> int:
-    """Forget uploads that stood idle too long; their chunks fall to the next sweep. How many went."""
+def expired(tx: Transaction, limit: int = _NO_LIMIT) -> list[str]:
+    """The ids of uploads that were idle too long, at most ``limit``."""
     rows = tx.rows("SELECT id FROM uploads WHERE expires_us <= ? LIMIT ?", tx.now_us, limit)
-    # Asked again in the DELETE itself: another transaction may have taken bytes since, and let the upload live on.
-    tx.run_many("DELETE FROM uploads WHERE id = ? AND expires_us <= ?", [(*row, tx.now_us) for row in rows])
+    return [row[0] for row in rows]
+
+
+def drop_expired(tx: Transaction, limit: int = 500) -> int:
+    """Remove some of the expired uploads; the next sweep frees their chunks. How many were removed."""
+    ids = expired(tx, limit)
+    # The DELETE checks the time again: another transaction may have received bytes since, and prolonged the upload.
+    tx.run_many("DELETE FROM uploads WHERE id = ? AND expires_us <= ?", [(id, tx.now_us) for id in ids])
     tx.run_many(
         "DELETE FROM upload_chunks WHERE upload = ? AND NOT EXISTS (SELECT 1 FROM uploads WHERE id = ?)",
-        [(*row, *row) for row in rows],
+        [(id, id) for id in ids],
     )
-    return len(rows)
+    return len(ids)
 
 
 def _completed_before(tx: Transaction, upload: Upload) -> Completed:
