@@ -43,6 +43,14 @@ def test_registered_chunks_are_known_and_located(database: Database, folder: Pac
     assert [bytes(view) for view in read_each(folder, [places[chunk] for chunk in ids])] == contents
 
 
+def test_a_chunk_of_a_pack_that_was_never_closed_is_not_registered(database: Database, folder: PackFolder) -> None:
+    written = write(folder, "org_a", make(3))
+    torn = written._replace(packs=())
+    with pytest.raises(AssertionError, match="closed"):
+        database.write_now(lambda tx: register(tx, torn))
+    assert database.read_now(lambda tx: locate(tx, "org_a", [ref.chunk for ref in written.refs])) == {}
+
+
 def test_nobody_is_asked_about_no_ids(database: Database) -> None:
     assert database.read_now(lambda tx: known(tx, "org_a", [])) == set()
     assert database.write_now(lambda tx: claim(tx, "org_a", [])) == {}

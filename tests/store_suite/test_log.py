@@ -320,3 +320,24 @@ def test_a_read_cannot_write(database: Database) -> None:
     with pytest.raises(Exception, match=r"(?i)read-?only"):
         database.read_now(lambda tx: tx.run("INSERT INTO meta (name, value) VALUES (?, ?)", "a", b"b"))
     assert database.read_now(lambda tx: tx.rows("SELECT name FROM meta")) == []
+
+
+def test_a_change_at_an_older_position_is_not_written(database: Database) -> None:
+    feed = make_feed(database)
+    together(database, [put(feed, id) for id in ("a", "b")], feed)
+    before = log_of(database, feed)
+
+    def late(tx: Transaction) -> None:
+        position = changes.next_position(tx, feed, 2)
+        changes.append(tx, feed, (position, KIND, "late", 1, 0, tx.now_us, b"{}"))
+
+    with pytest.raises(AssertionError, match="newest position"):
+        database.write_now(late, feed=feed)
+    assert log_of(database, feed) == before
+
+
+def test_no_position_is_given_for_no_change(database: Database) -> None:
+    feed = make_feed(database)
+    with pytest.raises(AssertionError, match="given once"):
+        database.write_now(lambda tx: changes.next_position(tx, feed, 0), feed=feed)
+    assert head_of(database, feed) == 0

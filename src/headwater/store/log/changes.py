@@ -52,11 +52,13 @@ def next_position(tx: Transaction, feed: int, count: int = 1) -> int:
 
     The counter's row stays locked until the commit, so positions become visible in their order.
     """
+    assert count > 0, "a position is given once"
     return tx.bump(feed, "head", count) - count + 1
 
 
 def append(tx: Transaction, feed: int, row: tuple[int, str, str, int, int, int, bytes]) -> None:
     """Writes one change ``(position, kind, id, number, deleted, at_us, wire)``."""
+    assert row[0] == tx.counter(feed, "head"), "a change is written at the newest position, so that the log only grows"
     tx.put(INSERT, feed, *row)
 
 

@@ -71,6 +71,8 @@ def register(tx: Transaction, written: Written) -> None:
     share pages.
     """
     organisation = written.organisation
+    durable = {pack.pack for pack in written.packs}
+    assert all(ref.pack in durable for ref in written.refs), "a chunk is registered only in a pack that was closed"
     add_packs(tx, organisation, written.packs)
     tx.run_many(
         _ADD_CHUNK,

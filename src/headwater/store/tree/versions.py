@@ -142,6 +142,7 @@ def keep(
 
     Raises: NotFound (it expired).
     """
+    assert version.node in (None, node), "a version stays with its file"
     # No other transaction may give a version of this file the same number.
     tx.lock(feed)
     last = None if is_first else tx.value("SELECT max(number) FROM versions WHERE feed = ? AND node = ?", feed, node)
