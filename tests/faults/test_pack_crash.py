@@ -11,7 +11,7 @@ import pytest
 
 from headwater.base.clock import now_us
 from headwater.store.packs.check import verify
-from headwater.store.packs.chunks import known, locate
+from headwater.store.packs.chunks import locate
 from headwater.store.packs.folder import PackFolder
 from headwater.store.packs.gc import marked_by, sweep
 from headwater.store.packs.reader import read_range
@@ -65,7 +65,7 @@ def test_a_killed_uploader_leaves_whole_requests_and_orphans_that_are_swept(tmp_
     packs = PackFolder(tmp_path / "packs")
     with fresh_sqlite(tmp_path, clock) as database:
         assert verify(database, packs).damages == []
-        assert database.read_now(lambda tx: known(tx, "org_a", acknowledged)) == acknowledged
+        assert database.read_now(lambda tx: locate(tx, "org_a", acknowledged)).keys() == acknowledged
         clock.advance(7200)
         sweep(database, packs, marked_by("chunks"), grace_us=3_600_000_000)
         named = {row[0] for row in database.read_now(lambda tx: tx.rows("SELECT pack FROM packs"))}

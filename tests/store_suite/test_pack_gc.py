@@ -15,7 +15,7 @@ from headwater.base.errors import Damaged, QuotaExceeded
 from headwater.store.database import Database, Transaction
 from headwater.store.packs import folder as pack_folder
 from headwater.store.packs import gc as pack_gc
-from headwater.store.packs.chunks import RENEW_US, claim, known, locate, register
+from headwater.store.packs.chunks import RENEW_US, claim, locate, register
 from headwater.store.packs.folder import PackFolder
 from headwater.store.packs.format import ChunkRef, pack_name
 from headwater.store.packs.gc import Swept, marked_by, packs_in_use, sweep
@@ -107,7 +107,7 @@ def test_an_unreferenced_chunk_goes_only_after_the_grace(store: Store) -> None:
     assert store.sweep_later(1) == Swept()
     swept = store.sweep_later(2)
     assert (swept.dropped_chunks, swept.dropped_bytes, swept.retired_packs) == (10, 1000, 1)
-    assert store.database.read_now(lambda tx: known(tx, "org_a", [ref.chunk for ref in refs])) == set()
+    assert store.database.read_now(lambda tx: locate(tx, "org_a", [ref.chunk for ref in refs])) == {}
 
 
 def test_an_empty_packs_file_goes_after_the_linger_so_that_readings_under_way_can_end(store: Store) -> None:
@@ -132,7 +132,7 @@ def test_only_what_is_unreferenced_goes_when_pages_mix_both(store: Store, monkey
     assert store.sweep_later().dropped_chunks == len(refs[::3])
     kept = [ref for at, ref in enumerate(refs) if at % 3]
     assert store.contents(kept) == [content for at, content in enumerate(contents) if at % 3]
-    assert store.database.read_now(lambda tx: known(tx, "org_a", [ref.chunk for ref in refs])) == {
+    assert store.database.read_now(lambda tx: locate(tx, "org_a", [ref.chunk for ref in refs])).keys() == {
         ref.chunk for ref in kept
     }
 
@@ -143,7 +143,7 @@ def test_a_claimed_chunk_is_young_again(store: Store) -> None:
     claimed = [ref.chunk for ref in refs[:2]]
     store.database.write_now(lambda tx: claim(tx, "org_a", claimed))
     assert store.sweep().dropped_chunks == 2
-    assert store.database.read_now(lambda tx: known(tx, "org_a", [ref.chunk for ref in refs])) == set(claimed)
+    assert store.database.read_now(lambda tx: locate(tx, "org_a", [ref.chunk for ref in refs])).keys() == set(claimed)
 
 
 def test_a_chunk_that_is_sent_again_is_young_again(store: Store) -> None:
@@ -172,7 +172,9 @@ def test_a_claim_between_the_look_and_the_drop_saves_the_chunk(store: Store) -> 
 
     swept = sweep(store.database, store.folder, marks, grace_us=GRACE_US)
     assert swept.dropped_chunks == 1
-    assert store.database.read_now(lambda tx: known(tx, "org_a", [ref.chunk for ref in refs])) == {refs[0].chunk}
+    assert store.database.read_now(lambda tx: locate(tx, "org_a", [ref.chunk for ref in refs])).keys() == {
+        refs[0].chunk
+    }
 
 
 def test_a_claim_that_commits_while_the_drop_waits_for_it_saves_the_chunk(store: Store) -> None:
@@ -197,7 +199,9 @@ def test_a_claim_that_commits_while_the_drop_waits_for_it_saves_the_chunk(store:
         assert claimed.wait(10)
         swept = sweep(store.database, store.folder, marks, grace_us=GRACE_US)
         claiming.result()
-    assert store.database.read_now(lambda tx: known(tx, "org_a", [ref.chunk for ref in refs])) == {refs[0].chunk}
+    assert store.database.read_now(lambda tx: locate(tx, "org_a", [ref.chunk for ref in refs])).keys() == {
+        refs[0].chunk
+    }
     assert swept.retired_packs == 0
 
 

@@ -12,7 +12,6 @@ import re
 import sys
 import threading
 from collections.abc import Iterator, Mapping, MutableMapping
-from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, TextIO
 
@@ -93,13 +92,6 @@ def get_log(name: str) -> Log:
     return Log(name)
 
 
-@contextmanager
-def request_scope(request_id: str, **ids: str) -> Iterator[None]:
-    """Adds the request's id, and other ids, to every line that is written inside the context."""
-    with structlog.contextvars.bound_contextvars(request_id=request_id, **ids):
-        yield
-
-
 def configure(settings: LogSettings, stream: TextIO | None = None) -> None:
     """Configures the log of the whole program; a later call replaces the configuration.
 
@@ -114,7 +106,6 @@ def configure(settings: LogSettings, stream: TextIO | None = None) -> None:
         renderer = structlog.dev.ConsoleRenderer(colors=is_terminal)
     structlog.configure(
         processors=[
-            structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             keep_safe,

@@ -25,11 +25,6 @@ class FeedPage(NamedTuple):
     has_more: bool
 
 
-def start(tx: Transaction, feed: int) -> Place:
-    """Returns the place of a reader without a cursor: before the first change, with the present head fixed."""
-    return Place(0, feeds.head(tx, feed))
-
-
 def check(tx: Transaction, feed: int, place: Place, head: int) -> str | None:
     """Returns the reason why a place is invalid: ``ahead`` of the head or ``expired`` below the floor; else None."""
     if max(place) > head:

@@ -13,7 +13,7 @@ import structlog
 
 from headwater.base import log as log_module
 from headwater.base.errors import NotFound
-from headwater.base.log import ALLOWED_KEYS, configure, get_log, request_scope, scrub
+from headwater.base.log import ALLOWED_KEYS, configure, get_log, scrub
 from headwater.base.settings.table import LogSettings
 
 SOURCE = Path(log_module.__file__).resolve().parents[1]
@@ -83,10 +83,8 @@ def test_a_json_line_holds_event_level_time_module_and_fields(out: io.StringIO) 
 )
 def test_personal_fields_are_dropped_and_counted(out: io.StringIO, key: str) -> None:
     LOG.warning("refused", **{key: CANARY})
-    with request_scope("req-1", **{key: CANARY}):
-        LOG.warning("refused")
     assert CANARY not in out.getvalue()
-    assert [line["dropped"] for line in lines_of(out)] == [1, 1]
+    assert [line["dropped"] for line in lines_of(out)] == [1]
 
 
 @pytest.mark.parametrize(
@@ -149,15 +147,6 @@ def test_an_error_shows_type_cause_code_and_place_but_no_message(out: io.StringI
     assert line["error_cause"] == "ValueError"
     assert line["error_code"] == NotFound.code
     assert "test_log:" in line["trace"]
-
-
-def test_the_request_id_is_on_every_line_of_its_scope_and_on_no_other(out: io.StringIO) -> None:
-    with request_scope("req-1", organisation_id="org_1"):
-        LOG.info("inside")
-    LOG.info("outside")
-    inside, outside = lines_of(out)
-    assert (inside["request_id"], inside["organisation_id"]) == ("req-1", "org_1")
-    assert "request_id" not in outside
 
 
 def test_lines_below_the_level_are_not_written() -> None:

@@ -10,7 +10,7 @@ from headwater.feed import reader
 from headwater.feed.cursor import Place
 from headwater.feed.runs import Run, Runs
 from headwater.store.database import Database, Transaction
-from headwater.store.log import changes
+from headwater.store.log import changes, feeds
 from tests.support.store.transactions import bury, ids_of, make_feed, put
 
 STEPS = 250
@@ -69,7 +69,7 @@ def test_devices_that_share_runs_end_with_the_present_state_whatever_happens_bet
             if draw.random() < 0.5:
                 follower.step(draw.choice([3, 4, 9, 50]))
         if step % 50 == 49:
-            begin = Place(0, database.read_now(lambda tx: reader.start(tx, feed)).snapshot_head)
+            begin = Place(0, database.read_now(lambda tx: feeds.head(tx, feed)))
             assert pages_of(database, feed, begin, 9, runs) == pages_of(database, feed, begin, 9, None)
     sql = "SELECT id, revision FROM records WHERE feed = ? AND deleted = 0"
     live: dict[str, int] = dict(database.read_now(lambda tx: tx.rows(sql, feed)))

@@ -15,7 +15,7 @@ import struct
 from array import array
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal, NamedTuple, TypeVar
+from typing import Literal, NamedTuple
 from zlib import crc32
 
 from pyroaring import BitMap64
@@ -30,8 +30,6 @@ LiveRow = tuple[int, str, int, int]
 
 LiveAt = Callable[[int], tuple[str, int, int] | None]
 """Finds the (sell type, number, is_deletion) that is live at a position; None where the position is dead."""
-
-Row = TypeVar("Row", bound=LiveRow)
 
 
 class Seen(NamedTuple):
@@ -228,19 +226,6 @@ def event_type(state: AckState, sell_type: str, number: int, is_deletion: bool) 
     if is_deletion:
         return "deleted"
     return "updated" if state.ever_acked(sell_type, number) else "created"
-
-
-def is_pending(state: AckState, row: LiveRow) -> bool:
-    """True when this live row is owed to the device: not acked, and no tombstone of what it never had."""
-    position, sell_type, number, is_deletion = row
-    if state.is_done(position):
-        return False
-    return not is_deletion or state.wants_tombstone(sell_type, number)
-
-
-def pending(state: AckState, rows: Iterable[Row]) -> Iterator[Row]:
-    """The live rows that are owed to the device, in their order."""
-    return (row for row in rows if is_pending(state, row))
 
 
 class Offer(NamedTuple):

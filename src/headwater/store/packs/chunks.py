@@ -26,7 +26,6 @@ def batched(sql: str) -> str:
     return sql.replace("BATCH", ",".join("?" * _BATCH))
 
 
-_KNOWN = batched("SELECT chunk FROM chunks WHERE organisation = ? AND chunk IN (BATCH)")
 _LOCATE = batched(
     "SELECT chunk, pack, start_bytes, length_bytes FROM chunks WHERE organisation = ? AND chunk IN (BATCH)"
 )
@@ -41,11 +40,6 @@ _ADD_CHUNK = (
     " ON CONFLICT (organisation, chunk) DO UPDATE SET pack = excluded.pack, start_bytes = excluded.start_bytes,"
     " length_bytes = excluded.length_bytes, touched_us = excluded.touched_us"
 )
-
-
-def known(tx: Transaction, organisation: str, ids: Iterable[bytes]) -> set[bytes]:
-    """Those of the ids that the organisation has; the answer may be outdated by the time of the upload."""
-    return {row[0] for row in among(tx, _KNOWN, (organisation,), ids)}
 
 
 def locate(tx: Transaction, organisation: str, ids: Iterable[bytes]) -> dict[bytes, ChunkRef]:
