@@ -12,7 +12,7 @@ from headwater.store.packs.check import Verified, verify
 from headwater.store.packs.chunks import add_packs, register
 from headwater.store.packs.folder import PackFolder
 from headwater.store.packs.format import ChunkRef, pack_name
-from headwater.store.packs.gc import stand_in
+from headwater.store.packs.gc import chunks_in_pack
 from headwater.store.packs.reader import read_each
 from headwater.store.packs.writer import PackWriter
 
@@ -95,7 +95,7 @@ def test_a_chunk_that_moved_while_its_pack_was_read_is_checked_where_it_stands(
     refs = upload(database, folder, 1)
 
     def stand_in_then_move(tx: Transaction, **options: Any) -> list[ChunkRef]:
-        found = stand_in(tx, **options)
+        found = chunks_in_pack(tx, **options)
         if options["pack"] == refs[0].pack:
             move()
         return found
@@ -110,5 +110,5 @@ def test_a_chunk_that_moved_while_its_pack_was_read_is_checked_where_it_stands(
         database.write_now(lambda tx: tx.run("DELETE FROM chunks WHERE chunk = ?", refs[19].chunk))
         folder.delete(refs[0].pack)
 
-    monkeypatch.setattr(pack_check, "stand_in", stand_in_then_move)
+    monkeypatch.setattr(pack_check, "chunks_in_pack", stand_in_then_move)
     assert verify(database, folder).damages == []

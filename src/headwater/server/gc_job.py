@@ -1,8 +1,8 @@
-"""The server's own sweep of unused content: gently, once a period over all processes, ended within a breath.
+"""The server's own sweep of unused content: in small steps, once a period over all processes, ended at any step.
 
-Whose turn it is stands in one counter of the database: the instant at which the next sweep is due. Whoever finds it
-past sets it a little ahead, moves it on while sweeping, and at the end sets it to the next period. A process that
-dies in the middle is followed by another soon after. When the last sweep ended stands in a counter of its own.
+One counter of the database is the instant at which the next sweep is due. A process that finds it past sets it a
+little ahead, moves it on while sweeping, and at the end sets it to the next period. When a process dies in the middle,
+another one takes the turn soon after. A second counter is the instant at which the last sweep ended.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from headwater.web.edge.metrics import Metrics
 from headwater.web.services import Services
 
 BREATH_SECONDS = 0.02
-"""The pause between two steps of a sweep, in which requests have the disk and the writer for themselves."""
+"""The pause between two steps of a sweep, in which only requests use the disk and the writer."""
 
 CLAIM_US = 900 * SECOND_US
-"""How far ahead of itself a sweep claims the turn."""
+"""The time for which a sweep claims the turn."""
 
 _COUNTER = "gc_due_us"
 _FINISHED = "gc_finished_us"
@@ -36,7 +36,7 @@ class _EndedError(Exception):
 
 
 class Sweeper:
-    """Sweeps when it is due, and shows in the metrics what the last sweep of this process did."""
+    """Sweeps when it is due, and shows the last sweep of this process in the metrics."""
 
     def __init__(self, services: Services, metrics: Metrics) -> None:
         self._services = services
@@ -69,7 +69,7 @@ class Sweeper:
         )
 
     async def run(self) -> Swept | None:
-        """Sweep if it is due and nobody else does; what it did, None when there was nothing to do or it was ended."""
+        """Sweep if it is due and no other process does; None when it was not due or was ended."""
         self._deleted_bytes = await self._services.database.read(purge_shares.held_bytes)
         claimed_us = await self._services.database.write(self.claim)
         if claimed_us is None:
@@ -83,9 +83,9 @@ class Sweeper:
             raise
 
     def claim(self, tx: Transaction) -> int | None:
-        """Take the turn, if it is due: until when; None when it is not, or is somebody else's."""
+        """Take the turn, if it is due; returns its end, None when it is not due or another process has it."""
         due_us = tx.counter(0, _COUNTER)
-        # Further ahead than anybody sets it: the clock or the setting has changed since.
+        # Further ahead than any process sets it: the clock or the setting has changed since.
         if tx.now_us < due_us <= tx.now_us + max(self._every_us, CLAIM_US):
             return None
         return tx.bump(0, _COUNTER, tx.now_us + CLAIM_US - due_us)
@@ -127,7 +127,7 @@ class _GcTurn:
         self._stopped = stopped
 
     def breathe(self) -> None:
-        """Let others work for a moment, and keep the turn. Raises: _EndedError."""
+        """Pause for a moment, and keep the turn. Raises: _EndedError."""
         if self._stopped.wait(BREATH_SECONDS):
             raise _EndedError
         if self._claimed_us - self._services.clock() < CLAIM_US // 2:
@@ -138,7 +138,7 @@ class _GcTurn:
         self._write(partial(self._set_due, ahead_us=ahead_us))
 
     def end(self, ahead_us: int) -> int:
-        """Set the next due instant, and note that a sweep ended: when. Raises: _EndedError (the turn was lost)."""
+        """Set the next due instant, and store that of the end of the sweep, which is returned. Raises: _EndedError."""
 
         def transaction(tx: Transaction) -> int | None:
             due_us = self._set_due(tx, ahead_us)
@@ -150,7 +150,7 @@ class _GcTurn:
         return self._claimed_us - ahead_us
 
     def _set_due(self, tx: Transaction, ahead_us: int) -> int | None:
-        """The next due instant; None when the turn is somebody else's."""
+        """The next due instant; None when another process has the turn."""
         if tx.counter(0, _COUNTER) != self._claimed_us:
             return None
         return tx.bump(0, _COUNTER, tx.now_us + ahead_us - self._claimed_us)

@@ -1,4 +1,4 @@
-"""Where packs are kept: what a local folder and an object store both can do."""
+"""The places of packs: the operations that a local folder and an object store have in common."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from typing import NamedTuple, Protocol
 
 Content = bytes | bytearray | memoryview
-"""Bytes that a caller hands over; nobody keeps them after the call returns."""
+"""Bytes that a caller hands over; no reference to them is kept after the call returns."""
 
 
 class StoredPack(NamedTuple):
-    """A pack that lies in a place, finished or not.
+    """A pack in its place, finished or not.
 
     Units: ``modified_us`` is microseconds UTC since 1970.
     """
@@ -38,7 +38,7 @@ class PackSink(Protocol):
         """
 
     def discard(self) -> None:
-        """Remove what was written."""
+        """Remove the pack."""
 
 
 class PackSource(Protocol):
@@ -50,14 +50,14 @@ class PackSource(Protocol):
         """Exactly these bytes. Raises: Damaged (the pack is shorter)."""
 
     def close(self) -> None:
-        """Let go of the pack."""
+        """Close the pack."""
 
 
 class PackBackend(Protocol):
     """A folder or a bucket with packs."""
 
     piece_bytes: int
-    """How much to read at once."""
+    """The bytes to read at once."""
 
     def create(self) -> PackSink:
         """Begin a new pack under a number that no other has.
@@ -66,10 +66,10 @@ class PackBackend(Protocol):
         """
 
     def open(self, pack: int) -> PackSource:
-        """Open a pack. Raises: Damaged (it is not there)."""
+        """Open a pack. Raises: Damaged (it does not exist)."""
 
     def delete(self, pack: int) -> None:
-        """Remove a pack; one that is gone already is no error."""
+        """Remove a pack; one that does not exist is no error."""
 
     def listing(self) -> Iterator[StoredPack]:
-        """Every pack that lies here, in no order; what is no pack of ours is left out."""
+        """Every pack in this place, in no order; other files are left out."""

@@ -1,6 +1,6 @@
-"""Packs as objects of a bucket (S3 and what speaks like it), through obstore.
+"""Packs as objects of a bucket (S3 and compatible stores), through obstore.
 
-An object appears whole or not at all, so there is nothing to sync. A pack goes up in parts while it is
+An object appears whole or not at all, so there is nothing to sync. A pack is uploaded in parts while it is
 written; a lifecycle rule of the bucket should remove the unfinished multipart uploads that a crash leaves.
 """
 
@@ -31,7 +31,7 @@ def _unavailable(failure: Exception) -> Unavailable:
 
 
 class _ObjectWriter(Protocol):
-    """An upload under way, as ``obstore.open_writer`` gives one; its class has no public name there."""
+    """An upload under way, as ``obstore.open_writer`` returns it; its class has no public name there."""
 
     def write(self, buffer: bytes, /) -> int: ...
 
@@ -62,7 +62,7 @@ class _ObjectSink:
             raise _unavailable(failure) from failure
 
     def discard(self) -> None:
-        """Let go of the upload: it was never completed, so no object exists."""
+        """Drop the upload: it was never completed, so no object exists."""
         self._writer = None
 
 
@@ -87,7 +87,7 @@ class _ObjectSource:
         return found.to_bytes()
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Does nothing: no connection is held."""
 
 
 class PackBucket:
@@ -110,7 +110,7 @@ class PackBucket:
         return _ObjectSink(pack, writer)
 
     def open(self, pack: int) -> PackSource:
-        """Ask for a pack's size."""
+        """Open a pack by reading its size."""
         try:
             size_bytes = obstore.head(self._store, pack_name(pack))["size"]
         except FileNotFoundError as failure:

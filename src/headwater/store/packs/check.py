@@ -12,7 +12,7 @@ from headwater.store.database import Database, Transaction
 from headwater.store.packs.backend import PackBackend
 from headwater.store.packs.chunks import locate
 from headwater.store.packs.format import ChunkRef
-from headwater.store.packs.gc import organisations, stand_in, tail_of
+from headwater.store.packs.gc import chunks_in_pack, organisations, tail_of
 from headwater.store.packs.reader import read_each
 
 _LIVE = (
@@ -23,7 +23,7 @@ _TOTAL = "SELECT count(*), CAST(coalesce(sum(length_bytes), 0) AS BIGINT) FROM c
 
 
 class Damage(NamedTuple):
-    """Something that is not as it was written: a chunk, or without one the list at the end of a pack."""
+    """A damaged chunk, or without a chunk the damaged list at the end of a pack."""
 
     organisation: str
     pack: int
@@ -33,7 +33,7 @@ class Damage(NamedTuple):
 
 @dataclass
 class Verified:
-    """What was checked so far, and what there was to check at the start."""
+    """The counts of what was checked so far, and of what there was to check at the start."""
 
     total_chunks: int = 0
     total_bytes: int = 0
@@ -46,7 +46,7 @@ class Verified:
 def verify(database: Database, place: PackBackend, progress: Callable[[Verified], None] | None = None) -> Verified:
     """Check every chunk of every organisation; ``progress`` is called after each pack.
 
-    It runs beside uploads and sweeps: a chunk that has moved meanwhile is checked where it then stands.
+    It runs beside uploads and sweeps: a chunk that was moved meanwhile is checked in its new place.
     """
     verified = Verified(*database.read_now(lambda tx: tx.rows(_TOTAL)[0]))
     for organisation in database.read_now(organisations):
@@ -66,7 +66,7 @@ def _live(tx: Transaction, organisation: str) -> list[tuple[int, int, int]]:
 
 
 def _check_pack(database: Database, place: PackBackend, organisation: str, pack: int, live_chunks: int) -> list[Damage]:
-    """What is damaged in one pack."""
+    """The damage in one pack."""
     damages = []
     tail = None
     try:
@@ -74,7 +74,7 @@ def _check_pack(database: Database, place: PackBackend, organisation: str, pack:
     except Damaged as failure:
         damages.append(Damage(organisation, pack, None, failure.detail))
     refs = database.read_now(
-        partial(stand_in, organisation=organisation, pack=pack, live_chunks=live_chunks, tail=tail)
+        partial(chunks_in_pack, organisation=organisation, pack=pack, live_chunks=live_chunks, tail=tail)
     )
     for ref, reason in _failing(place, refs):
         now = database.read_now(partial(locate, organisation=organisation, ids=[ref.chunk]))

@@ -1,7 +1,7 @@
-"""Which chunks an organisation has, and where they stand; deduplication never crosses organisations.
+"""The chunks of an organisation and their places; deduplication never crosses organisations.
 
-Whoever makes content visible names its chunks with ``register`` (just uploaded) or ``claim`` (there before)
-in the same transaction: both renew a chunk's age, and sweep drops nothing younger than its grace.
+A transaction that makes content visible names its chunks with ``register`` (just uploaded) or ``claim`` (stored
+before): both renew a chunk's age, and the sweep drops no chunk younger than its grace.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _ADD_CHUNK = (
 
 
 def locate(tx: Transaction, organisation: str, ids: Iterable[bytes]) -> dict[bytes, ChunkRef]:
-    """Where those of the ids stand that the organisation has."""
+    """The places of those of the chunks that the organisation has."""
     return {row[0]: ChunkRef(*row) for row in among(tx, _LOCATE, (organisation,), ids)}
 
 
@@ -58,11 +58,11 @@ def claim(tx: Transaction, organisation: str, ids: Iterable[bytes]) -> dict[byte
 
 
 def register(tx: Transaction, written: Written) -> None:
-    """Make a request's packs and chunks known; a chunk that stood elsewhere stands in the new pack from now on.
+    """Record a request's packs and chunks; a chunk that was in another pack is in the new one from now on.
 
-    So what was sent again is whole again, should the copy from before be damaged or gone: the new one is known to be
-    good. Sweep frees the old one. Rows go in by id, so that two transactions lock them in one order and neighbours
-    share pages.
+    So content that is sent again is whole again, should the earlier copy be damaged or missing: the new one is known
+    to be good. The sweep frees the old one. Rows are written by id, so that two transactions lock them in one order
+    and neighbours share pages.
     """
     organisation = written.organisation
     durable = {pack.pack for pack in written.packs}
@@ -75,12 +75,12 @@ def register(tx: Transaction, written: Written) -> None:
 
 
 def add_packs(tx: Transaction, organisation: str, packs: Sequence[Pack]) -> None:
-    """Make packs known without any of their chunks."""
+    """Record packs without any of their chunks."""
     tx.run_many(_ADD_PACK, [(organisation, *pack, tx.now_us) for pack in packs])
 
 
 def among(tx: Transaction, sql: str, first: Sequence[object], ids: Iterable[Id]) -> Iterator[Row]:
-    """Rows of a ``batched`` statement for the ids; ``first`` are the parameters that stand before them.
+    """Rows of a ``batched`` statement for the ids; ``first`` are the parameters before them.
 
     Every batch has the same size, so that the statement is prepared once.
     """

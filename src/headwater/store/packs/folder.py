@@ -1,6 +1,6 @@
 """Packs as files of a local folder: plain system calls, one fdatasync a pack, then one fsync of its folder.
 
-obstore's local store was measured and left out: it never syncs, and small reads take it ten times as long.
+obstore's local store was measured and left out: it never syncs, and its small reads take ten times as long.
 Decision: docs/decisions/0003-packs.md.
 """
 
@@ -19,7 +19,7 @@ from headwater.store.packs.backend import Content, PackSource, StoredPack
 from headwater.store.packs.format import new_pack, pack_name, pack_of_name
 
 WRITEBACK_BYTES = 4 * 1024 * 1024
-"""The disk is set to work each time so much was written, so that the final sync is short."""
+"""The disk starts to write each time so many bytes were written, so that the final sync is short."""
 
 READ_BYTES = 1024 * 1024
 """Larger reads leave the processor's cache and are slower."""
@@ -60,7 +60,7 @@ class _FileSink:
         self._started = 0
 
     def write(self, piece: Content) -> None:
-        """Append a piece; asks the disk to begin with what has gathered."""
+        """Append a piece; asks the disk to start writing once enough was written."""
         left = memoryview(piece)
         try:
             while left:
@@ -90,7 +90,7 @@ class _FileSink:
     def discard(self) -> None:
         """Remove the file."""
         self._close()
-        # What cannot be removed now is an orphan, which sweep removes; the first failure is the one to tell.
+        # A file that cannot be removed now is an orphan for the sweep; the first failure is the one to raise.
         with suppress(OSError):
             self._path.unlink(missing_ok=True)
 
@@ -126,7 +126,7 @@ class _FileSource:
 class PackFolder:
     """Packs below ``path``, each in one of the folders ``00`` to ``7f`` by its first digits.
 
-    After a failed fsync no pack is written any more: what the kernel then holds is unknown.
+    After a failed fsync no pack is written any more: the state of the kernel's buffers is then unknown.
     """
 
     piece_bytes = READ_BYTES
@@ -193,12 +193,12 @@ class PackFolder:
                     yield StoredPack(pack, stat.st_size, stat.st_mtime_ns // 1000)
 
     def refuse_if_failed(self) -> None:
-        """Raise again what ended all writing."""
+        """Raise the failure that ended all writing, if there was one. Raises: Fatal."""
         if self._failed is not None:
             raise self._failed
 
     def meaning(self, failure: OSError, doing: str) -> HeadwaterError:
-        """What a failed call means: disk full, too busy, or the end of all writing."""
+        """The meaning of a failed call: disk full, too busy, or the end of all writing."""
         if failure.errno in _FULL:
             return QuotaExceeded("the server's disk is full; nothing was written", code="DISK_FULL")
         busy = self._busy(failure)

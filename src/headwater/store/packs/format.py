@@ -2,8 +2,8 @@
 
 Shape: head, 16 bytes | chunks | organisation in UTF-8 | index, 36 bytes a chunk: BLAKE3 id, length |
 trailer, 64 bytes: pack, number of chunks, length of the organisation's name, BLAKE3 of the tail so far,
-magic. Integers are big-endian. The database says where each chunk stands; the tail tells sweep and verify
-what is in one pack, which saves the database a second index, and whose it is should the database be lost.
+magic. Integers are big-endian. The database has the place of each chunk; the tail lists for sweep and verify
+the chunks of one pack, which saves the database a second index, and names its owner should the database be lost.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ HEAD = b"headwater-pack-1"
 TAIL = b"headwater-tail-1"
 CHUNK_ID_BYTES = 32
 CHUNK_LIMIT_BYTES = 16 * 1024 * 1024
-"""The largest chunk: whoever verifies one holds it in memory."""
+"""The largest chunk: a verification holds one in memory."""
 
 _INDEX_ROW = struct.Struct(">32sI")
 _COUNTS = struct.Struct(">QIH2x")
@@ -31,7 +31,7 @@ _NAME_DIGITS = 16
 
 
 class ChunkRef(NamedTuple):
-    """Where a chunk stands: its BLAKE3 id, the pack, and the place in it.
+    """The place of a chunk: its BLAKE3 id, the pack, and the bytes in it.
 
     Units: ``start_bytes`` counts from the beginning of the pack.
     """
@@ -52,7 +52,7 @@ class Pack(NamedTuple):
 
 
 class Tail(NamedTuple):
-    """What a pack says about itself."""
+    """The list at the end of a pack: its owner and its chunks."""
 
     organisation: str
     refs: list[ChunkRef]
@@ -84,7 +84,7 @@ def pack_of_name(name: str) -> int | None:
 
 
 def encode_tail(pack: int, organisation: str, refs: Sequence[ChunkRef]) -> bytes:
-    """The tail of a pack with these chunks, which are all it holds, in their order."""
+    """The tail of a pack that contains exactly these chunks, in their order."""
     name = organisation.encode()
     index = [_INDEX_ROW.pack(ref.chunk, ref.length_bytes) for ref in refs]
     tail = b"".join((name, *index, _COUNTS.pack(pack, len(refs), len(name))))
@@ -92,7 +92,7 @@ def encode_tail(pack: int, organisation: str, refs: Sequence[ChunkRef]) -> bytes
 
 
 def read_tail(pack: int, source: PackSource) -> Tail:
-    """What a stored pack lists.
+    """The tail of a stored pack.
 
     Raises: Damaged (no pack of ours, cut short, another pack, or a tail that fails its hash).
     """

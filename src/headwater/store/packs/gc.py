@@ -1,10 +1,10 @@
 """Mark and sweep: frees chunks that nothing refers to, and the packs that they leave empty or mostly empty.
 
 It runs beside uploads and downloads, in this process or another. No transaction is long, and each step
-leaves a state that is right if the next one never comes:
+leaves a state that is right if the next one never runs:
 1. chunks that are older than the grace and unmarked are dropped;
-2. packs in which nothing stands are retired; their files go after a linger, for downloads under way;
-3. files that no row names (a crash between pack and commit) go when they are older than the grace;
+2. packs without chunks are retired; their files are removed after a linger, for downloads under way;
+3. files that no row names (a crash between pack and commit) are removed when they are older than the grace;
 4. packs more than half dead, and crowds of small ones, are copied to a new pack, which is durable before
    the rows move to it; then the old ones are retired.
 """
@@ -27,17 +27,17 @@ from headwater.store.packs.reader import read_each
 from headwater.store.packs.writer import PackWriter
 
 Marks = Callable[[Transaction, str, Sequence[bytes]], set[bytes]]
-"""Says which of an organisation's chunk ids are referred to, unfinished uploads included."""
+"""Returns those of an organisation's chunk ids that are referred to, unfinished uploads included."""
 
 LINGER_US = 3_600_000_000
-"""A retired pack is kept this long, because a download may have looked its chunks up just before."""
+"""A retired pack is kept this long, because a download may have looked up its chunks just before."""
 
 SMALL_PACK_BYTES = 4 * 1024 * 1024
 CROWD_PACKS = 16
-"""So many small packs of one organisation are worth one copy into a single pack."""
+"""The number of small packs of one organisation that are worth one copy into a single pack."""
 
 REWRITE_BYTES = 256 * 1024 * 1024
-"""How much is copied before rows move, so that a sweep that is cut off has achieved something."""
+"""The bytes copied before rows move, so that a sweep that is cut off has achieved something."""
 
 _PAGE = 2_000
 _FILES_AT_ONCE = 100
@@ -62,7 +62,7 @@ _NAMED = batched("SELECT pack FROM packs WHERE pack IN (BATCH)")
 
 @dataclass
 class Swept:
-    """What a sweep did; ``damaged`` names packs that it could not copy and so left as they are."""
+    """The counts of a sweep; ``damaged`` names packs that it could not copy and so left as they are."""
 
     dropped_chunks: int = 0
     dropped_bytes: int = 0
@@ -76,7 +76,7 @@ class Swept:
 
 
 class PackUse(NamedTuple):
-    """How much of a pack is in use: bytes it was written with, bytes and chunks that still stand in it."""
+    """The use of a pack: the bytes it was written with, and the bytes and chunks that are still in it."""
 
     pack: int
     content_bytes: int
@@ -85,7 +85,7 @@ class PackUse(NamedTuple):
 
     @property
     def is_small(self) -> bool:
-        """True when a crowd of its like is worth a copy."""
+        """True when a crowd of such packs is worth a copy."""
         return self.content_bytes < SMALL_PACK_BYTES
 
 
@@ -103,23 +103,25 @@ def marked_by(*tables: str) -> Marks:
 
 
 def organisations(tx: Transaction) -> list[str]:
-    """Those that have packs."""
+    """The organisations that have packs."""
     return [row[0] for row in tx.rows("SELECT DISTINCT organisation FROM packs ORDER BY organisation")]
 
 
 def packs_in_use(tx: Transaction, organisation: str, before_us: int) -> list[PackUse]:
-    """How much of each pack is in use that was written before ``before_us`` and is not retired."""
+    """The use of each pack that was written before ``before_us`` and is not retired."""
     return [PackUse(*row) for row in tx.rows(_USE, organisation, organisation, before_us)]
 
 
 def tail_of(place: PackBackend, pack: int) -> Tail:
-    """What a stored pack lists. Raises: Damaged."""
+    """The tail of a stored pack. Raises: Damaged."""
     with closing(place.open(pack)) as source:
         return read_tail(pack, source)
 
 
-def stand_in(tx: Transaction, organisation: str, pack: int, live_chunks: int, tail: Tail | None) -> list[ChunkRef]:
-    """The chunks that stand in a pack, in order: by its tail, or if that falls short by every row."""
+def chunks_in_pack(
+    tx: Transaction, organisation: str, pack: int, live_chunks: int, tail: Tail | None
+) -> list[ChunkRef]:
+    """The chunks in a pack, in order: by its tail, or if that lists too few by every row."""
     refs: list[ChunkRef] = []
     if tail is not None:
         found = locate(tx, organisation, (ref.chunk for ref in tail.refs))
@@ -166,7 +168,7 @@ def chunks_to_copy(database: Database, place: PackBackend, organisation: str, pa
     except Damaged:
         tail = None
     return database.read_now(
-        partial(stand_in, organisation=organisation, pack=pack.pack, live_chunks=pack.live_chunks, tail=tail)
+        partial(chunks_in_pack, organisation=organisation, pack=pack.pack, live_chunks=pack.live_chunks, tail=tail)
     )
 
 
@@ -188,8 +190,8 @@ def require_grace(grace_us: int) -> None:
         raise ValueError(f"a grace must be longer than {RENEW_US} microseconds")
 
 
-def _go_on() -> None:
-    """Take no breath between two steps."""
+def _no_pause() -> None:
+    """Make no pause between two steps."""
 
 
 def sweep(
@@ -199,11 +201,11 @@ def sweep(
     *,
     grace_us: int,
     linger_us: int = LINGER_US,
-    breathe: Callable[[], None] = _go_on,
+    breathe: Callable[[], None] = _no_pause,
 ) -> Swept:
-    """Free what nothing refers to; what it did.
+    """Free the chunks and packs that nothing refers to; returns the counts.
 
-    ``breathe`` is called between two steps: it may wait, so that others come to their turn, and by raising it ends
+    ``breathe`` is called between two steps: it may wait, so that other work gets a turn, and by raising it ends
     the sweep. Units: ``grace_us`` must be longer than any upload takes from its first byte to its commit.
     """
     require_grace(grace_us)
@@ -215,7 +217,7 @@ def sweep(
         running.retire(organisation)
     running.delete_retired(now_us - linger_us)
     running.delete_orphans()
-    # Copying needs room, so it comes after everything that frees some.
+    # Copying needs room, so it follows all steps that free some.
     for organisation in everyone:
         running.rewrite(organisation)
         running.retire(organisation)
@@ -236,7 +238,7 @@ class _Sweep:
         self.swept = Swept()
 
     def drop_dead(self, organisation: str) -> None:
-        """Look at every chunk a page at a time; only pages with something to drop take a write."""
+        """Check every chunk, a page at a time; only pages with chunks to drop need a write."""
         after: bytes | None = b""
         while after is not None:
             self._breathe()
@@ -257,14 +259,14 @@ class _Sweep:
                 self.swept.dropped_bytes += freed_bytes
 
     def rewrite(self, organisation: str) -> None:
-        """Copy what lives in sparse packs, and in a crowd of small ones, to new packs."""
+        """Copy the chunks of sparse packs, and of a crowd of small ones, to new packs."""
         self._breathe()
         packs = self._database.read_now(partial(packs_in_use, organisation=organisation, before_us=self._before_us))
         for batch in _by_size(sparse_packs(packs)):
             self._rewrite(organisation, batch)
 
     def retire(self, organisation: str) -> None:
-        """Mark the packs in which nothing stands; no chunk can come to stand in them again."""
+        """Mark the packs without chunks as retired; no chunk can be put into them again."""
         self._breathe()
         packs = self._database.read_now(partial(packs_in_use, organisation=organisation, before_us=self._before_us))
         empty = empty_packs(packs)
@@ -274,7 +276,7 @@ class _Sweep:
             self.swept.retired_packs += len(page)
 
     def delete_retired(self, before_us: int) -> None:
-        """Remove the files of packs that were retired before; rows go last, so that a crash repeats it."""
+        """Remove the files of packs that were retired before; rows are removed last, so that a crash repeats it."""
         rows = self._database.read_now(partial(retired_packs, before_us=before_us))
         for at in range(0, len(rows), _FILES_AT_ONCE):
             self._breathe()
@@ -295,9 +297,9 @@ class _Sweep:
                 self.swept.freed_bytes += stored.size_bytes
 
     def _drop(self, tx: Transaction, organisation: str, suspects: list[bytes]) -> tuple[int, int]:
-        """Drop what is still old and unmarked.
+        """Drop the chunks that are still old and unmarked.
 
-        The age is asked again in the DELETE itself: where a claim commits in between, it has renewed the age.
+        The DELETE checks the age again: a claim that was committed in between has renewed it.
         """
         marked = self._marks(tx, organisation, suspects)
         dead = [chunk for chunk in suspects if chunk not in marked]
@@ -347,7 +349,7 @@ def _by_size(victims: Sequence[PackUse]) -> Iterator[list[PackUse]]:
 
 
 def _move(tx: Transaction, organisation: str, moves: Sequence[tuple[ChunkRef, ChunkRef]]) -> None:
-    """Let chunks stand in their new places; one that was dropped or moved meanwhile is left."""
+    """Set the new places of chunks; one that was dropped or moved meanwhile is left."""
     tx.run_many(_MOVE, [(new.pack, new.start_bytes, organisation, old.chunk, old.pack) for old, new in moves])
 
 

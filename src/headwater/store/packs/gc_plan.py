@@ -1,4 +1,4 @@
-"""The plan of a sweep: what it would free now, by the same decisions, without a change.
+"""The plan of a sweep: the counts of one that would run now, by the same decisions, without a change.
 
 The database keeps its rows during a plan, so each decision is made on the pack use that the decisions before it
 would leave.
@@ -36,7 +36,7 @@ from headwater.store.packs.reader import read_each
 def plan_sweep(
     database: Database, place: PackBackend, marks: Marks, *, grace_us: int, linger_us: int = LINGER_US
 ) -> Swept:
-    """What ``sweep`` would do now, with the same arguments; it reads the packs that would be copied.
+    """The counts of a ``sweep`` that would run now, with the same arguments; it reads the packs that would be copied.
 
     ``marks`` may leave out what other clean-ups would remove before the sweep.
     """

@@ -1,4 +1,4 @@
-"""Reading chunks out of packs: neighbours in one read, and a hash compared where asked."""
+"""Reads chunks from packs: neighbours in one read, and with a comparison of hashes on request."""
 
 from __future__ import annotations
 
@@ -59,8 +59,8 @@ def read_range(
 ) -> Generator[bytes, None, None]:
     """The content of these chunks, in order, from ``start_bytes`` up to ``stop_bytes``, in pieces.
 
-    Chunks that stand side by side in a pack are read as one run. ``verify`` hashes every chunk that is
-    touched, whole, before any byte of it is given. Raises: Damaged.
+    Neighbours in a pack are read as one run. ``verify`` hashes every chunk that is touched, whole, before any
+    byte of it is returned. Raises: Damaged.
     """
     cuts = _cut(refs, start_bytes, stop_bytes)
     step = place.piece_bytes
@@ -80,7 +80,7 @@ def read_range(
 def read_each(
     place: PackBackend, refs: Sequence[ChunkRef], *, verify: bool = False
 ) -> Generator[memoryview, None, None]:
-    """The content of each of these chunks, one view a chunk, in order; neighbours come with one read.
+    """The content of each of these chunks, one view a chunk, in order; neighbours are read at once.
 
     Raises: Damaged (missing, cut short, or with ``verify`` another hash).
     """

@@ -1,7 +1,7 @@
-"""Content by hash, packed: one upload request becomes one pack, and a chunk is a place in a pack.
+"""Writes content by hash: one upload request becomes one pack, and a chunk is a place in a pack.
 
-A pack is durable before the database hears of it: ``PackWriter.close``, then ``chunks.register`` in the
-transaction that makes the content visible. A pack that no row names is an orphan, and sweep removes it.
+A pack is durable before the database names it: ``PackWriter.close``, then ``chunks.register`` in the transaction
+that makes the content visible. A pack that no row names is an orphan, and the sweep removes it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from headwater.store.packs.format import (
 )
 
 PACK_LIMIT_BYTES = 1024 * 1024 * 1024
-"""A request larger than this goes on in a second pack, so that a later rewrite stays small."""
+"""A request larger than this continues in a second pack, so that a later rewrite stays small."""
 
 STAGE_BYTES = 1024 * 1024
 """Small chunks are gathered and written together."""
@@ -31,7 +31,7 @@ _DIRECT_BYTES = 256 * 1024
 
 
 class Written(NamedTuple):
-    """What one request wrote: its packs, and each of its chunks once."""
+    """The packs that one request wrote, and each of its chunks once."""
 
     organisation: str
     packs: tuple[Pack, ...]
@@ -57,9 +57,9 @@ class PackWriter:
         self._packs: list[Pack] = []
 
     def append(self, content: Content, expected: bytes | None = None) -> ChunkRef:
-        """Write one chunk; where it stands. ``expected`` is the id that the sender gave, if it gave one.
+        """Write one chunk; returns its place. ``expected`` is the id that the sender gave, if it gave one.
 
-        Raises: Invalid (the content has another id), TooLarge: the writer goes on with the next chunk.
+        Raises: Invalid (the content has another id), TooLarge: the writer accepts further chunks.
         QuotaExceeded (disk full), Fatal, Unavailable: the writer has aborted.
         """
         chunk = chunk_id(content)
@@ -85,7 +85,7 @@ class PackWriter:
         return ref
 
     def close(self) -> Written:
-        """Make everything durable, then say what was written; no pack when no chunk was.
+        """Make everything durable, then return the packs written; none when there was no chunk.
 
         Raises: QuotaExceeded (disk full), Fatal (a failed fsync), Unavailable: the writer has aborted.
         """
@@ -100,7 +100,7 @@ class PackWriter:
         return written
 
     def abort(self) -> None:
-        """Remove what was written; does nothing after ``close``."""
+        """Remove the packs; does nothing after ``close``."""
         if self._sink is not None:
             self._sink.discard()
             self._sink = None
@@ -130,7 +130,7 @@ class PackWriter:
         self._end += length
 
     def _make_room(self, sink: PackSink) -> None:
-        """Write what is staged; the first time take a larger stage instead, which a lone small file never needs."""
+        """Write the staged bytes; the first time use a larger stage instead, which a single small file never needs."""
         if len(self._stage) < STAGE_BYTES:
             larger = memoryview(bytearray(STAGE_BYTES))
             larger[: self._staged] = self._stage[: self._staged]
@@ -144,7 +144,7 @@ class PackWriter:
             self._staged = 0
 
     def _turn_over(self) -> PackSink:
-        """Finish the present pack, if there is one, and begin the next."""
+        """Finish the current pack, if there is one, and begin the next."""
         self._finish()
         sink = self._sink = self._place.create()
         self._stage[: len(HEAD)] = HEAD

@@ -1,4 +1,4 @@
-"""``headwater gc``: frees the content that nothing refers to any more."""
+"""``headwater gc``: frees the content that nothing refers to."""
 
 from __future__ import annotations
 

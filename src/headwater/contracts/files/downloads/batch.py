@@ -1,7 +1,7 @@
-"""Finds many files or chunks for one download, and gives them as one stream of lines and bytes.
+"""Finds many files or chunks for one download, and sends them as one stream of lines and bytes.
 
-Shape: a line of JSON and then its bytes for each, as in a packed upload. What is one chunk comes first, in the order
-in which it is stored, so that neighbours are read together; the line says which of the request's it is.
+Shape: a line of JSON and then its bytes for each, as in a packed upload. Items of one chunk are first, in the order
+of their packs, so that neighbours are read together; the line states the item's index in the request.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from headwater.store.tree.nodes import ROOT
 
 GATHER_BYTES = 1024 * 1024
 REFS_AT_ONCE = 1_000
-"""So many chunks of a large file are looked up at once: memory stays bounded however large it is."""
+"""Chunks of a large file that are looked up at once: memory stays bounded however large it is."""
 
 _FILES = (
     "SELECT n.id, n.parent, v.id, v.number, v.size_bytes, v.content_hash, v.sha256, v.mime_type, v.modified_us"
@@ -41,9 +41,9 @@ _LAST = 1 << 63
 
 
 class BatchItem(NamedTuple):
-    """What the stream gives for one thing that was asked for: its line, and then its bytes.
+    """The part of the stream for one item of the request: its line, and then its bytes.
 
-    They are the one chunk ``ref``, or all chunks of the ``version``; without either there are none.
+    The bytes are the one chunk ``ref``, or all chunks of the ``version``; without either there are none.
     """
 
     line: bytes
@@ -53,12 +53,12 @@ class BatchItem(NamedTuple):
 
     @property
     def place(self) -> tuple[int, int]:
-        """Where it comes in the stream."""
+        """The sort key of its place in the stream."""
         return (_LAST, 0) if self.ref is None else (self.ref.pack, self.ref.start_bytes)
 
 
 class Contents(NamedTuple):
-    """Everything that one download gives, in the order of the stream."""
+    """The items of one download, in the order of the stream."""
 
     row: ShareRow
     items: Sequence[BatchItem]
@@ -70,9 +70,9 @@ class Contents(NamedTuple):
 
 
 def find(tx: Transaction, principal: Principal, fields: BatchFields, settings: FileSettings) -> Contents:
-    """Everything that was asked for; what cannot be given has its reason.
+    """The requested items; one that cannot be sent has its reason.
 
-    Raises: NotFound (the share), Invalid (nothing asked for, or more than one kind), TooLarge (too many).
+    Raises: NotFound (the share), Invalid (no item, or more than one kind), TooLarge (too many).
     """
     row = access.require(tx, principal, fields.share_id, Access.READ)
     asked = [kind for kind in (fields.file_ids, fields.paths, fields.chunks) if kind is not None]
@@ -112,7 +112,7 @@ def frames(place: PackBackend, contents: Contents, database: Database) -> Iterat
 
 
 def refs_of(database: Database, row: ShareRow, version: str) -> Iterator[ChunkRef]:
-    """Where the chunks of a version stand, in their order. Raises: Damaged (one is gone)."""
+    """The places of a version's chunks, in their order. Raises: Damaged (one is missing)."""
     first = 0
     while True:
 
@@ -144,7 +144,7 @@ def _chunks(tx: Transaction, principal: Principal, row: ShareRow, hashes: Sequen
 def _at_paths(
     tx: Transaction, row: ShareRow, asked: Sequence[str]
 ) -> tuple[list[str | None], dict[int, HeadwaterError]]:
-    """The ids of what is at these paths; what is not there, with the reason."""
+    """The ids of the nodes at these paths; the reason for each path without one."""
     ids: list[str | None] = []
     failures: dict[int, HeadwaterError] = {}
     index = PathIndex(tx, row)
@@ -189,7 +189,7 @@ def _files(
 
 
 class _Alive:
-    """Whether folders live, each looked at once."""
+    """The folders that are live; each is read once."""
 
     def __init__(self, tx: Transaction, feed: int) -> None:
         self._tx = tx

@@ -32,7 +32,7 @@ _SAFE_TYPE = b"application/octet-stream"
 
 
 class _Source(NamedTuple):
-    """What a download sends: the version and where its chunks stand."""
+    """The source of a download: the version and the places of its chunks."""
 
     found: Found
     refs: list[ChunkRef]
@@ -77,7 +77,7 @@ class DownloadDoor:
         )  # fmt: skip
         sha256 = version.sha256
         if sha256 is None and _wants_digest(call):
-            sha256 = await self._work_out(source)
+            sha256 = await self._compute_sha256(source)
         return self._reply(source, tag, span, sha256)
 
     async def manifest(self, call: Call) -> Reply:
@@ -92,11 +92,11 @@ class DownloadDoor:
 
         return reply.json(await call.read(transaction, slow=True))
 
-    async def _work_out(self, source: _Source) -> str:
-        """The SHA-256 that nobody gave; read once, then kept."""
+    async def _compute_sha256(self, source: _Source) -> str:
+        """The SHA-256 of a version that came without one; computed once, then stored."""
         version, feed = source.found.version, source.found.row.feed
         sha256 = await asyncio.to_thread(content.sha256_of, self._services.packs, source.refs)
-        await self._services.database.write(lambda tx: rules.note_sha256(tx, feed, version.id, sha256), feed=feed)
+        await self._services.database.write(lambda tx: rules.store_sha256(tx, feed, version.id, sha256), feed=feed)
         return sha256
 
     def _reply(self, source: _Source, tag: str, span: Span | None, sha256: str | None) -> Reply:
@@ -125,13 +125,13 @@ class DownloadDoor:
 
 
 def _wants_digest(call: Call) -> bool:
-    """Whether the caller asked for the checksum. Source: RFC 9530 section 4 (Want-Repr-Digest)."""
+    """True when the caller asked for the checksum. Source: RFC 9530 section 4 (Want-Repr-Digest)."""
     wanted = (call.header(b"want-repr-digest") or "").replace(" ", "").lower().split(",")
     named = any(part.startswith("sha-256=") and part != "sha-256=0" for part in wanted)
     return named or call.query.get("checksum") == "sha256"
 
 
 def _content_type(mime_type: str) -> bytes:
-    """The type as it was given, when a header can hold it."""
+    """The type that the uploader gave, if a header can contain it."""
     safe = mime_type.isascii() and mime_type.isprintable() and "/" in mime_type
     return mime_type.encode("ascii") if safe else _SAFE_TYPE

@@ -1,4 +1,4 @@
-"""Which version of which file a download means, and who may have it. Decides; the doors send."""
+"""Finds the version that a download names, and checks the caller's access. Decides; the doors send."""
 
 from __future__ import annotations
 
@@ -79,13 +79,13 @@ def version_of(tx: Transaction, row: ShareRow, node: Node, wanted: str | None) -
     return found
 
 
-def note_sha256(tx: Transaction, feed: int, version_id: str, sha256: str) -> None:
-    """Keep a SHA-256 that was worked out, for all who ask later."""
+def store_sha256(tx: Transaction, feed: int, version_id: str, sha256: str) -> None:
+    """Store a SHA-256 that was computed, for later requests."""
     tx.run("UPDATE versions SET sha256 = ? WHERE feed = ? AND id = ? AND sha256 IS NULL", sha256, feed, version_id)
 
 
 def _find_side(tx: Transaction, principal: Principal, conflict: ConflictRow, wanted: str | None) -> Found:
-    """A side of a conflict: its bytes are there before anybody settled it, whatever became of the file."""
+    """A side of a conflict: its bytes can be read before it is settled, whatever happened to the file."""
     try:
         row = access.require_feed(tx, principal, conflict.feed, Access.READ)
     except NotFound:

@@ -11,7 +11,7 @@ from headwater.contracts.files.uploads.shapes import MAX_HASHES, Blake3, Failure
 
 
 class BatchFields(msgspec.Struct, kw_only=True):
-    """What to download in one stream: files by id or path, or chunks by hash."""
+    """The items to download in one stream: files by id or path, or chunks by hash."""
 
     share_id: Id
     file_ids: list[Id] | None = None

@@ -1,6 +1,6 @@
 """Compares files that a packed upload gave as lists of chunks with the checksums of their lines.
 
-Some of the chunks were sent just now, others are read from where they stand: so this runs when the stream has come.
+Some of the chunks were just sent, others are read from their packs: so this runs at the end of the stream.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from headwater.store.packs.format import ChunkRef
 
 
 def to_compare(arrived: Iterable[Arrived]) -> list[Arrived]:
-    """The files with a list and a checksum that are still to be held against each other."""
+    """The files with a list and a checksum that are still to be compared."""
     return [
         file
         for file in arrived
@@ -33,15 +33,15 @@ def to_compare(arrived: Iterable[Arrived]) -> list[Arrived]:
 
 
 def locate(tx: Transaction, principal: Principal, organisation: str, files: Sequence[Arrived]) -> dict[bytes, ChunkRef]:
-    """Where the chunks of these files stand that the caller may take for known."""
+    """The places of those chunks of these files that the caller may reach."""
     ids = {piece.chunk for file in files for piece in file.pieces}
     return chunks.locate(tx, organisation, content.reachable(tx, principal, organisation, ids))
 
 
 def affordable(files: Iterable[Arrived], refs: Mapping[bytes, ChunkRef], most_bytes: int) -> list[Arrived]:
-    """Those that are to be read: a list may name far more than was sent, so what is beyond a limit fails unread.
+    """The files to read: a list may name far more than was sent, so files beyond a limit fail unread.
 
-    A file with unknown chunks, or with other lengths than these have, is left to be refused.
+    A file with unknown chunks, or with other lengths than these have, is left out and refused later.
     """
     found, left_bytes = [], most_bytes
     for file in files:
@@ -66,7 +66,7 @@ def affordable(files: Iterable[Arrived], refs: Mapping[bytes, ChunkRef], most_by
 
 
 def compare(place: PackBackend, file: Arrived, refs: Mapping[bytes, ChunkRef]) -> None:
-    """Read a file, all of whose chunks are known, and note its failure if it has another checksum."""
+    """Read a file, all of whose chunks are known, and set its failure if it has another checksum."""
     fields = file.fields
     blake, sha256 = blake3(), hashlib.sha256()
     both = ((blake, fields.blake3), (sha256, fields.checksum_sha256))

@@ -1,4 +1,4 @@
-"""The door of many small files at once: packed upload, batch download. Source: readings, section 7, "Content"."""
+"""The door of packed uploads: many small files in one request. Source: readings, section 7, "Content"."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class PackedDoor:
             return await call.act(pending.watch(transaction), _answer, feed=row.feed)
 
     async def _receive(self, call: Call, row: ShareRow) -> tuple[Unpacker, list[Arrived], Written]:
-        """Take the stream into a pack. Raises: Malformed, TooLarge."""
+        """Write the stream to a pack. Raises: Malformed, TooLarge."""
         declared = call.header(b"content-length")
         if declared is not None and int(declared) > self._settings.packed_bytes:
             raise TooLarge(

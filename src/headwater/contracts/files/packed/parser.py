@@ -1,8 +1,8 @@
 """Reads a packed upload: many files in one stream, each a line of JSON and then its bytes.
 
 Shape: ``{"path":"/a/b.txt","size":12}``, a line feed and 12 bytes, again and again. A file whose line is well-formed
-but wrong is passed over; a line that gives no size ends the reading, because nobody knows where the next one begins.
-All that comes goes into one pack. Runs on threads, one call at a time.
+but wrong is skipped; a line without a size ends the reading, because the beginning of the next one is unknown.
+The content is written to one pack. Runs on threads, one call at a time.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _NO_FIELDS = PackedFields(size=0)
 
 
 class Arrived(msgspec.Struct, gc=False):
-    """A file of the stream: where it wants to go and its chunks; or why it is not taken.
+    """A file of the stream: its place and its chunks; or the reason why it is not stored.
 
     ``folder`` is the stored path of its folder, empty for the root; ``name`` is null when it names a resource.
     """
@@ -49,13 +49,13 @@ class Arrived(msgspec.Struct, gc=False):
 
     @property
     def size_bytes(self) -> int:
-        """How large its content is, whether it was sent or known."""
+        """The size of its content, sent or known."""
         fields = self.fields
         return fields.size if fields.chunks is None else sum(piece.length_bytes for piece in self.pieces)
 
 
 class Unpacker(PendingPacks):
-    """Takes the stream apart; as a context it removes after a failure what was written."""
+    """Splits the stream into files; as a context it removes after a failure what was written."""
 
     def __init__(
         self,
@@ -78,7 +78,7 @@ class Unpacker(PendingPacks):
         self._digest = blake3() if digested else None
 
     def take(self, content: bytes) -> None:
-        """Take the next bytes. Raises: Malformed (no line where one must be), TooLarge, QuotaExceeded (disk)."""
+        """Parse and write the next bytes. Raises: Malformed (a line is missing), TooLarge, QuotaExceeded (disk)."""
         self._taken_bytes += len(content)
         if self._taken_bytes > self._settings.packed_bytes:
             raise TooLarge(f"a packed upload has at most {self._settings.packed_bytes} bytes")
@@ -97,7 +97,7 @@ class Unpacker(PendingPacks):
                 if isinstance(opened, Arrived):
                     stop = at + opened.fields.size
                     if stop <= len(held):
-                        # Most files are small, whole and without a checksum: the short way for them.
+                        # Most files are small, whole and without a checksum: the fast path.
                         opened.pieces = (Piece(self._writer.append(view[at:stop]).chunk, stop - at),)
                         self._arrived.append(opened)
                         at = stop
@@ -116,7 +116,7 @@ class Unpacker(PendingPacks):
             raise self._broken("the line before it is too long")
 
     def finish(self) -> tuple[list[Arrived], Written]:
-        """The stream has ended: make everything durable. Raises: Malformed (it ended inside a file)."""
+        """Make everything durable, at the end of the stream. Raises: Malformed (it ended inside a file)."""
         if self._file is not None or self._held:
             raise self._broken("the stream ended inside it")
         return self._arrived, self._writer.close()
@@ -131,7 +131,7 @@ class Unpacker(PendingPacks):
         self._writer.abort()
 
     def _open(self, line: bytes) -> Arrived | _Whole | _Cut | _ChunkList | _Skipped:
-        """What takes the next file's bytes; the file itself, if they are one chunk that nothing is compared with."""
+        """The receiver of the next file's bytes; the file itself, if they are one chunk without a checksum."""
         index = len(self._arrived)
         if index >= self._settings.packed_files:
             raise TooLarge(f"a packed upload has at most {self._settings.packed_files} files")
@@ -158,7 +158,7 @@ class Unpacker(PendingPacks):
         return _Whole(arrived, self._writer)
 
     def _size_in(self, line: bytes) -> int:
-        """The size that a wrong line gives all the same. Raises: Malformed."""
+        """The size in a line that is wrong otherwise. Raises: Malformed."""
         try:
             found: Any = msgspec.json.decode(line)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -174,7 +174,7 @@ class Unpacker(PendingPacks):
 
 
 class _Names:
-    """Where files want to go, as the share stores names; folders are looked at once."""
+    """The places of files, as the share stores names; each folder is checked once."""
 
     def __init__(self, policy: NamePolicy) -> None:
         self._policy = policy
@@ -198,8 +198,8 @@ class _Names:
         return stored, Name(name, name_key(name, self._policy))
 
 
-class _Taking:
-    """A file whose bytes are being taken, with the checksums that its line gave."""
+class _Receiver:
+    """Receives the bytes of a file, and compares them with the checksums in its line."""
 
     def __init__(self, arrived: Arrived) -> None:
         fields = arrived.fields
@@ -212,11 +212,11 @@ class _Taking:
 
     @property
     def is_complete(self) -> bool:
-        """True when all its bytes were taken."""
+        """True when all its bytes were received."""
         return self._left_bytes == 0
 
     def close(self) -> Arrived:
-        """The file as it arrived, judged by its checksums."""
+        """The file as it arrived, refused if a checksum differs."""
         fields = self._file.fields
         if self._failure is None:
             if self._blake3 is not None and self._blake3.hexdigest() != fields.blake3:
@@ -235,15 +235,15 @@ class _Taking:
             self._sha256.update(content)
 
 
-class _Whole(_Taking):
-    """A file of one chunk: waits until all of it is there."""
+class _Whole(_Receiver):
+    """Receives a file of one chunk: waits until all of it has arrived."""
 
     def __init__(self, arrived: Arrived, writer: PackWriter) -> None:
         super().__init__(arrived)
         self._writer = writer
 
     def take(self, content: memoryview) -> int:
-        """Take the file once it is there; how many bytes were taken."""
+        """Write the file once all of it has arrived; the number of bytes used."""
         size = self._left_bytes
         if len(content) < size:
             return 0
@@ -256,8 +256,8 @@ class _Whole(_Taking):
         return size
 
 
-class _Cut(_Taking):
-    """A file that is cut into chunks as it comes."""
+class _Cut(_Receiver):
+    """Receives a file and cuts it into chunks as it arrives."""
 
     def __init__(self, arrived: Arrived, writer: PackWriter, cutter: Chunker) -> None:
         super().__init__(arrived)
@@ -265,7 +265,7 @@ class _Cut(_Taking):
         self._cutter = cutter
 
     def take(self, content: memoryview) -> int:
-        """Take what is there; how many bytes were taken."""
+        """Write what has arrived; the number of bytes used."""
         taken = min(len(content), self._left_bytes)
         self._hash(content[:taken])
         self._append(self._cutter.feed(content[:taken]))
@@ -280,8 +280,8 @@ class _Cut(_Taking):
             self._pieces.append(Piece(ref.chunk, ref.length_bytes))
 
 
-class _ChunkList(_Taking):
-    """A file given as a list of chunks, of which only some follow, in their order."""
+class _ChunkList(_Receiver):
+    """Receives a file given as a list of chunks, of which only some follow, in their order."""
 
     def __init__(self, arrived: Arrived, writer: PackWriter) -> None:
         super().__init__(arrived)
@@ -292,7 +292,7 @@ class _ChunkList(_Taking):
         self._coming.reverse()
 
     def take(self, content: memoryview) -> int:
-        """Take the chunks that are wholly there; how many bytes were taken."""
+        """Write the chunks that have arrived whole; the number of bytes used."""
         at = 0
         while self._coming and len(content) - at >= self._coming[-1].length_bytes:
             piece = self._coming.pop()
@@ -306,7 +306,7 @@ class _ChunkList(_Taking):
 
 
 class _Skipped:
-    """A file that is not taken: its bytes are passed over."""
+    """Skips the bytes of a file that is not stored."""
 
     def __init__(self, index: int, size: int, fields: PackedFields, failure: HeadwaterError) -> None:
         self._left_bytes = size
@@ -314,27 +314,27 @@ class _Skipped:
 
     @property
     def is_complete(self) -> bool:
-        """True when all its bytes were passed over."""
+        """True when all its bytes were skipped."""
         return self._left_bytes == 0
 
     def take(self, content: memoryview) -> int:
-        """Pass over what is there; how many bytes that were."""
+        """Skip what has arrived; the number of bytes skipped."""
         taken = min(len(content), self._left_bytes)
         self._left_bytes -= taken
         return taken
 
     def close(self) -> Arrived:
-        """The file with the reason why it was not taken."""
+        """The file with the reason why it was not stored."""
         return self._arrived
 
 
 def failure_of(failure: HeadwaterError | None) -> FailureAnswer | None:
-    """An error as one file's result tells it."""
+    """An error in the form of one file's result."""
     return None if failure is None else FailureAnswer(failure.error_code, failure.detail)
 
 
 def _require_sizes(fields: PackedFields, settings: FileSettings) -> None:
-    """Hold back a file that is too large, or whose list of chunks does not fit its size. Raises: TooLarge, Invalid."""
+    """Refuse a file that is too large, or whose list of chunks does not fit its size. Raises: TooLarge, Invalid."""
     size_bytes = fields.size
     if fields.chunks is not None:
         sent_bytes = sum(chunk.size for chunk in fields.chunks if chunk.sent)
@@ -346,10 +346,10 @@ def _require_sizes(fields: PackedFields, settings: FileSettings) -> None:
 
 
 def unequal(name: str) -> Invalid:
-    """The refusal of a file whose content has another checksum than its line says."""
+    """The refusal of a file whose content has another checksum than its line states."""
     return Invalid(f"the content does not have the {name} that was given", code="CHECKSUM_MISMATCH")
 
 
 def unknown_chunks(missing: int) -> NotFound:
-    """The refusal of a file with chunks that the caller may not take for known."""
+    """The refusal of a file with chunks that are unknown, or that the caller may not reach."""
     return NotFound(f"{missing} of its chunks are not known here; send them", code="CHUNKS_MISSING")

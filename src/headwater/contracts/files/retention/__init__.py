@@ -1,1 +1,1 @@
-"""What is removed for good, and when."""
+"""Removal for good: expired uploads, old trash, deleted shares, and unused content."""

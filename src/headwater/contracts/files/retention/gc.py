@@ -15,7 +15,7 @@ from headwater.store.packs.gc import Swept, marked_by, sweep
 from headwater.store.tree import versions
 
 MARKS = marked_by(upload_rules.CHUNKS_TABLE, versions.CHUNKS_TABLE)
-"""What keeps a chunk: uploads under way, and versions.
+"""The marks that keep a chunk: of uploads under way, and of versions.
 
 In this order, because completing an upload moves its marks to a version: where each statement sees what was committed
 before it, the other order could miss them in both tables.
@@ -25,7 +25,7 @@ ROWS_AT_ONCE = 500
 
 
 class Cleaned(NamedTuple):
-    """What a cleaning removed for good, and what its sweep did; ``expired`` counts uploads and staged versions."""
+    """The counts of what a cleaning removed for good, and of its sweep; ``expired`` are uploads and staged versions."""
 
     purged_shares: int
     purged_nodes: int
@@ -36,7 +36,7 @@ class Cleaned(NamedTuple):
 def clean(
     database: Database, packs: PackBackend, settings: FileSettings, breathe: Callable[[], None] = lambda: None
 ) -> Cleaned:
-    """Purge deleted shares and old trash, then free what nothing refers to any more; a server may run meanwhile.
+    """Purge deleted shares and old trash, then free the content that nothing refers to; a server may run meanwhile.
 
     ``breathe`` as for ``sweep``.
     """
@@ -47,14 +47,14 @@ def clean(
 
 
 def drop_expired(tx: Transaction) -> int:
-    """Remove some of the uploads and staged versions whose time is over; how many."""
+    """Remove some of the uploads and staged versions that expired; how many."""
     return upload_rules.drop_expired(tx, ROWS_AT_ONCE) + versions.drop_expired(tx, ROWS_AT_ONCE)
 
 
 def free(
     database: Database, packs: PackBackend, settings: FileSettings, breathe: Callable[[], None] = lambda: None
 ) -> Swept:
-    """Remove all that has expired, then free what nothing refers to any more; a server may run meanwhile.
+    """Remove all that has expired, then free the content that nothing refers to; a server may run meanwhile.
 
     ``breathe`` as for ``sweep``.
     """
@@ -63,7 +63,7 @@ def free(
 
 
 def forget_expired(database: Database, breathe: Callable[[], None] = lambda: None) -> int:
-    """Remove all uploads and staged versions whose time is over; how many."""
+    """Remove all uploads and staged versions that expired; how many."""
     removed = 0
     while count := database.write_now(drop_expired):
         removed += count

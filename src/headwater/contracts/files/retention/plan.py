@@ -1,4 +1,4 @@
-"""The plan of a cleaning: what ``gc.clean`` would remove and free now, by the same decisions, without a change."""
+"""The plan of a cleaning: the counts of one that would run now, by the same decisions, without a change."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _BY_VERSIONS = batched(
 
 
 class _Doomed(NamedTuple):
-    """What the steps before the sweep would remove, and so keeps no chunk."""
+    """The owners of chunks that the steps before the sweep would remove, and so keep no chunk."""
 
     shares: frozenset[int]
     files: frozenset[tuple[int, str]]
@@ -32,7 +32,7 @@ class _Doomed(NamedTuple):
     staged: frozenset[tuple[int, str]]
 
     def marks(self, tx: Transaction, organisation: str, ids: Sequence[bytes]) -> set[bytes]:
-        """The chunks to which anything else refers."""
+        """The chunks that an upload or version keeps which none of these steps would remove."""
         if not any(self):
             return MARKS(tx, organisation, ids)
         by_uploads = among(tx, _BY_UPLOADS, (organisation,), ids)
@@ -46,7 +46,7 @@ class _Doomed(NamedTuple):
 
 
 def plan(database: Database, packs: PackBackend, settings: FileSettings) -> Cleaned:
-    """What ``gc.clean`` would do now. It reads the packs that would be copied, and changes nothing.
+    """The counts of a ``gc.clean`` that would run now. It reads the packs that would be copied, and changes nothing.
 
     A server that runs meanwhile may change what the plan was made from.
     """

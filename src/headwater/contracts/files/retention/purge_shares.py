@@ -1,8 +1,8 @@
-"""Removes for good what was deleted long ago: shares, with all that they held.
+"""Removes shares for good that were deleted long ago, with all that they contain.
 
-It goes in short steps, each a transaction of its own: rows of a share go table by table, and its own row last, so
-that a purge that was cut off is gone on with by the next one. Nobody can reach a deleted share, whatever is left of
-it. The content itself is freed by the sweep, once no version refers to it.
+It runs in short steps, each a transaction of its own: the rows of a share are removed table by table, its own row
+last, so that the next purge continues one that was cut off. No caller can reach a deleted share, whatever is left of
+it. The sweep frees the content, once no version refers to it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from headwater.store.log import feeds
 from headwater.store.tree import versions
 
 ROWS_AT_ONCE = 2000
-"""Rows that one transaction removes; it holds up the embedded database's other writers for some milliseconds."""
+"""Rows that one transaction removes; it delays the embedded database's other writers for some milliseconds."""
 
 _DUE = "SELECT feed FROM shares WHERE deleted_us IS NOT NULL AND deleted_us <= ? AND feed > ? ORDER BY feed LIMIT 1"
 _HELD = (
@@ -25,7 +25,7 @@ _HELD = (
     " WHERE s.deleted_us IS NOT NULL"
 )
 
-# Each with what follows the feed in its key. The marks of content are first: they are what takes room.
+# Each with the columns that follow the feed in its key. The marks of content are first: they take the most room.
 _TABLES = (
     ("version_chunks", "version, place"),
     ("versions", "id"),
@@ -42,7 +42,7 @@ _LAST = ("sync_preferences", "counters", "feeds", "shares")
 
 
 def purge_shares(database: Database, settings: FileSettings, breathe: Callable[[], None] = lambda: None) -> int:
-    """Remove the shares that were deleted longer ago than they are kept; how many. A server may run meanwhile.
+    """Remove the shares whose time after deletion is over; how many. A server may run meanwhile.
 
     ``breathe`` is called between two steps: it may wait, and by raising it ends the purge.
     """
@@ -68,10 +68,10 @@ def due(database: Database, settings: FileSettings) -> Iterator[tuple[int, int]]
 
 
 def purge_step(tx: Transaction, feed: int, before_us: int) -> bool:
-    """Remove some rows of a share that was deleted by then; True when nothing of it is left."""
+    """Remove some rows of a share that was deleted before; True when none is left."""
     if not tx.value("SELECT 1 FROM shares WHERE feed = ? AND deleted_us <= ?", feed, before_us):
         return True
-    # As of a log that is compacted to its end: what is left of it promises nothing.
+    # As if the log were compacted to its end: the rest of it can no longer be read.
     feeds.raise_floor(tx, feed, feeds.head(tx, feed))
     left = ROWS_AT_ONCE
     for table, key in _TABLES:
@@ -90,6 +90,6 @@ def held_bytes(tx: Transaction) -> int:
 
 
 def _next(tx: Transaction, before_us: int, after: int) -> int | None:
-    """The next share whose time is over, by its feed."""
+    """The feed of the next share whose time is over."""
     found: int | None = tx.value(_DUE, before_us, after)
     return found

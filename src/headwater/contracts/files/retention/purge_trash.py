@@ -1,13 +1,13 @@
-"""Removes for good what lay in the trash for long, where the operator set how long; what lives is never touched.
+"""Removes files and folders for good that were in the trash for the time that the operator set; never live ones.
 
-A file or folder goes when it was in the trash for that time, itself or with a folder above it, and when
+A file or folder is removed when it was in the trash for that time, itself or with a folder above it, and when
 - the log is compacted beyond its deletion: no device can still read of it;
 - none of its versions is younger than that, and no conflict about it waits for a person or was settled since;
 - for a file: no conflict that waits, be it about another file, has one of its versions as a side;
 - for a folder: nothing is left in it, and no conflict of the share waits, for its answer may need the folder.
 
-First a step looks for what may go, then another judges each anew and removes it in one short transaction. A file's
-versions are noted to go and follow in steps of their own, so that a purge that was cut off is gone on with by the next.
+One step finds candidates; the next decides on each anew and removes it in one short transaction. A file's versions are
+listed for removal and follow in steps of their own, so that the next purge continues one that was cut off.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _FORGET_CHANGE = (
     " (SELECT position FROM compacted WHERE feed = ? AND kind = ? AND id = ?)"
 )
 _FORGET_LEFT = "DELETE FROM compacted WHERE feed = ? AND kind = ? AND id = ?"
-# A file that is there keeps its versions, whatever stands in the list.
+# A file that exists keeps its versions, whatever the list contains.
 _FILES = (
     "SELECT p.node FROM purged_files p WHERE p.feed = ? AND NOT EXISTS"
     " (SELECT 1 FROM nodes n WHERE n.feed = p.feed AND n.id = p.node) ORDER BY p.node LIMIT ?"
@@ -65,7 +65,7 @@ _DROP_CHUNKS = (
 
 
 def purge_trash(database: Database, settings: FileSettings, breathe: Callable[[], None] = lambda: None) -> int:
-    """Remove what lay in the trash longer than it is kept there; how many files and folders. A server may run.
+    """Remove files and folders whose time in the trash is over; how many. A server may run meanwhile.
 
     ``breathe`` is called between two steps: it may wait, and by raising it ends the purge.
     """
@@ -80,12 +80,12 @@ def purge_trash(database: Database, settings: FileSettings, breathe: Callable[[]
 
 
 def plan_trash(database: Database, settings: FileSettings) -> TrashPlan:
-    """What ``purge_trash`` would remove now; changes nothing."""
+    """The plan of a ``purge_trash`` that would run now; changes nothing."""
     nodes_count, files = 0, set[tuple[int, str]]()
-    gone: dict[int, set[str]] = {}
+    absent: dict[int, set[str]] = {}
     for feed, before_us, page in _due(database, settings):
-        removed = gone.setdefault(feed, set())
-        found = database.read_now(partial(removable, feed=feed, before_us=before_us, ids=page, gone=removed))
+        removed = absent.setdefault(feed, set())
+        found = database.read_now(partial(removable, feed=feed, before_us=before_us, ids=page, absent=removed))
         removed.update(node.id for node in found)
         nodes_count += len(found)
         files.update((feed, node.id) for node in found if node.type == "file")
@@ -107,21 +107,21 @@ def remove(tx: Transaction, feed: int, before_us: int, ids: Sequence[str]) -> in
 
 
 def removable(
-    tx: Transaction, feed: int, before_us: int, ids: Sequence[str], gone: AbstractSet[str] = frozenset()
+    tx: Transaction, feed: int, before_us: int, ids: Sequence[str], absent: AbstractSet[str] = frozenset()
 ) -> list[Node]:
-    """Those of these files and folders that may be removed now, in order; ``gone`` counts as removed before."""
-    trash = _TrashJudge(tx, feed, before_us, gone)
+    """Those of these files and folders that may be removed now, in order; ``absent`` counts as removed before."""
+    trash = _TrashJudge(tx, feed, before_us, absent)
     found: list[Node] = []
     for id in ids:
-        node = None if id in trash.gone else nodes.find(tx, feed, id)
+        node = None if id in trash.absent else nodes.find(tx, feed, id)
         if node is not None and trash.may_lose(node):
             found.append(node)
-            trash.gone.add(id)
+            trash.absent.add(id)
     return found
 
 
 def drop_versions(tx: Transaction, feed: int) -> bool:
-    """Remove some versions of files that are gone, and their marks on content; True when there may be more."""
+    """Remove some versions of files that were removed, and their marks on content; True when there may be more."""
     left, freed_bytes = ROWS_AT_ONCE, 0
     files = _waiting_files(tx, feed, left)
     for node in files:
@@ -146,7 +146,7 @@ def _waiting_files(tx: Transaction, feed: int, limit: int) -> list[str]:
 
 
 class TrashPlan(NamedTuple):
-    """What a purge of the trash would remove: how many files and folders, and the files whose versions go with them.
+    """The plan of a purge: the number of files and folders, and the files whose versions would be removed with them.
 
     ``files`` are pairs of feed and node, those included that an earlier purge removed and whose versions are left.
     """
@@ -156,7 +156,7 @@ class TrashPlan(NamedTuple):
 
 
 class _Deletion(NamedTuple):
-    """Of a folder and those above it: when the last of them that is in the trash went there, and at which position."""
+    """The latest time and position at which a folder, or one above it, was moved to the trash."""
 
     trashed_us: int
     position: int
@@ -166,11 +166,11 @@ _LIVING = _Deletion(0, 0)
 
 
 class _TrashJudge:
-    """Says in one transaction what may go for good."""
+    """Decides in one transaction which files and folders may be removed for good."""
 
-    def __init__(self, tx: Transaction, feed: int, before_us: int, gone: AbstractSet[str]) -> None:
-        self.gone = set(gone)
-        """What counts as removed already: a folder may follow its content."""
+    def __init__(self, tx: Transaction, feed: int, before_us: int, absent: AbstractSet[str]) -> None:
+        self.absent = set(absent)
+        """The ids that count as removed already: a folder may follow its content."""
         self._tx = tx
         self._feed = feed
         self._before_us = before_us
@@ -181,19 +181,19 @@ class _TrashJudge:
         self._folders: dict[str, _Deletion] = {ROOT: _LIVING}
 
     def may_lose(self, node: Node) -> bool:
-        """True for what has been in the trash for long enough, and nobody can need any more."""
+        """True for a node that was in the trash long enough, and that no device or conflict can need."""
         tx, feed = self._tx, self._feed
-        standing = _below(self._standing(node.parent), node)
-        if not 0 < standing.trashed_us <= self._before_us or max(standing.position, node.position) > self._floor:
+        deletion = _below(self._deletion(node.parent), node)
+        if not 0 < deletion.trashed_us <= self._before_us or max(deletion.position, node.position) > self._floor:
             return False
         if node.id in self._at_stake or tx.value(_CONFLICT, feed, node.id, self._before_us):
             return False
         if node.type == "folder":
-            return not self._conflict_waits and all(child in self.gone for child in _all_children(tx, feed, node.id))
+            return not self._conflict_waits and all(child in self.absent for child in _all_children(tx, feed, node.id))
         return int(tx.value(_YOUNGEST, feed, node.id) or 0) <= self._before_us
 
-    def _standing(self, folder_id: str) -> _Deletion:
-        """A folder's standing, looked up once; one whose folder is missing counts as living."""
+    def _deletion(self, folder_id: str) -> _Deletion:
+        """The deletion of a folder, read once; a folder without a parent row counts as live."""
         climbed: list[Node] = []
         while folder_id not in self._folders and len(climbed) <= nodes.MAX_DEPTH:
             node = nodes.find(self._tx, self._feed, folder_id)
@@ -216,7 +216,7 @@ def _below(above: _Deletion, node: Node) -> _Deletion:
 
 
 def _candidates(database: Database, feed: int, before_us: int) -> Iterator[str]:
-    """What may have to go: each thing in the trash behind all that is below it, read a page at a time."""
+    """The candidates: each node in the trash after all nodes below it, read a page at a time."""
     floor = database.read_now(lambda tx: feeds.floor(tx, feed))
     after_us, after_id = 0, ""
     while page := database.read_now(
@@ -234,7 +234,7 @@ def _candidates(database: Database, feed: int, before_us: int) -> Iterator[str]:
 
 
 def _all_below(database: Database, feed: int, folder_id: str) -> Iterator[str]:
-    """Everything below a folder, what is in a folder before the folder itself."""
+    """All nodes below a folder, each folder after its content."""
     waiting = [(folder_id, _walk(database, feed, folder_id))]
     while waiting:
         child = next(waiting[-1][1], None)
@@ -249,7 +249,7 @@ def _all_below(database: Database, feed: int, folder_id: str) -> Iterator[str]:
 
 
 def _walk(database: Database, feed: int, folder_id: str) -> Iterator[tuple[str, str]]:
-    """The ids and types of what is in a folder, in the trash or not."""
+    """The ids and types of the nodes in a folder, in the trash or not."""
     for sql in (_LIVE_BELOW, _TRASHED_BELOW):
         after = ("", "")
         while page := database.read_now(
@@ -260,7 +260,7 @@ def _walk(database: Database, feed: int, folder_id: str) -> Iterator[tuple[str, 
 
 
 def _all_children(tx: Transaction, feed: int, folder_id: str) -> Iterator[str]:
-    """The ids of what is in a folder, in the trash or not, as one transaction reads them."""
+    """The ids of the nodes in a folder, in the trash or not, read in one transaction."""
     for sql in (_LIVE_BELOW, _TRASHED_BELOW):
         after = ("", "")
         while page := _children(tx, feed, folder_id, sql, after, NODES_AT_ONCE):

@@ -1,6 +1,6 @@
 """The door of upload sessions: chunks in any order and in parallel, then complete. Source: readings, section 7.
 
-The same resource speaks tus; which one is meant is said by the header Tus-Resumable.
+The same resource speaks tus: a request with the header Tus-Resumable is one of tus.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class UploadDoor:
         self._tus = TusDoor(services, gate)
 
     async def options(self, call: Call) -> Reply:
-        """OPTIONS: what of tus is spoken here."""
+        """OPTIONS: the version and extensions of tus."""
         return await self._tus.options(call)
 
     async def begin(self, call: Call) -> Reply:
@@ -68,15 +68,15 @@ class UploadDoor:
         part = _number(call.params["chunk"])
         upload_id = call.params["upload_id"]
 
-        def look(tx: Transaction) -> Upload:
+        def find(tx: Transaction) -> Upload:
             return rules.find_open(tx, call.principal, upload_id)[0]
 
-        upload = await call.read(look)
+        upload = await call.read(find)
         if upload.protocol != CHUNKS:
             raise StateConflict("this upload speaks tus: send PATCH with Upload-Offset", code="UPLOAD_IS_TUS")
-        taking = _PartTaking(self._services, call, upload, part)
+        receiver = _PartReceiver(self._services, call, upload, part)
         async with self._gate:
-            batch = await taking.run()
+            batch = await receiver.receive()
         upload = await record(
             self._services.database,
             self._services.packs,
@@ -85,11 +85,11 @@ class UploadDoor:
             feed=upload.feed,
             recheck=call.recheck,
         )
-        answer = PartAnswer(part, batch.size_bytes, taking.blake3, format_seconds(upload.expires_us))
+        answer = PartAnswer(part, batch.size_bytes, receiver.blake3, format_seconds(upload.expires_us))
         return reply.json(answer)
 
     async def progress(self, call: Call) -> Reply:
-        """GET /{id}: what has come; HEAD answers tus clients with the offset."""
+        """GET /{id}: the progress; HEAD answers tus clients with the offset."""
         if RESUMABLE in call.headers or call.method == "HEAD":
             return await self._tus.head(call)
 
@@ -104,7 +104,7 @@ class UploadDoor:
         return await self._tus.patch(call)
 
     async def remove(self, call: Call) -> Reply:
-        """DELETE /{id}: give an upload up; 204."""
+        """DELETE /{id}: cancel an upload; 204."""
         if RESUMABLE in call.headers:
             return await self._tus.remove(call)
         await call.write(lambda tx: rules.drop(tx, call.principal, call.params["upload_id"]))
@@ -121,7 +121,7 @@ class UploadDoor:
         )
 
     async def check(self, call: Call) -> Reply:
-        """POST /check: which of these chunks must be sent."""
+        """POST /check: those of these chunks that must be sent."""
         fields = call.decoded(shapes.read_check)
 
         def transaction(tx: Transaction) -> CheckAnswer:
@@ -133,8 +133,8 @@ class UploadDoor:
         return reply.json(await call.read(transaction, slow=len(fields.hashes) > 200))
 
 
-class _PartTaking:
-    """One chunk of a session on its way into a pack."""
+class _PartReceiver:
+    """Receives one chunk of a session into a pack."""
 
     def __init__(self, services: Services, call: Call, upload: Upload, part: int) -> None:
         self._call = call
@@ -148,8 +148,8 @@ class _PartTaking:
         """The BLAKE3 of all its bytes, in hexadecimal."""
         return str(self._digest.hexdigest())
 
-    async def run(self) -> DurableChunks:
-        """Take the body. Raises: Invalid (wrong length, or wrong hash)."""
+    async def receive(self) -> DurableChunks:
+        """Write the body to a pack. Raises: Invalid (wrong length, or wrong hash)."""
         declared = self._call.header(b"content-length")
         if declared is not None and int(declared) != self._expected_bytes:
             raise self._wrong_length(int(declared))
@@ -178,19 +178,19 @@ class _PartTaking:
 
 
 async def check_whole(services: Services, call: Call, upload_id: str) -> list[Piece] | None:
-    """Compare an upload with the SHA-256 that it was begun with; the chunks compared, None when there is nothing to.
+    """Compare an upload with the SHA-256 given at its beginning; the chunks compared, None if none was given.
 
     Raises: StateConflict (bytes are missing), Invalid (another content).
     """
 
-    def look(tx: Transaction) -> tuple[str | None, list[Piece], list[ChunkRef]]:
+    def expectation(tx: Transaction) -> tuple[str | None, list[Piece], list[ChunkRef]]:
         upload, _ = rules.find(tx, call.principal, upload_id)
         if upload.version is not None:
             return None, [], []
         pieces = rules.require_whole(tx, upload)
         return upload.sha256, pieces, content.refs_of(tx, upload.organisation, pieces)
 
-    expected, pieces, refs = await call.read(look, slow=True)
+    expected, pieces, refs = await call.read(expectation, slow=True)
     if expected is None:
         return None
     found = await asyncio.to_thread(content.sha256_of, services.packs, refs)

@@ -23,11 +23,11 @@ from headwater.store.tree.versions import Piece
 Result = TypeVar("Result")
 
 GATHER_BYTES = 1024 * 1024
-"""So much is gathered before a thread takes it: fewer hand-overs, and the memory of an upload stays bounded."""
+"""The bytes gathered before a thread receives them: few hand-overs, and bounded memory for an upload."""
 
 
 class DurableChunks(NamedTuple):
-    """Chunks of one stream in order, and what was written for them; durable, not yet known to the database."""
+    """Chunks of one stream in order, and the packs written for them; durable, and not yet in the database."""
 
     pieces: tuple[Piece, ...]
     written: Written
@@ -35,7 +35,7 @@ class DurableChunks(NamedTuple):
 
 
 def sizes_of(settings: FileSettings) -> ChunkSizes:
-    """How this server cuts content."""
+    """The sizes by which this server cuts content."""
     return ChunkSizes(settings.chunk_min_bytes, settings.chunk_avg_bytes, settings.chunk_max_bytes)
 
 
@@ -83,18 +83,18 @@ class Intake(PendingPacks):
         self._pieces: list[Piece] = []
 
     def take(self, content: Content) -> None:
-        """Take the next bytes. Raises: QuotaExceeded (disk full), Fatal, Unavailable."""
+        """Cut and write the next bytes. Raises: QuotaExceeded (disk full), Fatal, Unavailable."""
         for chunk in self._chunker.feed(content):
             self._append(chunk)
 
     def settle(self) -> DurableChunks:
-        """Make what is cut durable; the bytes behind the last boundary wait for those that follow."""
+        """Make the chunks cut so far durable; the bytes after the last boundary wait for the next ones."""
         batch = self._close()
         self._writer = PackWriter(self._place, self._organisation)
         return batch
 
     def finish(self) -> DurableChunks:
-        """The stream has ended: make all of it durable."""
+        """Make the whole stream durable, at its end."""
         for chunk in self._chunker.finish():
             self._append(chunk)
         return self._close()
@@ -116,7 +116,7 @@ class Intake(PendingPacks):
 async def pour(stream: AsyncIterator[bytes], take: Callable[[bytes], None]) -> None:
     """Hand a stream over in large pieces to a thread, while the next one is gathered.
 
-    When it raises, all that had arrived before was taken. Raises: what the stream or ``take`` raises.
+    When it raises, all pieces that arrived before were handed over. Raises: the errors of the stream and of ``take``.
     """
     working: asyncio.Future[None] | None = None
     held: list[bytes] = []

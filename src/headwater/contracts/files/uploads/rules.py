@@ -1,7 +1,7 @@
-"""The decisions about uploads under way, of chunk sessions and of tus: what they take, when they are complete.
+"""The decisions about uploads under way, of chunk sessions and of tus: which bytes they accept, and completion.
 
-An upload belongs to the user who began it; for everybody else it does not exist. Chunks arrive in packs that are
-durable before a row names them, and one transaction makes them known together with the part that they are.
+An upload belongs to the user who began it; to other callers it does not exist. Chunks arrive in packs that are
+durable before a row names them, and one transaction records them together with their part.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _COLUMNS = (
 
 
 class Refusal(msgspec.Struct):
-    """Why a commit was refused, as it was told: the name of the error's class, and what it said."""
+    """The stored refusal of a commit: the name of the error's class, and its content."""
 
     kind: str
     code: str
@@ -56,7 +56,7 @@ class Refusal(msgspec.Struct):
 
     @classmethod
     def of(cls, failure: HeadwaterError) -> Refusal:
-        """The refusal to keep of an error."""
+        """The refusal to store for an error."""
         fields = [(field.field, field.code, field.detail) for field in failure.fields]
         return cls(type(failure).__name__, failure.error_code, failure.detail, fields, dict(failure.extra))
 
@@ -69,7 +69,7 @@ class Refusal(msgspec.Struct):
 
 
 class Request(msgspec.Struct, kw_only=True):
-    """What the beginning of an upload said of its file, and what became of its commit once it is complete."""
+    """The file that an upload names at its beginning, and the outcome of its commit once it is complete."""
 
     path: str | None = None
     folder_id: str | None = None
@@ -84,7 +84,7 @@ class Request(msgspec.Struct, kw_only=True):
 
     @property
     def place(self) -> Destination:
-        """Where the file shall go."""
+        """The place of the file in the share."""
         return Destination(self.path, self.folder_id, self.file_name)
 
 
@@ -111,7 +111,7 @@ class Upload(NamedTuple):
 
     @property
     def total_parts(self) -> int:
-        """How many chunks a session has."""
+        """The number of chunks of a session."""
         return -(-(self.size_bytes or 0) // self.chunk_bytes) if self.chunk_bytes else 0
 
     def part_bytes(self, part: int) -> int:
@@ -122,7 +122,7 @@ class Upload(NamedTuple):
 
 
 class Completed(NamedTuple):
-    """A complete upload: its staged or kept version, and what became of the wish to commit it."""
+    """A complete upload: its staged or kept version, and the outcome of the commit, if it asked for one."""
 
     upload: Upload
     version: Version
@@ -131,7 +131,7 @@ class Completed(NamedTuple):
 
 
 def request_of(fields: UploadFields) -> Request:
-    """What a session's fields say of its file. Raises: Invalid (the time)."""
+    """The request in a session's fields. Raises: Invalid (the time)."""
     request = Request(
         path=fields.path,
         folder_id=fields.folder_id,
@@ -190,7 +190,7 @@ def find(tx: Transaction, principal: Principal, upload_id: str) -> tuple[Upload,
 
 
 def find_open(tx: Transaction, principal: Principal, upload_id: str) -> tuple[Upload, ShareRow]:
-    """As ``find``, for one that still takes bytes. Raises: StateConflict (it is complete)."""
+    """As ``find``, for one that still accepts bytes. Raises: StateConflict (it is complete)."""
     upload, share = find(tx, principal, upload_id)
     if upload.version is not None:
         raise StateConflict("the upload is complete", code="UPLOAD_COMPLETE", extra={"version_id": upload.version})
@@ -200,11 +200,11 @@ def find_open(tx: Transaction, principal: Principal, upload_id: str) -> tuple[Up
 def receive_part(
     tx: Transaction, principal: Principal, upload_id: str, part: int, batch: DurableChunks, settings: FileSettings
 ) -> Upload:
-    """Note a session's chunk that is durable; one that came before is replaced."""
+    """Record a durable chunk of a session; an earlier one of the same number is replaced."""
     upload, _ = find_open(tx, principal, upload_id)
     chunks.register(tx, batch.written)
     tx.run("DELETE FROM upload_chunks WHERE upload = ? AND part = ?", upload.id, part)
-    _note(tx, upload, part, batch.pieces)
+    _record(tx, upload, part, batch.pieces)
     return _renew(tx, upload, settings, upload.offset_bytes)
 
 
@@ -216,19 +216,19 @@ def append(
     batch: DurableChunks,
     settings: FileSettings,
 ) -> Upload:
-    """Note durable bytes behind those of a tus upload. Raises: StateConflict (somebody else was faster)."""
+    """Append durable bytes to a tus upload. Raises: StateConflict (another request was faster)."""
     upload, share = find_open(tx, principal, upload_id)
     require_offset(upload, offset_bytes)
     if upload.size_bytes is None:
         quota.require_room(tx, share, settings, batch.size_bytes)
     chunks.register(tx, batch.written)
     part = tx.value("SELECT max(part) FROM upload_chunks WHERE upload = ?", upload.id)
-    _note(tx, upload, 0 if part is None else part + 1, batch.pieces)
+    _record(tx, upload, 0 if part is None else part + 1, batch.pieces)
     return _renew(tx, upload, settings, offset_bytes + batch.size_bytes)
 
 
 def require_offset(upload: Upload, offset_bytes: int) -> None:
-    """Hold back bytes that do not go on where the upload stands. Raises: StateConflict with the right offset."""
+    """Refuse bytes that do not begin at the upload's offset. Raises: StateConflict with the right offset."""
     if offset_bytes != upload.offset_bytes:
         raise StateConflict(
             f"the upload stands at {upload.offset_bytes}, not at {offset_bytes}",
@@ -254,7 +254,7 @@ def declare_size(
 
 
 def received(tx: Transaction, upload: Upload) -> dict[int, int]:
-    """The parts that have come, each with its length in bytes."""
+    """The parts received so far, each with its length in bytes."""
     rows = tx.rows(
         "SELECT part, CAST(sum(length_bytes) AS BIGINT) FROM upload_chunks WHERE upload = ?"
         " GROUP BY part ORDER BY part",
@@ -264,7 +264,7 @@ def received(tx: Transaction, upload: Upload) -> dict[int, int]:
 
 
 def content(tx: Transaction, upload: Upload) -> list[Piece]:
-    """The chunks of everything that has come, in order."""
+    """The chunks of all bytes received so far, in order."""
     rows = tx.rows("SELECT chunk, length_bytes FROM upload_chunks WHERE upload = ? ORDER BY part, place", upload.id)
     return [Piece(bytes(row[0]), row[1]) for row in rows]
 
@@ -290,15 +290,15 @@ def complete(
     """Stage the version of a whole upload, and commit it when its beginning asked for that.
 
     ``checked`` are the chunks whose SHA-256 was compared with the one given; None when none was. A commit that
-    is refused leaves the version staged. Asked again, or twice at once, the answer is the same.
-    Raises: StateConflict (bytes are missing, or came in after the comparison).
+    is refused leaves the version staged. A repeated call, even at the same time, returns the same.
+    Raises: StateConflict (bytes are missing, or arrived after the comparison).
     """
     upload, share = find(tx, principal, upload_id)
-    # A work that does not hold the feed yet is run again holding it, so the upload is looked at under the lock.
+    # A transaction function that does not hold the feed is run again with it, so the upload is read under the lock.
     tx.lock(upload.feed)
     if upload.version is not None:
         return _completed_before(tx, upload)
-    # Taken before its bytes are looked at: whoever drops what has expired then waits, and finds that it lives on.
+    # Locked before its bytes are read: a transaction that drops expired uploads then waits, and finds it renewed.
     expires_us = _renew(tx, upload, settings, upload.offset_bytes).expires_us
     pieces = require_whole(tx, upload)
     if checked is not None and pieces != list(checked):
@@ -328,7 +328,7 @@ def complete(
 
 
 def drop(tx: Transaction, principal: Principal, upload_id: str) -> None:
-    """Forget an upload; a version that it staged or committed stays. Raises: NotFound, Gone."""
+    """Remove an upload; a version that it staged or committed stays. Raises: NotFound, Gone."""
     upload, _ = find(tx, principal, upload_id)
     tx.lock(upload.feed)
     tx.run("DELETE FROM upload_chunks WHERE upload = ?", upload.id)
@@ -365,7 +365,7 @@ def _completed_before(tx: Transaction, upload: Upload) -> Completed:
     return Completed(upload, version, landed, None)
 
 
-def _note(tx: Transaction, upload: Upload, part: int, pieces: Sequence[Piece]) -> None:
+def _record(tx: Transaction, upload: Upload, part: int, pieces: Sequence[Piece]) -> None:
     tx.run_many(
         "INSERT INTO upload_chunks (upload, part, place, organisation, chunk, length_bytes) VALUES (?, ?, ?, ?, ?, ?)",
         [
@@ -376,7 +376,7 @@ def _note(tx: Transaction, upload: Upload, part: int, pieces: Sequence[Piece]) -
 
 
 def _renew(tx: Transaction, upload: Upload, settings: FileSettings, offset_bytes: int) -> Upload:
-    """Write how far an upload is, and let it live on. Raises: Gone (it was forgotten since it was looked at)."""
+    """Store the offset of an upload, and prolong it. Raises: Gone (it was removed since it was read)."""
     expires_us = tx.now_us + settings.upload_idle_seconds * SECOND_US
     sql = "UPDATE uploads SET offset_bytes = ?, expires_us = ? WHERE id = ?"
     if not tx.run(sql, offset_bytes, expires_us, upload.id):

@@ -28,7 +28,7 @@ Time = Annotated[str, Meta(max_length=64)]
 
 
 class UploadFields(msgspec.Struct, kw_only=True):
-    """An upload to begin. With ``commit`` its file is made or updated as soon as it is complete.
+    """An upload to begin. With ``commit`` its file is created or updated as soon as it is complete.
 
     The file is named by ``path``, or by ``folder_id`` (absent: the share's root) and ``file_name``.
     """
@@ -66,7 +66,7 @@ class PartAnswer(msgspec.Struct, gc=False):
 
 
 class UploadProgress(msgspec.Struct, gc=False):
-    """How far an upload is. ``offset`` counts the bytes received in a row from the beginning.
+    """The progress of an upload. ``offset`` counts the bytes received in a row from the beginning.
 
     ``received_chunks`` are the numbers of the session's chunks; empty for tus, which has only the offset.
     """
@@ -87,14 +87,14 @@ class UploadProgress(msgspec.Struct, gc=False):
 
 
 class FailureAnswer(msgspec.Struct, gc=False):
-    """Why one file of several was not taken or given."""
+    """The reason why one file of several was not stored or sent."""
 
     code: str
     detail: str
 
 
 class StagedAnswer(msgspec.Struct, gc=False):
-    """A complete upload: its version, and where it went when it was committed.
+    """A complete upload: its version, and its place in the tree if it was committed.
 
     ``status`` is staged, created, updated or unchanged (the file has this content already).
     """
@@ -112,7 +112,7 @@ class StagedAnswer(msgspec.Struct, gc=False):
 
 
 class CheckFields(msgspec.Struct, kw_only=True):
-    """Chunks, by the hexadecimal BLAKE3 of each, of which the caller asks what it has to send."""
+    """Chunks, by the hexadecimal BLAKE3 of each: the caller asks for those that it must send."""
 
     share_id: Id
     hashes: Annotated[list[Blake3], Meta(max_length=MAX_HASHES)]

@@ -64,19 +64,19 @@ class TusDoor:
 
     async def create(self, call: Call) -> Reply:
         """POST: a new upload, 201 with its Location; a body is its first bytes."""
-        return await _spoken(call, self._create)
+        return await _in_tus(call, self._create)
 
     async def head(self, call: Call) -> Reply:
-        """HEAD /{id}: the offset at which to go on."""
-        return await _spoken(call, self._head, versioned=False)
+        """HEAD /{id}: the offset at which to continue."""
+        return await _in_tus(call, self._head, versioned=False)
 
     async def patch(self, call: Call) -> Reply:
         """PATCH /{id}: bytes at the offset; 204 with the next offset."""
-        return await _spoken(call, self._patch)
+        return await _in_tus(call, self._patch)
 
     async def remove(self, call: Call) -> Reply:
         """DELETE /{id}: termination; 204."""
-        return await _spoken(call, self._remove)
+        return await _in_tus(call, self._remove)
 
     async def _create(self, call: Call) -> Reply:
         size_bytes = size_of(call)
@@ -90,8 +90,8 @@ class TusDoor:
         try:
             upload, completed = await self._begun(call, upload, with_body=with_body)
         except HeadwaterError:
-            # Nobody was told its Location: it would only hold the room that it reserved. It expires all the same where
-            # it cannot be dropped now; what is told is why the creation was refused.
+            # No client knows its Location: it would only hold the room that it reserved. It expires all the same where
+            # it cannot be removed now; the client receives the reason why the creation was refused.
             with suppress(HeadwaterError):
                 await call.write(lambda tx: rules.drop(tx, call.principal, upload.id), feed=upload.feed)
             raise
@@ -99,7 +99,7 @@ class TusDoor:
         return reply.empty(201, headers)
 
     async def _begun(self, call: Call, upload: Upload, *, with_body: bool) -> tuple[Upload, Completed | None]:
-        """Take the bytes that came with a creation, and complete what has all of them."""
+        """Receive the bytes that arrive with a creation, and complete an upload that has all of them."""
         completed = None
         if with_body:
             async with self._turns.of(upload.id) as turn:
@@ -111,12 +111,12 @@ class TusDoor:
     async def _head(self, call: Call) -> Reply:
         upload_id = call.params["upload_id"]
 
-        def look(tx: Transaction) -> Upload:
+        def find(tx: Transaction) -> Upload:
             return rules.find(tx, call.principal, upload_id)[0]
 
-        await call.read(look)
+        await call.read(find)
         async with self._turns.of(upload_id):
-            upload = await call.read(look)
+            upload = await call.read(find)
         headers = [*state(upload, None), (b"cache-control", b"no-store")]
         if upload.size_bytes is None:
             headers.append((b"upload-defer-length", b"1"))
@@ -133,12 +133,12 @@ class TusDoor:
         offset_bytes = integer(call, b"upload-offset")
         upload_id, settings = call.params["upload_id"], self._settings
 
-        def look(tx: Transaction) -> Upload:
+        def find(tx: Transaction) -> Upload:
             return rules.find(tx, call.principal, upload_id)[0]
 
-        await call.read(look)
+        await call.read(find)
         async with self._turns.of(upload_id) as turn:
-            upload = await call.read(look)
+            upload = await call.read(find)
             rules.require_offset(upload, offset_bytes)
             if upload.protocol != TUS:
                 raise StateConflict("this upload takes numbered chunks: PUT them", code="UPLOAD_HAS_CHUNKS")
@@ -165,8 +165,8 @@ class TusDoor:
         return reply.empty()
 
 
-async def _spoken(call: Call, handler: Handler, *, versioned: bool = True) -> Reply:
-    """Answer in tus: every answer, refusals too, names the version."""
+async def _in_tus(call: Call, handler: Handler, *, versioned: bool = True) -> Reply:
+    """Answer in tus: every answer, a refusal included, names the version."""
     own: tuple[Header, ...] = ((RESUMABLE, VERSION),)
     if versioned and call.headers.get(RESUMABLE) != VERSION:
         failure = PreconditionFailed(f"this server speaks tus {VERSION.decode()}", code="TUS_VERSION")

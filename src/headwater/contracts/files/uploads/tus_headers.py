@@ -1,4 +1,4 @@
-"""The headers of tus: what a request says in them, and what an answer does.
+"""The headers of tus, in requests and in answers.
 
 Source: tus resumable upload protocol 1.0.0.
 """
@@ -35,7 +35,7 @@ class Checksum:
 
     @classmethod
     def of(cls, call: Call) -> Checksum | None:
-        """What the header Upload-Checksum asks for, or None. Raises: Malformed."""
+        """The checksum in the header Upload-Checksum, or None. Raises: Malformed."""
         given = call.header(b"upload-checksum")
         if given is None:
             return None
@@ -45,24 +45,24 @@ class Checksum:
         return cls(name, _base64(encoded.strip(), "Upload-Checksum"))
 
     def update(self, piece: bytes) -> None:
-        """Take the next bytes into account."""
+        """Add the next bytes."""
         self._digest.update(piece)
 
     def require_equal(self) -> None:
-        """Hold back a body of another checksum. Raises: _Unequal."""
+        """Refuse a body of another checksum. Raises: UnequalError."""
         if self._digest.digest() != self._expected:
             raise UnequalError("the bytes do not have the checksum that was given; none was kept")
 
 
 class UnequalError(Invalid):
-    """The body has another checksum than its header says."""
+    """The body has another checksum than its header states."""
 
     code = "CHECKSUM_MISMATCH"
     title = "Checksum mismatch"
 
 
 def state(upload: Upload, completed: Completed | None) -> tuple[Header, ...]:
-    """Where an upload stands: its offset, when it goes, and what became of it once it is complete."""
+    """The state of an upload as headers: its offset, its expiry, and the outcome once it is complete."""
     offset_bytes = upload.offset_bytes if upload.version is None else upload.size_bytes
     headers = [
         (b"upload-offset", str(offset_bytes).encode()),
@@ -78,14 +78,14 @@ def state(upload: Upload, completed: Completed | None) -> tuple[Header, ...]:
 
 
 def size_of(call: Call) -> int | None:
-    """The length that a creation names; None when it is deferred."""
+    """The length that a creation states; None when it is deferred."""
     if call.header(b"upload-defer-length") == "1" and b"upload-length" not in call.headers:
         return None
     return integer(call, b"upload-length")
 
 
 def integer(call: Call, name: bytes) -> int:
-    """The number of bytes that a header gives. Raises: Malformed."""
+    """The number of bytes in a header. Raises: Malformed."""
     text = call.header(name)
     if text is None or not (text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS):
         raise Malformed(f"{name.decode()} must be a number of bytes")
@@ -98,13 +98,13 @@ def has_bytes(call: Call) -> bool:
 
 
 def require_type(call: Call) -> None:
-    """Hold back bytes of another type than tus gives them. Raises: MediaUnsupported."""
+    """Refuse bytes of another media type than that of tus. Raises: MediaUnsupported."""
     if (call.header(b"content-type") or "").partition(";")[0].strip().lower() != _BODY_TYPE:
         raise MediaUnsupported(f"bytes come as {_BODY_TYPE}")
 
 
 def beginning_of(call: Call, size_bytes: int | None) -> tuple[str, Beginning]:
-    """The share, and what the metadata says of the upload. Raises: Malformed, Invalid."""
+    """The share, and the upload that the metadata describes. Raises: Malformed, Invalid."""
     raw = call.header(b"upload-metadata") or ""
     found = _metadata(raw)
     share_id = found.get("share_id") or call.query.get("share_id")

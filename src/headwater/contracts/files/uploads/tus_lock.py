@@ -1,7 +1,7 @@
-"""Who writes to a tus upload, and the body that it sends.
+"""The turns of requests at a tus upload.
 
 One request at a time writes to an upload. A later one ends the one before, whose connection is most likely dead
-without the server knowing; what that one had received is kept first, so no byte is sent twice.
+without the server knowing; its received bytes are stored first, so no byte is sent twice.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class UploadTurn:
     async def next_of(self, stream: AsyncIterator[bytes]) -> bytes | None:
         """The next piece of a body; None at its end. Raises: TimeoutError (the turn was ended)."""
         try:
-            # Who was stopped still gets what has arrived, and waits for nothing more.
+            # A stopped turn still receives the bytes that have arrived, and waits for no more.
             async with asyncio.timeout(0 if self._stopped else None) as self._scope:
                 return await anext(stream, None)
         finally:
@@ -37,14 +37,14 @@ class UploadTurn:
 
 
 class UploadLocks:
-    """Who is writing to which upload."""
+    """The turn at each upload that a request writes to."""
 
     def __init__(self) -> None:
         self._held: dict[str, UploadTurn] = {}
 
     @asynccontextmanager
     async def of(self, upload_id: str) -> AsyncGenerator[UploadTurn, None]:
-        """A turn at an upload, once whoever has it was ended and has kept what it received."""
+        """A turn at an upload, after the request before was ended and has stored what it received."""
         while (before := self._held.get(upload_id)) is not None:
             before.stop()
             await before.done.wait()
