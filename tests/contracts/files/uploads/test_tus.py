@@ -14,6 +14,7 @@ from tusclient.client import TusClient
 from headwater.base.errors import Unavailable
 from headwater.base.settings.table import FileSettings, Settings
 from headwater.contracts.files.uploads import rules as upload_rules
+from headwater.contracts.files.uploads import tus_receiver
 from tests.support.content import KIB, MIB, begin, content_of, make_share
 from tests.support.server.asgi import Answer, Client
 from tests.support.server.live import LiveServer
@@ -341,3 +342,29 @@ def test_a_sha256_is_compared_over_all_requests_before_the_last_bytes_are_known(
         else:
             file = last.headers["x-resource-id"]
             assert client.get(f"/api/v1/sync/download/{file}").body == whole
+
+
+class TestLongBody:
+    """A long body is received in parts."""
+
+    @pytest.fixture
+    def settings(self) -> Settings:
+        return Settings(files=FileSettings(chunk_min_bytes=4 * KIB, chunk_avg_bytes=16 * KIB, chunk_max_bytes=32 * KIB))
+
+    def test_a_body_is_recorded_part_by_part_and_its_checksum_still_covers_all_of_it(
+        self, server: ServerUnderTest, share: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(tus_receiver, "PART_BYTES", 64 * KIB)
+        client, whole = server.client, content_of(300 * KIB)
+        pieces = [whole[at : at + 32 * KIB] for at in range(0, len(whole), 32 * KIB)]
+        given = hashlib.sha256(whole).hexdigest()
+        location = create(client, len(whole), share_id=share, path="/x", checksum_sha256=given).headers["location"]
+        done = patch(client, location, 0, pieces)
+        assert client.get(f"/api/v1/sync/download/{done.headers['x-resource-id']}").body == whole
+        # The bytes after the last boundary of a part wait for the next one; the fifth part ends the body.
+        assert len(list(server.services.packs.listing())) == 5
+        wrong = "sha256 " + base64.b64encode(bytes(32)).decode()
+        other = create(client, len(whole), share_id=share).headers["location"]
+        assert patch(client, other, 0, pieces, upload_checksum=wrong).status == 460
+        assert offset_of(client, other) == 0
+        assert len(list(server.services.packs.listing())) == 5
