@@ -69,7 +69,7 @@ class Sweeper:
         )
 
     async def run(self) -> Swept | None:
-        """Sweep if it is due and no other process does; None when it was not due or was ended."""
+        """Sweeps if it is due and no other process does; None when it was not due or was ended."""
         self._deleted_bytes = await self._services.database.read(purge_shares.held_bytes)
         claimed_us = await self._services.database.write(self.claim)
         if claimed_us is None:
@@ -83,7 +83,7 @@ class Sweeper:
             raise
 
     def claim(self, tx: Transaction) -> int | None:
-        """Take the turn, if it is due; returns its end, None when it is not due or another process has it."""
+        """Takes the turn, if it is due; returns its end, None when it is not due or another process has it."""
         due_us = tx.counter(0, _COUNTER)
         # Further ahead than any process sets it: the clock or the setting has changed since.
         if tx.now_us < due_us <= tx.now_us + max(self._every_us, CLAIM_US):
@@ -127,18 +127,18 @@ class _GcTurn:
         self._stopped = stopped
 
     def breathe(self) -> None:
-        """Pause for a moment, and keep the turn. Raises: _EndedError."""
+        """Pauses for a moment, and keeps the turn. Raises: _EndedError."""
         if self._stopped.wait(BREATH_SECONDS):
             raise _EndedError
         if self._claimed_us - self._services.clock() < CLAIM_US // 2:
             self.move(CLAIM_US)
 
     def move(self, ahead_us: int) -> None:
-        """Set the next due instant so far ahead. Raises: _EndedError (the turn was lost meanwhile)."""
+        """Sets the next due instant so far ahead. Raises: _EndedError (the turn was lost meanwhile)."""
         self._write(partial(self._set_due, ahead_us=ahead_us))
 
     def end(self, ahead_us: int) -> int:
-        """Set the next due instant, and store that of the end of the sweep, which is returned. Raises: _EndedError."""
+        """Sets the next due instant, and stores and returns that of the sweep's end. Raises: _EndedError."""
 
         def transaction(tx: Transaction) -> int | None:
             due_us = self._set_due(tx, ahead_us)

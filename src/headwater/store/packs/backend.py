@@ -26,19 +26,19 @@ class PackSink(Protocol):
     pack: int
 
     def write(self, piece: Content) -> None:
-        """Append a piece.
+        """Appends a piece.
 
         Raises: QuotaExceeded (disk full), Fatal (any other failure of a disk), Unavailable (no answer).
         """
 
     def finish(self) -> None:
-        """Make the pack durable, its name included; nothing may follow.
+        """Makes the pack durable, its name included; nothing may follow.
 
         Raises: QuotaExceeded (disk full), Fatal (a failed fsync: never tried again), Unavailable (no answer).
         """
 
     def discard(self) -> None:
-        """Remove the pack."""
+        """Removes the pack."""
 
 
 class PackSource(Protocol):
@@ -50,7 +50,7 @@ class PackSource(Protocol):
         """Exactly these bytes. Raises: Damaged (the pack is shorter)."""
 
     def close(self) -> None:
-        """Close the pack."""
+        """Closes the pack."""
 
 
 class PackBackend(Protocol):
@@ -60,16 +60,16 @@ class PackBackend(Protocol):
     """The bytes to read at once."""
 
     def create(self) -> PackSink:
-        """Begin a new pack under a number that no other has.
+        """Begins a new pack under a number that no other has.
 
         Raises: QuotaExceeded, Fatal, Unavailable, as for ``PackSink.write``.
         """
 
     def open(self, pack: int) -> PackSource:
-        """Open a pack. Raises: Damaged (it does not exist)."""
+        """Opens a pack. Raises: Damaged (it does not exist)."""
 
     def delete(self, pack: int) -> None:
-        """Remove a pack; one that does not exist is no error."""
+        """Removes a pack; one that does not exist is no error."""
 
     def listing(self) -> Iterator[StoredPack]:
         """Every pack in this place, in no order; other files are left out."""

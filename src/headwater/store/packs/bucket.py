@@ -46,7 +46,7 @@ class _ObjectSink:
         self._writer: _ObjectWriter | None = writer
 
     def write(self, piece: Content) -> None:
-        """Hand a piece over; it is copied before this returns."""
+        """Hands a piece over; it is copied before this returns."""
         assert self._writer is not None
         try:
             self._writer.write(bytes(piece))
@@ -54,7 +54,7 @@ class _ObjectSink:
             raise _unavailable(failure) from failure
 
     def finish(self) -> None:
-        """Complete the upload."""
+        """Completes the upload."""
         assert self._writer is not None
         try:
             self._writer.close()
@@ -62,7 +62,7 @@ class _ObjectSink:
             raise _unavailable(failure) from failure
 
     def discard(self) -> None:
-        """Drop the upload: it was never completed, so no object exists."""
+        """Drops the upload: it was never completed, so no object exists."""
         self._writer = None
 
 
@@ -99,7 +99,7 @@ class PackBucket:
         self._store = store
 
     def create(self) -> _ObjectSink:
-        """Begin the upload of a new pack."""
+        """Begins the upload of a new pack."""
         pack = new_pack()
         try:
             writer = obstore.open_writer(
@@ -110,7 +110,7 @@ class PackBucket:
         return _ObjectSink(pack, writer)
 
     def open(self, pack: int) -> PackSource:
-        """Open a pack by reading its size."""
+        """Opens a pack by reading its size."""
         try:
             size_bytes = obstore.head(self._store, pack_name(pack))["size"]
         except FileNotFoundError as failure:
@@ -120,7 +120,7 @@ class PackBucket:
         return _ObjectSource(self._store, pack, size_bytes)
 
     def delete(self, pack: int) -> None:
-        """Remove a pack's object."""
+        """Removes a pack's object."""
         try:
             obstore.delete(self._store, pack_name(pack))
         except FileNotFoundError:

@@ -44,7 +44,7 @@ class Verified:
 
 
 def verify(database: Database, place: PackBackend, progress: Callable[[Verified], None] | None = None) -> Verified:
-    """Check every chunk of every organisation; ``progress`` is called after each pack.
+    """Checks every chunk of every organisation; ``progress`` is called after each pack.
 
     It runs beside uploads and sweeps: a chunk that was moved meanwhile is checked in its new place.
     """

@@ -58,7 +58,7 @@ def claim(tx: Transaction, organisation: str, ids: Iterable[bytes]) -> dict[byte
 
 
 def register(tx: Transaction, written: Written) -> None:
-    """Record a request's packs and chunks; a chunk that was in another pack is in the new one from now on.
+    """Records a request's packs and chunks; a chunk that was in another pack is in the new one from now on.
 
     So content that is sent again is whole again, should the earlier copy be damaged or missing: the new one is known
     to be good. The sweep frees the old one. Rows are written by id, so that two transactions lock them in one order
@@ -75,7 +75,7 @@ def register(tx: Transaction, written: Written) -> None:
 
 
 def add_packs(tx: Transaction, organisation: str, packs: Sequence[Pack]) -> None:
-    """Record packs without any of their chunks."""
+    """Records packs without any of their chunks."""
     tx.run_many(_ADD_PACK, [(organisation, *pack, tx.now_us) for pack in packs])
 
 

@@ -60,7 +60,7 @@ class _FileSink:
         self._started = 0
 
     def write(self, piece: Content) -> None:
-        """Append a piece; asks the disk to start writing once enough was written."""
+        """Appends a piece; asks the disk to start writing once enough was written."""
         left = memoryview(piece)
         try:
             while left:
@@ -74,7 +74,7 @@ class _FileSink:
             self._started = self._written
 
     def finish(self) -> None:
-        """Sync the file, then the folder that names it."""
+        """Syncs the file, then the folder that names it."""
         self._folder.refuse_if_failed()
         try:
             _sync_file(self._descriptor)
@@ -88,7 +88,7 @@ class _FileSink:
             self._close()
 
     def discard(self) -> None:
-        """Remove the file."""
+        """Removes the file."""
         self._close()
         # A file that cannot be removed now is an orphan for the sweep; the first failure is the one to raise.
         with suppress(OSError):
@@ -119,7 +119,7 @@ class _FileSource:
         return found
 
     def close(self) -> None:
-        """Close the file."""
+        """Closes the file."""
         os.close(self._descriptor)
 
 
@@ -145,7 +145,7 @@ class PackFolder:
                 _sync_folder(descriptor)
 
     def create(self) -> _FileSink:
-        """Begin a new pack file, readable by this user alone."""
+        """Begins a new pack file, readable by this user alone."""
         self.refuse_if_failed()
         while True:
             pack = new_pack()
@@ -159,7 +159,7 @@ class PackFolder:
             return _FileSink(self, pack, path, descriptor)
 
     def open(self, pack: int) -> PackSource:
-        """Open a pack file."""
+        """Opens a pack file."""
         try:
             descriptor = os.open(self._path / pack_name(pack), os.O_RDONLY | os.O_NOFOLLOW)
         except FileNotFoundError as failure:
@@ -171,7 +171,7 @@ class PackFolder:
         return _FileSource(pack, descriptor)
 
     def delete(self, pack: int) -> None:
-        """Remove a pack file."""
+        """Removes a pack file."""
         try:
             (self._path / pack_name(pack)).unlink(missing_ok=True)
         except OSError as failure:
@@ -193,7 +193,7 @@ class PackFolder:
                     yield StoredPack(pack, stat.st_size, stat.st_mtime_ns // 1000)
 
     def refuse_if_failed(self) -> None:
-        """Raise the failure that ended all writing, if there was one. Raises: Fatal."""
+        """Raises the failure that ended all writing, if there was one. Raises: Fatal."""
         if self._failed is not None:
             raise self._failed
 

@@ -185,13 +185,13 @@ def orphan_packs(database: Database, place: PackBackend, before_us: int) -> Iter
 
 
 def require_grace(grace_us: int) -> None:
-    """Refuse a grace in which a claim would not yet renew a chunk's age. Raises: ValueError."""
+    """Refuses a grace in which a claim would not yet renew a chunk's age. Raises: ValueError."""
     if grace_us <= RENEW_US:
         raise ValueError(f"a grace must be longer than {RENEW_US} microseconds")
 
 
 def _no_pause() -> None:
-    """Make no pause between two steps."""
+    """Makes no pause between two steps."""
 
 
 def sweep(
@@ -203,7 +203,7 @@ def sweep(
     linger_us: int = LINGER_US,
     breathe: Callable[[], None] = _no_pause,
 ) -> Swept:
-    """Free the chunks and packs that nothing refers to; returns the counts.
+    """Frees the chunks and packs that nothing refers to; returns the counts.
 
     ``breathe`` is called between two steps: it may wait, so that other work gets a turn, and by raising it ends
     the sweep. Units: ``grace_us`` must be longer than any upload takes from its first byte to its commit.
@@ -238,7 +238,7 @@ class _Sweep:
         self.swept = Swept()
 
     def drop_dead(self, organisation: str) -> None:
-        """Check every chunk, a page at a time; only pages with chunks to drop need a write."""
+        """Checks every chunk, a page at a time; only pages with chunks to drop need a write."""
         after: bytes | None = b""
         while after is not None:
             self._breathe()
@@ -259,14 +259,14 @@ class _Sweep:
                 self.swept.dropped_bytes += freed_bytes
 
     def rewrite(self, organisation: str) -> None:
-        """Copy the chunks of sparse packs, and of a crowd of small ones, to new packs."""
+        """Copies the chunks of sparse packs, and of a crowd of small ones, to new packs."""
         self._breathe()
         packs = self._database.read_now(partial(packs_in_use, organisation=organisation, before_us=self._before_us))
         for batch in _by_size(sparse_packs(packs)):
             self._rewrite(organisation, batch)
 
     def retire(self, organisation: str) -> None:
-        """Mark the packs without chunks as retired; no chunk can be put into them again."""
+        """Marks the packs without chunks as retired; no chunk can be put into them again."""
         self._breathe()
         packs = self._database.read_now(partial(packs_in_use, organisation=organisation, before_us=self._before_us))
         empty = empty_packs(packs)
@@ -276,7 +276,7 @@ class _Sweep:
             self.swept.retired_packs += len(page)
 
     def delete_retired(self, before_us: int) -> None:
-        """Remove the files of packs that were retired before; rows are removed last, so that a crash repeats it."""
+        """Removes the files of packs that were retired before; rows are removed last, so that a crash repeats it."""
         rows = self._database.read_now(partial(retired_packs, before_us=before_us))
         for at in range(0, len(rows), _FILES_AT_ONCE):
             self._breathe()
@@ -288,7 +288,7 @@ class _Sweep:
             self._database.write_now(partial(_forget, packs=[row[:2] for row in page]))
 
     def delete_orphans(self) -> None:
-        """Remove old files that no row names."""
+        """Removes old files that no row names."""
         for orphans in orphan_packs(self._database, self._place, self._before_us):
             self._breathe()
             for stored in orphans:
@@ -297,7 +297,7 @@ class _Sweep:
                 self.swept.freed_bytes += stored.size_bytes
 
     def _drop(self, tx: Transaction, organisation: str, suspects: list[bytes]) -> tuple[int, int]:
-        """Drop the chunks that are still old and unmarked.
+        """Drops the chunks that are still old and unmarked; returns their number and bytes.
 
         The DELETE checks the age again: a claim that was committed in between has renewed it.
         """
@@ -308,7 +308,7 @@ class _Sweep:
         return len(rows), sum(length_bytes for _, length_bytes in rows)
 
     def _rewrite(self, organisation: str, victims: Sequence[PackUse]) -> None:
-        """Copy the packs' chunks, make the copies durable, then move the rows, a page at a time."""
+        """Copies the packs' chunks, makes the copies durable, then moves the rows, a page at a time."""
         moves: list[tuple[ChunkRef, ChunkRef]] = []
         with PackWriter(self._place, organisation) as writer:
             for victim in victims:
@@ -328,7 +328,7 @@ class _Sweep:
         self.swept.moved_bytes += sum(old.length_bytes for old, _ in moves)
 
     def _copy(self, writer: PackWriter, organisation: str, victim: PackUse) -> list[tuple[ChunkRef, ChunkRef]]:
-        """Copy one pack's chunks, each with its hash checked; (old place, new place) of each."""
+        """Copies one pack's chunks, each with its hash checked; (old place, new place) of each."""
         refs = chunks_to_copy(self._database, self._place, organisation, victim)
         contents = read_each(self._place, refs)
         return [(ref, writer.append(content, ref.chunk)) for ref, content in zip(refs, contents, strict=True)]
@@ -349,7 +349,7 @@ def _by_size(victims: Sequence[PackUse]) -> Iterator[list[PackUse]]:
 
 
 def _move(tx: Transaction, organisation: str, moves: Sequence[tuple[ChunkRef, ChunkRef]]) -> None:
-    """Set the new places of chunks; one that was dropped or moved meanwhile is left."""
+    """Sets the new places of chunks; one that was dropped or moved meanwhile is left."""
     tx.run_many(_MOVE, [(new.pack, new.start_bytes, organisation, old.chunk, old.pack) for old, new in moves])
 
 

@@ -60,7 +60,7 @@ class _SweepPlan:
         self.swept = Swept()
 
     def add_organisation(self, organisation: str) -> None:
-        """Plan which chunks are dropped, which packs are then empty, and which are copied."""
+        """Plans which chunks are dropped, which packs are then empty, and which are copied."""
         dropped_chunks, dropped_bytes = self._dead_in_packs(organisation)
         packs = [
             pack._replace(
@@ -88,7 +88,7 @@ class _SweepPlan:
             swept.moved_bytes += pack.live_bytes
 
     def add_deletions(self, retired_before_us: int) -> None:
-        """Plan which files of packs are removed: those of packs retired long ago, and those that no row names."""
+        """Plans which files of packs are removed: those of packs retired long ago, and those that no row names."""
         for _, _, size_bytes in self._database.read_now(partial(retired_packs, before_us=retired_before_us)):
             self.swept.deleted_packs += 1
             self.swept.freed_bytes += size_bytes
@@ -114,7 +114,7 @@ class _SweepPlan:
         return chunks, size_bytes
 
     def _require_readable(self, organisation: str, pack: PackUse) -> None:
-        """Read the chunks of a pack that would be copied, and check their hashes. Raises: Damaged."""
+        """Reads the chunks of a pack that would be copied, and checks their hashes. Raises: Damaged."""
         refs = chunks_to_copy(self._database, self._place, organisation, pack)
 
         def dead(tx: Transaction) -> set[bytes]:

@@ -57,7 +57,7 @@ class PackWriter:
         self._packs: list[Pack] = []
 
     def append(self, content: Content, expected: bytes | None = None) -> ChunkRef:
-        """Write one chunk; returns its place. ``expected`` is the id that the sender gave, if it gave one.
+        """Writes one chunk; returns its place. ``expected`` is the id that the sender gave, if it gave one.
 
         Raises: Invalid (the content has another id), TooLarge: the writer accepts further chunks.
         QuotaExceeded (disk full), Fatal, Unavailable: the writer has aborted.
@@ -85,7 +85,7 @@ class PackWriter:
         return ref
 
     def close(self) -> Written:
-        """Make everything durable, then return the packs written; none when there was no chunk.
+        """Makes everything durable, then returns the packs written; none when there was no chunk.
 
         Raises: QuotaExceeded (disk full), Fatal (a failed fsync), Unavailable: the writer has aborted.
         """
@@ -100,7 +100,7 @@ class PackWriter:
         return written
 
     def abort(self) -> None:
-        """Remove the packs; does nothing after ``close``."""
+        """Removes the packs; does nothing after ``close``."""
         if self._sink is not None:
             self._sink.discard()
             self._sink = None
@@ -130,7 +130,7 @@ class PackWriter:
         self._end += length
 
     def _make_room(self, sink: PackSink) -> None:
-        """Write the staged bytes; the first time use a larger stage instead, which a single small file never needs."""
+        """Writes the staged bytes; the first time uses a larger stage, which a single small file never needs."""
         if len(self._stage) < STAGE_BYTES:
             larger = memoryview(bytearray(STAGE_BYTES))
             larger[: self._staged] = self._stage[: self._staged]
@@ -144,7 +144,7 @@ class PackWriter:
             self._staged = 0
 
     def _turn_over(self) -> PackSink:
-        """Finish the current pack, if there is one, and begin the next."""
+        """Finishes the current pack, if there is one, and begins the next."""
         self._finish()
         sink = self._sink = self._place.create()
         self._stage[: len(HEAD)] = HEAD
@@ -165,6 +165,6 @@ class PackWriter:
 
 
 def discard(place: PackBackend, written: Written) -> None:
-    """Remove a request's packs at once, when their metadata could not be committed."""
+    """Removes a request's packs at once, when their metadata could not be committed."""
     for pack in written.packs:
         place.delete(pack.pack)

@@ -80,7 +80,7 @@ def version_of(tx: Transaction, row: ShareRow, node: Node, wanted: str | None) -
 
 
 def store_sha256(tx: Transaction, feed: int, version_id: str, sha256: str) -> None:
-    """Store a SHA-256 that was computed, for later requests."""
+    """Stores a SHA-256 that was computed, for later requests."""
     tx.run("UPDATE versions SET sha256 = ? WHERE feed = ? AND id = ? AND sha256 IS NULL", sha256, feed, version_id)
 
 

@@ -66,7 +66,7 @@ def affordable(files: Iterable[Arrived], refs: Mapping[bytes, ChunkRef], most_by
 
 
 def compare(place: PackBackend, file: Arrived, refs: Mapping[bytes, ChunkRef]) -> None:
-    """Read a file, all of whose chunks are known, and set its failure if it has another checksum."""
+    """Reads a file, all of whose chunks are known, and sets its failure if it has another checksum."""
     fields = file.fields
     blake, sha256 = blake3(), hashlib.sha256()
     both = ((blake, fields.blake3), (sha256, fields.checksum_sha256))

@@ -58,7 +58,7 @@ class PackedDoor:
             return await call.act(pending.watch(transaction), _answer, feed=row.feed)
 
     async def _receive(self, call: Call, row: ShareRow) -> tuple[Unpacker, list[Arrived], Written]:
-        """Write the stream to a pack. Raises: Malformed, TooLarge."""
+        """Writes the stream to a pack. Raises: Malformed, TooLarge."""
         declared = call.header(b"content-length")
         if declared is not None and int(declared) > self._settings.packed_bytes:
             raise TooLarge(
@@ -72,7 +72,7 @@ class PackedDoor:
         return unpacker, arrived, written
 
     async def _compare_listed(self, call: Call, row: ShareRow, arrived: list[Arrived], written: Written) -> None:
-        """Compare files that were given as lists of chunks with their checksums, those known before included."""
+        """Compares files that were given as lists of chunks with their checksums, those known before included."""
         files = checksums.to_compare(arrived)
         if not files:
             return

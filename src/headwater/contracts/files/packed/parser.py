@@ -78,7 +78,7 @@ class Unpacker(PendingPacks):
         self._digest = blake3() if digested else None
 
     def take(self, content: bytes) -> None:
-        """Parse and write the next bytes. Raises: Malformed (a line is missing), TooLarge, QuotaExceeded (disk)."""
+        """Parses and writes the next bytes. Raises: Malformed (a line is missing), TooLarge, QuotaExceeded (disk)."""
         self._taken_bytes += len(content)
         if self._taken_bytes > self._settings.packed_bytes:
             raise TooLarge(f"a packed upload has at most {self._settings.packed_bytes} bytes")
@@ -116,7 +116,7 @@ class Unpacker(PendingPacks):
             raise self._broken("the line before it is too long")
 
     def finish(self) -> tuple[list[Arrived], Written]:
-        """Make everything durable, at the end of the stream. Raises: Malformed (it ended inside a file)."""
+        """Makes everything durable, at the end of the stream. Raises: Malformed (it ended inside a file)."""
         if self._file is not None or self._held:
             raise self._broken("the stream ended inside it")
         return self._arrived, self._writer.close()
@@ -127,7 +127,7 @@ class Unpacker(PendingPacks):
         return b"" if self._digest is None else self._digest.digest()
 
     def remove(self) -> None:
-        """Remove what was written; does nothing after ``finish``."""
+        """Removes what was written; does nothing after ``finish``."""
         self._writer.abort()
 
     def _open(self, line: bytes) -> Arrived | _Whole | _Cut | _ChunkList | _Skipped:
@@ -243,7 +243,7 @@ class _Whole(_Receiver):
         self._writer = writer
 
     def take(self, content: memoryview) -> int:
-        """Write the file once all of it has arrived; the number of bytes used."""
+        """Writes the file once all of it has arrived; returns the bytes used."""
         size = self._left_bytes
         if len(content) < size:
             return 0
@@ -265,7 +265,7 @@ class _Cut(_Receiver):
         self._cutter = cutter
 
     def take(self, content: memoryview) -> int:
-        """Write what has arrived; the number of bytes used."""
+        """Writes what has arrived; returns the bytes used."""
         taken = min(len(content), self._left_bytes)
         self._hash(content[:taken])
         self._append(self._cutter.feed(content[:taken]))
@@ -292,7 +292,7 @@ class _ChunkList(_Receiver):
         self._coming.reverse()
 
     def take(self, content: memoryview) -> int:
-        """Write the chunks that have arrived whole; the number of bytes used."""
+        """Writes the chunks that have arrived whole; returns the bytes used."""
         at = 0
         while self._coming and len(content) - at >= self._coming[-1].length_bytes:
             piece = self._coming.pop()
@@ -318,7 +318,7 @@ class _Skipped:
         return self._left_bytes == 0
 
     def take(self, content: memoryview) -> int:
-        """Skip what has arrived; the number of bytes skipped."""
+        """Skips what has arrived; returns their number."""
         taken = min(len(content), self._left_bytes)
         self._left_bytes -= taken
         return taken
@@ -334,7 +334,7 @@ def failure_of(failure: HeadwaterError | None) -> FailureAnswer | None:
 
 
 def _require_sizes(fields: PackedFields, settings: FileSettings) -> None:
-    """Refuse a file that is too large, or whose list of chunks does not fit its size. Raises: TooLarge, Invalid."""
+    """Refuses a file that is too large, or whose list of chunks does not fit its size. Raises: TooLarge, Invalid."""
     size_bytes = fields.size
     if fields.chunks is not None:
         sent_bytes = sum(chunk.size for chunk in fields.chunks if chunk.sent)

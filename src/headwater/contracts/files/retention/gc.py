@@ -36,7 +36,7 @@ class Cleaned(NamedTuple):
 def clean(
     database: Database, packs: PackBackend, settings: FileSettings, breathe: Callable[[], None] = lambda: None
 ) -> Cleaned:
-    """Purge deleted shares and old trash, then free the content that nothing refers to; a server may run meanwhile.
+    """Purges deleted shares and old trash, then frees the content that nothing refers to; a server may run meanwhile.
 
     ``breathe`` as for ``sweep``.
     """
@@ -47,14 +47,14 @@ def clean(
 
 
 def drop_expired(tx: Transaction) -> int:
-    """Remove some of the uploads and staged versions that expired; how many."""
+    """Removes some of the uploads and staged versions that expired; returns their number."""
     return upload_rules.drop_expired(tx, ROWS_AT_ONCE) + versions.drop_expired(tx, ROWS_AT_ONCE)
 
 
 def free(
     database: Database, packs: PackBackend, settings: FileSettings, breathe: Callable[[], None] = lambda: None
 ) -> Swept:
-    """Remove all that has expired, then free the content that nothing refers to; a server may run meanwhile.
+    """Removes all that has expired, then frees the content that nothing refers to; a server may run meanwhile.
 
     ``breathe`` as for ``sweep``.
     """
@@ -63,7 +63,7 @@ def free(
 
 
 def forget_expired(database: Database, breathe: Callable[[], None] = lambda: None) -> int:
-    """Remove all uploads and staged versions that expired; how many."""
+    """Removes all uploads and staged versions that expired; returns their number."""
     removed = 0
     while count := database.write_now(drop_expired):
         removed += count

@@ -42,7 +42,7 @@ _LAST = ("sync_preferences", "counters", "feeds", "shares")
 
 
 def purge_shares(database: Database, settings: FileSettings, breathe: Callable[[], None] = lambda: None) -> int:
-    """Remove the shares whose time after deletion is over; how many. A server may run meanwhile.
+    """Removes the shares whose time after deletion is over; returns their number. A server may run meanwhile.
 
     ``breathe`` is called between two steps: it may wait, and by raising it ends the purge.
     """
@@ -68,7 +68,7 @@ def due(database: Database, settings: FileSettings) -> Iterator[tuple[int, int]]
 
 
 def purge_step(tx: Transaction, feed: int, before_us: int) -> bool:
-    """Remove some rows of a share that was deleted before; True when none is left."""
+    """Removes some rows of a share that was deleted before; True when none is left."""
     if not tx.value("SELECT 1 FROM shares WHERE feed = ? AND deleted_us <= ?", feed, before_us):
         return True
     # As if the log were compacted to its end: the rest of it can no longer be read.

@@ -65,7 +65,7 @@ _DROP_CHUNKS = (
 
 
 def purge_trash(database: Database, settings: FileSettings, breathe: Callable[[], None] = lambda: None) -> int:
-    """Remove files and folders whose time in the trash is over; how many. A server may run meanwhile.
+    """Removes files and folders whose time in the trash is over; returns their number. A server may run meanwhile.
 
     ``breathe`` is called between two steps: it may wait, and by raising it ends the purge.
     """
@@ -95,7 +95,7 @@ def plan_trash(database: Database, settings: FileSettings) -> TrashPlan:
 
 
 def remove(tx: Transaction, feed: int, before_us: int, ids: Sequence[str]) -> int:
-    """Remove those of these files and folders that may be removed now; how many."""
+    """Removes those of these files and folders that may be removed now; returns their number."""
     found = removable(tx, feed, before_us, ids)
     for node in found:
         tx.run("DELETE FROM nodes WHERE feed = ? AND id = ?", feed, node.id)
@@ -121,7 +121,7 @@ def removable(
 
 
 def drop_versions(tx: Transaction, feed: int) -> bool:
-    """Remove some versions of files that were removed, and their marks on content; True when there may be more."""
+    """Removes some versions of files that were removed, and their marks on content; True when there may be more."""
     left, freed_bytes = ROWS_AT_ONCE, 0
     files = _waiting_files(tx, feed, left)
     for node in files:

@@ -149,7 +149,7 @@ class _PartReceiver:
         return str(self._digest.hexdigest())
 
     async def receive(self) -> DurableChunks:
-        """Write the body to a pack. Raises: Invalid (wrong length, or wrong hash)."""
+        """Writes the body to a pack. Raises: Invalid (wrong length, or wrong hash)."""
         declared = self._call.header(b"content-length")
         if declared is not None and int(declared) != self._expected_bytes:
             raise self._wrong_length(int(declared))
@@ -178,7 +178,7 @@ class _PartReceiver:
 
 
 async def check_whole(services: Services, call: Call, upload_id: str) -> list[Piece] | None:
-    """Compare an upload with the SHA-256 given at its beginning; the chunks compared, None if none was given.
+    """Compares an upload with the SHA-256 given at its beginning; the chunks compared, None if none was given.
 
     Raises: StateConflict (bytes are missing), Invalid (another content).
     """

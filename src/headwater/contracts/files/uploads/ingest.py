@@ -44,7 +44,7 @@ class PendingPacks(ABC):
 
     @abstractmethod
     def remove(self) -> None:
-        """Remove the packs."""
+        """Removes the packs."""
 
     def is_void(self, error: BaseException | None) -> bool:
         """True when the packs are of no use after this end of the context: here, after any failure."""
@@ -83,24 +83,24 @@ class Intake(PendingPacks):
         self._pieces: list[Piece] = []
 
     def take(self, content: Content) -> None:
-        """Cut and write the next bytes. Raises: QuotaExceeded (disk full), Fatal, Unavailable."""
+        """Cuts and writes the next bytes. Raises: QuotaExceeded (disk full), Fatal, Unavailable."""
         for chunk in self._chunker.feed(content):
             self._append(chunk)
 
     def settle(self) -> DurableChunks:
-        """Make the chunks cut so far durable; the bytes after the last boundary wait for the next ones."""
+        """Makes the chunks cut so far durable; the bytes after the last boundary wait for the next ones."""
         batch = self._close()
         self._writer = PackWriter(self._place, self._organisation)
         return batch
 
     def finish(self) -> DurableChunks:
-        """Make the whole stream durable, at its end."""
+        """Makes the whole stream durable, at its end."""
         for chunk in self._chunker.finish():
             self._append(chunk)
         return self._close()
 
     def remove(self) -> None:
-        """Remove what was written and not settled."""
+        """Removes what was written and not settled."""
         self._writer.abort()
 
     def _append(self, chunk: memoryview) -> None:
@@ -114,7 +114,7 @@ class Intake(PendingPacks):
 
 
 async def pour(stream: AsyncIterator[bytes], take: Callable[[bytes], None]) -> None:
-    """Hand a stream over in large pieces to a thread, while the next one is gathered.
+    """Hands a stream over in large pieces to a thread, while the next one is gathered.
 
     When it raises, all pieces that arrived before were handed over. Raises: the errors of the stream and of ``take``.
     """
@@ -176,7 +176,7 @@ class PackCommit(PendingPacks):
         return isinstance(error, HeadwaterError) and not isinstance(error, Fatal | Unavailable)
 
     def remove(self) -> None:
-        """Remove the packs at once."""
+        """Removes the packs at once."""
         discard(self._place, self._written)
 
 
@@ -194,7 +194,7 @@ async def record(
     feed: int,
     recheck: Callable[[], Awaitable[None]],
 ) -> Result:
-    """Run the transaction function that names a batch's packs; a refusal removes them at once.
+    """Runs the transaction function that names a batch's packs; a refusal removes them at once.
 
     ``recheck`` refuses a caller that lost its rights while it was sending.
     """

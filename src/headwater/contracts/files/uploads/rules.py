@@ -158,7 +158,7 @@ class Beginning(NamedTuple):
 
 
 def begin(tx: Transaction, principal: Principal, share_id: str, beginning: Beginning, settings: FileSettings) -> Upload:
-    """Begin an upload, and reserve its room. Raises: NotFound, Forbidden, Invalid, TooLarge, QuotaExceeded."""
+    """Begins an upload, and reserves its room. Raises: NotFound, Forbidden, Invalid, TooLarge, QuotaExceeded."""
     row = access.require(tx, principal, share_id, Access.WRITE)
     quota.require_room(tx, row, settings, beginning.size_bytes or 0)
     if beginning.request.commit:
@@ -200,7 +200,7 @@ def find_open(tx: Transaction, principal: Principal, upload_id: str) -> tuple[Up
 def receive_part(
     tx: Transaction, principal: Principal, upload_id: str, part: int, batch: DurableChunks, settings: FileSettings
 ) -> Upload:
-    """Record a durable chunk of a session; an earlier one of the same number is replaced."""
+    """Records a durable chunk of a session; an earlier one of the same number is replaced."""
     upload, _ = find_open(tx, principal, upload_id)
     chunks.register(tx, batch.written)
     tx.run("DELETE FROM upload_chunks WHERE upload = ? AND part = ?", upload.id, part)
@@ -216,7 +216,7 @@ def append(
     batch: DurableChunks,
     settings: FileSettings,
 ) -> Upload:
-    """Append durable bytes to a tus upload. Raises: StateConflict (another request was faster)."""
+    """Appends durable bytes to a tus upload. Raises: StateConflict (another request was faster)."""
     upload, share = find_open(tx, principal, upload_id)
     require_offset(upload, offset_bytes)
     if upload.size_bytes is None:
@@ -228,7 +228,7 @@ def append(
 
 
 def require_offset(upload: Upload, offset_bytes: int) -> None:
-    """Refuse bytes that do not begin at the upload's offset. Raises: StateConflict with the right offset."""
+    """Refuses bytes that do not begin at the upload's offset. Raises: StateConflict with the right offset."""
     if offset_bytes != upload.offset_bytes:
         raise StateConflict(
             f"the upload stands at {upload.offset_bytes}, not at {offset_bytes}",
@@ -240,7 +240,7 @@ def require_offset(upload: Upload, offset_bytes: int) -> None:
 def declare_size(
     tx: Transaction, principal: Principal, upload_id: str, size_bytes: int, settings: FileSettings
 ) -> None:
-    """Set the size that tus had deferred; a size that is known stays. Raises: Invalid, TooLarge, QuotaExceeded."""
+    """Sets the size that tus had deferred; a size that is known stays. Raises: Invalid, TooLarge, QuotaExceeded."""
     upload, share = find_open(tx, principal, upload_id)
     tx.lock(upload.feed)
     if upload.size_bytes is None:
@@ -287,7 +287,7 @@ def require_whole(tx: Transaction, upload: Upload) -> list[Piece]:
 def complete(
     tx: Transaction, principal: Principal, upload_id: str, checked: Sequence[Piece] | None, settings: FileSettings
 ) -> Completed:
-    """Stage the version of a whole upload, and commit it when its beginning asked for that.
+    """Stages the version of a whole upload, and commits it when its beginning asked for that.
 
     ``checked`` are the chunks whose SHA-256 was compared with the one given; None when none was. A commit that
     is refused leaves the version staged. A repeated call, even at the same time, returns the same.
@@ -328,7 +328,7 @@ def complete(
 
 
 def drop(tx: Transaction, principal: Principal, upload_id: str) -> None:
-    """Remove an upload; a version that it staged or committed stays. Raises: NotFound, Gone."""
+    """Removes an upload; a version that it staged or committed stays. Raises: NotFound, Gone."""
     upload, _ = find(tx, principal, upload_id)
     tx.lock(upload.feed)
     tx.run("DELETE FROM upload_chunks WHERE upload = ?", upload.id)
@@ -342,7 +342,7 @@ def expired(tx: Transaction, limit: int = _NO_LIMIT) -> list[str]:
 
 
 def drop_expired(tx: Transaction, limit: int = 500) -> int:
-    """Remove some of the expired uploads; the next sweep frees their chunks. How many were removed."""
+    """Removes some of the expired uploads; the next sweep frees their chunks. Returns their number."""
     ids = expired(tx, limit)
     # The DELETE checks the time again: another transaction may have received bytes since, and prolonged the upload.
     tx.run_many("DELETE FROM uploads WHERE id = ? AND expires_us <= ?", [(id, tx.now_us) for id in ids])
@@ -376,7 +376,7 @@ def _record(tx: Transaction, upload: Upload, part: int, pieces: Sequence[Piece])
 
 
 def _renew(tx: Transaction, upload: Upload, settings: FileSettings, offset_bytes: int) -> Upload:
-    """Store the offset of an upload, and prolong it. Raises: Gone (it was removed since it was read)."""
+    """Stores the offset of an upload, and prolongs it. Raises: Gone (it was removed since it was read)."""
     expires_us = tx.now_us + settings.upload_idle_seconds * SECOND_US
     sql = "UPDATE uploads SET offset_bytes = ?, expires_us = ? WHERE id = ?"
     if not tx.run(sql, offset_bytes, expires_us, upload.id):

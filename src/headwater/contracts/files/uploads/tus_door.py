@@ -99,7 +99,7 @@ class TusDoor:
         return reply.empty(201, headers)
 
     async def _begun(self, call: Call, upload: Upload, *, with_body: bool) -> tuple[Upload, Completed | None]:
-        """Receive the bytes that arrive with a creation, and complete an upload that has all of them."""
+        """Receives the bytes that arrive with a creation, and completes an upload that has all of them."""
         completed = None
         if with_body:
             async with self._turns.of(upload.id) as turn:
@@ -166,7 +166,7 @@ class TusDoor:
 
 
 async def _in_tus(call: Call, handler: Handler, *, versioned: bool = True) -> Reply:
-    """Answer in tus: every answer, a refusal included, names the version."""
+    """Answers in tus: every answer, a refusal included, names the version."""
     own: tuple[Header, ...] = ((RESUMABLE, VERSION),)
     if versioned and call.headers.get(RESUMABLE) != VERSION:
         failure = PreconditionFailed(f"this server speaks tus {VERSION.decode()}", code="TUS_VERSION")

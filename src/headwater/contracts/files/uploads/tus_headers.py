@@ -45,11 +45,11 @@ class Checksum:
         return cls(name, _base64(encoded.strip(), "Upload-Checksum"))
 
     def update(self, piece: bytes) -> None:
-        """Add the next bytes."""
+        """Adds the next bytes."""
         self._digest.update(piece)
 
     def require_equal(self) -> None:
-        """Refuse a body of another checksum. Raises: UnequalError."""
+        """Refuses a body of another checksum. Raises: UnequalError."""
         if self._digest.digest() != self._expected:
             raise UnequalError("the bytes do not have the checksum that was given; none was kept")
 
@@ -98,7 +98,7 @@ def has_bytes(call: Call) -> bool:
 
 
 def require_type(call: Call) -> None:
-    """Refuse bytes of another media type than that of tus. Raises: MediaUnsupported."""
+    """Refuses bytes of another media type than that of tus. Raises: MediaUnsupported."""
     if (call.header(b"content-type") or "").partition(";")[0].strip().lower() != _BODY_TYPE:
         raise MediaUnsupported(f"bytes come as {_BODY_TYPE}")
 

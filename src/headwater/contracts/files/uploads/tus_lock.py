@@ -20,7 +20,7 @@ class UploadTurn:
         self._scope: asyncio.Timeout | None = None
 
     def stop(self) -> None:
-        """End the wait for more bytes, now or when it begins."""
+        """Ends the wait for more bytes, now or when it begins."""
         self._stopped = True
         if self._scope is not None:
             # An instant of the loop's clock that has long passed.

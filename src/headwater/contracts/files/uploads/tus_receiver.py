@@ -32,7 +32,7 @@ class TusReceiver:
         self._gate = gate
 
     async def receive(self, call: Call, upload: Upload, turn: UploadTurn) -> tuple[Upload, Completed | None]:
-        """Append the body to an upload, and complete the upload with its last byte.
+        """Appends the body to an upload, and completes the upload with its last byte.
 
         A body that breaks off is stored as far as it arrived, then the break is raised.
         Raises: TooLarge, UnequalError, Malformed, BodyTimeout, StateConflict (a later request has the turn).
@@ -59,7 +59,7 @@ class TusReceiver:
         return upload, completed
 
     async def complete(self, call: Call, upload: Upload, size_bytes: int | None = None) -> Completed:
-        """Stage the whole content when no more bytes follow; ``size_bytes`` is a length that was deferred until now."""
+        """Stages the whole content when no more bytes follow; ``size_bytes`` is a length deferred until now."""
         checked = await self._compare(call, upload, DurableChunks((), Written(upload.organisation, (), ()), 0))
         await call.recheck()
 
@@ -71,7 +71,7 @@ class TusReceiver:
         return await call.write(complete)
 
     async def _record(self, call: Call, upload: Upload, batch: DurableChunks) -> tuple[Upload, Completed | None]:
-        """Record durable bytes in the upload. The last ones complete it in the same transaction: no reader can find
+        """Records durable bytes in the upload. The last ones complete it in the same transaction: no reader can find
         an upload that has all its bytes and is incomplete, because a client that sees the full offset stops there.
         """
         if not batch.pieces:
@@ -92,7 +92,7 @@ class TusReceiver:
             return await self._services.database.write(pending.watch(append), feed=upload.feed)
 
     async def _compare(self, call: Call, upload: Upload, last: DurableChunks) -> list[Piece] | None:
-        """Compare all bytes, the durable last ones included, with the SHA-256 that the metadata gave, if it did.
+        """Compares all bytes, the durable last ones included, with the SHA-256 that the metadata gave, if it did.
 
         Raises: Invalid (another content; the upload is dropped).
         """
@@ -148,7 +148,7 @@ class BodyReader:
             yield piece
 
     def require_whole(self) -> None:
-        """Refuse a body that broke off. Raises: Malformed, BodyTimeout, StateConflict."""
+        """Refuses a body that broke off. Raises: Malformed, BodyTimeout, StateConflict."""
         if self._failure is not None:
             raise self._failure
 
