@@ -400,7 +400,8 @@ class Machine(RuleBasedStateMachine):
 
     def server_tree(self) -> dict[str, tuple[str, str, str | None]]:
         def transaction(tx: Any) -> dict[str, tuple[str, str, str | None]]:
-            nodes = tree_nodes.after_number(tx, self.share.feed, 0, 10_000)
+            ids = [row[0] for row in tx.rows("SELECT id FROM nodes WHERE feed = ?", self.share.feed)]
+            nodes = [node for id in ids if (node := tree_nodes.find(tx, self.share.feed, id)) is not None]
             return {
                 tree_nodes.path_of(tx, self.share.feed, node): (node.id, node.type, node.version)
                 for node in nodes

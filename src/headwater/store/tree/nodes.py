@@ -145,14 +145,6 @@ def children(tx: Transaction, feed: int, parent: str, after_key: str, limit: int
     return [Node(*row) for row in rows]
 
 
-def after_number(tx: Transaction, feed: int, number: int, limit: int) -> list[Node]:
-    """Nodes in the order of their creation, after one; those in the trash among them."""
-    rows = tx.rows(
-        f"SELECT {_COLUMNS} FROM nodes WHERE feed = ? AND number > ? ORDER BY number LIMIT ?", feed, number, limit
-    )
-    return [Node(*row) for row in rows]
-
-
 def trashed(tx: Transaction, feed: int, after_us: int, after_id: str, limit: int) -> list[Node]:
     """Nodes that were put into the trash themselves, by time and id, after one."""
     rows = tx.rows(
