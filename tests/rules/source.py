@@ -28,9 +28,9 @@ class Module:
 
 @dataclass(frozen=True)
 class Import:
-    """One imported name with its whole path (``headwater.store.log.records.put``), and the line that asks.
+    """One imported name with its whole path (``headwater.store.log.records.put``), and its line.
 
-    ``type_only`` when it stands under ``if TYPE_CHECKING:``, where nothing is loaded.
+    ``type_only`` when it is under ``if TYPE_CHECKING:``, where nothing is loaded.
     """
 
     target: str
@@ -56,7 +56,7 @@ def everything() -> tuple[Module, ...]:
 
 
 def imports(module: Module) -> Iterator[Import]:
-    """Everything the module asks for, at its top or inside functions, also by `import_module("...")`."""
+    """Everything that the module imports, at its top or inside functions, also by `import_module("...")`."""
     for node, type_only in _statements(module.tree):
         if isinstance(node, ast.Import):
             yield from (Import(alias.name, node.lineno, type_only) for alias in node.names)
@@ -192,7 +192,7 @@ def read(base: Path, folder: Path) -> tuple[Module, ...]:
 
 
 def _statements(tree: ast.Module) -> Iterator[tuple[ast.AST, bool]]:
-    """Every node, and whether only a type checker reads it."""
+    """Every node, and True when only a type checker reads it."""
     pending: list[tuple[ast.AST, bool]] = [(tree, False)]
     while pending:
         node, type_only = pending.pop()

@@ -1,4 +1,4 @@
-"""Every public name tells what it is, in more words than its name."""
+"""Every public name has a docstring, in more words than its name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Imports go down only, siblings stay apart, and the parts that know no HTTP ask for none of it."""
+"""Imports go down only, siblings stay apart, and only doors import HTTP."""
 
 from __future__ import annotations
 
@@ -243,7 +243,7 @@ def shape_imports(modules: Iterable[Module]) -> list[str]:
 
 
 def client_imports(modules: Iterable[Module]) -> list[str]:
-    """What the client loads, itself or through others, besides base and the contracts' shapes."""
+    """The modules that the client loads, itself or through others, besides base and the contracts' shapes."""
     graph = import_graph(modules)
     pending = [name for name in graph if part_of(name) == "client"]
     seen = set(pending)

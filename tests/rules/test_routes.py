@@ -22,16 +22,16 @@ WITHOUT_A_TOKEN = {
     "GET /docs/style.css",
     "OPTIONS /api/v1/uploads",
 }
-"""What anybody may call wherever the server stands; a further one is a decision, and is made here."""
+"""The routes that any caller may use, wherever the server runs; a further one is a decision, made here."""
 
 WITH_ANY_TOKEN = {"POST /api/v1/auth/jwt"}
-"""What needs a token of whatever scope."""
+"""The routes that need a token of any scope."""
 
 PUBLIC_DOORS = {"contacts", "chapters", "cache", "cache-reading", "operations"}
 """Doors that may answer without a token on a loopback bind: the contracts name no role there."""
 
 READING_POSTS = {"POST /api/v1/downloads/batch"}
-"""What asks for more than a query string holds, and changes nothing."""
+"""The routes whose query needs a body, and which change nothing."""
 
 WITHOUT_A_KEY = READING_POSTS | {"POST /api/v1/uploads/check"}
 """POSTs that take no Idempotency-Key: they change nothing, and their answers are long."""
@@ -132,7 +132,7 @@ def test_an_example_that_loses_a_value_is_noticed() -> None:
 
 
 def lost(given: Any, back: Any, path: str) -> list[str]:
-    """The paths of what an example holds and the shape does not give back."""
+    """The paths of an example's values that the shape does not return."""
     if isinstance(given, dict) and isinstance(back, dict):
         return [place for name in given for place in lost(given[name], back.get(name, lost), f"{path}.{name}")]
     if isinstance(given, list) and isinstance(back, list) and len(given) == len(back):

@@ -1,4 +1,4 @@
-"""Functions and modules stay small, and no name is one that says nothing."""
+"""Functions and modules stay small, and no name is empty."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ FUNCTION_LINES = 60
 MODULE_LINES = 500
 
 WAIVERS: Mapping[str, str] = {}
-"""What may be longer, as `module` or `module:function`, and why it reads better whole."""
+"""The modules and functions (`module:function`) that may be longer, with the reason for each."""
 
 ANYWHERE = {"manager", "managers", "helper", "helpers", "util", "utils"}
 AS_FIRST_WORD = {"process"}

@@ -1,4 +1,4 @@
-"""What holds for the whole repository: finished files, chosen libraries, locks in step, all shipped."""
+"""The whole repository: finished files, chosen libraries, locks in step, all shipped."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a sync's status says when rows are skipped and refused. Source: readings 3.3."""
+"""A sync's status when rows are skipped and refused. Source: readings 3.3."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What holds for contacts beyond the printed examples: readings 1 and 6."""
+"""Contacts beyond the printed examples: readings 1 and 6."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a token may do through the record feed."""
+"""The rights of a token in the record feed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the sell door's tests share: a device that starts, drains and acks."""
+"""A sell device that starts, drains and acks."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def keys(items: list[dict[str, Any]]) -> list[str]:
 
 
 def events(items: list[dict[str, Any]]) -> list[tuple[str, str | int]]:
-    """What happened to whom: the event, and the id in our own words (a deletion's integer)."""
+    """The event of an item, and the id in our own words (a deletion's integer)."""
     return [
         (
             item["meta"]["sync"]["event_type"],

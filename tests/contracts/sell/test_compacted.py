@@ -1,4 +1,4 @@
-"""A device that was away while compaction dropped tombstones is still told what was deleted."""
+"""A device that was away while compaction dropped tombstones still receives the deletions."""
 
 from __future__ import annotations
 

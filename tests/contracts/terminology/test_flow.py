@@ -19,7 +19,7 @@ def feed(client: Client, cursor: str | None = None) -> tuple[list[dict[str, Any]
 
 
 def sell_items(client: Client) -> list[str]:
-    """What a sell device gets until its queue is empty, acknowledged."""
+    """The items that a sell device gets until its queue is empty, acknowledged."""
     headers = {"x-basecrm-device-uuid": "phone"}
     started = client.post("/v2/sync/start", headers=headers)
     if started.status == 204:

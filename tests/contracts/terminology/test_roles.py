@@ -1,4 +1,4 @@
-"""Who may do what, to whose: roles exactly as printed, and other tenants' records that do not exist for a caller."""
+"""The rights of each role: exactly as printed, and other tenants' records that do not exist for a caller."""
 
 from __future__ import annotations
 

@@ -196,7 +196,7 @@ def compact_all(server: ServerUnderTest) -> None:
 
 
 def forced(socket: Any) -> list[str]:
-    """The shares that the device is told to list, until its ping is answered."""
+    """The shares that the device must list, until its ping is answered."""
     socket.send({"type": "ping"})
     told = []
     while (frame := socket.receive())["type"] != "pong":

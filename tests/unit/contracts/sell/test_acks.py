@@ -226,8 +226,8 @@ def test_an_ack_of_a_deletion_hides_only_that_deletion() -> None:
     [
         live(2, 4),  # another resource's position
         live(1, 4, "note"),  # another type
-        deletion(4),  # no deletion stands there
-        live(3, 5),  # a deletion stands there
+        deletion(4),  # no deletion is there
+        live(3, 5),  # a deletion is there
         deletion(5, "note"),
         live(1, 6),  # beyond the head
         deletion(6),

@@ -1,4 +1,4 @@
-"""Single flight across server processes: each Flights here stands for one process, over one database."""
+"""Single flight across server processes: each Flights here is one process, over one database."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which URLs and addresses labels may be fetched from."""
+"""The URLs and addresses from which labels may be fetched."""
 
 from __future__ import annotations
 
