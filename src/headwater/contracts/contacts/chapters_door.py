@@ -116,7 +116,9 @@ class ChaptersDoor:
 
 
 def _organisation(tx: Transaction, scope: Scope) -> str:
-    return affiliations.organisation_of(tx, scope.feed(tx))
+    """The organisation whose chapters a request is about. Raises: NotFound (no such organisation)."""
+    scope.feed(tx)
+    return scope.organisation
 
 
 def _found(tx: Transaction, organisation: str, id: str) -> Chapter:
