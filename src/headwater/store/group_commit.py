@@ -103,7 +103,7 @@ class _Queued:
             future.set_result(self.result)
 
 
-class _Outcome(Enum):
+class _AttemptOutcome(Enum):
     """The outcome of an attempt: every function has its result, or nothing was committed and another must follow."""
 
     SETTLED = "settled"
@@ -246,15 +246,15 @@ class GroupWriter:
         guarded = False
         for _ in range(SINGLE_TRIES if alone else GROUP_TRIES):
             outcome = self._attempt(items, moved, guarded=guarded)
-            if outcome is _Outcome.SETTLED:
+            if outcome is _AttemptOutcome.SETTLED:
                 return moved
-            guarded = guarded or outcome is _Outcome.ISOLATE
+            guarded = guarded or outcome is _AttemptOutcome.ISOLATE
         if not alone:
             for item in items:
                 moved |= self._write([item])
         return moved
 
-    def _attempt(self, items: list[_Queued], moved: dict[int, int], *, guarded: bool) -> _Outcome:
+    def _attempt(self, items: list[_Queued], moved: dict[int, int], *, guarded: bool) -> _AttemptOutcome:
         """Runs the functions in one transaction, each in a savepoint when ``guarded``."""
         session, transaction = self._session, self._session.transaction
         again = False
@@ -264,23 +264,23 @@ class GroupWriter:
             session.begin(self._clock(), sorted(set().union(*(item.feeds for item in items))))
             for item in items:
                 outcome = self._run_one(item, guarded=guarded)
-                if outcome is _Outcome.ISOLATE:
+                if outcome is _AttemptOutcome.ISOLATE:
                     session.roll_back()
-                    return _Outcome.SETTLED if len(items) == 1 else outcome
-                again = again or outcome is _Outcome.REPEAT
+                    return _AttemptOutcome.SETTLED if len(items) == 1 else outcome
+                again = again or outcome is _AttemptOutcome.REPEAT
                 if again and session.must_roll_back():
                     break
             if again:
                 session.roll_back()
-                return _Outcome.REPEAT
+                return _AttemptOutcome.REPEAT
             transaction.flush_counters()
             session.commit()
         except Exception as failure:  # noqa: BLE001 - every caller of the group receives it
             return self._fail_group(items, failure)
         moved |= transaction.moved
-        return _Outcome.SETTLED
+        return _AttemptOutcome.SETTLED
 
-    def _run_one(self, item: _Queued, *, guarded: bool) -> _Outcome:
+    def _run_one(self, item: _Queued, *, guarded: bool) -> _AttemptOutcome:
         """Runs one function; SETTLED when the transaction can continue with the next."""
         session, transaction = self._session, self._session.transaction
         item.result = item.failure = None
@@ -294,23 +294,23 @@ class GroupWriter:
         except FeedNotLocked as missing:
             item.feeds.add(missing.feed)
             item.failure = missing
-            return _Outcome.REPEAT
+            return _AttemptOutcome.REPEAT
         except Exception as failure:
             item.failure = session.translate(failure)
             if isinstance(item.failure, Fatal):
                 raise
             if session.may_repeat(failure):
-                return _Outcome.REPEAT
+                return _AttemptOutcome.REPEAT
             if transaction.wrote or session.must_roll_back():
-                return _Outcome.ISOLATE
-            return _Outcome.SETTLED
+                return _AttemptOutcome.ISOLATE
+            return _AttemptOutcome.SETTLED
         if session.must_roll_back():
             # The function swallowed the database's exception; its result reports changes that do not exist.
             item.failure = HeadwaterError("a statement failed and the transaction function ignored it")
-            return _Outcome.ISOLATE
-        return _Outcome.SETTLED
+            return _AttemptOutcome.ISOLATE
+        return _AttemptOutcome.SETTLED
 
-    def _fail_group(self, items: list[_Queued], failure: Exception) -> _Outcome:
+    def _fail_group(self, items: list[_Queued], failure: Exception) -> _AttemptOutcome:
         """Handles a failed begin or commit, or a failed disk, after which nothing of the group is committed."""
         session = self._session
         repeat = session.may_repeat(failure)
@@ -319,14 +319,14 @@ class GroupWriter:
             item.result, item.failure = None, translated
         if isinstance(translated, Fatal):
             self._stop(translated)
-            return _Outcome.SETTLED
+            return _AttemptOutcome.SETTLED
         session.roll_back()
         if repeat:
-            return _Outcome.REPEAT
+            return _AttemptOutcome.REPEAT
         # After a lost connection the commit may have happened: another attempt could apply the group twice.
         if len(items) == 1 or isinstance(translated, Unavailable):
-            return _Outcome.SETTLED
-        return _Outcome.ISOLATE
+            return _AttemptOutcome.SETTLED
+        return _AttemptOutcome.ISOLATE
 
     def _notify(self, moved: dict[int, int]) -> None:
         if not moved:

@@ -67,7 +67,7 @@ def carry_out(paths: PathIndex, rows: Rows, acting: ActingDevice, item: Item, de
     return execution.executed
 
 
-class _Target(NamedTuple):
+class _NewPlace(NamedTuple):
     """A place to take: the folder's id, the name, and the folder's path where it is known."""
 
     parent: str
@@ -130,7 +130,7 @@ class _Execution:
         path = self._item.new_path or "/"
         if in_trash:
             # A folder in the trash keeps what was meant for it: restoring it restores both.
-            spot = _Target(self._paths.folder(parent_path(path)).id, self._name(split_path(path)[-1]))
+            spot = _NewPlace(self._paths.folder(parent_path(path)).id, self._name(split_path(path)[-1]))
             self._make("file", spot, version_id, trashed=True)
             return
         kind = self._item.resource_type.value
@@ -138,7 +138,7 @@ class _Execution:
         if as_copy:
             self._note_copy()
 
-    def _make(self, kind: str, spot: _Target, version_id: str | None, *, trashed: bool = False) -> None:
+    def _make(self, kind: str, spot: _NewPlace, version_id: str | None, *, trashed: bool = False) -> None:
         node_id = random_id("fil" if kind == "file" else "fld")
         kept = self._keep(version_id, node_id, is_first=True) if version_id else None
         details = versions.details(kept) if kept else {}
@@ -159,7 +159,7 @@ class _Execution:
             self._rows.put_node(created)
             self.executed.positions[created.id] = created.position
 
-    def _place(self, node: Node, spot: _Target) -> None:
+    def _place(self, node: Node, spot: _NewPlace) -> None:
         folder_path = self._paths.folder_path(spot.parent) if spot.folder_path is None else spot.folder_path
         paths = Paths(self._paths.path(node), f"{folder_path}/{spot.name.text}")
         self._note(self._writer.place(node, spot.parent, spot.name, self._details(node), paths=paths))
@@ -210,19 +210,19 @@ class _Execution:
             raise NotFound(f"no version {version_id!r}")
         return version
 
-    def _target(self, path: str, kind: str, *, as_copy: bool) -> _Target:
+    def _target(self, path: str, kind: str, *, as_copy: bool) -> _NewPlace:
         """The living folder of a path, and the name to take there."""
         folder = self._paths.folder(parent_path(path))
         if folder.state is not FolderState.LIVE:
             raise NotFound(f"no folder {parent_path(path)!r}")
         name = split_path(path)[-1]
         taken = self._copy_name(folder.id, name, kind) if as_copy else self._name(name)
-        return _Target(folder.id, taken, folder.path)
+        return _NewPlace(folder.id, taken, folder.path)
 
-    def _beside(self, node: Node) -> _Target:
+    def _beside(self, node: Node) -> _NewPlace:
         """The place of a copy in the folder of a node."""
         name = self._copy_name(node.parent, node.name, node.type)
-        return _Target(node.parent, name, self._paths.folder_path(node.parent))
+        return _NewPlace(node.parent, name, self._paths.folder_path(node.parent))
 
     def _copy_name(self, parent: str, name: str, kind: str) -> Name:
         text = copy_name(

@@ -73,14 +73,14 @@ _DETAILS = {
 Result = Applied | ConflictItem | ErrorItem
 
 
-class _Stored(msgspec.Struct, omit_defaults=True):
+class _StoredResult(msgspec.Struct, omit_defaults=True):
     """A result as it is stored for a repeated item."""
 
     applied: Applied | None = None
     conflict: ConflictItem | None = None
 
 
-_read_stored = msgspec.json.Decoder(_Stored)
+_read_stored = msgspec.json.Decoder(_StoredResult)
 
 
 class Applier(NamedTuple):
@@ -222,9 +222,9 @@ def _remember(tx: Transaction, applier: Applier, change: ChangeItem, result: Res
     """
     key = _key(applier, change)
     if key is not None and isinstance(result, Applied):
-        idempotency.keep(tx, *key, encode(_Stored(applied=result)))
+        idempotency.keep(tx, *key, encode(_StoredResult(applied=result)))
     elif key is not None and isinstance(result, ConflictItem):
-        idempotency.keep(tx, *key, encode(_Stored(conflict=result)))
+        idempotency.keep(tx, *key, encode(_StoredResult(conflict=result)))
 
 
 def _key(applier: Applier, change: ChangeItem) -> tuple[AnswerKey, bytes] | None:
