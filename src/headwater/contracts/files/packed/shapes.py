@@ -48,7 +48,7 @@ class PackedChunk(msgspec.Struct, kw_only=True, gc=False):
 
 
 class PackedResult(msgspec.Struct, gc=False, omit_defaults=True):
-    """What became of one file: created, updated, unchanged, staged or failed."""
+    """The outcome of one file: created, updated, unchanged, staged or failed."""
 
     index: int
     status: str

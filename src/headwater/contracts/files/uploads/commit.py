@@ -1,7 +1,7 @@
 """Puts an uploaded version into the tree at once, for callers who need no offline merge: create, or update in place.
 
-A named base version must still be the current one. Without a base the upload goes on top; nothing is lost,
-because the content before it stays in the file's history.
+A named base version must still be the current one. Without a base the upload becomes the newest version; nothing is
+lost, because the content before it stays in the file's history.
 """
 
 from __future__ import annotations
