@@ -17,7 +17,7 @@ def main(
     suites: Annotated[list[str] | None, typer.Argument(help=f"Out of {', '.join(SUITES)}; default: all.")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="A tenth of the records: a look, not a measurement.")] = False,
 ) -> None:
-    """Measure the product against floors of the same run; the ratios are the result."""
+    """Measures the product against floors of the same run; the ratios are the result."""
     chosen = suites or list(SUITES)
     unknown = sorted(set(chosen) - set(SUITES))
     if unknown:

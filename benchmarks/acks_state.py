@@ -3,9 +3,9 @@
 Run by hand: ``python -m benchmarks.acks_state [RESOURCES]`` (at 100,000: some 700 MB of temporary disk).
 
 Each of the two has an SQLite file of its own, opened as the server opens its own but with ``synchronous = OFF``:
-the fsync of a commit is the same for both and would hide the rest. Both get parsed keys and commit each ack.
-Times are CPU time, medians, sampled in turns on the same devices. The plain table is given its best case: it
-believes every key, while the sets look each position up in the feed.
+the fsync of a commit is the same for both and would hide the rest. Both receive parsed keys and commit each ack.
+Times are CPU time, medians, sampled in turns on the same devices. The plain table has its best case: it
+accepts every key, while the sets look up each position in the feed.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ MANY_GAPS = 50
 
 
 class Feed:
-    """One organisation's freshest-only feed in a file of its own, and beside it what devices have."""
+    """One organisation's freshest-only feed in a file of its own, with the state of its devices."""
 
     schema = ""
     table = ""
@@ -47,7 +47,7 @@ class Feed:
             self.connection.executemany("INSERT INTO changes VALUES (?, ?, ?, ?)", rows)
 
     def touch(self, numbers: Iterable[int]) -> list[AckKey]:
-        """Change these resources, so that each takes a new position; gives the keys that a drain would."""
+        """Changes these resources, so that each gets a new position; returns the keys of a drain."""
         keys = []
         with self.connection:
             for number in numbers:
@@ -60,7 +60,7 @@ class Feed:
         return keys
 
     def stored_bytes(self) -> int:
-        """What the devices' state takes, without the slack of its pages."""
+        """The bytes of the devices' state, without the slack of its pages."""
         found = self.connection.execute("SELECT sum(payload) FROM dbstat WHERE name = ?", (self.table,))
         return int(str(found.get))
 
@@ -69,21 +69,21 @@ class Feed:
         return Path(f"{self.path}-wal").stat().st_size
 
     def checkpoint(self) -> None:
-        """Empty the write-ahead log."""
+        """Empties the write-ahead log."""
         self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").get  # noqa: B018 (reading runs it)
 
 
 class Design(Protocol):
-    """What both designs can do for a device."""
+    """The operations that both designs have for a device."""
 
     def preset(self, device: int, numbers: list[int]) -> None:
-        """Make a device that acked these resources at their first position."""
+        """Creates a device that acked these resources at their first position."""
 
     def ack(self, device: int, keys: list[AckKey]) -> None:
-        """Take one ack and commit it."""
+        """Stores one ack and commits it."""
 
     def start(self, device: int) -> int:
-        """Find all that is owed; gives how many."""
+        """Finds all resources that are owed; returns their number."""
 
 
 class Plain(Feed):
@@ -96,14 +96,14 @@ class Plain(Feed):
     )
 
     def preset(self, device: int, numbers: list[int]) -> None:
-        """Make a device that acked these resources at their first position."""
+        """Creates a device that acked these resources at their first position."""
         with self.connection:
             self.connection.executemany(
                 "INSERT INTO acked VALUES (?, ?, ?, ?)", ((device, TYPE, n, n) for n in numbers)
             )
 
     def ack(self, device: int, keys: list[AckKey]) -> None:
-        """Take one ack and commit it."""
+        """Stores one ack and commits it."""
         with self.connection:
             self.connection.executemany(
                 "INSERT INTO acked VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE"
@@ -112,7 +112,7 @@ class Plain(Feed):
             )
 
     def start(self, device: int) -> int:
-        """Find all that is owed; gives how many."""
+        """Finds all resources that are owed; returns their number."""
         found = self.connection.execute(
             "SELECT c.position FROM changes c LEFT JOIN acked a ON a.device = ? AND a.sell_type = c.sell_type"
             " AND a.number = c.number WHERE c.position > coalesce(a.revision, 0) ORDER BY c.position",
@@ -128,12 +128,12 @@ class Sets(Feed):
     schema = "CREATE TABLE ack_states (device INTEGER PRIMARY KEY, state BLOB)"
 
     def preset(self, device: int, numbers: list[int]) -> None:
-        """Make a device that acked these resources at their first position."""
+        """Creates a device that acked these resources at their first position."""
         state = AckState().add_positions(numbers).add_offered(TYPE, range(1, self.resources + 1))
         self._write(device, state.add_numbers(TYPE, numbers))
 
     def ack(self, device: int, keys: list[AckKey]) -> None:
-        """Take one ack and commit it."""
+        """Stores one ack and commits it."""
         with self.connection:
             found = self.connection.execute(
                 "SELECT position, sell_type, number, deleted FROM changes"
@@ -144,7 +144,7 @@ class Sets(Feed):
             self._write(device, acknowledge(self._read(device), keys, self.head, live.get))
 
     def start(self, device: int) -> int:
-        """Find all that is owed; gives how many."""
+        """Finds all resources that are owed; returns their number."""
         with self.connection:
             before = self._read(device)
             gaps = list(before.gaps(self.head))
@@ -168,7 +168,7 @@ class Sets(Feed):
 
 
 class Pair:
-    """Both designs at the same point of the same story."""
+    """Both designs in the same state."""
 
     def __init__(self, folder: Path, resources: int, devices: int, share: float) -> None:
         folder.mkdir()
@@ -187,12 +187,12 @@ class Pair:
         self.checkpoint()
 
     def checkpoint(self) -> None:
-        """Empty both logs, so that no sample pays for another."""
+        """Empties both logs, so that no sample pays for another."""
         self.plain.checkpoint()
         self.sets.checkpoint()
 
     def touch(self, numbers: list[int]) -> list[AckKey]:
-        """Change the same resources in both."""
+        """Changes the same resources in both."""
         self.plain.touch(numbers)
         return self.sets.touch(numbers)
 
@@ -217,7 +217,7 @@ class Pair:
 
 
 class Figures(NamedTuple):
-    """What one kind of call cost in each design."""
+    """The cost of one kind of call in each design."""
 
     plain_us: float
     sets_us: float
@@ -247,7 +247,7 @@ def lines(name: str, figures: Figures) -> None:
 
 
 def measure_all_acked(folder: Path, resources: int, devices: int) -> None:
-    """Devices that acked everything, then a hundred changes, then a device that is new."""
+    """Measures devices that acked everything, then a hundred changes, then a new device."""
     pair = Pair(folder, resources, devices, share=1)
     line("all acked: bytes a device", pair.plain.stored_bytes() / devices, pair.sets.stored_bytes() / devices)
     chance = random.Random(11)
@@ -268,7 +268,7 @@ def measure_all_acked(folder: Path, resources: int, devices: int) -> None:
 
 
 def measure_half_acked(folder: Path, resources: int, devices: int) -> None:
-    """Devices that acked a random half: the sets' worst case."""
+    """Measures devices that acked a random half: the sets' worst case."""
     pair = Pair(folder, resources, devices, share=0.5)
     line("random half: bytes a device", pair.plain.stored_bytes() / devices, pair.sets.stored_bytes() / devices)
     chance = random.Random(13)
@@ -281,7 +281,7 @@ def measure_half_acked(folder: Path, resources: int, devices: int) -> None:
 
 
 def measure_keys() -> None:
-    """The cost of a page's keys."""
+    """Measures the cost of a page's keys."""
     seed = device_seed("epoch", "org_hlf", "phone")
     numbers = range(12_000, 12_000 + 20_000)
     begun = time.process_time()
@@ -295,7 +295,7 @@ def measure_keys() -> None:
 
 
 def main() -> None:
-    """Print the table."""
+    """Prints the table."""
     resources = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
     for devices in (1, 100):
         print(f"\n| {resources:,} resources, {devices} devices | plain table | sets | plain : sets |")

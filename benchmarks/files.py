@@ -23,7 +23,7 @@ _WARM_BYTES = 2 * 1024 * MIB
 
 
 def run(*, quick: bool) -> list[Line]:
-    """Every row of content; ``quick`` uses a tenth of the bytes."""
+    """Measures every row of content; ``quick`` uses a tenth of the bytes."""
     files = 1_000 if quick else 10_000
     large_bytes = (64 if quick else 512) * MIB
     unpin()
@@ -60,7 +60,7 @@ def _small(product: Product, share: str, count: int) -> list[Line]:
 
 
 def _large(product: Product, floor: Floor, share: str, size: int) -> list[Line]:
-    """One large file by a session of one stream and by tus; the floor only takes, or only sends, the bytes."""
+    """One large file by a session of one stream and by tus; the floor only receives, or only sends, the bytes."""
     pieces = _pieces(size, 0)
     _warm()
     sink = _best(lambda: _exchange(floor, "POST", "/sink", pieces))
@@ -107,9 +107,9 @@ def _pieces(size: int, seed: int) -> list[bytes]:
 
 
 def _warm() -> None:
-    """Touch memory and give it back: what was idle for long is slow at its first use, whoever uses it."""
-    with mmap.mmap(-1, _WARM_BYTES) as room:
-        room[:: mmap.PAGESIZE] = bytes(_WARM_BYTES // mmap.PAGESIZE)
+    """Touches memory and frees it: memory that was idle for long is slow at its first use."""
+    with mmap.mmap(-1, _WARM_BYTES) as buffer:
+        buffer[:: mmap.PAGESIZE] = bytes(_WARM_BYTES // mmap.PAGESIZE)
 
 
 def _line(name: str, size: int, seconds: float, floor_seconds: float, aim: str, note: str) -> Line:
@@ -167,13 +167,13 @@ def _exchange_head(served: Served, method: str, path: str, pieces: list[bytes], 
 
 
 def _drain(served: Served, path: str, size: int) -> None:
-    """Take an answer and let it go."""
+    """Receives an answer and drops it."""
     head, connection = _ask(served, "GET", path, [], {})
     left = size - len(head.partition(b"\r\n\r\n")[2])
-    room = memoryview(bytearray(MIB))
+    buffer = memoryview(bytearray(MIB))
     with connection:
         while left > 0:
-            count = connection.recv_into(room)
+            count = connection.recv_into(buffer)
             assert count, "the answer ended early"
             left -= count
 
@@ -181,7 +181,7 @@ def _drain(served: Served, path: str, size: int) -> None:
 def _ask(
     served: Served, method: str, path: str, pieces: list[bytes] | list[bytes | memoryview], headers: dict[str, str]
 ) -> tuple[bytes, socket.socket]:
-    """Send one request; the answer's head with what came along, and the connection."""
+    """Sends one request; the answer's head with the bytes after it, and the connection."""
     token = {"authorization": f"Bearer {served.token}"} if isinstance(served, Product) else {}
     lines = [f"{method} {path} HTTP/1.1", "host: 127.0.0.1", f"content-length: {sum(map(len, pieces))}"]
     lines += [f"{name}: {value}" for name, value in (token | headers).items()]

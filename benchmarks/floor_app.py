@@ -1,7 +1,7 @@
 """The floor: a bare ASGI app on the same HTTP server; it answers from memory and checks nothing.
 
-GET answers the bytes that POST /keep/NAME stored under /NAME (or a small fixed body); POST answers what it got.
-POST /sink takes bytes and lets them go; GET /bytes/N sends N bytes in pieces.
+GET answers the bytes that POST /keep/NAME stored under /NAME (or a small fixed body); POST echoes its body.
+POST /sink receives bytes and drops them; GET /bytes/N sends N bytes in pieces.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _SMALL = b'{"ok":true}'
 
 
 async def app(scope: Message, receive: Receive, send: Send) -> None:
-    """Answer at once; a POST to /broadcast sends a frame to every socket."""
+    """Answers at once; a POST to /broadcast sends a frame to every socket."""
     if scope["type"] == "websocket":
         await _socket(receive, send)
         return
@@ -79,7 +79,7 @@ async def _socket(receive: Receive, send: Send) -> None:
 
 
 def main(port: int) -> None:
-    """Serve until killed, with the settings of the product's own server."""
+    """Serves until killed, with the settings of the product's own server."""
     config = uvicorn.Config(
         app,
         host="127.0.0.1",

@@ -1,4 +1,4 @@
-"""A closed-loop HTTP client that costs little: each connection sends its next request when the answer is whole."""
+"""A cheap closed-loop HTTP client: each connection sends its next request when the answer is complete."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Run(NamedTuple):
 
 
 class _Connection(asyncio.Protocol):
-    """One connection: sends what ``following`` gives, one after the other."""
+    """One connection: sends the requests that ``following`` returns, one after the other."""
 
     def __init__(self, following: Callable[[], bytes | None], answered: Callable[[Answer], None]) -> None:
         self._following = following
@@ -107,14 +107,14 @@ def request(method: str, path: str, headers: dict[str, str], body: bytes = b"") 
 def drive(
     port: int, requests: Iterator[bytes], connections: int, *, expect: tuple[int, ...] = (200, 201, 202, 204)
 ) -> tuple[Run, list[Answer]]:
-    """Send all requests over some connections; how it went, and the last answers (at most 100).
+    """Sends all requests over some connections; returns the figures, and the last answers (at most 100).
 
     Raises: RuntimeError at an answer of another status than expected.
     """
 
     async def main() -> tuple[Run, list[Answer]]:
         latencies: list[float] = []
-        kept: list[Answer] = []
+        answers: list[Answer] = []
         wrong: list[Answer] = []
 
         def following() -> bytes | None:
@@ -124,8 +124,8 @@ def drive(
             latencies.append(answer.seconds)
             if answer.status not in expect:
                 wrong.append(answer)
-            elif len(kept) < 100:
-                kept.append(answer)
+            elif len(answers) < 100:
+                answers.append(answer)
 
         loop = asyncio.get_running_loop()
         began = time.perf_counter()
@@ -137,13 +137,13 @@ def drive(
         seconds = time.perf_counter() - began
         if wrong:
             raise RuntimeError(f"unexpected answer {wrong[0].status}: {wrong[0].body[:300]!r}")
-        return Run(len(latencies), seconds, sorted(latencies)), kept
+        return Run(len(latencies), seconds, sorted(latencies)), answers
 
     return uvloop.run(main())
 
 
 class Caller:
-    """A plain blocking client on one connection, for what happens one after the other."""
+    """A plain blocking client on one connection, for requests one after the other."""
 
     def __init__(self, port: int) -> None:
         import socket  # noqa: PLC0415 - only here
@@ -152,7 +152,7 @@ class Caller:
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def send(self, request: bytes) -> Answer:
-        """Send one request and wait for its answer."""
+        """Sends one request and waits for its answer."""
         began = time.perf_counter()
         self._socket.sendall(request)
         received = b""
@@ -169,7 +169,7 @@ class Caller:
         return Answer(int(head[9:12]), b"".join(parts), time.perf_counter() - began)
 
     def close(self) -> None:
-        """Close the connection."""
+        """Closes the connection."""
         self._socket.close()
 
     def _take(self) -> bytes:

@@ -2,7 +2,7 @@
 
 Run: ``python -m benchmarks.packs [FOLDER]``. A ratio of 1 means as fast as writing and syncing, or reading, the
 same bytes with plain system calls. Every figure is the median of the rounds, floors and packs in turn; the
-processor time tells how far a busy machine has stretched the rest.
+processor time shows how far a busy machine has stretched the rest.
 """
 
 from __future__ import annotations
@@ -45,10 +45,10 @@ class Bench:
         self.folder = folder
 
     def seconds(self, function: Callable[[], object]) -> tuple[float, float]:
-        """How long the work takes on an empty folder with warm memory, and how much processor time."""
+        """The seconds and the processor time of a function on an empty folder with warm memory."""
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir()
-        # Memory that was not touched for a while is slow to touch, which would punish whoever comes first.
+        # Memory that was idle for a while is slow to touch, which would slow the first measurement.
         bytearray(b"w") * WARM_BYTES
         gc.collect()
         os.sync()
@@ -56,17 +56,17 @@ class Bench:
         function()
         return monotonic_seconds() - begun, sum(os.times()[:2]) - used
 
-    def compare(self, name: str, floor: Callable[[], object], *works: tuple[str, Callable[[], object]]) -> None:
-        """Print how the works stand to their floor."""
+    def compare(self, name: str, floor: Callable[[], object], *measured: tuple[str, Callable[[], object]]) -> None:
+        """Prints the ratios of the measurements to their floor."""
         times: dict[str, list[tuple[float, float]]] = {"floor": []}
         for _ in range(ROUNDS):
             times["floor"].append(self.seconds(floor))
-            for label, transaction in works:
-                times.setdefault(label, []).append(self.seconds(transaction))
+            for label, function in measured:
+                times.setdefault(label, []).append(self.seconds(function))
         low, low_cpu = (median(column) * 1000 for column in zip(*times["floor"], strict=True))
-        for label, _ in works:
-            here, cpu = (median(column) * 1000 for column in zip(*times[label], strict=True))
-            print(f"{name:34} {label:34} {low:7.0f} {here:7.0f} {low / here:6.2f} {low_cpu:7.0f} {cpu:7.0f}")
+        for label, _ in measured:
+            ours, cpu = (median(column) * 1000 for column in zip(*times[label], strict=True))
+            print(f"{name:34} {label:34} {low:7.0f} {ours:7.0f} {low / ours:6.2f} {low_cpu:7.0f} {cpu:7.0f}")
 
 
 def small_files() -> list[bytes]:
@@ -98,7 +98,7 @@ def read_once(path: Path, piece_bytes: int) -> None:
 
 
 def exhaust(pieces: Iterator[object]) -> None:
-    """Read everything."""
+    """Reads all pieces."""
     for _ in pieces:
         pass
 
@@ -125,11 +125,11 @@ def bench_small_files(bench: Bench) -> None:
     """10,000 small files into a pack, and back."""
     files = small_files()
     whole = b"".join(files)
-    kept = bench.folder.with_name("kept")
-    kept.mkdir()
-    database = SqliteDatabase(kept / "bench.db", DatabaseSettings(reserve_file_bytes=0))
+    retained = bench.folder.with_name("retained")
+    retained.mkdir()
+    database = SqliteDatabase(retained / "bench.db", DatabaseSettings(reserve_file_bytes=0))
     migrate(database)
-    # Another organisation each time, so that every round brings chunks that the database does not know.
+    # Another organisation each time, so that every round has chunks that the database does not know.
     rounds = count()
     bench.compare(
         f"write {FILES} files, {len(whole) // MIB} MiB",
@@ -138,8 +138,8 @@ def bench_small_files(bench: Bench) -> None:
         ("… and registered in SQLite", lambda: pack_and_register(bench.folder, database, files, f"org_{next(rounds)}")),
     )
     database.close()
-    packs, refs = pack_files(kept, files)
-    path = next(path for path in (kept / "packs").rglob("*") if path.is_file())
+    packs, refs = pack_files(retained, files)
+    path = next(path for path in (retained / "packs").rglob("*") if path.is_file())
     bench.compare(
         f"read {FILES} files",
         lambda: read_once(path, MIB),
@@ -147,7 +147,7 @@ def bench_small_files(bench: Bench) -> None:
         ("one by one, hashes checked", lambda: exhaust(read_each(packs, refs, verify=True))),
         ("as one range", lambda: exhaust(read_range(packs, refs))),
     )
-    shutil.rmtree(kept)
+    shutil.rmtree(retained)
 
 
 def bench_single_files(bench: Bench) -> None:
@@ -169,7 +169,7 @@ def bench_single_files(bench: Bench) -> None:
 
 
 def stream(block: bytes) -> Iterator[bytes]:
-    """512 MiB in pieces of 64 KiB: a random block again and again, numbered, so that no chunk comes twice."""
+    """512 MiB in pieces of 64 KiB: one random block, numbered, so that no chunk occurs twice."""
     size_bytes = 64 * KIB - 8
     for number in range(STREAM_BYTES // (64 * KIB)):
         at = number * size_bytes % (len(block) - size_bytes)
@@ -198,7 +198,7 @@ def floor_stream(folder: Path, block: bytes) -> None:
 
 
 def bench_stream(bench: Bench) -> None:
-    """One large stream, and the memory that it takes in a process of its own."""
+    """Measures one large stream, and its memory in a process of its own."""
     block = os.urandom(BLOCK_BYTES)
     bench.compare(
         f"write a stream of {STREAM_BYTES // MIB} MiB",
@@ -211,7 +211,7 @@ def bench_stream(bench: Bench) -> None:
 
 
 def print_memory(folder: Path) -> None:
-    """The peak memory of this process before and after the stream."""
+    """Prints the peak memory of this process before and after the stream."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     block = os.urandom(BLOCK_BYTES)
@@ -221,13 +221,13 @@ def print_memory(folder: Path) -> None:
 
 
 def peak_bytes() -> int:
-    """The most memory that this process ever had, as Linux tells it."""
+    """The peak memory of this process, as Linux reports it."""
     line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
     return int(line.split()[1]) * KIB
 
 
 def main() -> None:
-    """Measure in the folder that is named, or in a temporary one."""
+    """Measures in the named folder, or in a temporary one."""
     if sys.argv[1:2] == ["--memory"]:
         print_memory(Path(sys.argv[2]))
         return

@@ -37,7 +37,7 @@ _serial = itertools.count()
 
 
 class Figure(NamedTuple):
-    """What a variant reached; latencies in milliseconds."""
+    """The result of a variant; latencies in milliseconds."""
 
     per_second: float
     p50: float
@@ -45,7 +45,7 @@ class Figure(NamedTuple):
 
 
 def create(feed: int) -> Callable[[Transaction], None]:
-    """A request: one new record."""
+    """A transaction function that creates one record."""
     id = f"c-{next(_serial):09d}"
 
     def transaction(tx: Transaction) -> None:
@@ -73,7 +73,7 @@ def in_groups(database: Database, chosen: list[int], seconds: float) -> Figure:
 
 
 def each_alone(url: str, chosen: list[int], seconds: float) -> Figure:
-    """Threads, each with its own connection, that give every request a transaction of its own."""
+    """Threads, each with its own connection, with a transaction for each request."""
     taken: list[float] = []
     mint = Mint(lambda: PostgresLink(url, SETTINGS), PostgresLink(url, SETTINGS))
     sessions = [
@@ -107,14 +107,14 @@ def _figure(taken: list[float], elapsed: float) -> Figure:
 
 
 def main(seconds: float) -> None:
-    """Measure the variants in turns and print the median round of each."""
+    """Measures the variants in turns and prints the median round of each."""
     server = PostgresServer(fsync="on", full_page_writes="on", autovacuum="on")
     server.run("CREATE DATABASE bench")
     url = server.url("bench")
     grouped = PostgresDatabase(url, SETTINGS)
     single = PostgresDatabase(url, msgspec.structs.replace(SETTINGS, writer_batch_requests=1))
-    told = PostgresDatabase(url, SETTINGS)
-    told.on_commit(lambda _moved: None)
+    notified = PostgresDatabase(url, SETTINGS)
+    notified.on_commit(lambda _moved: None)
     migrate(grouped)
     made = [grouped.write_now(lambda tx, n=n: feeds.create(tx, f"org:{n}", f"{n}", history=False)) for n in range(64)]
     variants: dict[str, Callable[[list[int]], Figure]] = {
@@ -140,7 +140,7 @@ def main(seconds: float) -> None:
                 f"  {name:42} {figure.per_second:8.0f}/s  x {figure.per_second / floor:5.1f}"
                 f"  p50 {figure.p50:6.1f} ms  p99 {figure.p99:6.1f} ms"
             )
-    for database in (grouped, single, told):
+    for database in (grouped, single, notified):
         database.close()
 
 

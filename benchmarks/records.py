@@ -31,7 +31,7 @@ _DEVICE = {"x-basecrm-device-uuid": "bench-device"}
 
 
 def run(*, quick: bool) -> list[Line]:
-    """Every row of the record doors; ``quick`` uses a tenth of the records."""
+    """Measures every row of the record doors; ``quick`` uses a tenth of the records."""
     records = 10_000 if quick else 100_000
     with Floor() as floor, Product() as product:
         lines = [
@@ -118,7 +118,7 @@ def _bulk(product: Product) -> Line:
 
 
 def _raw_rows(product: Product) -> float:
-    """Seconds that apsw takes to write the rows of one such batch into the same schema, durably."""
+    """Seconds of apsw for the rows of one such batch, written durably into the same schema."""
     source = apsw.Connection(str(product.folder / "state" / "headwater.sqlite"), flags=apsw.SQLITE_OPEN_READONLY)
     feed = source.execute("SELECT feed FROM feeds WHERE name = 'org:bulk-0'").fetchone()[0]
     tables = {}
@@ -146,7 +146,7 @@ def _raw_rows(product: Product) -> float:
 
 
 def _fill(product: Product, records: int) -> list[Line]:
-    """Bring the default organisation to so many records; start and idle poll before and after."""
+    """Fills the default organisation with records; measures start and idle poll before and after."""
     caller = Caller(product.port)
     small = _start_cost(product, "bench-small")
     step = 10_000
@@ -176,7 +176,7 @@ def _start_cost(product: Product, device: str) -> float:
 
 
 def _drain(caller: Caller, headers: dict[str, str]) -> tuple[int, float, list[bytes]]:
-    """Drain and ack everything as a client does; items, seconds, and the pages."""
+    """Drains and acks everything as a client does; items, seconds, and the pages."""
     pages: list[bytes] = []
     items = 0
     began = time.perf_counter()
@@ -275,7 +275,7 @@ def _sell_drain(product: Product, floor: Floor) -> list[Line]:
 
 
 def _neighbours(product: Product) -> Line:
-    """What others feel while a batch of 10,000 runs: idle polls and single reads, their p99."""
+    """The p99 of other clients' idle polls and single reads while a batch of 10,000 runs."""
     body = _batch(0, 10_000, "neighbours")
     caller = Caller(product.port)
     answer = caller.send(request("POST", "/api/v1/contacts", product.headers, json.dumps(_CONTACT).encode()))

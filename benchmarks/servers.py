@@ -21,18 +21,18 @@ CLIENT_CORE = 1
 
 
 def pin_client() -> None:
-    """Keep this process off the servers' core."""
+    """Keeps this process off the servers' core."""
     if len(os.sched_getaffinity(0)) >= 2:
         os.sched_setaffinity(0, {CLIENT_CORE})
 
 
 def unpin() -> None:
-    """Let this process, and what it starts, run on every core: where threads are measured, one core would be a lie."""
+    """Lets this process and its children run on every core: threads cannot be measured on one core."""
     os.sched_setaffinity(0, range(os.cpu_count() or 1))
 
 
 class Served:
-    """A server process on loopback; ``pinned`` to one core, unless its threads are what is measured."""
+    """A server process on loopback; ``pinned`` to one core, unless its threads are measured."""
 
     def __init__(self, arguments: list[str], port: int, *, pinned: bool = True) -> None:
         self.port = port
@@ -46,26 +46,26 @@ class Served:
         return self._process.pid
 
     def peak_mib(self) -> float:
-        """The most memory that the process ever held, in MiB."""
+        """The peak memory of the process, in MiB."""
         for line in Path(f"/proc/{self.pid}/status").read_text("ascii").splitlines():
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) / 1024
         return 0.0
 
     def resident_mib(self) -> float:
-        """The memory that the process holds now, in MiB."""
+        """The present memory of the process, in MiB."""
         for line in Path(f"/proc/{self.pid}/status").read_text("ascii").splitlines():
             if line.startswith("VmRSS:"):
                 return int(line.split()[1]) / 1024
         return 0.0
 
     def cpu_seconds(self) -> float:
-        """Processor time that the process has used."""
+        """The processor time that the process has used."""
         fields = Path(f"/proc/{self.pid}/stat").read_text("ascii").rsplit(")", 1)[1].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def stop(self) -> None:
-        """End it and wait."""
+        """Ends the process and waits for its end."""
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
             try:
@@ -75,7 +75,7 @@ class Served:
                 self._process.wait()
 
     def failed(self) -> str | None:
-        """What a process that ended said, or None while it runs."""
+        """The output of a process that ended, or None while it runs."""
         if self._process.poll() is None:
             return None
         return self._process.stderr.read().decode(errors="replace") if self._process.stderr else "ended"
@@ -107,7 +107,7 @@ class Floor(Served):
 
 
 class Product(Served):
-    """Headwater as a person starts it, in a fresh folder, with rates that a load test does not meet."""
+    """Headwater as a user starts it, in a new folder, with rate limits that a load test does not reach."""
 
     def __init__(self, *, pinned: bool = True, **settings: object) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="headwater-bench-"))
@@ -130,11 +130,11 @@ class Product(Served):
 
     @property
     def headers(self) -> dict[str, str]:
-        """What each request of the admin carries."""
+        """The headers of each request of the admin."""
         return {"authorization": "Bearer " + self.token}
 
     def stop(self) -> None:
-        """End it, and remove its folder."""
+        """Ends the server, and removes its folder."""
         super().stop()
         shutil.rmtree(self.folder, ignore_errors=True)
 

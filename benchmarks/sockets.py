@@ -17,7 +17,7 @@ _SETTLE_SECONDS = 0.6
 
 
 def run(*, quick: bool) -> list[Line]:
-    """One row of latencies, one of memory a socket."""
+    """Measures one row of latencies, and one of memory a socket."""
     sockets, rounds = (200, 5) if quick else (1000, 10)
     with Product(sockets__limit=2 * sockets, sockets__token_limit=2 * sockets) as product:
         caller = Caller(product.port)

@@ -9,7 +9,7 @@ from rich.table import Table
 
 
 class Line(NamedTuple):
-    """One row: ``ratio`` of ours to the floor (1 is the floor's speed), and the ratio that is aimed at."""
+    """One row: the ``ratio`` of ours to the floor (1 is the floor's speed), and the target ratio."""
 
     name: str
     ours: str
@@ -20,7 +20,7 @@ class Line(NamedTuple):
 
 
 def show(title: str, lines: list[Line]) -> None:
-    """Print the rows as a table."""
+    """Prints the rows as a table."""
     table = Table(title=title, title_justify="left")
     for heading in ("row", "ours", "floor", "ratio", "aim", "note"):
         table.add_column(heading, justify="right" if heading in {"ours", "floor", "ratio", "aim"} else "left")

@@ -1,4 +1,4 @@
-"""What must not grow: reading 100 changes behind the head of a long log, and renaming a folder with many below it."""
+"""Costs that must not grow: a page of 100 changes at the end of a long log, and the rename of a large folder."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _BEHIND = 100
 
 
 def run(*, quick: bool) -> list[Line]:
-    """Medians at few and at many, side by side."""
+    """Measures medians at few and at many nodes, side by side."""
     many = 100_000 if quick else 1_000_000
     with Product() as product:
         few_reads, few_renames = _measure(product, 10, 1_000)
@@ -57,7 +57,7 @@ def _measure(product: Product, below: int, log: int) -> tuple[float, float]:
 
 
 def _seed(product: Product, share: str, folder: str, below: int, log: int) -> int:
-    """Put nodes below a folder and changes into the log, straight into the database; the head afterwards."""
+    """Writes nodes below a folder and changes into the log, without the server; the head afterwards."""
     connection = apsw.Connection(str(product.folder / "state" / "headwater.sqlite"))
     connection.set_busy_timeout(60_000)
     feed = connection.execute("SELECT feed FROM shares WHERE id = ?", (share,)).fetchall()[0][0]
