@@ -135,7 +135,7 @@ def _repeat_a_page(backup: Path) -> None:
     manifest = archive.check(backup)
     content = [(name, source.read()) for name, source in archive.members(backup) if not name.startswith("manifest")]
     twice = next(piece for name, piece in content if name.startswith("tables/records/"))
-    with archive.written(backup) as writer:
+    with archive.create(backup) as writer:
         for name, piece in [*content, ("tables/records/000001.msgpack", twice)]:
             writer.add_bytes(name, piece)
         writer.finish(msgspec.structs.replace(manifest, members=tuple(writer.members)))

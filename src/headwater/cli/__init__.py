@@ -1,1 +1,1 @@
-"""Layer 6: the command line; every sub-command is one module, loaded when it is asked for."""
+"""Layer 6: the command line; every sub-command is one module, loaded when it is called."""

@@ -1,4 +1,4 @@
-"""The installation that a command works on: its settings, its folder and its open database."""
+"""The installation of a command: its settings, its folder and its open database."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from headwater.store.database import Database
 
 
 class Installation(NamedTuple):
-    """What a command works on."""
+    """The settings, folder and open database that a command uses."""
 
     settings: Settings
     folder: Path
@@ -26,7 +26,7 @@ class Installation(NamedTuple):
 def opened(
     data: Path | None, database: str | None, config: Path | None, sets: Sequence[str] | None = None
 ) -> Iterator[Installation]:
-    """Open an installation that had its first start; a server may run on it meanwhile.
+    """Opens an installation that had its first start; a server may run on it meanwhile.
 
     Raises: SettingsInvalid, NotInstalled, OwnerDiffers, SchemaOutdated, DatabaseUnusable.
     """

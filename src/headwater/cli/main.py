@@ -21,14 +21,14 @@ from headwater.cli.output import say_problem
 
 
 class Command(NamedTuple):
-    """A sub-command: its module below ``commands``, what it is for, and its name in the module."""
+    """A sub-command: its module below ``commands``, its summary, and its name in the module."""
 
     module: str
     sentence: str
     app: str = "app"
 
     def load(self) -> Any:
-        """The command itself; its module is loaded only now."""
+        """Loads the module and returns the command."""
         module = importlib.import_module(f"headwater.cli.commands.{self.module}")
         return typer.main.get_command(getattr(module, self.app))
 
@@ -86,14 +86,14 @@ class LazyGroup(TyperGroup):
         return command
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - typer's signature
-        """List the commands from the table, so that ``--help`` loads none of them."""
+        """Lists the commands from the table, so that ``--help`` loads none of them."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, command.sentence) for name, command in COMMANDS.items()])
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """The command that the arguments name; a wrong name is answered with the nearest ones."""
+        """The command that the arguments name; the error for an unknown name suggests the nearest ones."""
         if args and args[0] not in COMMANDS:
-            self.commands = dict.fromkeys(COMMANDS, self)  # only the names are looked at, for the nearest
+            self.commands = dict.fromkeys(COMMANDS, self)  # only the names are used, to suggest the nearest
         return super().resolve_command(ctx, args)
 
 
@@ -112,11 +112,11 @@ def headwater(
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and stop.")
     ] = False,
 ) -> None:
-    """Hold what every command shares."""
+    """Accepts the options of every command."""
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Carry out one command line; the exit code. No failure leaves as a traceback."""
+    """Runs one command line; returns the exit code. No failure ends in a traceback."""
     as_json = "--json" in arguments
     try:
         command = typer.main.get_command(app)
@@ -137,7 +137,7 @@ def main(arguments: Sequence[str]) -> int:
     except OSError as failure:
         say_problem("SYSTEM", _system_message(failure), as_json=as_json)
         return EXIT_FAILED
-    except Exception as failure:  # noqa: BLE001 - the command line's edge: a person never sees a traceback
+    except Exception as failure:  # noqa: BLE001 - the command line's edge: no user sees a traceback
         say_problem("INTERNAL", _bug_message(failure), _BUG_HINT, as_json=as_json)
         return EXIT_FAILED
     if code == EXIT_INTERRUPTED:  # typer's own word for Ctrl-C
@@ -146,14 +146,14 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def exit_code_of(failure: HeadwaterError) -> int:
-    """The exit code that says what kind of failure it was."""
+    """The exit code for the kind of failure."""
     if isinstance(failure, Fatal):
         return EXIT_FATAL
     return EXIT_USAGE if isinstance(failure, SettingsInvalid) else EXIT_FAILED
 
 
 def _hint_of(failure: HeadwaterError) -> str:
-    """What to do about it; the hints of refused requests speak of requests, and here nobody sent one."""
+    """The hint of a failure; empty for the errors of requests, whose hints mean HTTP requests."""
     about_requests = type(failure).__module__ == "headwater.base.errors" and not isinstance(
         failure, Fatal | QuotaExceeded | Unavailable
     )
@@ -161,12 +161,12 @@ def _hint_of(failure: HeadwaterError) -> str:
 
 
 def run() -> None:
-    """The console script: carry out this process's command line and end the process."""
+    """Runs this process's command line as the console script, and ends the process."""
     try:
         code = main(sys.argv[1:])
         sys.stdout.flush()
     except BrokenPipeError:
-        # The reader went away (`headwater ... | head`); nothing may be written any more, not even at exit.
+        # The reader closed the pipe (`headwater ... | head`): no write may follow, not even at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = EXIT_FAILED
     sys.exit(code)

@@ -1,4 +1,4 @@
-"""The options that every command shares: where the data is and how it is set up."""
+"""The options that every command shares: the place of the data, and the settings."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Write JSON, errors too.")]
 
 
 class InstallationOptions(NamedTuple):
-    """Where a command line says that the installation is."""
+    """The options of a command line that name the installation."""
 
     data: Path | None
     database: str | None
@@ -47,13 +47,13 @@ class InstallationOptions(NamedTuple):
 
 
 def keep_files_private() -> None:
-    """Let this process make every file for its user alone: what it makes holds secrets and personal data."""
+    """Makes every new file of this process private: its files contain secrets and personal data."""
     os.umask(0o077)
 
 
 @contextmanager
 def as_typed() -> Iterator[None]:
-    """What is refused in here is wrong in the command line itself: exit code 2. Raises: BadParameter."""
+    """Turns Invalid into an error of the command line itself: exit code 2. Raises: BadParameter."""
     try:
         yield
     except Invalid as refusal:
@@ -61,7 +61,7 @@ def as_typed() -> Iterator[None]:
 
 
 def examples(*lines: str) -> str:
-    """The end of a command's help: lines that can be typed as they stand."""
+    """The examples at the end of a command's help."""
     return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
 
 

@@ -1,4 +1,4 @@
-"""What a command writes: data on standard output, everything else on standard error."""
+"""The output of a command: data on standard output, everything else on standard error."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Row = Mapping[str, object]
 
 
 def say_problem(code: str, detail: str, hint: str = "", *, as_json: bool = False) -> None:
-    """Write a failure to standard error: what was wrong, and what to do about it."""
+    """Writes a failure and its hint to standard error."""
     if as_json:
         print(encode({"error": {"code": code, "detail": detail, "hint": hint}}).decode(), file=sys.stderr)
         return
@@ -21,14 +21,14 @@ def say_problem(code: str, detail: str, hint: str = "", *, as_json: bool = False
 
 
 def say_note(text: str) -> None:
-    """Write a remark to standard error, where it does not mix with data."""
+    """Writes a remark to standard error, apart from the data."""
     print(text, file=sys.stderr)
 
 
 def show_rows(rows: Sequence[Row], *, as_json: bool, none: str) -> None:
-    """Write rows of the same keys: aligned columns, or a JSON list; ``none`` is said when there are none.
+    """Writes rows of the same keys: aligned columns, or a JSON list; writes ``none`` when there are no rows.
 
-    A key that ends in ``_at`` holds microseconds UTC since 1970 and is shown as a time.
+    A key that ends in ``_at`` has microseconds UTC since 1970 and is shown as a time.
     """
     if as_json:
         print(encode([_timed(row) for row in rows]).decode())
@@ -44,7 +44,7 @@ def show_rows(rows: Sequence[Row], *, as_json: bool, none: str) -> None:
 
 
 def show_one(row: Row, *, as_json: bool) -> None:
-    """Write one thing: a line for each of its values, or a JSON object."""
+    """Writes one row: a line for each of its values, or a JSON object."""
     timed = _timed(row)
     if as_json:
         print(encode(timed).decode())
@@ -72,5 +72,5 @@ def _shown(value: object) -> str:
 
 
 def _plain(text: str) -> str:
-    """A text without control characters: what somebody sent may not drive the terminal."""
+    """A text without control characters: a text from a client may not control the terminal."""
     return "".join(character if character.isprintable() or character == "\n" else "?" for character in text)

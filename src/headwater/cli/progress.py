@@ -1,4 +1,4 @@
-"""Bars for long work, on standard error and only where a person watches."""
+"""Progress bars of long operations, on standard error and only on a terminal."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from headwater.installation.progress import Report
 
 @contextmanager
 def bars(*, quiet: bool = False, sizes: bool = False) -> Iterator[Report]:
-    """What work reports to: one bar for each kind of thing that is counted; ``quiet`` shows none.
+    """Shows one bar for each kind of thing that is counted; ``quiet`` shows none.
 
-    With ``sizes`` the numbers are bytes, and are shown as sizes.
+    With ``sizes`` the numbers are bytes.
     """
     from rich.console import Console
     from rich.progress import (
@@ -41,5 +41,5 @@ def bars(*, quiet: bool = False, sizes: bool = False) -> Iterator[Report]:
 
 
 def watched() -> bool:
-    """True when a person can see a bar."""
+    """True when standard error is a terminal."""
     return sys.stderr.isatty()

@@ -1,4 +1,4 @@
-"""As whom a command of the operator acts where the rules ask who it is: a global admin, who may manage every share."""
+"""The principal of an operator's command: a global admin, who may manage every share."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from headwater.identity.principal import DEFAULT_ORGANISATION, Principal
 from headwater.identity.roles import Role
 from headwater.store.database import Transaction
 
-TOKEN_ID = "command line"  # noqa: S105 - no secret: what stands where a caller's token id would
-"""In place of a token's id: without one a caller would be anonymous."""
+TOKEN_ID = "command line"  # noqa: S105 - no secret: it takes the place of a token's id
+"""The token id of an operator's command: a principal without one would be anonymous."""
 
 
 def operator(tx: Transaction, organisation: str = DEFAULT_ORGANISATION, user_id: str | None = None) -> Principal:
-    """A global admin in this organisation: the user that is named, else the oldest global admin's.
+    """A global admin in this organisation: the named user, else the oldest global admin.
 
-    That is the user of the first start's admin token. Raises: NotFound (no such user there).
+    The oldest is the user of the first start's admin token. Raises: NotFound (no such user in the organisation).
     """
     found = tokens.read_all(tx)
     admins = [token.user_id for token in found if token.role == Role.GLOBAL_ADMIN.wire]
@@ -31,7 +31,7 @@ def operator(tx: Transaction, organisation: str = DEFAULT_ORGANISATION, user_id:
 
 
 def share(tx: Transaction, share_id: str) -> ShareRow:
-    """The share with this id, whosever it is. Raises: NotFound."""
+    """The share with this id, of any owner. Raises: NotFound."""
     try:
         return access.require(tx, operator(tx), share_id, Access.MANAGE)
     except NotFound as failure:

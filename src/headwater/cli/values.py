@@ -1,4 +1,4 @@
-"""Lengths of time, instants and sizes as a person types them: ``90d``, ``never``, ``2027-01-31``..., ``10GiB``."""
+"""Parses lengths of time, instants and sizes as a user types them: ``90d``, ``never``, ``2027-01-31``..., ``10GiB``."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def parse_end(text: str, now_us: int) -> int | None:
 
 
 def parse_size(text: str) -> int | None:
-    """The bytes that a text means; None for ``none``. Raises: Invalid (no size, or beyond 2^62 bytes)."""
+    """The bytes that a text means; None for ``none``. Raises: Invalid (no size, or more than 2^62 bytes)."""
     bare = text.strip().lower()
     if bare == "none":
         return None

@@ -37,7 +37,7 @@ _UNREADABLE = (tarfile.TarError, zstandard.ZstdError, EOFError)
 
 
 class BackupDamaged(HeadwaterError):
-    """A backup file that is cut off, changed, or none of ours."""
+    """A backup file that is cut off, changed, or not a Headwater backup."""
 
     code = "BACKUP_DAMAGED"
     title = "Backup damaged"
@@ -53,14 +53,14 @@ class ArchiveMember(NamedTuple):
 
 
 class TableSummary(msgspec.Struct, frozen=True):
-    """What the manifest says about a table."""
+    """The columns and the row count of a table, as the manifest states them."""
 
     columns: tuple[str, ...]
     rows: int
 
 
 class BackupManifest(msgspec.Struct, frozen=True):
-    """What a backup holds; ``heads`` gives each feed's newest position."""
+    """The contents of a backup; ``heads`` has the newest position of each feed."""
 
     format: str
     version: int
@@ -76,23 +76,23 @@ class BackupManifest(msgspec.Struct, frozen=True):
 
 
 class ArchiveWriter:
-    """Writes members one after the other; each is hashed on its way."""
+    """Writes members one after the other, and hashes each while it is written."""
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream = stream
         self.members: list[ArchiveMember] = []
 
     def add_bytes(self, name: str, content: bytes) -> None:
-        """Write a member that is in memory."""
+        """Writes a member that is in memory."""
         self._add(name, len(content), io.BytesIO(content))
 
     def add_file(self, name: str, path: Path) -> None:
-        """Write a file of this machine as a member."""
+        """Writes a file of this machine as a member."""
         with path.open("rb") as file:
             self._add(name, os.fstat(file.fileno()).st_size, file)
 
     def finish(self, manifest: BackupManifest) -> None:
-        """Write the manifest and its hash; nothing may follow."""
+        """Writes the manifest and its hash; no member may follow."""
         content = encode(manifest)
         self.add_bytes(MANIFEST, content)
         self.add_bytes(MANIFEST_HASH, hashlib.sha256(content).hexdigest().encode() + b"\n")
@@ -116,8 +116,8 @@ class ArchiveWriter:
 
 
 @contextmanager
-def written(path: Path) -> Iterator[ArchiveWriter]:
-    """A new backup file, in its place only once it is whole and on disk; readable by its owner alone."""
+def create(path: Path) -> Iterator[ArchiveWriter]:
+    """Writes a new backup file, which gets its name only once it is whole and on disk; only its owner may read it."""
     unfinished = path.with_name(f"{path.name}.unfinished-{os.getpid()}")
     try:
         descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
@@ -136,73 +136,73 @@ def written(path: Path) -> Iterator[ArchiveWriter]:
 
 
 def is_compressed(path: Path) -> bool:
-    """Whether a backup of this name is compressed."""
+    """True when a backup of this name is compressed."""
     return path.name.endswith(".zst")
 
 
 def check(
     path: Path,
     progress: Callable[[int], None] = lambda _bytes: None,
-    hear: Callable[[str, bytes], None] = lambda _name, _piece: None,
+    on_piece: Callable[[str, bytes], None] = lambda _name, _piece: None,
 ) -> BackupManifest:
-    """Read a whole backup and hold it against its manifest; ``progress`` is told the bytes that were read.
+    """Reads a whole backup and compares it with its manifest; ``progress`` receives the bytes of each read.
 
-    ``hear`` is given each member's name and content, piece by piece; an empty piece ends the member.
+    ``on_piece`` receives each member's name and content, piece by piece; an empty piece ends the member.
 
     Raises: BackupDamaged.
     """
     found: list[ArchiveMember] = []
     manifest_bytes = hash_bytes = b""
     for name, source in members(path, progress):
-        digest, size_bytes, kept = hashlib.sha256(), 0, []
+        digest, size_bytes, pieces = hashlib.sha256(), 0, []
         while piece := source.read(PIECE_BYTES):
             digest.update(piece)
             size_bytes += len(piece)
-            hear(name, piece)
+            on_piece(name, piece)
             if name in (MANIFEST, MANIFEST_HASH):
-                kept.append(piece)
-        hear(name, b"")
+                pieces.append(piece)
+        on_piece(name, b"")
         found.append(ArchiveMember(name, size_bytes, digest.hexdigest()))
         if name == MANIFEST:
-            manifest_bytes = b"".join(kept)
+            manifest_bytes = b"".join(pieces)
         elif name == MANIFEST_HASH:
-            hash_bytes = b"".join(kept)
+            hash_bytes = b"".join(pieces)
     if not hash_bytes:
         raise BackupDamaged(f"{path} is cut off: its manifest is missing")
     if hashlib.sha256(manifest_bytes).hexdigest().encode() != hash_bytes.strip():
         raise BackupDamaged(f"{path} is damaged: the manifest does not have its hash")
     manifest = _manifest(path, manifest_bytes)
-    here = [member for member in found if member.name not in (MANIFEST, MANIFEST_HASH)]
-    for expected, actual in zip(manifest.members, here, strict=False):
+    actual_members = [member for member in found if member.name not in (MANIFEST, MANIFEST_HASH)]
+    for expected, actual in zip(manifest.members, actual_members, strict=False):
         if expected != actual:
             raise BackupDamaged(f"{path} is damaged at {actual.name}")
-    if len(manifest.members) != len(here):
-        raise BackupDamaged(f"{path} holds {len(here)} members, its manifest names {len(manifest.members)}")
+    if len(manifest.members) != len(actual_members):
+        raise BackupDamaged(f"{path} holds {len(actual_members)} members, its manifest names {len(manifest.members)}")
     return manifest
 
 
 def members(path: Path, progress: Callable[[int], None] = lambda _bytes: None) -> Iterator[tuple[str, IO[bytes]]]:
-    """The members of a backup in their order, each with its content to read before the next is asked for.
+    """The members of a backup, in order; a member's content must be read before the next member is requested.
 
-    Raises: BackupDamaged (no tar, cut off, or a member that is none of ours).
+    Raises: BackupDamaged (no tar, cut off, or a member that no backup has).
     """
     try:
         with path.open("rb") as file:
-            stream = cast("IO[bytes]", _Counting(file, progress))
+            stream = cast("IO[bytes]", _CountedStream(file, progress))
             if is_compressed(path):
                 stream = zstandard.ZstdDecompressor().stream_reader(stream, read_across_frames=True)
             with tarfile.open(fileobj=stream, mode="r|") as tar:
                 for info in tar:
-                    content = tar.extractfile(info) if info.isreg() and _ours(info.name) else None
+                    content = tar.extractfile(info) if info.isreg() and _is_member(info.name) else None
                     if content is None:
                         raise BackupDamaged(f"{path} holds something that no backup does: {info.name!r}")
-                    yield info.name, cast("IO[bytes]", _Content(path, content))
+                    yield info.name, cast("IO[bytes]", _MemberStream(path, content))
     except _UNREADABLE as failure:
         raise BackupDamaged(f"{path} is no backup, or cut off: {failure}") from None
 
 
-class _Content:
-    """A member's content; that it ends too early is said in our words."""
+class _MemberStream:
+    """The content of a member; raises BackupDamaged when it ends too early."""
 
     def __init__(self, path: Path, source: IO[bytes]) -> None:
         self._path = path
@@ -215,8 +215,8 @@ class _Content:
             raise BackupDamaged(f"{self._path} is damaged or cut off: {failure}") from None
 
 
-class _Counting:
-    """Tells how much was read through it."""
+class _CountedStream:
+    """Reports the bytes of each read to ``progress``."""
 
     def __init__(self, source: IO[bytes], progress: Callable[[int], None]) -> None:
         self._source = source
@@ -228,7 +228,7 @@ class _Counting:
         return piece
 
 
-def _ours(name: str) -> bool:
+def _is_member(name: str) -> bool:
     return name in (MANIFEST, MANIFEST_HASH) or _MEMBER.fullmatch(name) is not None
 
 
@@ -245,6 +245,6 @@ def _manifest(path: Path, content: bytes) -> BackupManifest:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable."""
+    """Makes the names in a folder durable."""
     with opened(folder) as descriptor:
         os.fsync(descriptor)

@@ -25,8 +25,8 @@ from headwater.store.integrity import Finding
 SUFFIXES = (".tar", ".tar.zst")
 
 
-class Made(NamedTuple):
-    """A backup that was written: its manifest, and which packs in use it could not take whole."""
+class BackupResult(NamedTuple):
+    """A backup that was written: its manifest, and the packs in use that are missing from it or cut short."""
 
     manifest: BackupManifest
     findings: list[Finding]
@@ -40,91 +40,91 @@ def make(
     packs_elsewhere: str | None = None,
     replace: bool = False,
     report: Report = silent,
-) -> Made:
-    """Write a backup of a database and its data folder to ``path``; ``packs_elsewhere`` names their bucket.
+) -> BackupResult:
+    """Writes a backup of a database and its data folder to ``path``; ``packs_elsewhere`` names the packs' bucket.
 
-    Packs that the tables name and that are missing or of another size are told; all else is written.
+    A pack that the tables name and that is missing or of another size becomes a finding; all else is written.
 
-    Raises: Invalid (no name for a backup), StateConflict (the file is there; ``replace`` writes over it).
+    Raises: Invalid (no name for a backup), StateConflict (the file exists; ``replace`` overwrites it).
     """
     if not path.name.endswith(SUFFIXES):
         raise Invalid(f"{path}: a backup's name ends in {' or '.join(SUFFIXES)}")
     if path.exists() and not replace:
         raise StateConflict(f"{path} is there already; --force writes over it", code="BACKUP_EXISTS")
-    with _packs_held(folder) as hold, archive.written(path) as writer:
+    with _linked_packs(folder) as links, archive.create(path) as writer:
         manifest, packs = database.read_now(
             lambda tx: (
-                _write_tables(tx, writer, hold, report, embedded=database.embedded, packs=packs_elsewhere),
-                [] if packs_elsewhere else pack_audit.named(tx),
+                _write_tables(tx, writer, links, report, embedded=database.embedded, packs=packs_elsewhere),
+                [] if packs_elsewhere else pack_audit.in_use(tx),
             )
         )
         token = folder / ADMIN_TOKEN_FILE
         if token.exists():
             writer.add_file(archive.ADMIN_TOKEN, token)
-        findings = pack_audit.compare(packs, hold.size_of)
-        _write_packs(writer, hold, report)
+        findings = pack_audit.compare(packs, links.size_of)
+        _write_packs(writer, links, report)
         whole = _with_members(manifest, writer)
         writer.finish(whole)
-    return Made(whole, findings)
+    return BackupResult(whole, findings)
 
 
-class _Hold:
-    """Keeps the packs that are there now readable under names of its own until the backup is made."""
+class _PackLinks:
+    """Hard links to the present packs, which stay readable until the backup is finished."""
 
-    def __init__(self, packs: Path, held: Path) -> None:
+    def __init__(self, packs: Path, folder: Path) -> None:
         self._packs = packs
-        self.held = held
+        self.folder = folder
         self.names: list[str] = []
 
-    def take(self) -> None:
-        """Link every pack: a sweep that removes one meanwhile removes only its own name."""
+    def create(self) -> None:
+        """Links every pack: a sweep that removes a pack meanwhile removes only the sweep's own name for it."""
         if not self._packs.is_dir():
             return
-        self.held.mkdir(mode=0o700)
+        self.folder.mkdir(mode=0o700)
         for place in sorted(self._packs.iterdir()):
             if place.is_dir():
-                (self.held / place.name).mkdir()
+                (self.folder / place.name).mkdir()
                 self._link(place)
 
     def size_of(self, name: str) -> int | None:
-        """The bytes of a pack that is held; None when it is not."""
-        held = self.held / name
-        return held.stat().st_size if held.exists() else None
+        """The bytes of a linked pack; None when no link exists."""
+        link = self.folder / name
+        return link.stat().st_size if link.exists() else None
 
-    def release(self) -> None:
-        """Remove the links."""
-        if self.held.exists():
-            shutil.rmtree(self.held)
+    def remove(self) -> None:
+        """Removes the links."""
+        if self.folder.exists():
+            shutil.rmtree(self.folder)
 
     def _link(self, place: Path) -> None:
         for pack in sorted(place.iterdir()):
             name = f"{place.name}/{pack.name}"
             try:
-                os.link(pack, self.held / name)
+                os.link(pack, self.folder / name)
             except FileNotFoundError:
                 continue
             self.names.append(name)
 
 
 @contextmanager
-def _packs_held(folder: Path) -> Iterator[_Hold]:
-    hold = _Hold(folder / PACKS_FOLDER, folder / f"backup-{os.getpid()}")
-    hold.release()
+def _linked_packs(folder: Path) -> Iterator[_PackLinks]:
+    links = _PackLinks(folder / PACKS_FOLDER, folder / f"backup-{os.getpid()}")
+    links.remove()
     try:
-        yield hold
+        yield links
     finally:
-        hold.release()
+        links.remove()
 
 
 def _write_tables(
-    tx: Transaction, writer: ArchiveWriter, hold: _Hold, report: Report, *, embedded: bool, packs: str | None
+    tx: Transaction, writer: ArchiveWriter, links: _PackLinks, report: Report, *, embedded: bool, packs: str | None
 ) -> BackupManifest:
-    """Every table on one snapshot, and what the manifest says of it."""
+    """Writes every table from one snapshot; returns the manifest, which lacks its members."""
     if writer.members:
-        # A reader that lost its connection begins again on another snapshot; what is written stays written.
+        # A reader that lost its connection begins again on another snapshot, but the members are written already.
         raise Unavailable("the connection to the database was lost during the backup: make it again")
     steps = tuple(row[0] for row in tx.rows("SELECT name FROM schema_steps ORDER BY name"))
-    hold.take()  # after the first read, which fixes the snapshot: every pack that it names is there now
+    links.create()  # after the first read, which fixes the snapshot: every pack that it names exists now
     names = dump.names(steps)
     total = sum(dump.count(tx, name) for name in names)
     done = 0
@@ -156,10 +156,10 @@ def _write_tables(
     )
 
 
-def _write_packs(writer: ArchiveWriter, hold: _Hold, report: Report) -> None:
-    for done, name in enumerate(hold.names, 1):
-        writer.add_file(f"packs/{name}", hold.held / name)
-        report("packs", done, len(hold.names))
+def _write_packs(writer: ArchiveWriter, links: _PackLinks, report: Report) -> None:
+    for done, name in enumerate(links.names, 1):
+        writer.add_file(f"packs/{name}", links.folder / name)
+        report("packs", done, len(links.names))
 
 
 def _with_members(manifest: BackupManifest, writer: ArchiveWriter) -> BackupManifest:

@@ -24,14 +24,14 @@ from headwater.store.sqlite.database import SqliteDatabase
 OnFatal = Callable[[Exception], None]
 
 COMMAND_SECONDS = 7 * 86_400
-"""How long a reading of a command may take: a backup of a large database is one."""
+"""The longest time that a command may read: a backup of a large database is one read."""
 
 PACKS_FOLDER = "packs"
-"""Where packs lie in the data folder."""
+"""The folder of the packs, in the data folder."""
 
 
 class DatabaseUnusable(HeadwaterError):
-    """The database cannot be opened: it is none, it is damaged, or the system refuses it."""
+    """The database cannot be opened: the file is no database, it is damaged, or the system refuses access."""
 
     code = "DATABASE_UNUSABLE"
     title = "Database unusable"
@@ -57,7 +57,7 @@ class SchemaOutdated(HeadwaterError):
 
 
 class NotInstalled(HeadwaterError):
-    """There is no Headwater data where a command looked."""
+    """The data folder or database that a command names has no Headwater data."""
 
     code = "NOT_INSTALLED"
     title = "Nothing installed"
@@ -65,7 +65,7 @@ class NotInstalled(HeadwaterError):
 
 
 class OwnerDiffers(HeadwaterError):
-    """Root opens the data of another user: what it would write there, the server could not read."""
+    """Root opens the data of another user; the server could not read the files that root would write."""
 
     code = "OWNER_DIFFERS"
     title = "Another user's data"
@@ -73,7 +73,7 @@ class OwnerDiffers(HeadwaterError):
 
 
 def open_database(settings: Settings, on_fatal: OnFatal = lambda _failure: None) -> Database:
-    """The database to serve, made if need be, with every schema step applied.
+    """Opens the database to serve, creates it if it does not exist, and applies every schema step.
 
     Raises: DatabaseUnusable, FolderUnusable.
     """
@@ -87,9 +87,9 @@ def open_database(settings: Settings, on_fatal: OnFatal = lambda _failure: None)
 
 
 def open_existing(settings: Settings) -> Database:
-    """The database of an installation that had its first start, as it is, for a command.
+    """Opens the database of an installation that had its first start, unchanged, for a command.
 
-    A command may read everything at one moment, and a person watches it: the limit of a request does not hold.
+    The time limit of a request does not apply: a command may read everything in one transaction.
     Raises: NotInstalled, OwnerDiffers, SchemaOutdated, DatabaseUnusable.
     """
     path = Path(settings.database.data_folder) / DATABASE_FILE
@@ -113,7 +113,7 @@ def open_existing(settings: Settings) -> Database:
 
 
 def open_bare(settings: Settings, on_fatal: OnFatal = lambda _failure: None) -> Database:
-    """The database that the settings name, whatever is in it. Raises: DatabaseUnusable."""
+    """Opens the database that the settings name, whatever it contains. Raises: DatabaseUnusable."""
     if settings.database.url is not None:
         return _open_postgres(settings.database.url, settings, on_fatal)
     path = Path(settings.database.data_folder) / DATABASE_FILE
@@ -124,13 +124,13 @@ def open_bare(settings: Settings, on_fatal: OnFatal = lambda _failure: None) -> 
 
 
 def open_packs(settings: Settings) -> PackBackend:
-    """Where the content is: the folder ``packs`` in the data folder, or a bucket.
+    """The store of the content: the folder ``packs`` in the data folder, or a bucket.
 
-    A bucket's credentials come from the environment, as object stores have it.
+    The credentials of a bucket are read from the environment, as is usual for object stores.
     """
     if settings.files.pack_store is None:
         return PackFolder(Path(settings.database.data_folder) / PACKS_FOLDER)
-    # Only a server with a bucket loads what speaks to it.
+    # Only an installation with a bucket loads the client of object stores.
     from obstore.store import from_url  # noqa: PLC0415
 
     from headwater.store.packs.bucket import PackBucket  # noqa: PLC0415
@@ -139,9 +139,9 @@ def open_packs(settings: Settings) -> PackBackend:
 
 
 def _require_owner(settings: Settings) -> None:
-    """Hold root back from files of another user, as which the server runs. Raises: OwnerDiffers.
+    """Refuses root access to the files of the user that the server runs as. Raises: OwnerDiffers.
 
-    What the server made itself tells who it is: the folder around it may have been made by somebody else.
+    The owner of a file that the server created is that user; another user may have created the folder around it.
     """
     folder = Path(settings.database.data_folder)
     made = folder / (DATABASE_FILE if settings.database.url is None else PACKS_FOLDER)
@@ -158,7 +158,7 @@ def _require_owner(settings: Settings) -> None:
 
 
 def _open_postgres(url: str, settings: Settings, on_fatal: OnFatal) -> Database:
-    # Only an installation on PostgreSQL loads what speaks to it.
+    # Only an installation on PostgreSQL loads its driver.
     import psycopg  # noqa: PLC0415
 
     from headwater.store.postgres.database import PostgresDatabase  # noqa: PLC0415
@@ -170,6 +170,6 @@ def _open_postgres(url: str, settings: Settings, on_fatal: OnFatal) -> Database:
 
 
 def _without_password(text: str, url: str) -> str:
-    """A driver's message without the password that it may quote out of a URL it could not read."""
+    """A driver's message without the password, which a driver may quote from a URL that it cannot parse."""
     secret = url.partition("://")[2].partition("@")[0].partition(":")[2]
     return text.replace(secret, "***") if secret else text

@@ -1,4 +1,4 @@
-"""The data folder: made for its owner's eyes only, and served by one server at a time."""
+"""The data folder: closed to other users, and served by one server at a time."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ DATABASE_FILE = "headwater.sqlite"
 """The embedded database, in the data folder."""
 
 LOCK_FILE = "headwater.lock"
-"""Held by the server that runs on the folder; it holds that server's process id."""
+"""Locked by the server that runs on the folder; contains the process id of that server."""
 
 PRIVATE = 0o700
 
 
 class FolderUnusable(HeadwaterError):
-    """The data folder cannot be made or written to."""
+    """The data folder cannot be created or written to."""
 
     code = "FOLDER_UNUSABLE"
     title = "Data folder unusable"
@@ -38,7 +38,7 @@ class AlreadyServed(StateConflict):
 
 
 def prepare(path: Path) -> Path:
-    """Make the data folder, closed to other users; an empty one that exists is closed too. Raises: FolderUnusable."""
+    """Creates the data folder, closed to other users; closes an empty one that exists. Raises: FolderUnusable."""
     try:
         path.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
         if not any(path.iterdir()) and stat.S_IMODE(path.stat().st_mode) != PRIVATE:
@@ -51,8 +51,8 @@ def prepare(path: Path) -> Path:
 
 
 @contextmanager
-def held(folder: Path) -> Iterator[None]:
-    """Hold the folder for one server, or for a command that needs it for itself. Raises: AlreadyServed."""
+def locked(folder: Path) -> Iterator[None]:
+    """Locks the folder for one server, or for a command that needs it exclusively. Raises: AlreadyServed."""
     with opened(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC) as descriptor:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

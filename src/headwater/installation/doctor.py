@@ -1,4 +1,4 @@
-"""What ``headwater doctor`` looks at: the machine, the data folder, the database and what the settings let in."""
+"""The checks of ``headwater doctor``: the machine, the data folder, the database and the exposure by the settings."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from headwater.base.settings.load import FILE_NAME
 from headwater.base.settings.table import Settings
 from headwater.base.wire import format_seconds
 from headwater.installation import connect
-from headwater.installation.data_folder import DATABASE_FILE, LOCK_FILE, AlreadyServed, held
+from headwater.installation.data_folder import DATABASE_FILE, LOCK_FILE, AlreadyServed, locked
 from headwater.installation.first_start import ADMIN_TOKEN_FILE
 from headwater.store import integrity
 from headwater.store.database import Database, Transaction
@@ -40,7 +40,7 @@ _OPEN_FILES = 4096
 
 
 class Check(NamedTuple):
-    """One thing that was looked at: how it is, and what to do when it is not well."""
+    """The result of one check: its state, and the advice when the state is not ok."""
 
     name: str
     state: State
@@ -49,7 +49,7 @@ class Check(NamedTuple):
 
 
 def examine(settings: Settings) -> Iterator[Check]:
-    """Every check, the cheap ones first; nothing is changed."""
+    """Runs every check, the cheap ones first; changes nothing."""
     folder = Path(settings.database.data_folder)
     yield from _library()
     yield from _clock()
@@ -111,9 +111,9 @@ def _folder(folder: Path) -> Iterator[Check]:
 
 
 def _private(folder: Path) -> list[Path]:
-    """The folder and what in it holds secrets or personal data."""
+    """The folder, and the files in it with secrets or personal data."""
     names = (DATABASE_FILE, DATABASE_FILE + "-wal", DATABASE_FILE + "-shm", ADMIN_TOKEN_FILE, FILE_NAME, "packs")
-    # A folder that is closed closes what is in it.
+    # A closed folder protects the files in it.
     inside = [folder / name for name in names] if stat.S_IMODE(folder.stat().st_mode) & 0o077 else []
     secrets = [folder / ADMIN_TOKEN_FILE, folder / FILE_NAME]
     return [path for path in dict.fromkeys((folder, *secrets, *inside)) if path.exists()]
@@ -138,7 +138,7 @@ def _running(folder: Path) -> Iterator[Check]:
     if not (folder / LOCK_FILE).exists():
         return
     try:
-        with held(folder):
+        with locked(folder):
             yield Check("server", "ok", "none runs on this folder")
     except AlreadyServed as running:
         yield Check("server", "ok", running.detail)
@@ -148,7 +148,7 @@ def _database(settings: Settings) -> Iterator[Check]:
     try:
         database = connect.open_existing(settings)
     except HeadwaterError as failure:
-        # Its own hint is to ask this command.
+        # The hint of DatabaseUnusable itself names this command.
         unusable = type(failure) is connect.DatabaseUnusable
         advice = "put a backup back with 'headwater restore FILE --force': it moves what is there aside"
         yield Check("database", "bad", failure.detail, advice if unusable else failure.hint)
@@ -212,7 +212,7 @@ def _contents(tx: Transaction) -> Iterator[Check]:
 
 
 def warnings_of(settings: Settings) -> list[str]:
-    """What an operator should know about how reachable this server is."""
+    """The warnings for an operator about the exposure of a server with these settings."""
     found = []
     if not settings.is_loopback_bind and settings.server.public_url is None and not settings.server.trusted_proxies:
         found.append(
@@ -220,5 +220,7 @@ def warnings_of(settings: Settings) -> list[str]:
             " (server.trusted_proxies, server.public_url)"
         )
     if settings.access.public_access == "on" and not settings.is_loopback_bind:
-        found.append("anybody who reaches this server may read and write contacts and caches (access.public_access=on)")
+        found.append(
+            "every caller that reaches this server may read and write contacts and caches (access.public_access=on)"
+        )
     return found

@@ -10,17 +10,17 @@ from headwater.identity.roles import SCOPES, Role
 from headwater.store.database import Database, Transaction
 
 ADMIN_TOKEN_FILE = "admin.token"  # noqa: S105 - a file's name
-"""Where the first start keeps the admin token, in the data folder, readable by its owner only."""
+"""The file of the first admin token, in the data folder; only its owner may read it."""
 
 
 KEYS = ("cursor_key", "jwt_key", "master_key")
-"""The secrets of an installation: what signs cursors, short-lived JWTs, and everything else."""
+"""The secrets of an installation: the keys that sign cursors, short-lived JWTs, and everything else."""
 
 
 def first_start(database: Database, folder: Path) -> str | None:
-    """Make the organisation ``default`` and its admin token unless they exist; the new token's text, or None.
+    """Creates the organisation ``default`` and its admin token unless they exist; the new token's text, or None.
 
-    The token is kept in ``admin.token`` before it is good, so that it cannot be lost.
+    The token is written to ``admin.token`` before it becomes valid, so that it cannot be lost.
     """
 
     def transaction(tx: Transaction) -> str | None:

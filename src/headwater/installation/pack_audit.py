@@ -1,4 +1,4 @@
-"""Whether the packs in a backup are those that its tables name, whole: a hash alone says only what was written."""
+"""Compares the packs in a backup with its tables: a hash proves only that the backup is as it was written."""
 
 from __future__ import annotations
 
@@ -17,30 +17,30 @@ _IN_USE = "SELECT organisation, pack, size_bytes FROM packs WHERE retired_us IS 
 _COLUMNS = ("organisation", "pack", "size_bytes", "retired_us")
 _IN_MEMORY_BYTES = 16 * PIECE_BYTES
 
-Named = tuple[str, int, int]
-"""A pack in use, as a table has it: organisation, number, bytes of the file."""
+PackInUse = tuple[str, int, int]
+"""A pack in use, as its table states it: organisation, number, bytes of the file."""
 
 
-def named(tx: Transaction) -> list[Named]:
-    """The packs in use; one that is retired may go at any time."""
+def in_use(tx: Transaction) -> list[PackInUse]:
+    """The packs in use; a retired pack may be removed at any time."""
     return [(row[0], row[1], row[2]) for row in tx.rows(_IN_USE)]
 
 
-def compare(packs: Iterable[Named], size_of: Callable[[str], int | None]) -> list[Finding]:
-    """What is missing or of another size; ``size_of`` gives a pack's bytes by its name, None when it is not there."""
+def compare(packs: Iterable[PackInUse], size_of: Callable[[str], int | None]) -> list[Finding]:
+    """A finding for each pack that is missing or of another size; ``size_of`` returns a pack's bytes, or None."""
     found = []
     for organisation, pack, size_bytes in packs:
         name = pack_name(pack)
-        here_bytes = size_of(name)
-        if here_bytes is None:
+        actual_bytes = size_of(name)
+        if actual_bytes is None:
             found.append(Finding("content", organisation, f"pack {name} is missing"))
-        elif here_bytes != size_bytes:
-            found.append(Finding("content", organisation, f"pack {name} has {here_bytes} bytes, not {size_bytes}"))
+        elif actual_bytes != size_bytes:
+            found.append(Finding("content", organisation, f"pack {name} has {actual_bytes} bytes, not {size_bytes}"))
     return found
 
 
-class Inspection:
-    """Hears every member of a backup as it is read, and says at the end what its packs lack."""
+class PackInspection:
+    """Checks the packs of a backup while its members are read, and lists what they lack."""
 
     def __init__(self) -> None:
         self._rows: list[bytes] = []
@@ -49,8 +49,8 @@ class Inspection:
         self._damages: dict[str, str] = {}
         self._pages: list[bytes] = []
 
-    def hear(self, name: str, piece: bytes) -> None:
-        """Take a piece of a member; an empty one ends the member."""
+    def add(self, name: str, piece: bytes) -> None:
+        """Receives a piece of a member; an empty piece ends the member."""
         folder, _, rest = name.partition("/")
         if name.startswith("tables/packs/"):
             self._rows.append(piece)
@@ -67,21 +67,21 @@ class Inspection:
                 self._pieces = None
 
     def findings(self, manifest: BackupManifest) -> list[Finding]:
-        """What the packs lack; nothing is said of packs that are kept elsewhere, or of a schema without packs."""
+        """A finding for each fault of a pack; none when the packs are in a bucket, or the schema has no packs."""
         table = manifest.tables.get("packs")
         if manifest.packs != "included" or table is None or not set(_COLUMNS) <= set(table.columns):
             return []
         places = [table.columns.index(column) for column in _COLUMNS]
         rows = [tuple(row[place] for place in places) for page in self._pages for row in dump.unpack(page)]
-        in_use = [(row[0], row[1], row[2]) for row in rows if row[3] is None]
-        owners = {pack_name(pack): organisation for organisation, pack, _ in in_use}
+        named = [(row[0], row[1], row[2]) for row in rows if row[3] is None]
+        owners = {pack_name(pack): organisation for organisation, pack, _ in named}
         damaged = [Finding("content", owners[name], why) for name, why in self._damages.items() if name in owners]
-        return compare(in_use, self._sizes.get) + damaged
+        return compare(named, self._sizes.get) + damaged
 
     def _end(self, name: str, content: IO[bytes]) -> None:
-        """Hold a pack against its own list of chunks."""
+        """Checks a pack against its own list of chunks."""
         pack = pack_of_name(name)
-        source = _Spooled(name, content)
+        source = _SpooledPack(name, content)
         self._sizes[name] = source.size_bytes
         try:
             for ref in read_tail(pack or 0, source).refs:
@@ -91,8 +91,8 @@ class Inspection:
             self._damages[name] = failure.detail
 
 
-class _Spooled:
-    """A pack of a backup, held while it is looked at."""
+class _SpooledPack:
+    """A pack of a backup, in a temporary file while it is checked."""
 
     def __init__(self, name: str, content: IO[bytes]) -> None:
         self._name = name

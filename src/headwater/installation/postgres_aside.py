@@ -1,4 +1,4 @@
-"""Makes room for a restore in a PostgreSQL database: what is there is moved into a schema of its own, not dropped."""
+"""Moves the tables of a PostgreSQL database into a schema of their own before a restore; drops none."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class DatabaseInUse(StateConflict):
 
 
 @contextmanager
-def room(url: str, names: Sequence[str], aside: str, *, replace: bool) -> Iterator[str | None]:
-    """Inside, none of these tables is there; gives the schema into which they were moved, if there were any.
+def moved_aside(url: str, names: Sequence[str], aside: str, *, replace: bool) -> Iterator[str | None]:
+    """Runs its body without these tables in the database; yields the schema that received them, or None.
 
-    When what happens inside fails, its tables are dropped and the old ones are put back.
-    Raises: DatabaseInUse, StateConflict (tables are there; ``replace`` moves them).
+    When the body fails, the tables that it created are dropped and the old ones are moved back.
+    Raises: DatabaseInUse, StateConflict (tables exist; ``replace`` moves them).
     """
     with psycopg.connect(url) as connection:
         if connection.execute(_OTHERS).fetchone() != (0,):

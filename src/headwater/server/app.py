@@ -1,4 +1,4 @@
-"""Puts one server together: database, identity, doors, edge; the only place where the layers meet."""
+"""Assembles one server: database, identity, doors, edge; the only place where the layers meet."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from headwater.web.services import HomeFeeds, Services
 
 @dataclass(frozen=True)
 class Server:
-    """A server that is ready to be served over ASGI."""
+    """An assembled server, ready for ASGI."""
 
     edge: Edge
     services: Services
@@ -33,7 +33,7 @@ class Server:
 
 
 def assemble(database: Database, settings: Settings, packs: PackBackend, *, clock: Clock = now_us) -> Server:
-    """The server over an open database that had its first start, and the packs beside it."""
+    """Assembles the server over an open database that had its first start, and its packs."""
     keys = database.read_now(lambda tx: [meta.secret(tx, name) for name in KEYS])
     epoch = database.read_now(meta.epoch)
     wake = Wake()
@@ -47,5 +47,5 @@ def assemble(database: Database, settings: Settings, packs: PackBackend, *, cloc
 
 
 def attach(server: Server) -> None:
-    """Tie the server to the running event loop; called once when it starts to serve."""
+    """Attaches the server to the running event loop; called once when it starts to serve."""
     server.services.wake.attach(asyncio.get_running_loop())

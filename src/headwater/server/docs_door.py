@@ -1,4 +1,4 @@
-"""The API's description and its pages, as routes; each is made once, when it is first asked for."""
+"""The routes of the API's description and pages; each document is rendered once, at its first request."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _OPEN = AccessRule(open=True)
 
 
 class Start(msgspec.Struct, gc=False):
-    """What answers at a server's bare address, and where to look."""
+    """The answer at a server's bare address: its name, its version, and the paths of its pages."""
 
     name: str
     version: str
@@ -43,7 +43,7 @@ class Start(msgspec.Struct, gc=False):
 
 
 class Documentation:
-    """What the pages are made from; the contracts are named once all of them exist."""
+    """The documents of the API, rendered from the contracts, which are assigned once all of them exist."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -80,7 +80,7 @@ class Documentation:
         return docs_pages.style()
 
     async def show_start(self, call: Call) -> Reply:
-        """GET /: a page for a browser, JSON for everybody else."""
+        """GET /: a page for a browser, JSON for every other client."""
         vary: Header = (b"vary", b"accept")
         if "text/html" in (call.header(b"accept") or ""):
             page = await _page(lambda: self.start_page, b"text/html; charset=utf-8")
@@ -93,10 +93,10 @@ class Documentation:
         return await _page(lambda: self.document_json, b"application/json")
 
     async def show_api(self, call: Call) -> Reply:
-        """GET /docs; without a `server.public_url` its commands call the server as the reader does."""
-        reached = html.escape(f"http://{call.header(b'host')}").encode()
-        unsaid = docs_pages.SERVER_UNSAID.encode()
-        return await _page(lambda: self.api_page.replace(unsaid, reached, 1), b"text/html; charset=utf-8")
+        """GET /docs; without a `server.public_url` its commands use the host of this request."""
+        host_url = html.escape(f"http://{call.header(b'host')}").encode()
+        placeholder = docs_pages.SERVER_UNSAID.encode()
+        return await _page(lambda: self.api_page.replace(placeholder, host_url, 1), b"text/html; charset=utf-8")
 
     async def show_errors(self, _call: Call) -> Reply:
         """GET /docs/errors."""
@@ -121,6 +121,6 @@ def build(pages: Documentation) -> Contract:
 
 
 async def _page(make: Callable[[], bytes], media: bytes) -> Reply:
-    """A page; it is made on a thread, since the first time takes long."""
+    """Renders a page on a thread, because the first rendering takes long."""
     body = await asyncio.to_thread(make)
     return Reply(200, ((b"content-type", media), _POLICY, _KEEP), body)

@@ -27,14 +27,14 @@ An error is `application/problem+json` (RFC 9457):
  "code": "NOT_FOUND", "request_id": "5f0c2a1b-2f", "errors": []}
 ```
 
-`code` is for programs, `detail` for people, `errors` names each wrong field by its path, and `request_id` stands in
+`code` is for programs, `detail` for people, `errors` names each wrong field by its path, and `request_id` is in
 the server's log. Under `/v2` errors have the form that Zendesk Sell's clients read, with the same meaning.
 """
 _ROUTES_HEAD = """\
 # Routes
 
 This page is generated from the contracts' routes by `make docs`. The server itself shows more at `/docs`, and
-`/openapi.json` tells programs. A trailing slash is accepted everywhere; the contracts that print their base path
+`/openapi.json` is for programs. A trailing slash is accepted everywhere; the contracts that print their base path
 twice answer at the doubled path too.
 
 "Token" names the scope that the token needs. A route that reads is also content with the scope's `:read` half.
@@ -43,7 +43,7 @@ twice answer at the doubled path too.
 
 
 def render() -> dict[str, str]:
-    """The pages' texts by their names."""
+    """Renders the pages; the texts by file name."""
     settings = Settings()
     with throwaway(settings) as server:
         routes = _routes(server.contracts, describe(server.contracts, settings))
@@ -100,7 +100,7 @@ def _cell(text: str) -> str:
 
 
 def main(arguments: list[str]) -> None:
-    """Write the pages into the named folder, or into docs."""
+    """Writes the pages into the named folder, or into docs."""
     folder = Path(arguments[0]) if arguments else FOLDER
     for name, text in render().items():
         (folder / name).write_text(text, "utf-8")

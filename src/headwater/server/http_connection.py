@@ -1,4 +1,4 @@
-"""One HTTP connection: uvicorn's, with a deadline and a size for what comes before a body.
+"""An HTTP connection of uvicorn with a deadline and a size limit for the bytes before a body.
 
 uvicorn waits for the rest of a request's head without end, and keeps a header line of any length in memory.
 Source: RFC 9112 (framing); the limits are ours.
@@ -17,23 +17,23 @@ from headwater.base.errors import HeadwaterError, Malformed, TooLarge
 from headwater.web.reply import Reply
 
 HEAD_SECONDS = 10.0
-"""Time that a request's head gets to arrive, from its first byte (or from the connection's begin)."""
+"""The deadline of a request's head, from its first byte (or from the connection's begin)."""
 
 DRAIN_SECONDS = 10.0
-"""Time that the rest of a body gets after its request was answered, so that the answer can be read."""
+"""The time for the rest of a body after its request was answered, so that the client can read the answer."""
 
 AHEAD_BYTES = 2 * 1024 * 1024
-"""So much of a body is taken in before its handler asks for it, once it has shown that it keeps up.
+"""The most bytes of a body that are read before its handler asks for them, once the handler has kept up.
 
-uvicorn stops at 64 KiB, and to stop and go on costs more than the bytes: a body of 256 MiB then took 1.6 times as long.
+uvicorn pauses at 64 KiB, and a pause costs more than the bytes: a body of 256 MiB then took 1.6 times as long.
 """
 
 Refuse = Callable[[str, HeadwaterError, int], Reply]
-"""Renders an error of the framing for a path, in the envelope of the door that stands there."""
+"""Renders an error of the framing for a path, in the envelope of the door at that path."""
 
 
 class BoundedConnection(HttpToolsProtocol):
-    """Cuts a connection whose head is late or too large, or whose framing grows while no body comes."""
+    """Closes a connection whose head is late or too large, or whose framing grows while no body arrives."""
 
     head_bytes: ClassVar[int]
     refuse: ClassVar[Refuse]
@@ -47,17 +47,17 @@ class BoundedConnection(HttpToolsProtocol):
         self._deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin to wait for the first head."""
+        """Starts the deadline of the first head."""
         super().connection_made(transport)
         self._deadline = self.loop.call_later(HEAD_SECONDS, self._cut)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop the clock."""
+        """Stops the deadline."""
         self._stop_clock()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Feed the parser; what it neither finished as a head nor gave out as a body may not grow."""
+        """Feeds the parser; limits the bytes that belong to no finished head and to no body."""
         if not self._in_message:
             self._in_head = True
         self._unaccounted_bytes += len(data)
@@ -70,31 +70,31 @@ class BoundedConnection(HttpToolsProtocol):
             self._refuse(TooLarge("the request's head is too large", code="HEADERS_TOO_LARGE"), 431)
 
     def on_message_begin(self) -> None:
-        """A request begins."""
+        """Resets the state for a new request."""
         super().on_message_begin()
         self._in_head = self._in_message = True
         self._ahead_bytes = HIGH_WATER_LIMIT
 
     def on_headers_complete(self) -> None:
-        """The head is whole: its clock stops."""
+        """Stops the deadline of the head, which is complete."""
         self._in_head = False
         self._unaccounted_bytes = 0
         self._stop_clock()
         super().on_headers_complete()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Keep a header; a trailer, which comes after the head, is dropped."""
+        """Stores a header; drops a trailer, which follows the head."""
         if self._in_head:
             super().on_header(name, value)
 
     def on_body(self, body: bytes) -> None:
-        """A piece of the body: the framing before it is accounted for. It waits until the handler asks for it."""
+        """Buffers a piece of the body until the handler asks for it; the framing before it no longer counts."""
         self._unaccounted_bytes = 0
         cycle: RequestResponseCycle = self.cycle
         if cycle.response_complete or (self.parser.should_upgrade() and self._should_upgrade()):
             return
         if not cycle.body:
-            # The handler has taken all that came before: it may have more at once.
+            # The handler has read all earlier pieces: it may have more at once.
             self._ahead_bytes = min(2 * self._ahead_bytes, AHEAD_BYTES)
         cycle.body += body
         if len(cycle.body) > self._ahead_bytes:
@@ -102,29 +102,29 @@ class BoundedConnection(HttpToolsProtocol):
         cycle.message_event.set()
 
     def on_message_complete(self) -> None:
-        """The request is whole."""
+        """Ends the request, which is complete."""
         self._in_message = False
         self._unaccounted_bytes = 0
         self._stop_clock()
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        """The answer is out; a body that nobody reads any more gets little time to end."""
+        """Starts the deadline of a body whose request was answered, and which no handler reads any more."""
         super().on_response_complete()
         if self._in_message and self._deadline is None and not self.transport.is_closing():
             self._deadline = self.loop.call_later(DRAIN_SECONDS, self._cut)
 
     def handle_websocket_upgrade(self) -> None:
-        """Hand the connection over to the socket's protocol."""
+        """Hands the connection to the protocol of WebSockets."""
         self._stop_clock()
         super().handle_websocket_upgrade()
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's words are not ours
-        """Answer bytes that are no HTTP request."""
+        """Answers bytes that are no HTTP request."""
         self._refuse(Malformed("the bytes are not a valid HTTP/1.1 request"), 400)
 
     def _refuse(self, failure: HeadwaterError, status: int) -> None:
-        """Answer with an error, unless another answer is under way or due, and close."""
+        """Answers with an error, unless another answer has started or is due, and closes."""
         self._stop_clock()
         cycle: RequestResponseCycle | None = self.cycle
         if not self.pipeline and (cycle is None or cycle.response_complete or not cycle.response_started):
@@ -149,7 +149,7 @@ class BoundedConnection(HttpToolsProtocol):
 
 
 def bounded(head_bytes: int, refuse: Refuse) -> type[BoundedConnection]:
-    """The connection class of one server; reads are as large as uvicorn's own, so the bound is head + one read."""
+    """Creates the connection class of one server; its limit is the head and one read of uvicorn's size."""
     return type(
         "Connection",
         (BoundedConnection,),

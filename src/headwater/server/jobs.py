@@ -1,6 +1,6 @@
-"""Work that nobody asks for: noticing other processes' commits, and forgetting what is past its time.
+"""Periodic jobs: detect commits of other processes, and delete expired rows.
 
-The jobs' catch-all is here: a job that fails is logged and comes again at its next turn.
+The catch-all of the jobs is here: a job that fails is logged, and runs again at its next turn.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from headwater.store.database import Database, Transaction
 from headwater.web.services import Services
 
 TICK_SECONDS = 0.25
-"""Time between two looks at what is due; the most that another process's commit goes unnoticed."""
+"""The time between two checks for due jobs; also the longest delay until another process's commit is noticed."""
 
 HOUR_SECONDS = 3600.0
 FIRST_SECONDS = 60.0
-"""A server that is started often must also get round to its jobs: each has its first turn this soon."""
+"""The time until the first turn of each job, so that a server that restarts often also runs its jobs."""
 
 SWEEP_ROWS = 1000
 log = get_log(__name__)
 
 
 class Job(NamedTuple):
-    """A piece of work and the time between two turns of it."""
+    """A periodic job and the time between two of its turns."""
 
     name: str
     every_seconds: float
@@ -39,7 +39,7 @@ class Job(NamedTuple):
 
 
 class Jobs:
-    """Gives each job its turns, none twice at once; use it as a context around serving."""
+    """Runs each job at its turns, never twice at once; a context around serving."""
 
     def __init__(self, jobs: Sequence[Job]) -> None:
         self._jobs = jobs
@@ -58,7 +58,7 @@ class Jobs:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def tick(self, at_seconds: float) -> list[str]:
-        """Start what is due at this monotonic instant; the names of those started."""
+        """Starts the jobs that are due at this monotonic instant; their names."""
         started = []
         for job in self._jobs:
             due = self._due.setdefault(job.name, at_seconds + min(job.every_seconds, FIRST_SECONDS))
@@ -84,7 +84,7 @@ class Jobs:
 
 
 class ForeignCommits:
-    """Notices that another process wrote to an embedded database, and wakes whoever waits for any feed."""
+    """Detects commits of another process to an embedded database, and wakes every waiter of every feed."""
 
     def __init__(self, database: Database, wake: Wake) -> None:
         self._database = database
@@ -92,8 +92,8 @@ class ForeignCommits:
         self._seen: int | None = None
         self._writer_saw: int | None = None
 
-    async def look(self) -> bool:
-        """Compare with the last look; True when somebody else has written since then."""
+    async def check(self) -> bool:
+        """Compares the version with the last check's; True when another process has written since then."""
         seen = self._database.version()
         if seen == self._seen:
             return False
@@ -116,35 +116,35 @@ def jobs_of(services: Services, sweeper: Sweeper) -> list[Job]:
     ]
     every_seconds = services.settings.files.gc_every_seconds
     if every_seconds:
-        # It asks more often than it sweeps: the turn may be another process's, or one that was not finished.
+        # The job runs more often than the sweep is due: another process may have the turn, or a sweep did not finish.
         jobs.append(Job("sweep_content", min(every_seconds, HOUR_SECONDS), sweeper.run))
     if services.database.embedded:
         foreign = ForeignCommits(services.database, services.wake)
-        jobs.append(Job("notice_commits", TICK_SECONDS, foreign.look))
+        jobs.append(Job("notice_commits", TICK_SECONDS, foreign.check))
     return jobs
 
 
 async def sweep_answers(services: Services) -> int:
-    """Forget the answers kept for retried requests that are past their time; how many went."""
+    """Deletes the expired answers that are stored for retried requests; the number of deleted answers."""
     oldest_us = services.clock() - services.settings.idempotency.keep_seconds * SECOND_US
     total = 0
     while True:
-        gone = await services.database.write(lambda tx: idempotency.sweep(tx, oldest_us, SWEEP_ROWS))
-        total += gone
-        if gone < SWEEP_ROWS:
+        deleted = await services.database.write(lambda tx: idempotency.sweep(tx, oldest_us, SWEEP_ROWS))
+        total += deleted
+        if deleted < SWEEP_ROWS:
             return total
 
 
 async def drop_uploads(services: Services) -> int:
-    """Forget the uploads and staged versions whose time is over; how many went. The sweep frees their bytes."""
+    """Deletes expired uploads and staged versions; the number of both. The sweep frees their bytes."""
     total = 0
-    while gone := await services.database.write(gc.drop_expired):
-        total += gone
+    while deleted := await services.database.write(gc.drop_expired):
+        total += deleted
     return total
 
 
 async def compact_feeds(services: Services) -> int:
-    """Forget what every feed has kept long enough; how many changes went."""
+    """Compacts every feed by its retention; the number of deleted changes."""
     feed_settings = services.settings.feed
     longest_us = feed_settings.retention_seconds * SECOND_US
     shortest_us = min(longest_us, feed_settings.retention_min_seconds * SECOND_US)

@@ -19,13 +19,13 @@ from headwater.web.services import Services
 
 
 class Health(msgspec.Struct):
-    """Whether the server answers, or is ready to."""
+    """The state of the server: ``ok`` or ``ready``."""
 
     status: str
 
 
 class ShortToken(msgspec.Struct):
-    """A JWT and the instant at which it ends."""
+    """A JWT and the time at which it expires."""
 
     token: str
     expires_at: str
@@ -39,11 +39,11 @@ class OperationsDoor:
         self._metrics = metrics
 
     async def healthz(self, _call: Call) -> Reply:
-        """The event loop answers."""
+        """Answers from the event loop alone."""
         return reply.json(Health("ok"))
 
     async def readyz(self, call: Call) -> Reply:
-        """The database answers."""
+        """Answers once the database has answered."""
         await call.read(lambda tx: tx.value("SELECT 1"))
         return reply.json(Health("ready"))
 
@@ -52,15 +52,15 @@ class OperationsDoor:
         return Reply(200, ((b"content-type", metrics_page.CONTENT_TYPE),), self._metrics.render())
 
     async def short_token(self, call: Call) -> Reply:
-        """A JWT that stands for the caller's token for some minutes; 201. A JWT itself makes no further ones."""
+        """Mints a JWT that replaces the caller's token for some minutes; 201. A JWT cannot mint another one."""
         if (call.header(b"authorization") or "").count(".") == 2:
             raise Forbidden("a JWT is made from a token, not from another JWT")
 
-        async def begun() -> Reply:
+        async def issued_at() -> Reply:
             return reply.json(self._services.clock() // SECOND_US)
 
-        # Under a key only the second is kept, never the JWT: from the same second it comes out the same again.
-        at_seconds = int((await call.act_after(begun)).body)
+        # An idempotency key stores only the second, never the JWT: the same second yields the same JWT again.
+        at_seconds = int((await call.act_after(issued_at)).body)
         text, ends_seconds = self._services.authenticator.mint_jwt(call.principal, at_seconds)
         return reply.json(ShortToken(text, format_seconds(ends_seconds * SECOND_US)), 201)
 

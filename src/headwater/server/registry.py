@@ -21,11 +21,11 @@ from headwater.web.services import Services
 
 
 class ContractModule(Protocol):
-    """What each contract's ``contract.py`` exports."""
+    """The exports of each contract's ``contract.py``."""
 
     @property
     def BUILDERS(self) -> tuple[Callable[[Services], Contract], ...]:  # noqa: N802 - a module's constant
-        """Make the doors of the contract, in the order in which the API's description lists them."""
+        """The builders of the contract's doors, in the order in which the API's description lists them."""
 
     @property
     def KINDS(self) -> tuple[RecordKind, ...]:  # noqa: N802 - a module's constant
@@ -48,7 +48,7 @@ def kinds() -> tuple[RecordKind, ...]:
 
 
 def contracts(services: Services, metrics: Metrics) -> tuple[Contract, ...]:
-    """Every door of one server, the operator's own among them."""
+    """Builds every door of one server, the operator's own among them."""
     pages = Documentation(services.settings)
     doors = [build(services) for module in CONTRACTS for build in module.BUILDERS]
     pages.contracts = (*doors, operations(services, metrics), documentation(pages))

@@ -1,4 +1,4 @@
-"""A server over a database of its own that is gone afterwards: to ask what it would serve."""
+"""A temporary server over an empty database, for reading its routes and its API description."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from headwater.store.packs.folder import PackFolder
 
 @contextmanager
 def throwaway(settings: Settings) -> Iterator[Server]:
-    """A server with these settings, over an empty database."""
+    """Assembles a server with these settings over an empty database, which is deleted afterwards."""
     with tempfile.TemporaryDirectory() as folder:
         own = DatabaseSettings(data_folder=folder, reserve_file_bytes=0)
-        alone = msgspec.structs.replace(settings, database=own)
-        with closing(open_database(alone)) as database:
+        scratch = msgspec.structs.replace(settings, database=own)
+        with closing(open_database(scratch)) as database:
             first_start(database, Path(folder))
-            yield assemble(database, alone, PackFolder(Path(folder) / "packs"))
+            yield assemble(database, scratch, PackFolder(Path(folder) / "packs"))

@@ -1,4 +1,4 @@
-"""Serves one assembled server over HTTP until it is told to stop: the socket, uvicorn, signals, the end."""
+"""Serves one assembled server over HTTP until a signal stops it: the socket, uvicorn, signals, shutdown."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ from headwater.web.reply import Reply
 
 BACKLOG = 2048
 EXIT_FATAL = 70
-_LAST_WORD_SECONDS = 5.0
+_ABORT_SECONDS = 5.0
 log = get_log(__name__)
 
 
 class AddressUnusable(HeadwaterError):
-    """The server cannot bind the address that it was told to listen on."""
+    """The server cannot bind the address that it should listen on."""
 
     code = "ADDRESS_UNUSABLE"
     title = "Address unusable"
@@ -44,43 +44,43 @@ class AddressUnusable(HeadwaterError):
 
 
 class ListenAddress(NamedTuple):
-    """Where a server listens; ``url`` is what a caller on this machine or this network writes."""
+    """The host and port on which a server listens."""
 
     host: str
     port: int
 
     @property
     def url(self) -> str:
-        """The base URL, without a slash at its end; an address that means "all" is shown as loopback."""
+        """The base URL for a caller, without a slash at its end; loopback when the host means all addresses."""
         host = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(self.host, self.host)  # noqa: S104 - shown
         return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
 
 
 class StorageAlarm:
-    """Where the store reports that it can promise nothing more: the server ends at once, whatever else runs."""
+    """Receives the store's report that a commit can no longer be durable, and ends the server at once."""
 
     def __init__(self) -> None:
         self.failure: Exception | None = None
         self._end: Callable[[], object] | None = None
 
     def __call__(self, failure: Exception) -> None:
-        """Take the report, on the writer's thread; a loop that does not end within seconds is cut off."""
+        """Receives the report on the writer's thread; ends the process if the loop does not end within seconds."""
         self.failure = failure
-        last = threading.Timer(_LAST_WORD_SECONDS, os._exit, (EXIT_FATAL,))
-        last.daemon = True
-        last.start()
+        timer = threading.Timer(_ABORT_SECONDS, os._exit, (EXIT_FATAL,))
+        timer.daemon = True
+        timer.start()
         if self._end is not None:
             self._end()
 
     def calls(self, end: Callable[[], object]) -> None:
-        """Name what ends the server; it may be called from any thread."""
+        """Sets the function that ends the server; it may be called from any thread."""
         self._end = end
         if self.failure is not None:
             end()
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """A socket bound to the address that does not listen yet, so that nobody is let in before the start is done.
+    """Binds a socket to the address; it does not listen yet, so that no client connects before the start is done.
 
     Raises: AddressUnusable.
     """
@@ -108,21 +108,21 @@ def address_of(listener: socket.socket) -> ListenAddress:
 
 
 COLLECT_AFTER = 50_000
-"""So many more objects begin a search for cycles; Python's own 700 cost a third of the time of a large batch."""
+"""The number of new objects that starts a search for cycles; Python's 700 cost a third of a large batch's time."""
 
 SWITCH_SECONDS = 0.0005
-"""How long one thread may keep the interpreter while another wants it; Python's own is ten times as long."""
+"""The longest time that one thread keeps the interpreter while another waits; Python's is ten times as long."""
 
 
 def serve(server: Server, listener: socket.socket, alarm: StorageAlarm, ready: Callable[[], None]) -> None:
-    """Answer requests until SIGTERM, SIGINT or the storage's alarm; ``ready`` is called once it answers.
+    """Answers requests until SIGTERM, SIGINT or the storage's alarm; calls ``ready`` once the server answers.
 
-    Requests in flight get ``server.shutdown_seconds`` to end. The database stays open.
+    Requests in flight have ``server.shutdown_seconds`` to end. The database stays open.
     """
     _allow_many_files()
-    # A thread that works through a large batch hands over after half a millisecond, so that the loop goes on.
+    # A thread with a large batch yields after half a millisecond, so that the event loop continues.
     sys.setswitchinterval(SWITCH_SECONDS)
-    # What is there now stays as long as the server does: no search for cycles looks at it again.
+    # The objects of the start live as long as the server: no search for cycles visits them again.
     gc.collect()
     gc.freeze()
     gc.set_threshold(COLLECT_AFTER, *gc.get_threshold()[1:])
@@ -137,7 +137,7 @@ async def _serve(server: Server, listener: socket.socket, alarm: StorageAlarm, r
 
 
 class _Uvicorn(uvicorn.Server):
-    """uvicorn's server with our signals: a stop is an ordinary end, and the alarm ends it without waiting."""
+    """A uvicorn server with our signals: a stop is an ordinary end, and the alarm ends it without waiting."""
 
     def __init__(self, config: uvicorn.Config, wake: Wake, alarm: StorageAlarm, ready: Callable[[], None]) -> None:
         super().__init__(config)
@@ -146,7 +146,7 @@ class _Uvicorn(uvicorn.Server):
         self._ready = ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begin to listen, and only then say so."""
+        """Starts to listen, and then calls ``ready``."""
         loop = asyncio.get_running_loop()
         self._alarm.calls(partial(loop.call_soon_threadsafe, self._abort))
         await super().startup(sockets)
@@ -154,7 +154,7 @@ class _Uvicorn(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Let SIGTERM and SIGINT end the server; a second one does not wait for requests."""
+        """Ends the server at SIGTERM and SIGINT; a second signal does not wait for requests."""
         loop = asyncio.get_running_loop()
         if threading.current_thread() is not threading.main_thread():
             yield
@@ -178,7 +178,7 @@ class _Uvicorn(uvicorn.Server):
 
 
 def configuration(server: Server) -> uvicorn.Config:
-    """How uvicorn serves a server: the settings' limits, our connections, no log and no headers of its own."""
+    """The configuration of uvicorn: the settings' limits, our connections, no log and no headers of its own."""
     settings = server.services.settings
     proxies = list(settings.server.trusted_proxies)
     return uvicorn.Config(
@@ -201,7 +201,7 @@ def configuration(server: Server) -> uvicorn.Config:
 
 
 def _refuse(server: Server) -> Refuse:
-    """Errors of the framing, which never reach the edge, in the envelope of the door that the path names."""
+    """Renders errors of the framing, which never reach the edge, in the envelope of the path's door."""
     router = Router(server.contracts)
 
     def refuse(path: str, failure: HeadwaterError, status: int) -> Reply:
@@ -220,7 +220,7 @@ def _refuse(server: Server) -> Refuse:
 
 
 def _allow_many_files() -> None:
-    """Take as many open files as the system lets this process have: each connection needs one."""
+    """Raises the limit of open files as far as the system allows: each connection needs one."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         with contextlib.suppress(ValueError, OSError):

@@ -1,4 +1,4 @@
-"""Writes the tree of a share as local files: all of them under temporary names, made durable, then put in place."""
+"""Downloads the tree of a share: writes all files under temporary names, syncs them, then renames them."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ FAILURES_KEPT = 1000
 CHILDREN_AT_ONCE = 1000
 
 LOCAL_NAMES = NamePolicy(case_sensitive=True, portable=os.name == "nt")
-"""Which names this system can hold: none that leads elsewhere, and on Windows none that Windows reads as another."""
+"""The names that this system can store: none that leads elsewhere, and on Windows none that it reads as another."""
 
 
 class SharedFile(NamedTuple):
-    """A file of the tree; ``path`` are the names that lead to it from where the reading began."""
+    """A file of the tree; ``path`` has the names that lead to it from the top of the listing."""
 
     path: tuple[str, ...]
     version: str
@@ -48,7 +48,7 @@ class SharedFile(NamedTuple):
 
 
 class Listing(NamedTuple):
-    """A share's tree, or a part of it, at one moment; a folder comes before those in it."""
+    """A share's tree, or a part of it, at one moment; a folder precedes the folders in it."""
 
     row: ShareRow
     folders: Sequence[tuple[str, ...]]
@@ -56,12 +56,12 @@ class Listing(NamedTuple):
 
     @property
     def size_bytes(self) -> int:
-        """How many bytes its files have."""
+        """The bytes of all its files."""
         return sum(file.size_bytes for file in self.files)
 
 
 def listing(tx: Transaction, row: ShareRow, path: str) -> Listing:
-    """What is below a path of the share; of a file, the file itself. Raises: Invalid, NotFound.
+    """The tree below a path of the share, or the file at that path. Raises: Invalid, NotFound.
 
     Memory grows with the number of files, not with their sizes.
     """
@@ -86,8 +86,8 @@ def listing(tx: Transaction, row: ShareRow, path: str) -> Listing:
     return Listing(row, folders, files)
 
 
-class Getting:
-    """One get under way, into a folder that is empty."""
+class FolderDownload:
+    """One download of a listing into an empty folder."""
 
     def __init__(self, database: Database, packs: PackBackend, found: Listing, folder: Path, report: Report) -> None:
         self.counts: Counter[str] = Counter()
@@ -103,18 +103,18 @@ class Getting:
         self._done_bytes = 0
 
     def write(self) -> None:
-        """Write all of it. Raises: OSError (the disk is full), Unavailable: what has no name yet is removed."""
+        """Writes the tree; removes temporary files after a failure. Raises: OSError (the disk is full), Unavailable."""
         self._staging.mkdir(mode=0o700)
         with ExitStack() as ends:
             ends.callback(shutil.rmtree, self._staging, ignore_errors=True)
             written = self._write_contents()
-            # Before the names: a name that is there after a power loss has its content.
+            # Before the names: after a power loss every name that exists has its content.
             _sync(self._folder)
             self._put_in_place(written)
             _sync(self._folder)
 
     def _write_contents(self) -> list[tuple[int, SharedFile]]:
-        """Write each content under a number; those that could be."""
+        """Writes each content under its number; returns the files that succeeded."""
         written: list[tuple[int, SharedFile]] = []
         numbered = enumerate(self._found.files)
         while part := list(islice(numbered, FILES_AT_ONCE)):
@@ -131,25 +131,25 @@ class Getting:
         return written
 
     def _located(self, files: Iterable[SharedFile]) -> Mapping[bytes, ChunkRef]:
-        """Where the contents stand that are one chunk."""
+        """The locations of the contents that are one chunk."""
         single = [chunk for file in files if (chunk := versions.only_chunk(file.content_hash)) is not None]
         organisation = self._found.row.organisation
         return self._database.read_now(lambda tx: chunks.locate(tx, organisation, single))
 
     def _refs(self, file: SharedFile, located: Mapping[bytes, ChunkRef]) -> Iterable[ChunkRef]:
-        """Where a file's chunks stand, in their order. Raises: Damaged (one is gone)."""
+        """The locations of a file's chunks, in order. Raises: Damaged (one is missing)."""
         chunk = versions.only_chunk(file.content_hash)
         if chunk is None:
             return batch.refs_of(self._database, self._found.row, file.version)
         ref = located.get(chunk)
         if ref is None:
-            raise Damaged(f"chunk {chunk.hex()} is gone")
+            raise Damaged(f"chunk {chunk.hex()} is missing")
         return (ref,)
 
     def _write_content(self, target: Path, file: SharedFile, refs: Iterable[ChunkRef]) -> None:
-        """Write one content, each chunk held against its hash. Raises: Damaged."""
+        """Writes one content, and checks each chunk against its hash. Raises: Damaged."""
         if file.size_bytes < 0:
-            raise Damaged("its version is gone")
+            raise Damaged("its version is missing")
         written_bytes = 0
         with target.open("xb") as stream:
             for piece in read_range(self._packs, refs, verify=True):
@@ -162,7 +162,7 @@ class Getting:
         os.utime(target, ns=(at_ns, at_ns))
 
     def _put_in_place(self, written: Iterable[tuple[int, SharedFile]]) -> None:
-        """Give everything its name; what this system cannot name, or takes for another name, fails alone."""
+        """Renames everything; a name that this system cannot store, or takes for another name, fails alone."""
         places: dict[tuple[str, ...], Path] = {(): self._folder}
         for names in self._found.folders:
             place = self._place(places, names)
@@ -186,7 +186,7 @@ class Getting:
                 self.written_bytes += file.size_bytes
 
     def _place(self, places: Mapping[tuple[str, ...], Path], names: tuple[str, ...]) -> Path | None:
-        """The local path for names of the share; None, and counted as failed, if there can be none."""
+        """The local path for names of the share; None, and counted as failed, when this system cannot store it."""
         folder = places.get(names[:-1])
         if folder is None:
             self._fail(names, "its folder could not be made")
@@ -226,7 +226,7 @@ def _file(tx: Transaction, row: ShareRow, names: tuple[str, ...], node: Node) ->
 
 
 def _sync(folder: Path) -> None:
-    """Make everything below a folder durable: by one call where the system has it, else file by file.
+    """Syncs everything below a folder: by one call where the system has it, else file by file.
 
     Raises: OSError (the disk failed).
     """

@@ -1,4 +1,4 @@
-"""Brings the contacts of a file into an organisation, in batches that are each one transaction, and writes them out."""
+"""Imports the contacts of a file into an organisation, each batch in one transaction, and exports them."""
 
 from __future__ import annotations
 
@@ -24,17 +24,15 @@ from headwater.store.log import feeds
 
 BATCH_ROWS = 1000
 
-
 BATCH_CHARACTERS = 8_000_000
-"""Where a batch ends whatever its number of rows, so that memory does not grow with long lines."""
-
+"""The characters that end a batch of any number of rows, so that memory does not grow with long lines."""
 
 EXAMPLES_SHOWN = 20
-"""Most changes, and most refused rows, that a summary shows."""
+"""The most changes, and the most refused rows, in a summary."""
 
 
 class FileUnsuitable(HeadwaterError):
-    """A file whose name or options do not fit what is to be done with it."""
+    """A file whose name or options do not fit the command."""
 
     code = "FILE_UNSUITABLE"
     title = "File not suitable"
@@ -51,7 +49,7 @@ class RefusedRow(NamedTuple):
 
 @dataclass
 class ImportSummary:
-    """What an import did, or would do."""
+    """The result of an import, or of its dry run."""
 
     effects: Counter[str] = field(default_factory=Counter)
     warnings: int = 0
@@ -60,7 +58,7 @@ class ImportSummary:
     refused: list[RefusedRow] = field(default_factory=list)
 
     def add(self, planned: Plan) -> None:
-        """Count a batch."""
+        """Counts a batch."""
         self.new_chapters += [name for name in planned.new_chapters if name not in self.new_chapters]
         for outcome in planned.outcomes:
             self.effects[outcome.effect] += 1
@@ -68,7 +66,7 @@ class ImportSummary:
                 self.changes.append(outcome)
 
     def refuse(self, parsed: Parsed) -> None:
-        """Count a row that its reader or a rule refused."""
+        """Counts a row that its reader or a rule refused."""
         if len(self.refused) < EXAMPLES_SHOWN:
             reason = next(problem for problem in parsed.problems if problem.refuses)
             self.refused.append(RefusedRow(parsed.row_number, reason.field, reason.detail))
@@ -76,7 +74,7 @@ class ImportSummary:
 
 @dataclass(frozen=True)
 class ImportRun:
-    """What holds for every batch of an import."""
+    """The parameters of every batch of an import."""
 
     database: Database
     feed: int
@@ -84,12 +82,12 @@ class ImportRun:
     replace_extra: bool
     dry_run: bool
 
-    def take(self, rows: list[Parsed]) -> Plan:
-        """Import a batch in one transaction, or only plan it."""
+    def run(self, rows: list[Parsed]) -> Plan:
+        """Imports a batch in one transaction, or only plans it."""
 
         def transaction(tx: Transaction) -> Plan:
-            carry = upsert.plan if self.dry_run else upsert.upsert
-            return carry(
+            plan_or_upsert = upsert.plan if self.dry_run else upsert.upsert
+            return plan_or_upsert(
                 tx, self.feed, rows, open_provisioning=self.open_provisioning, replace_extra=self.replace_extra
             )
 
@@ -99,14 +97,14 @@ class ImportRun:
 
 
 class Rejects:
-    """The file of refused rows, made with the first of them; only its owner may read it."""
+    """The file of refused rows, created with the first of them; only its owner may read it."""
 
-    def __init__(self, path: Path, *, kept: bool) -> None:
+    def __init__(self, path: Path, *, stored: bool) -> None:
         self.header: tuple[str, ...] = ("raw",)
         self.delimiter = ","
         self.count = 0
         self._path = path
-        self._kept = kept
+        self._stored = stored
         self._stream: BinaryIO | None = None
         self._file: RejectsFile | None = None
 
@@ -119,9 +117,9 @@ class Rejects:
             self._stream.close()
 
     def add(self, parsed: Parsed) -> None:
-        """Write a refused row."""
+        """Writes a refused row."""
         self.count += 1
-        if not self._kept:
+        if not self._stored:
             return
         if self._file is None:
             self._stream = _private(self._path)
@@ -144,9 +142,9 @@ def batches(rows: Iterator[Parsed]) -> Iterator[list[Parsed]]:
 
 
 def import_batch(run: ImportRun, batch: list[Parsed], summary: ImportSummary, rejects: Rejects) -> None:
-    """Import one batch, and count what became of each row."""
+    """Imports one batch, and counts the outcome of each row."""
     accepted = [row for row in batch if row.accepted]
-    planned = run.take(accepted)
+    planned = run.run(accepted)
     summary.add(planned)
     refusals = {outcome.row_number: outcome.problem for outcome in planned.outcomes if outcome.problem is not None}
     for row in batch:
@@ -171,10 +169,10 @@ def feed_of(tx: Transaction, org: str) -> int:
 
 
 def kind_of(file: Path) -> str:
-    """The format that a file's name tells: csv, vcf or jsonl. Raises: FileUnsuitable."""
+    """The format that a file's suffix names: csv, vcf or jsonl. Raises: FileUnsuitable."""
     kind = file.suffix.lower().removeprefix(".")
     if kind not in ("csv", "vcf", "jsonl"):
-        raise FileUnsuitable(f"{file.name}: the name tells no kind of contacts file")
+        raise FileUnsuitable(f"{file.name}: the name has no suffix of a contacts file")
     return kind
 
 
@@ -196,14 +194,14 @@ def contacts_of(database: Database, feed: int) -> Iterator[ContactRow]:
 
 
 def _private(path: Path) -> BinaryIO:
-    """A new file that only its owner may read: it holds personal data."""
+    """Creates a file that only its owner may read: it contains personal data."""
     path.unlink(missing_ok=True)
     return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
-    """A file that takes the place of ``path`` when it is whole, and is gone when it never gets there."""
+    """Writes a file that replaces ``path`` once it is whole, and that is removed after a failure."""
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with _private(part) as stream:

@@ -1,4 +1,4 @@
-"""A local folder as what would come into a share: each file and folder with its path there, or why it cannot come."""
+"""Walks a local folder for an upload: each file and folder with its path in the share, or the reason of its refusal."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ class LocalEntry(NamedTuple):
 
 
 class Refused(NamedTuple):
-    """What cannot come, and why."""
+    """A file or folder that cannot be uploaded, and the reason."""
 
     source: str
     reason: str
 
 
 class LeftOut(NamedTuple):
-    """A symbolic link or special file: a share holds files and folders."""
+    """A symbolic link or special file: a share stores files and folders only."""
 
     source: str
 
@@ -39,10 +39,10 @@ Found = LocalEntry | Refused | LeftOut
 
 
 def walk(root: Path, to: str, policy: NamePolicy) -> Iterator[Found]:
-    """What is at ``root``: the file itself, or all that is in the folder; a folder comes before what is in it.
+    """Yields the file at ``root``, or everything in the folder at ``root``; a folder precedes its contents.
 
-    ``to`` is the stored path of the folder in the share, empty for its root; it and those above it come first.
-    Raises: OSError (nothing there).
+    ``to`` is the stored path of the target folder, empty for the share's root; it and its parents are yielded first.
+    Raises: OSError (``root`` does not exist).
     """
     alone = None if root.is_dir() else _judge(str(root), root.name, to, policy, root.stat())
     if alone is None or isinstance(alone, LocalEntry):
@@ -63,17 +63,17 @@ def walk(root: Path, to: str, policy: NamePolicy) -> Iterator[Found]:
 
 
 def size_bytes(root: Path, to: str, policy: NamePolicy) -> int:
-    """How many bytes the files have that would come."""
+    """The bytes of all files that would be uploaded."""
     return sum(found.size_bytes for found in walk(root, to, policy) if isinstance(found, LocalEntry))
 
 
 def reason_of(failure: OSError | HeadwaterError) -> str:
-    """A failure as a list of failures tells it."""
+    """The reason of a failure, as a list of failures shows it."""
     return failure.detail if isinstance(failure, HeadwaterError) else failure.strerror or type(failure).__name__
 
 
 def _in_folder(folder: str, path: str, policy: NamePolicy) -> Iterator[Found]:
-    """What is in one folder, by name. Two names that are one in the share cannot both come."""
+    """Yields the members of one folder, by name; refuses the second of two names that are one in the share."""
     try:
         with os.scandir(folder) as listing:
             members = sorted(listing, key=lambda member: member.name)
@@ -100,7 +100,7 @@ def _in_folder(folder: str, path: str, policy: NamePolicy) -> Iterator[Found]:
 
 
 def _judge(source: str, name: str, folder: str, policy: NamePolicy, found: os.stat_result) -> Found:
-    """A file or folder under its stored path, if the share takes its name."""
+    """A file or folder under its stored path, or its refusal."""
     is_folder = stat.S_ISDIR(found.st_mode)
     if not is_folder and not stat.S_ISREG(found.st_mode):
         return LeftOut(source)
@@ -115,15 +115,15 @@ def _judge(source: str, name: str, folder: str, policy: NamePolicy, found: os.st
 
 
 class Unreadable(Exception):
-    """A local file that cannot be read, or is no longer as it was found; the text says why."""
+    """A local file that cannot be read, or that changed since it was found; the text is the reason."""
 
 
 class LocalFile:
-    """A regular file that is read once from its beginning, and must stay as it was found."""
+    """A regular file that is read once, from its beginning, and must not change meanwhile."""
 
     def __init__(self, entry: LocalEntry) -> None:
-        """Open it. Raises: Unreadable."""
-        # Not through a link, and not waiting for the writer of a pipe: what was a file may be something else by now.
+        """Opens the file. Raises: Unreadable."""
+        # Follows no link and waits for no writer of a pipe: another object may have replaced the file.
         flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
         try:
             self._file = os.open(entry.source, flags)
@@ -138,7 +138,7 @@ class LocalFile:
         os.close(self._file)
 
     def pieces(self, piece_bytes: int) -> Iterator[bytes]:
-        """Its content. Raises: Unreadable."""
+        """Yields the content in pieces. Raises: Unreadable."""
         left = self._found[0]
         try:
             while left and (piece := os.read(self._file, min(piece_bytes, left))):

@@ -1,4 +1,4 @@
-"""The single results that a transfer tells of: what could not come, and what came."""
+"""The results of a transfer for single files: a failure, or a file that was sent."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from headwater.store.database import Database
 
 
 class Done(NamedTuple):
-    """How a command ended: its exit code and what it wrote."""
+    """The end of a command: its exit code and its output."""
 
     code: int
     out: str
@@ -40,7 +40,7 @@ class Done(NamedTuple):
 
 @pytest.fixture(autouse=True)
 def own_umask() -> Iterator[None]:
-    """A command that makes its files private does so for its own process; here that is everybody's."""
+    """A command that makes its files private does so for its own process; here that is the process of all tests."""
     mask = os.umask(0o022)
     yield
     os.umask(mask)
@@ -58,7 +58,7 @@ class Installed(NamedTuple):
 
     @contextmanager
     def database(self) -> Iterator[Database]:
-        """The database, opened beside whoever else has it open."""
+        """The database, opened beside any other process that has it open."""
         opened = open_database(self.settings)
         try:
             yield opened
@@ -116,7 +116,7 @@ class Shares:
         return made
 
     def members(self, share: str) -> list[tuple[str, str, str]]:
-        """Who is in a share, in the order of their names."""
+        """The members of a share, in the order of their names."""
         found = self("show", share, "--json").json["members"]
         return sorted((each["kind"], each["id"], each["access"]) for each in found)
 

@@ -104,7 +104,7 @@ def rewritten(path: Path, **changed: object) -> None:
     """Write a backup again with another manifest."""
     manifest = archive.check(path)
     content = {name: source.read() for name, source in archive.members(path) if not name.startswith("manifest")}
-    with archive.written(path) as writer:
+    with archive.create(path) as writer:
         for name, piece in content.items():
             writer.add_bytes(name, piece)
         writer.finish(msgspec.structs.replace(manifest, **changed))

@@ -10,7 +10,7 @@ import apsw
 import pytest
 
 from headwater.installation import doctor
-from headwater.installation.data_folder import held
+from headwater.installation.data_folder import locked
 from tests.unit.cli.conftest import Command, Installed
 
 
@@ -121,7 +121,7 @@ def test_a_clock_of_the_past_is_found(command: Command, installed: Installed, mo
 
 
 def test_a_server_that_runs_is_named(command: Command, installed: Installed) -> None:
-    with held(installed.folder):
+    with locked(installed.folder):
         assert "already runs" in command("doctor", "--data", installed.folder).out
 
 

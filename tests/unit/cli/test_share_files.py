@@ -53,7 +53,7 @@ def counts(done: Done) -> tuple[int, ...]:
 
 
 def reasons(done: Done) -> dict[str, str]:
-    """Why each file failed, by its name."""
+    """The reason of each failed file, by its name."""
     return {Path(row["file"]).name: row["reason"] for row in done.json["failures"]}
 
 

@@ -22,7 +22,7 @@ CONTENT = {f"tables/notes/{number:06d}.msgpack": bytes([number]) * 3000 for numb
 
 
 def write(path: Path) -> bytes:
-    with archive.written(path) as writer:
+    with archive.create(path) as writer:
         for name, content in CONTENT.items():
             writer.add_bytes(name, content)
         writer.finish(msgspec.structs.replace(EMPTY, members=tuple(writer.members)))
@@ -69,7 +69,7 @@ def test_a_byte_changed_in_any_content_or_name_is_refused(tmp_path: Path) -> Non
     "name", ["../x", "/etc/passwd", "packs/00/../../x", "packs/00/..", "tables/notes/1.msgpack", "other", "packs/zz/a"]
 )
 def test_a_member_with_a_name_that_is_none_of_ours_is_refused(path: Path, name: str) -> None:
-    with archive.written(path) as writer:
+    with archive.create(path) as writer:
         writer.add_bytes(name, b"x")
         writer.finish(msgspec.structs.replace(EMPTY, members=tuple(writer.members)))
     with pytest.raises(BackupDamaged, match="no backup does"):
@@ -98,7 +98,7 @@ def test_a_member_that_is_no_file_is_refused(tmp_path: Path, kind: bytes) -> Non
 )
 def test_a_manifest_that_does_not_fit_is_refused(tmp_path: Path, manifest: bytes) -> None:
     path = tmp_path / "b.tar"
-    with archive.written(path) as writer:
+    with archive.create(path) as writer:
         writer.add_bytes(archive.MANIFEST, manifest)
         writer.add_bytes(archive.MANIFEST_HASH, hashlib.sha256(manifest).hexdigest().encode())
     with pytest.raises(BackupDamaged):
@@ -116,7 +116,7 @@ def test_a_backup_that_fails_half_way_leaves_the_older_one_and_nothing_else(path
     path.write_bytes(b"the older one")
 
     def fail() -> None:
-        with archive.written(path) as writer:
+        with archive.create(path) as writer:
             writer.add_bytes("tables/notes/000000.msgpack", b"x")
             raise KeyError
 

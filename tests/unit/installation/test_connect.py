@@ -1,4 +1,4 @@
-"""How commands open an installation beside its server."""
+"""Commands that open an installation beside its server."""
 
 from __future__ import annotations
 

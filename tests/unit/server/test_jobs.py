@@ -105,16 +105,16 @@ async def test_commits_of_others_wake_those_who_wait_and_our_own_are_not_told_tw
     told: list[tuple[int, int]] = []
     wake.listen(7, lambda feed, head: told.append((feed, head)))
     foreign = ForeignCommits(database, wake)
-    assert [await foreign.look(), await foreign.look()] == [False, False]
+    assert [await foreign.check(), await foreign.check()] == [False, False]
     await database.write(lambda tx: organisations.create(tx, "org_ours"))
-    assert await foreign.look() is False
+    assert await foreign.check() is False
     with another_process(tmp_path / "headwater.db", clock) as other:
         other.write_now(lambda tx: organisations.create(tx, "org_theirs"))
-        assert await foreign.look() is True
+        assert await foreign.check() is True
         await database.write(lambda tx: organisations.create(tx, "org_ours_2"))
         other.write_now(lambda tx: organisations.create(tx, "org_theirs_2"))
-        assert await foreign.look() is True
-        assert await foreign.look() is False
+        assert await foreign.check() is True
+        assert await foreign.check() is False
     await asyncio.sleep(0)
     assert told == [(7, 0), (7, 0)]
 

@@ -1,1 +1,1 @@
-"""The commands, by subject; each reads options, calls, and prints."""
+"""The commands, by subject; each reads options, calls a lower layer, and prints."""

@@ -122,7 +122,7 @@ def test_another_process_that_changes_members_is_heard(
     principal = principal_of(server, member)
     foreign = ForeignCommits(server.database, server.services.wake)
     if server.database.embedded:
-        server.loop.run(foreign.look())
+        server.loop.run(foreign.check())
     assert server.loop.run(access_cache.share(principal, share.feed)) == share.id
     heard = threading.Event()
 
@@ -139,7 +139,7 @@ def test_another_process_that_changes_members_is_heard(
     other.write_now(take_away, feed=share.feed)
     other.close()
     if server.database.embedded:
-        server.loop.run(foreign.look())
+        server.loop.run(foreign.check())
     assert heard.wait(30)
     assert server.loop.run(access_cache.share(principal, share.feed)) is None
 

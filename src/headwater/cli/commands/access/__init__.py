@@ -1,1 +1,1 @@
-"""Commands about who may come in: organisations, chapters, tokens, devices."""
+"""Commands about access: organisations, chapters, tokens, devices."""

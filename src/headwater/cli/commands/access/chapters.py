@@ -1,4 +1,4 @@
-"""``headwater chapter``: make, list and rename an organisation's chapters, and say which users are in them."""
+"""``headwater chapter``: creates, lists and renames chapters, and sets the users in them."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def add_user(
 ) -> None:
     """Put a user into a chapter.
 
-    From then on the user may do in each share what the share gives to the chapter. Lists who is in it now.
+    The user gets the chapter's access to each share. Lists the users who are in it now.
     """
     with installation.opened(data, database, config) as here:
         users = here.database.write_now(lambda tx: chapter_users.add(tx, org, id, user))
@@ -116,7 +116,7 @@ def remove_user(
 ) -> None:
     """Take a user out of a chapter.
 
-    What the user may do in shares by the chapter alone ends at once. Lists who is in it now.
+    Access to shares that the user had by the chapter alone ends at once. Lists the users who are in it now.
     """
     with installation.opened(data, database, config) as here:
         users = here.database.write_now(lambda tx: chapter_users.remove(tx, org, id, user))
@@ -153,4 +153,4 @@ def _row(chapter: Chapter) -> Row:
 
 
 def _show_users(users: list[ChapterUser], chapter: str, *, as_json: bool) -> None:
-    show_rows([user._asdict() for user in users], as_json=as_json, none=f"nobody is in {chapter}")
+    show_rows([user._asdict() for user in users], as_json=as_json, none=f"no user is in {chapter}")

@@ -1,4 +1,4 @@
-"""``headwater device``: list devices with their lag, and stop waiting for one."""
+"""``headwater device``: lists devices with their lag, and deactivates one."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def list_(
     """
     with installation.opened(data, database, config) as here:
         found = here.database.read_now(lambda tx: devices.read_all(tx, org, inactive=inactive))
-    show_rows([_row(standing) for standing in found], as_json=as_json, none="there are no devices")
+    show_rows([_row(device) for device in found], as_json=as_json, none="there are no devices")
 
 
 @app.command(epilog=options.examples("headwater device deactivate dev_7d1fd2kcxj8rw0mq"))
@@ -47,24 +47,24 @@ def deactivate(
 ) -> None:
     """Stop waiting for a device that is gone.
 
-    It no longer keeps old changes from being forgotten. If it comes again, it is active again.
+    Old changes are no longer stored for it. It becomes active again with its next request.
     """
     with installation.opened(data, database, config) as here:
         found = here.database.write_now(lambda tx: devices.deactivate(tx, id))
-    show_rows([_row(standing) for standing in found], as_json=as_json, none="")
+    show_rows([_row(device) for device in found], as_json=as_json, none="")
 
 
-def _row(standing: DeviceLag) -> Row:
+def _row(device: DeviceLag) -> Row:
     return {
-        "id": standing.id,
-        "org": standing.organisation,
-        "door": standing.door,
-        "device": standing.device_id,
-        "name": standing.device_name,
-        "active": standing.is_active,
-        "feed": standing.feed,
-        "position": standing.position,
-        "head": standing.head,
-        "lag": standing.lag,
-        "last_seen_at": standing.last_seen_us,
+        "id": device.id,
+        "org": device.organisation,
+        "door": device.door,
+        "device": device.device_id,
+        "name": device.device_name,
+        "active": device.is_active,
+        "feed": device.feed,
+        "position": device.position,
+        "head": device.head,
+        "lag": device.lag,
+        "last_seen_at": device.last_seen_us,
     }

@@ -1,4 +1,4 @@
-"""``headwater org``: make and list organisations."""
+"""``headwater org``: creates and lists organisations."""
 
 from __future__ import annotations
 

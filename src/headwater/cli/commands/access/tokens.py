@@ -1,4 +1,4 @@
-"""``headwater token``: make, list and revoke tokens."""
+"""``headwater token``: creates, lists and revokes tokens."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``headwater import contacts`` and ``headwater export contacts``: files in and out of an organisation."""
+"""``headwater import contacts`` and ``headwater export contacts``: contacts from and to files."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def import_contacts(
         installation.opened(data, database, config) as here,
         file.open("rb") as stream,
         _bar(file.stat().st_size, stream, hidden=as_json) as advance,
-        Rejects(rejected, kept=not dry_run) as rejects,
+        Rejects(rejected, stored=not dry_run) as rejects,
     ):
         feed = here.database.read_now(lambda tx: feed_of(tx, org))
         rows = rows_of(stream, kind, key, dates)
@@ -132,7 +132,7 @@ def export_contacts(
 
 @contextmanager
 def _bar(size_bytes: int, stream: BinaryIO, *, hidden: bool) -> Iterator[_Advance]:
-    """A progress bar over the bytes of a file, on standard error where that is a terminal."""
+    """Shows a progress bar over the bytes of a file, on standard error if that is a terminal."""
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=hidden or not console.is_terminal) as progress:
@@ -140,7 +140,7 @@ def _bar(size_bytes: int, stream: BinaryIO, *, hidden: bool) -> Iterator[_Advanc
 
 
 class _Advance:
-    """Moves a bar to where the file is being read."""
+    """Moves a bar to the position at which the file is read."""
 
     def __init__(self, progress: Progress, task: TaskID, stream: BinaryIO) -> None:
         self._progress, self._task, self._stream = progress, task, stream

@@ -15,7 +15,7 @@ from headwater.cli.output import Row, show_one
 from headwater.cli.progress import bars
 from headwater.installation import connect
 from headwater.transfer import get_folder
-from headwater.transfer.get_folder import Getting
+from headwater.transfer.get_folder import FolderDownload
 
 
 def get(
@@ -33,7 +33,7 @@ def get(
 ) -> None:
     """Write what is in a share into a folder, as it is at this moment.
 
-    Every chunk is held against its hash. Files get their names when all contents are on disk, and their times of
+    Every chunk is checked against its hash. Files get their names when all contents are on disk, and their times of
     modification. A file that is damaged, or that this system cannot name, is listed with the reason, and the exit
     code is 1; the others are written.
     """
@@ -44,29 +44,29 @@ def get(
         with options.as_typed():
             found = here.database.read_now(lambda tx: get_folder.listing(tx, run_as.share(tx, id), source))
         _expect_empty(folder)
-        running = Getting(here.database, connect.open_packs(here.settings), found, folder, report)
-        running.write()
-    failed = running.counts["failed"]
+        download = FolderDownload(here.database, connect.open_packs(here.settings), found, folder, report)
+        download.write()
+    failed = download.counts["failed"]
     counts: Row = {
         "share": found.row.id,
         "from": source,
         "to": str(folder),
-        "files": running.counts["files"],
-        "folders": running.counts["folders"],
-        "written_bytes": running.written_bytes,
+        "files": download.counts["files"],
+        "folders": download.counts["folders"],
+        "written_bytes": download.written_bytes,
         "failed": failed,
     }
     if as_json:
-        print(encode({**counts, "failures": [failure._asdict() for failure in running.failures]}).decode())
+        print(encode({**counts, "failures": [failure._asdict() for failure in download.failures]}).decode())
     else:
         show_one(counts, as_json=False)
-        show_failures(running.failures, failed)
+        show_failures(download.failures, failed)
     if failed:
         raise typer.Exit(1)
 
 
 def _expect_empty(folder: Path) -> None:
-    """Make the folder, unless it is there. Raises: StateConflict (it is no folder, or not empty), OSError."""
+    """Creates the folder unless it exists. Raises: StateConflict (it is no folder, or not empty), OSError."""
     if folder.exists() and not folder.is_dir():
         raise StateConflict(f"{folder} is not a folder")
     folder.mkdir(parents=True, exist_ok=True)

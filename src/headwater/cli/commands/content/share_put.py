@@ -41,7 +41,7 @@ def put(
 
     The same again changes nothing, another content becomes a new version of its file, and nothing is deleted.
     Symbolic links and special files are left out. What cannot come is listed with the reason, and the exit code
-    is 1; the rest came. A dry run does not look at quotas.
+    is 1; the rest came. A dry run does not check quotas.
     """
     source = folder.resolve(strict=True)
     with installation.opened(data, database, config, sets) as here, bars(quiet=as_json, sizes=True) as report:
@@ -69,7 +69,7 @@ def put(
 
 
 def _place(tx: Transaction, share_id: str, to: str) -> tuple[ShareRow, str]:
-    """The share, and the stored path of the folder in it; empty for its root. Raises: Invalid, StateConflict."""
+    """The share, and the stored path of the target folder; empty for its root. Raises: Invalid, StateConflict."""
     row = run_as.share(tx, share_id)
     path = stored_path(to, row.policy, field="--to")
     parts = split_path(path)
@@ -94,7 +94,7 @@ def _show(counts: Row, tally: Tally, *, dry_run: bool, as_json: bool) -> None:
 
 
 def show_failures(failures: Sequence[Failure], count: int) -> None:
-    """List what failed, with the reasons; of many the first ones."""
+    """Lists the first failures, with their reasons."""
     if failures:
         say_note("\nWhat failed:")
         show_rows([failure._asdict() for failure in failures[:FAILURES_SHOWN]], as_json=False, none="")

@@ -1,4 +1,4 @@
-"""``headwater share``: make shares, say who may use them, and bring files in and out."""
+"""``headwater share``: creates shares, sets their members, and copies files in and out."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def create(
 
     with installation.opened(data, database, config) as here, options.as_typed():
         row = here.database.write_now(transaction)
-    show_one(_told(row, as_json=as_json), as_json=as_json)
+    show_one(_shown(row, as_json=as_json), as_json=as_json)
 
 
 @app.command("list", epilog=options.examples("headwater share list", "headwater share list --org org_hlf --json"))
@@ -118,7 +118,7 @@ def show(
     """Show one share and who may use it."""
     with installation.opened(data, database, config) as here:
         row = here.database.read_now(lambda tx: _whole(tx, run_as.share(tx, id)))
-    show_one(_told(row, as_json=as_json), as_json=as_json)
+    show_one(_shown(row, as_json=as_json), as_json=as_json)
 
 
 @app.command(
@@ -140,9 +140,9 @@ def grant(
     config: options.ConfigFile = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Let a user, everybody of a role or higher, or the users of a chapter into a share.
+    """Let a user, all users of a role or higher, or the users of a chapter into a share.
 
-    Who is in it already gets the new level. The owner and the organisation's admins may manage it anyhow.
+    A present member gets the new level. The owner and the organisation's admins may manage it anyhow.
     """
     kind, member_id = _member(who)
     wanted = msgspec.convert({"kind": kind, "id": member_id, "access": level.upper()}, Member)
@@ -190,7 +190,7 @@ def quota(
     config: options.ConfigFile = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Say how much a share may keep.
+    """Set how much a share may keep.
 
     With none only files.quota_share_bytes and the organisation's quota bind it. What is in it stays in any case.
     """
@@ -214,12 +214,12 @@ def delete(
     config: options.ConfigFile = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Delete a share with everything in it: from then on nobody finds it."""
+    """Delete a share with everything in it: no user can find it any more."""
     with installation.opened(data, database, config) as here:
         row = here.database.read_now(lambda tx: _row(tx, run_as.share(tx, id)))
         if not yes:
             if not sys.stdin.isatty():
-                raise typer.BadParameter("nobody is there to be asked; say --yes")
+                raise typer.BadParameter("there is no terminal to ask on; give --yes")
             question = f"Delete {row['name']!r} with {row['files']} files?"
             if not typer.confirm(question, err=True):
                 say_note("nothing was deleted")
@@ -261,10 +261,10 @@ def list_conflicts(
 
 
 def _change(function: Callable[[Transaction], Row], place: options.InstallationOptions, *, as_json: bool) -> None:
-    """Carry out what changes a share, and show the share."""
+    """Runs a transaction function that changes a share, and shows the share."""
     with installation.opened(*place) as here:
         row = here.database.write_now(function)
-    show_one(_told(row, as_json=as_json), as_json=as_json)
+    show_one(_shown(row, as_json=as_json), as_json=as_json)
 
 
 def _expect_organisation(tx: Transaction, org: str) -> None:
@@ -275,12 +275,12 @@ def _expect_organisation(tx: Transaction, org: str) -> None:
 def _member(text: str) -> tuple[str, str]:
     kind, colon, member_id = text.partition(":")
     if kind not in ("user", "role", "chapter") or not colon or not member_id:
-        raise typer.BadParameter(f"{text!r} names nobody: write {_FORM}")
+        raise typer.BadParameter(f"{text!r} names no member: write {_FORM}")
     return kind, member_id
 
 
 def _others(tx: Transaction, share_id: str, kind: str, member_id: str) -> tuple[ShareRow, list[Member]]:
-    """The share and its members but this one; nobody else changes them until the commit."""
+    """The share and its members but this one; locks them until the commit."""
     share = run_as.share(tx, share_id)
     tx.lock(share.feed)
     return share, [member for member in share_rules.members(tx, share) if (member.kind, member.id) != (kind, member_id)]
@@ -305,8 +305,8 @@ def _whole(tx: Transaction, row: ShareRow) -> Row:
     return {**_row(tx, row), **names, "members": members}
 
 
-def _told(row: Row, *, as_json: bool) -> Row:
-    """A share as it is written: on a terminal each member as a person types it."""
+def _shown(row: Row, *, as_json: bool) -> Row:
+    """A share for the output: without ``--json`` each member as a user types it."""
     members = row["members"]
     if as_json or not isinstance(members, list):
         return row

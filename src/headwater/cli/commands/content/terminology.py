@@ -1,4 +1,4 @@
-"""``headwater terminology``: where the labels of an organisation come from."""
+"""``headwater terminology``: shows or chooses the source of an organisation's labels."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def _named(url: str | None, file: Path | None, *, own: bool) -> tuple[SourceKind
 
 
 def _trial(kind: SourceKind, location: str, settings: TerminologySettings) -> str:
-    """What a fetch from the source gives now, in words."""
+    """A line about the result of one fetch from the source."""
     from headwater.contracts.terminology.upstream import Upstream
 
     try:
@@ -110,13 +110,13 @@ def _trial(kind: SourceKind, location: str, settings: TerminologySettings) -> st
 
 
 def _row(tx: Transaction, org: str) -> Row:
-    kept, state = queries.kept(tx, org), queries.state(tx, org)
+    labels, state = queries.kept(tx, org), queries.state(tx, org)
     return {
         "organization_id": org,
-        "source": kept.source,
-        "location": kept.location or None,
-        "labels_kept_here": kept.own_count,
-        "labels_published": kept.published or 0,
+        "source": labels.source,
+        "location": labels.location or None,
+        "labels_kept_here": labels.own_count,
+        "labels_published": labels.published or 0,
         "failures": state.tracked.failures if state else 0,
         "last_sync_at": state.tracked.last_sync_us if state else None,
     }

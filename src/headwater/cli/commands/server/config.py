@@ -1,4 +1,4 @@
-"""``headwater config``: what is set, and where each value came from."""
+"""``headwater config``: shows each setting and the origin of its value."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ app = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_help=T
 
 @app.callback()
 def config_() -> None:
-    """Look at the settings."""
+    """Show the settings."""
 
 
 @app.command(

@@ -1,4 +1,4 @@
-"""``headwater doctor``: look the installation over, and say what to do about what is not well."""
+"""``headwater doctor``: checks the installation, and advises on each fault."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``headwater openapi``: the description of the API, for tools that make clients."""
+"""``headwater openapi``: prints the description of the API, for tools that generate clients."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``headwater serve``: start one server, say in plain lines how to call it, and stop it in order."""
+"""``headwater serve``: starts one server, prints how to call it, and stops it in order."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def serve(
     config: options.ConfigFile = None,
     sets: options.Set = None,
 ) -> None:
-    """Run the server until it is told to stop (Ctrl-C, or SIGTERM).
+    """Run the server until a signal stops it (Ctrl-C, or SIGTERM).
 
     The first start makes the data folder, the database and an admin token, which is shown once.
     """
@@ -63,7 +63,7 @@ def _run(settings: Settings, ready_file: Path | None) -> None:
     from headwater.server import serve as server_serve
 
     place = data_folder.prepare(Path(settings.database.data_folder))
-    with data_folder.held(place):
+    with data_folder.locked(place):
         listener = server_serve.bind(settings.server.host, settings.server.port)
         alarm = server_serve.StorageAlarm()
         database = connect.open_database(settings, alarm)
@@ -86,9 +86,9 @@ def _run(settings: Settings, ready_file: Path | None) -> None:
 
 
 def greeting(settings: Settings, url: str, folder: Path, token: str | None) -> list[str]:
-    """What the start says: where it listens, what is public, the token, and two calls that work as printed."""
+    """The lines of the start: the address, the public doors, the token, and two calls that work as printed."""
     public = settings.answers_without_token
-    kept = folder / "admin.token"
+    token_file = folder / "admin.token"
     store = "PostgreSQL" if settings.database.url else "SQLite"
     lines = [
         f"Headwater {__version__} listens on {url}",
@@ -98,10 +98,12 @@ def greeting(settings: Settings, url: str, folder: Path, token: str | None) -> l
         f"  API pages     {url}/docs",
     ]
     if token is not None:
-        lines += [f"  admin token   {token}", f"                shown only this once; kept in {kept.resolve()}"]
-    elif kept.exists():
-        lines.append(f"  admin token   kept in {kept.resolve()}")
-    create = f"""curl -H "Authorization: Bearer $(cat {shlex.quote(str(kept.resolve()))})" {url}/api/v1/contacts"""
+        lines += [f"  admin token   {token}", f"                shown only this once; kept in {token_file.resolve()}"]
+    elif token_file.exists():
+        lines.append(f"  admin token   kept in {token_file.resolve()}")
+    create = (
+        f"""curl -H "Authorization: Bearer $(cat {shlex.quote(str(token_file.resolve()))})" {url}/api/v1/contacts"""
+    )
     body = """-H 'Content-Type: application/json' -d '{"first_name": "Ada", "last_name": "Lovelace"}'"""
     lines += ["Create a contact, and list what is there:", f"  {create} {body}"]
     lines.append(f"  curl {url}/api/v1/contacts" if public else f"  {create}")
@@ -122,7 +124,7 @@ def _provisioning_line(settings: Settings) -> str:
 
 
 def _write_ready(path: Path, url: str) -> None:
-    """Write the ready file whole or not at all, so that who waits for it never reads a half."""
+    """Writes the ready file whole or not at all, so that a process that waits for it never reads a half."""
     unfinished = path.with_name(f"{path.name}.{os.getpid()}")
     unfinished.write_text(json.dumps({"url": url, "pid": os.getpid()}) + "\n", "utf-8")
     unfinished.replace(path)

@@ -1,1 +1,1 @@
-"""Commands about what is kept: backup, restore, verify, gc."""
+"""Commands about stored data: backup, restore, verify, gc."""

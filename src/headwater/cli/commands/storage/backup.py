@@ -1,4 +1,4 @@
-"""``headwater backup``: everything in one file, made while the server runs."""
+"""``headwater backup``: writes everything into one file, while the server runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``headwater restore``: put a backup into a folder, so that every client notices."""
+"""``headwater restore``: restores a backup into a folder, so that every client notices."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def restore(
     """Put a backup into an empty data folder, or an empty PostgreSQL database.
 
     The whole backup is checked before anything is touched. The log gets a new epoch: every cursor from before
-    answers that it expired, so that clients look at everything anew and miss nothing. No server may run meanwhile.
+    answers that it expired, so that clients read everything again and miss nothing. No server may run meanwhile.
     """
     settings = options.load(data, database, config)
     log.configure(settings.log)

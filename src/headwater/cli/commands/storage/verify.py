@@ -1,4 +1,4 @@
-"""``headwater verify``: whether the log, its records and its counters agree, or whether a backup is whole."""
+"""``headwater verify``: checks the log, its records, its counters and the content, or a backup."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from headwater.cli.installation import Installation
 from headwater.cli.output import say_note, show_rows
 from headwater.cli.progress import bars
 from headwater.installation import archive, connect
-from headwater.installation.pack_audit import Inspection
+from headwater.installation.pack_audit import PackInspection
 from headwater.installation.progress import Report, adding
 from headwater.store import integrity
 from headwater.store.database import Transaction
@@ -38,8 +38,8 @@ def verify(
 ) -> None:
     """Read everything and say what does not agree.
 
-    Every record must have its change, every counter its count, every change say what its row says, every chunk of
-    content have its hash. It may run while the server runs. The exit code is 1 when something was found.
+    Every record must have its change, every counter its count, every change the values of its row, every chunk of
+    content its hash. It may run while the server runs. The exit code is 1 when something was found.
     """
     if backup is not None:
         _verify_backup(backup, as_json=as_json)
@@ -73,8 +73,8 @@ def _check_packs(here: Installation, report: Report) -> tuple[list[Finding], int
 
 def _verify_backup(path: Path, *, as_json: bool) -> None:
     with bars(quiet=as_json) as report:
-        inspection = Inspection()
-        manifest = archive.check(path, adding(report, "bytes", path.stat().st_size), inspection.hear)
+        inspection = PackInspection()
+        manifest = archive.check(path, adding(report, "bytes", path.stat().st_size), inspection.add)
     found = inspection.findings(manifest)
     rows = sum(table.rows for table in manifest.tables.values())
     none = f"{path} is whole: {rows} rows in {len(manifest.members)} parts, made {manifest.made_at}"
