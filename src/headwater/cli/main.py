@@ -138,6 +138,9 @@ def main(arguments: Sequence[str]) -> int:
         say_problem("SYSTEM", _system_message(failure), as_json=as_json)
         return EXIT_FAILED
     except Exception as failure:  # noqa: BLE001 - the command line's edge: no user sees a traceback
+        if isinstance(failure, UnicodeEncodeError) and (bad := _not_utf8(arguments)) is not None:
+            say_problem("USAGE", f"{bad!r} is not valid UTF-8", as_json=as_json)
+            return EXIT_USAGE
         say_problem("INTERNAL", _bug_message(failure), _BUG_HINT, as_json=as_json)
         return EXIT_FAILED
     if code == EXIT_INTERRUPTED:  # typer's own word for Ctrl-C
@@ -170,6 +173,11 @@ def run() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = EXIT_FAILED
     sys.exit(code)
+
+
+def _not_utf8(arguments: Sequence[str]) -> str | None:
+    """The first argument that is no UTF-8: a file may have such a name, but no text and no data folder."""
+    return next((text for text in arguments if any("\ud800" <= character <= "\udfff" for character in text)), None)
 
 
 def _system_message(failure: OSError) -> str:

@@ -13,7 +13,7 @@ Row = Mapping[str, object]
 def say_problem(code: str, detail: str, hint: str = "", *, as_json: bool = False) -> None:
     """Writes a failure and its hint to standard error."""
     if as_json:
-        print(encode({"error": {"code": code, "detail": detail, "hint": hint}}).decode(), file=sys.stderr)
+        print(as_json_text({"error": {"code": code, "detail": detail, "hint": hint}}), file=sys.stderr)
         return
     print(f"headwater: {_plain(detail)}", file=sys.stderr)
     if hint:
@@ -22,7 +22,7 @@ def say_problem(code: str, detail: str, hint: str = "", *, as_json: bool = False
 
 def say_note(text: str) -> None:
     """Writes a remark to standard error, apart from the data."""
-    print(text, file=sys.stderr)
+    print(_plain(text), file=sys.stderr)
 
 
 def show_rows(rows: Sequence[Row], *, as_json: bool, none: str) -> None:
@@ -31,7 +31,7 @@ def show_rows(rows: Sequence[Row], *, as_json: bool, none: str) -> None:
     A key that ends in ``_at`` has microseconds UTC since 1970 and is shown as a time.
     """
     if as_json:
-        print(encode([_timed(row) for row in rows]).decode())
+        print(as_json_text([_timed(row) for row in rows]))
         return
     if not rows:
         say_note(none)
@@ -47,11 +47,24 @@ def show_one(row: Row, *, as_json: bool) -> None:
     """Writes one row: a line for each of its values, or a JSON object."""
     timed = _timed(row)
     if as_json:
-        print(encode(timed).decode())
+        print(as_json_text(timed))
         return
     width = max(map(len, timed))
     for name, value in timed.items():
         print(f"{name.replace('_', ' ').ljust(width)}  {_shown(value)}")
+
+
+def as_json_text(value: object) -> str:
+    """JSON for the output; a file name or an argument that is no UTF-8 has question marks there."""
+    return encode(_utf8(value)).decode()
+
+
+def _utf8(value: object) -> object:
+    if isinstance(value, str):
+        return value.encode(errors="replace").decode()
+    if isinstance(value, Mapping):
+        return {name: _utf8(each) for name, each in value.items()}
+    return [_utf8(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def _timed(row: Row) -> dict[str, object]:
@@ -67,7 +80,7 @@ def _shown(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list | tuple):
-        return " ".join(map(str, value)) or "-"
+        value = " ".join(map(str, value)) or "-"
     return _plain(str(value)).replace("\n", "?")
 
 

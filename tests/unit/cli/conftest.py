@@ -87,9 +87,8 @@ def command(capsys: pytest.CaptureFixture[str]) -> Command:
     return run
 
 
-@pytest.fixture
-def installed(tmp_path: Path) -> Installed:
-    folder = tmp_path / "installed"
+def install(folder: Path) -> Installed:
+    """Make the first start in a folder, as a server would."""
     database = DatabaseSettings(data_folder=str(folder), reserve_file_bytes=0, read_threads=1)
     settings = msgspec.structs.replace(Settings(), database=database)
     opened = open_database(settings)
@@ -97,6 +96,11 @@ def installed(tmp_path: Path) -> Installed:
     opened.close()
     assert token is not None
     return Installed(folder, settings, token)
+
+
+@pytest.fixture
+def installed(tmp_path: Path) -> Installed:
+    return install(tmp_path / "installed")
 
 
 class Shares:

@@ -11,9 +11,8 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from headwater.base.wire import encode
 from headwater.cli import installation, options
-from headwater.cli.output import Row, say_note, show_one, show_rows
+from headwater.cli.output import Row, as_json_text, say_note, show_one, show_rows
 from headwater.contracts.contacts.interchange.csv.format import CsvRows, write_csv
 from headwater.contracts.contacts.interchange.jsonl import write_jsonl
 from headwater.contracts.contacts.interchange.vcard.format import write_vcard
@@ -163,7 +162,7 @@ def _show(file: Path, org: str, summary: ImportSummary, rejected: Path | None, *
     examples = [row for outcome in summary.changes for row in _changed(outcome)][:EXAMPLES_SHOWN]
     refused = [row._asdict() for row in summary.refused]
     if as_json:
-        print(encode({**counts, "examples": examples, "refused_examples": refused}).decode())
+        print(as_json_text({**counts, "examples": examples, "refused_examples": refused}))
         return
     show_one(counts, as_json=False)
     if dry_run and examples:

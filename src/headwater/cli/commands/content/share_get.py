@@ -8,10 +8,9 @@ from typing import Annotated
 import typer
 
 from headwater.base.errors import StateConflict
-from headwater.base.wire import encode
 from headwater.cli import installation, options, run_as
 from headwater.cli.commands.content.share_put import show_failures
-from headwater.cli.output import Row, show_one
+from headwater.cli.output import Row, as_json_text, show_one
 from headwater.cli.progress import bars
 from headwater.installation import connect
 from headwater.transfer import get_folder
@@ -57,7 +56,7 @@ def get(
         "failed": failed,
     }
     if as_json:
-        print(encode({**counts, "failures": [failure._asdict() for failure in download.failures]}).decode())
+        print(as_json_text({**counts, "failures": [failure._asdict() for failure in download.failures]}))
     else:
         show_one(counts, as_json=False)
         show_failures(download.failures, failed)

@@ -9,9 +9,8 @@ from typing import Annotated
 import typer
 
 from headwater.base.errors import StateConflict
-from headwater.base.wire import encode
 from headwater.cli import installation, options, run_as
-from headwater.cli.output import Row, say_note, show_one, show_rows
+from headwater.cli.output import Row, as_json_text, say_note, show_one, show_rows
 from headwater.cli.progress import bars, watched
 from headwater.contracts.files.access import ShareRow
 from headwater.contracts.files.names import join_path, split_path, stored_path
@@ -84,7 +83,7 @@ def _place(tx: Transaction, share_id: str, to: str) -> tuple[ShareRow, str]:
 def _show(counts: Row, tally: Tally, *, dry_run: bool, as_json: bool) -> None:
     if as_json:
         more = {"examples": [sent._asdict() for sent in tally.examples]} if dry_run else {}
-        print(encode({**counts, **more, "failures": [failure._asdict() for failure in tally.failures]}).decode())
+        print(as_json_text({**counts, **more, "failures": [failure._asdict() for failure in tally.failures]}))
         return
     show_one(counts, as_json=False)
     if dry_run and tally.examples:
