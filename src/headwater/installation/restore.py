@@ -16,7 +16,7 @@ from typing import IO, NamedTuple
 import msgspec
 
 from headwater.base.clock import now_us
-from headwater.base.errors import HeadwaterError, StateConflict
+from headwater.base.errors import Fatal, HeadwaterError, QuotaExceeded, StateConflict, Unavailable
 from headwater.base.settings.table import Settings
 from headwater.base.wire import format_seconds
 from headwater.identity import meta
@@ -127,7 +127,7 @@ def load(
     for name, source in archive.members(path):
         part = name.split("/")
         if part[0] == "tables":
-            tables.load(part[1], dump.unpack(source.read()))
+            tables.load(part[1], source.read())
             report("rows", sum(tables.done.values()), total)
         elif name == archive.ADMIN_TOKEN:
             _write_file(folder / ADMIN_TOKEN_FILE, source)
@@ -162,16 +162,19 @@ class _TableLoader:
             raise BackupDamaged(f"{self._path} has other columns of {name} than its schema steps make")
         self._database.write_now(lambda tx: dump.clear(tx, name))
 
-    def load(self, name: str, rows: list[Row]) -> None:
+    def load(self, name: str, page: bytes) -> None:
         """Writes a page of rows; the rows of ``meta`` wait for the end."""
         if name not in self.done:
             raise BackupDamaged(f"{self._path} holds rows of {name}, which its manifest does not name")
+        with self._fitting(name):
+            rows = dump.unpack(page)
         self.done[name] += len(rows)
         if name == _META:
             self._meta_rows += rows
         else:
             columns = self._manifest.tables[name].columns
-            self._database.write_now(partial(dump.insert, name=name, columns=columns, rows=rows))
+            with self._fitting(name):
+                self._database.write_now(partial(dump.insert, name=name, columns=columns, rows=rows))
 
     def require_all(self) -> None:
         """Compares the rows with the manifest's counts. Raises: BackupDamaged."""
@@ -188,7 +191,18 @@ class _TableLoader:
             dump.insert(tx, _META, self._manifest.tables[_META].columns, self._meta_rows)
             return meta.renew_epoch(tx)
 
-        return self._database.write_now(transaction)
+        with self._fitting(_META):
+            return self._database.write_now(transaction)
+
+    @contextmanager
+    def _fitting(self, name: str) -> Iterator[None]:
+        """Turns an error about rows that do not fit their table into BackupDamaged."""
+        try:
+            yield
+        except (Fatal, Unavailable, QuotaExceeded, OSError, MemoryError):
+            raise  # about this machine or its database, and not about the rows
+        except Exception as failure:  # noqa: BLE001 - each driver has errors of its own for values that do not fit
+            raise BackupDamaged(f"{self._path} holds rows of {name} that do not fit the table: {failure}") from None
 
 
 def _checked(tx: Transaction, report: Report) -> list[Finding]:
@@ -197,7 +211,10 @@ def _checked(tx: Transaction, report: Report) -> list[Finding]:
 
 
 def _write_file(path: Path, source: IO[bytes]) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    except FileExistsError:
+        raise BackupDamaged(f"the backup holds the file {path.name} twice") from None
     with os.fdopen(descriptor, "wb") as file:
         shutil.copyfileobj(source, file, archive.PIECE_BYTES)
 

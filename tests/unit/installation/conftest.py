@@ -1,0 +1,7 @@
+"""An installation in a folder, as the commands' tests have it."""
+
+from __future__ import annotations
+
+from tests.unit.cli.conftest import bare_environment, command, installed, own_umask
+
+__all__ = ["bare_environment", "command", "installed", "own_umask"]
