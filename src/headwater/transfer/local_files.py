@@ -22,23 +22,23 @@ class LocalEntry(NamedTuple):
     modified_us: int = 0
 
 
-class Refused(NamedTuple):
+class RefusedEntry(NamedTuple):
     """A file or folder that cannot be uploaded, and the reason."""
 
     source: str
     reason: str
 
 
-class LeftOut(NamedTuple):
+class SkippedEntry(NamedTuple):
     """A symbolic link or special file: a share stores files and folders only."""
 
     source: str
 
 
-Found = LocalEntry | Refused | LeftOut
+FoundEntry = LocalEntry | RefusedEntry | SkippedEntry
 
 
-def walk(root: Path, to: str, policy: NamePolicy) -> Iterator[Found]:
+def walk(root: Path, to: str, policy: NamePolicy) -> Iterator[FoundEntry]:
     """Yields the file at ``root``, or everything in the folder at ``root``; a folder precedes its contents.
 
     ``to`` is the stored path of the target folder, empty for the share's root; it and its parents are yielded first.
@@ -72,43 +72,45 @@ def reason_of(failure: OSError | HeadwaterError) -> str:
     return failure.detail if isinstance(failure, HeadwaterError) else failure.strerror or type(failure).__name__
 
 
-def _in_folder(folder: str, path: str, policy: NamePolicy) -> Iterator[Found]:
+def _in_folder(folder: str, path: str, policy: NamePolicy) -> Iterator[FoundEntry]:
     """Yields the members of one folder, by name; refuses the second of two names that are one in the share."""
     try:
         with os.scandir(folder) as listing:
             members = sorted(listing, key=lambda member: member.name)
     except OSError as failure:
-        yield Refused(folder, reason_of(failure))
+        yield RefusedEntry(folder, reason_of(failure))
         return
     taken: dict[str, str] = {}
     for member in members:
         if member.is_symlink():
-            yield LeftOut(member.path)
+            yield SkippedEntry(member.path)
             continue
         try:
             found = _judge(member.path, member.name, path, policy, member.stat(follow_symlinks=False))
         except OSError as failure:
-            yield Refused(member.path, reason_of(failure))
+            yield RefusedEntry(member.path, reason_of(failure))
             continue
         if isinstance(found, LocalEntry):
             key = name_key(found.path.rpartition("/")[2], policy)
             if key in taken:
-                found = Refused(member.path, f"the share takes its name for that of {taken[key]!r}, which is beside it")
+                found = RefusedEntry(
+                    member.path, f"the share takes its name for that of {taken[key]!r}, which is beside it"
+                )
             else:
                 taken[key] = member.name
         yield found
 
 
-def _judge(source: str, name: str, folder: str, policy: NamePolicy, found: os.stat_result) -> Found:
+def _judge(source: str, name: str, folder: str, policy: NamePolicy, found: os.stat_result) -> FoundEntry:
     """A file or folder under its stored path, or its refusal."""
     is_folder = stat.S_ISDIR(found.st_mode)
     if not is_folder and not stat.S_ISREG(found.st_mode):
-        return LeftOut(source)
+        return SkippedEntry(source)
     try:
         path = f"{folder}/{stored_name(name, policy)}"
         require_length(path)
     except HeadwaterError as refusal:
-        return Refused(source, refusal.detail)
+        return RefusedEntry(source, refusal.detail)
     if is_folder:
         return LocalEntry(path, source, is_folder=True)
     return LocalEntry(path, source, is_folder=False, size_bytes=found.st_size, modified_us=found.st_mtime_ns // 1000)

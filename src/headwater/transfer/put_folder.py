@@ -32,8 +32,8 @@ from headwater.store.tree import nodes, versions
 from headwater.store.tree.nodes import Actor
 from headwater.store.tree.versions import Piece
 from headwater.store.tree.writer import TreeWriter
-from headwater.transfer.local_files import Found, LeftOut, LocalEntry, LocalFile, Refused, Unreadable
-from headwater.transfer.results import Failure, Sent
+from headwater.transfer.local_files import FoundEntry, LocalEntry, LocalFile, RefusedEntry, SkippedEntry, Unreadable
+from headwater.transfer.results import Failure, SentFile
 
 BATCH_ENTRIES = 1000
 BATCH_BYTES = 16 * 1024 * 1024
@@ -54,7 +54,7 @@ class Tally:
     counts: Counter[str] = field(default_factory=Counter)
     sent_bytes: int = 0
     failures: list[Failure] = field(default_factory=list)
-    examples: list[Sent] = field(default_factory=list)
+    examples: list[SentFile] = field(default_factory=list)
 
     def fail(self, source: str, reason: str) -> None:
         """Count an entry that failed."""
@@ -68,7 +68,7 @@ class Tally:
         self.counts[effect] += 1
         self.sent_bytes += entry.size_bytes
         if len(self.examples) < EXAMPLES_KEPT:
-            self.examples.append(Sent(effect, entry.path, entry.size_bytes))
+            self.examples.append(SentFile(effect, entry.path, entry.size_bytes))
 
 
 class PutTarget(NamedTuple):
@@ -107,7 +107,7 @@ class Putting:
         # A request has limits of its own; a batch is no request.
         self._unlimited = msgspec.structs.replace(target.settings, packed_bytes=_NO_LIMIT, packed_files=_NO_LIMIT)
 
-    def bring(self, found: Iterable[Found]) -> None:
+    def bring(self, found: Iterable[FoundEntry]) -> None:
         """Upload all that was found. Raises: QuotaExceeded (the disk is full), Fatal, Unavailable."""
         row, database = self._target.row, self._target.database
         for batch in batches(self._entries(found)):
@@ -122,15 +122,15 @@ class Putting:
                 self._bring_small(files, folders)
             self._report(end)
 
-    def _entries(self, found: Iterable[Found]) -> Iterator[LocalEntry]:
+    def _entries(self, found: Iterable[FoundEntry]) -> Iterator[LocalEntry]:
         """The entries that can be uploaded; all else is counted."""
         for each in found:
             match each:
                 case LocalEntry():
                     yield each
-                case Refused():
+                case RefusedEntry():
                     self.tally.fail(each.source, each.reason)
-                case LeftOut():
+                case SkippedEntry():
                     self.tally.counts["left_out"] += 1
 
     def _fits(self, entry: LocalEntry, occupant: Occupant) -> bool:

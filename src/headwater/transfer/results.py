@@ -12,7 +12,7 @@ class Failure(NamedTuple):
     reason: str
 
 
-class Sent(NamedTuple):
+class SentFile(NamedTuple):
     """A file that was sent, or would be: its effect (created, updated), its path in the share, its size."""
 
     effect: str

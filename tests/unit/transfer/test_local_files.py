@@ -12,24 +12,32 @@ import pytest
 from headwater.base.errors import Invalid
 from headwater.contracts.files.names import MAX_PATH_BYTES, NamePolicy
 from headwater.transfer import local_files
-from headwater.transfer.local_files import Found, LeftOut, LocalEntry, LocalFile, Refused, Unreadable, walk
+from headwater.transfer.local_files import (
+    FoundEntry,
+    LocalEntry,
+    LocalFile,
+    RefusedEntry,
+    SkippedEntry,
+    Unreadable,
+    walk,
+)
 
 STRICT = NamePolicy()
 LOOSE = NamePolicy(case_sensitive=True, portable=False)
 
 
-def entries(found: list[Found]) -> list[str]:
+def entries(found: list[FoundEntry]) -> list[str]:
     """The stored paths, in order; a folder ends in a slash."""
     return [each.path + "/" * each.is_folder for each in found if isinstance(each, LocalEntry)]
 
 
-def refused(found: list[Found]) -> dict[str, str]:
+def refused(found: list[FoundEntry]) -> dict[str, str]:
     """The reason of each refusal, by the local name."""
-    return {Path(each.source).name: each.reason for each in found if isinstance(each, Refused)}
+    return {Path(each.source).name: each.reason for each in found if isinstance(each, RefusedEntry)}
 
 
-def left_out(found: list[Found]) -> list[str]:
-    return [Path(each.source).name for each in found if isinstance(each, LeftOut)]
+def left_out(found: list[FoundEntry]) -> list[str]:
+    return [Path(each.source).name for each in found if isinstance(each, SkippedEntry)]
 
 
 def entry_of(path: Path) -> LocalEntry:
@@ -89,7 +97,7 @@ def test_links_pipes_sockets_and_loops_are_left_out_and_not_followed(
 
 def test_a_pipe_as_the_root_is_left_out_and_makes_no_folder(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    assert list(walk(tmp_path / "pipe", "/x/y", STRICT)) == [LeftOut(str(tmp_path / "pipe"))]
+    assert list(walk(tmp_path / "pipe", "/x/y", STRICT)) == [SkippedEntry(str(tmp_path / "pipe"))]
 
 
 def test_a_root_whose_name_is_refused_makes_no_folder(tmp_path: Path) -> None:
@@ -179,7 +187,7 @@ def test_a_file_that_vanishes_between_the_listing_and_its_turn_is_refused_alone(
         (tmp_path / name).touch()
     really_judge = local_files._judge
 
-    def judge(source: str, *more: Any) -> Found:
+    def judge(source: str, *more: Any) -> FoundEntry:
         if source.endswith("a"):
             (tmp_path / "b").unlink()
         return really_judge(source, *more)
