@@ -35,7 +35,7 @@ class DatabaseUnusable(HeadwaterError):
 
     code = "DATABASE_UNUSABLE"
     title = "Database unusable"
-    hint = "Look at it with 'headwater doctor'; a backup is put back with 'headwater restore'."
+    hint = "Check it with 'headwater doctor'; a backup is put back with 'headwater restore'."
 
 
 class DatabaseOutOfReach(DatabaseUnusable):

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from headwater.base.errors import HeadwaterError, StateConflict
+from headwater.base.errors import HeadwaterError, QuotaExceeded, StateConflict
 from headwater.base.settings.table import Settings
 from headwater.identity import meta, organisations
 from headwater.installation import archive, restore
@@ -290,6 +290,18 @@ def test_a_disk_that_fills_up_leaves_what_was_there(
     with pytest.raises(OSError, match="No space left"):
         put_back(saved, installed.settings, replace=True)
     assert snapshot(installed.folder) == before
+
+
+def test_a_full_database_is_not_called_damage_of_the_backup(
+    installed: Installed, saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise QuotaExceeded("the disk is full")
+
+    monkeypatch.setattr(dump, "insert", full)
+    with pytest.raises(QuotaExceeded):
+        put_back(saved, at(installed, tmp_path / "new"))
+    assert snapshot(tmp_path / "new") == {}
 
 
 def test_rows_that_a_schema_step_made_itself_do_not_collide_with_those_of_the_backup(

@@ -56,7 +56,7 @@ def restore(
     show_one(shown, as_json=as_json)
     if done.replaced is not None:
         say_note(f"what was there before is in {done.replaced}; remove it when you are sure")
-    say_note("tokens that were revoked after this backup are good again: look at 'headwater token list'")
+    say_note("tokens that were revoked after this backup are good again: see 'headwater token list'")
     if done.findings:
         say_note(f"{len(done.findings)} things in this backup do not agree: see 'headwater verify'")
         raise typer.Exit(1)

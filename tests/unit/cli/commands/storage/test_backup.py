@@ -227,3 +227,23 @@ def test_verify_finds_in_a_backup_what_was_damaged_before_it_was_made(
     assert command("backup", tmp_path / "b.tar", "--data", here.folder).code == 0
     checked = command("verify", "--backup", tmp_path / "b.tar", "--json")
     assert (checked.code, "fails its hash" in checked.json[0]["detail"]) == (1, True)
+
+
+def test_a_backup_of_packs_in_a_bucket_says_that_they_are_not_in_the_file(
+    command: Command, filled: Installed, tmp_path: Path
+) -> None:
+    (filled.folder / "headwater.toml").write_text('[files]\npack_store = "s3://bucket/packs"\n')
+    done = command("backup", tmp_path / "b.tar", "--data", filled.folder, "--json")
+    assert (done.code, archive.check(tmp_path / "b.tar").packs) == (0, "s3://bucket/packs")
+    assert "s3://bucket/packs and not in this file" in done.err
+
+
+def test_a_restore_over_data_says_where_the_old_data_is_and_that_tokens_are_good_again(
+    command: Command, filled: Installed, backup: Path
+) -> None:
+    done = command("restore", backup, "--data", filled.folder, "--force")
+    (aside,) = filled.folder.glob("replaced-*")
+    assert (done.code, f"what was there before is in {aside}" in done.err) == (0, True)
+    assert "headwater token list" in done.err
+    labels = [line.split("  ")[0] for line in done.out.splitlines()]
+    assert labels == ["folder", "made", "rows", "old epoch", "new epoch"]
