@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.rules.source import ROOT, Module, plant
+from tests.rules.source import ROOT, Module, package, plant
 from tests.rules.test_docstrings import public_names
 
 QUESTION = re.compile(r"(What|Whether|How|Who|Whose|Whom|Where|Why|When|Which)\b")
@@ -36,6 +36,14 @@ QUOTING = {"CONTRIBUTING.md"}
 
 GENERATED = {"errors.md"}
 """The pages that quote what users are shown; those sentences change with the sources alone."""
+
+
+def test_no_docstring_begins_with_a_question() -> None:
+    assert questions(package()) == []
+
+
+def test_no_docstring_or_comment_has_a_word_that_we_do_not_write() -> None:
+    assert [place for module in package() for place in unwanted_in_code(module)] == []
 
 
 def test_no_page_has_a_word_that_we_do_not_write() -> None:
