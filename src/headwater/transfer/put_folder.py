@@ -92,7 +92,7 @@ class Occupant(NamedTuple):
     size_bytes: int = -1
 
 
-class Putting:
+class FolderUpload:
     """One put, batch by batch."""
 
     def __init__(self, target: PutTarget, report: Report, total_bytes: int, *, dry_run: bool) -> None:
@@ -107,7 +107,7 @@ class Putting:
         # A request has limits of its own; a batch is no request.
         self._unlimited = msgspec.structs.replace(target.settings, packed_bytes=_NO_LIMIT, packed_files=_NO_LIMIT)
 
-    def bring(self, found: Iterable[FoundEntry]) -> None:
+    def run(self, found: Iterable[FoundEntry]) -> None:
         """Upload all that was found. Raises: QuotaExceeded (the disk is full), Fatal, Unavailable."""
         row, database = self._target.row, self._target.database
         for batch in batches(self._entries(found)):

@@ -18,7 +18,7 @@ from headwater.contracts.files.paths import PathIndex
 from headwater.installation import connect
 from headwater.store.database import Transaction
 from headwater.transfer import local_files
-from headwater.transfer.put_folder import PutTarget, Putting, Tally
+from headwater.transfer.put_folder import FolderUpload, PutTarget, Tally
 from headwater.transfer.results import Failure
 
 FAILURES_SHOWN = 20
@@ -50,9 +50,9 @@ def put(
         target = PutTarget(here.database, connect.open_packs(here.settings), here.settings.files, principal, row)
         names = row.policy
         total_bytes = local_files.size_bytes(source, prefix, names) if watched() and not as_json else 0
-        putting = Putting(target, report, total_bytes, dry_run=dry_run)
-        putting.bring(local_files.walk(source, prefix, names))
-    tally = putting.tally
+        upload = FolderUpload(target, report, total_bytes, dry_run=dry_run)
+        upload.run(local_files.walk(source, prefix, names))
+    tally = upload.tally
     counts: Row = {
         "from": str(source).encode(errors="replace").decode(),
         "share": row.id,
