@@ -1,13 +1,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import NamedTuple
 
 import pytest
 
 from headwater.contracts.files.apply.decide import decide
 from headwater.contracts.files.apply.decision import (
     Create,
-    Decision,
     Effect,
     Keeper,
     MoveTo,
@@ -58,193 +58,259 @@ def on(resource: Resource | None, item: Item, **more: object) -> Situation:
     return replace(situation, **more)  # type: ignore[arg-type]
 
 
-def choose(situation: Situation, strategy: Strategy) -> Decision:
-    return decide(replace(situation, strategy=strategy))
-
-
 RENAME_AND_EDIT = on(PAPER, replace(EDIT, change_type=ChangeType.RENAMED, new_path="/a/essay.txt"))
 ESSAY = MoveTo("fil_1", "/a/essay.txt")
 C, H, T, N = Keeper.CURRENT, Keeper.HISTORY, Keeper.TRASH, Keeper.NOTHING
 
-# Where both sides agree, or only one of them changed something: the same under every strategy.
-AGREED: dict[str, tuple[Situation, tuple[Effect, ...], Keeper, Keeper]] = {
-    "the base is current": (on(PAPER, replace(EDIT, base_version_id="ver_2")), (PUT,), C, H),
+
+class Expected(NamedTuple):
+    """The parts of a decision that every row states; none of these decisions has a conflict."""
+
+    outcome: Outcome
+    reason: Reason | None
+    effects: tuple[Effect, ...]
+    client_bytes: Keeper
+    server_bytes: Keeper | None
+
+
+def applied(client_bytes: Keeper, server_bytes: Keeper, *effects: Effect) -> Expected:
+    return Expected(Outcome.APPLIED, None, effects, client_bytes, server_bytes)
+
+
+def unchanged(client_bytes: Keeper, server_bytes: Keeper) -> Expected:
+    return Expected(Outcome.UNCHANGED, None, (), client_bytes, server_bytes)
+
+
+def stale(reason: Reason, client_bytes: Keeper = N) -> Expected:
+    return Expected(Outcome.STALE, reason, (), client_bytes, None)
+
+
+def refused(reason: Reason, client_bytes: Keeper = N) -> Expected:
+    return Expected(Outcome.REFUSED, reason, (), client_bytes, None)
+
+
+# Both sides agree, or only one of them changed something; then what is stale; then what is refused. An upload
+# stays staged when its item is stale or refused.
+CASES: dict[str, tuple[Situation, Expected]] = {
+    "the base is current": (
+        on(PAPER, replace(EDIT, base_version_id="ver_2")),
+        applied(C, H, PUT),
+    ),
     "the server is back at the base's content": (
         on(PAPER, EDIT, base=Base("server bytes", BASE_US)),
-        (PUT,),
-        C,
-        H,
+        applied(C, H, PUT),
     ),
-    "the same content": (on(PAPER, replace(EDIT, content_hash="server bytes")), (), C, C),
+    "the same content": (
+        on(PAPER, replace(EDIT, content_hash="server bytes")),
+        unchanged(C, C),
+    ),
     "the same content on no base": (
         on(PAPER, replace(EDIT, content_hash="server bytes", base_version_id=None)),
-        (),
-        C,
-        C,
+        unchanged(C, C),
     ),
     "the client did not change the base's content": (
         on(PAPER, replace(EDIT, content_hash="base bytes")),
-        (),
-        H,
-        C,
+        unchanged(H, C),
     ),
     "the server edited, the client renamed": (
         on(PAPER, replace(RENAME, base_version_id="ver_1")),
-        (ESSAY,),
-        N,
-        C,
+        applied(N, C, ESSAY),
     ),
     "a rename that repeats its base's version": (
         on(PAPER, replace(RENAME, version_id="ver_1", base_version_id="ver_1")),
-        (ESSAY,),
-        N,
-        C,
+        applied(N, C, ESSAY),
     ),
     "the server renamed, the client edited": (
         on(replace(PAPER, path="/a/thesis.txt"), replace(EDIT, base_version_id="ver_2")),
-        (PUT,),
-        C,
-        H,
+        applied(C, H, PUT),
     ),
     "rename and edit on the current base": (
         replace(RENAME_AND_EDIT, item=replace(RENAME_AND_EDIT.item, base_version_id="ver_2")),
-        (ESSAY, PUT),
-        C,
-        H,
+        applied(C, H, ESSAY, PUT),
     ),
-    "both renamed alike": (on(replace(PAPER, path="/a/essay.txt"), RENAME), (), N, C),
-    "both renamed alike but for case": (on(replace(PAPER, path="/a/Essay.txt"), RENAME), (), N, C),
-    "both moved alike": (on(replace(PAPER, path="/b/paper.txt"), MOVE), (), N, C),
+    "both renamed alike": (
+        on(replace(PAPER, path="/a/essay.txt"), RENAME),
+        unchanged(N, C),
+    ),
+    "both renamed alike but for case": (
+        on(replace(PAPER, path="/a/Essay.txt"), RENAME),
+        unchanged(N, C),
+    ),
+    "both moved alike": (
+        on(replace(PAPER, path="/b/paper.txt"), MOVE),
+        unchanged(N, C),
+    ),
     "a rename of case only": (
         on(PAPER, replace(RENAME, new_path="/a/Paper.txt"), target=Spot(occupant=PAPER)),
-        (MoveTo("fil_1", "/a/Paper.txt"),),
-        N,
-        C,
+        applied(N, C, MoveTo("fil_1", "/a/Paper.txt")),
     ),
     "a rename without its old path on the current base": (
         on(PAPER, replace(RENAME, old_path=None)),
-        (ESSAY,),
-        N,
-        C,
+        applied(N, C, ESSAY),
     ),
-    "an old path in other letters": (on(PAPER, replace(RENAME, old_path="/A/PAPER.TXT")), (ESSAY,), N, C),
-    "a deletion of the current version": (on(PAPER, DELETE), (Trash("fil_1"),), N, T),
-    "a deletion after a rename": (on(replace(PAPER, path="/a/x"), DELETE), (Trash("fil_1"),), N, T),
+    "an old path in other letters": (
+        on(PAPER, replace(RENAME, old_path="/A/PAPER.TXT")),
+        applied(N, C, ESSAY),
+    ),
+    "a deletion of the current version": (
+        on(PAPER, DELETE),
+        applied(N, T, Trash("fil_1")),
+    ),
+    "a deletion after a rename": (
+        on(replace(PAPER, path="/a/x"), DELETE),
+        applied(N, T, Trash("fil_1")),
+    ),
     "a deletion of a folder in its place": (
         on(BOX, Item(FOLDER, ChangeType.DELETED, old_path="/a/box")),
-        (Trash("fld_1"),),
-        N,
-        N,
+        applied(N, N, Trash("fld_1")),
     ),
-    "both deleted": (on(TRASHED, DELETE), (), N, T),
-    "both deleted, on an old base": (on(TRASHED, replace(DELETE, base_version_id="ver_1")), (), N, T),
+    "both deleted": (
+        on(TRASHED, DELETE),
+        unchanged(N, T),
+    ),
+    "both deleted, on an old base": (
+        on(TRASHED, replace(DELETE, base_version_id="ver_1")),
+        unchanged(N, T),
+    ),
     "an update of a deleted file that changes nothing": (
         on(TRASHED, replace(EDIT, content_hash="base bytes")),
-        (),
-        H,
-        T,
+        unchanged(H, T),
     ),
-    "a new file": (on(None, NEW_FILE, base=None), (Create("ver_3"),), C, N),
+    "a new file": (
+        on(None, NEW_FILE, base=None),
+        applied(C, N, Create("ver_3")),
+    ),
     "a new file that proposes the id of a deleted one": (
         on(TRASHED, NEW_FILE, base=None),
-        (Create("ver_3"),),
-        C,
-        N,
+        applied(C, N, Create("ver_3")),
     ),
-    "a new folder": (on(None, NEW_FOLDER, base=None), (Create(None),), N, N),
+    "a new folder": (
+        on(None, NEW_FOLDER, base=None),
+        applied(N, N, Create(None)),
+    ),
     "both created the same file": (
         on(None, replace(NEW_FILE, content_hash="other bytes"), base=None, target=Spot(occupant=OTHER)),
-        (),
-        C,
-        C,
+        unchanged(C, C),
     ),
     "a creation told twice": (
         on(OTHER, replace(NEW_FILE, content_hash="other bytes"), base=None, target=Spot(occupant=OTHER)),
-        (),
-        C,
-        C,
+        unchanged(C, C),
     ),
     "both created the folder": (
         on(None, replace(NEW_FOLDER, new_path="/a/box"), base=None, target=Spot(occupant=BOX)),
-        (),
-        N,
-        N,
+        unchanged(N, N),
     ),
-    "an update of a folder": (on(BOX, Item(FOLDER, ChangeType.UPDATED)), (), N, N),
-}
-
-
-@pytest.mark.parametrize("strategy", Strategy)
-@pytest.mark.parametrize(("situation", "effects", "client_bytes", "server_bytes"), AGREED.values(), ids=AGREED)
-def test_without_a_conflict_no_strategy_matters(
-    situation: Situation,
-    effects: tuple[Effect, ...],
-    client_bytes: Keeper,
-    server_bytes: Keeper,
-    strategy: Strategy,
-) -> None:
-    decision = choose(situation, strategy)
-    assert decision.outcome is (Outcome.APPLIED if effects else Outcome.UNCHANGED)
-    assert decision.effects == effects
-    assert (decision.client_bytes, decision.server_bytes) == (client_bytes, server_bytes)
-    assert decision.conflict is None
-    assert decision.reason is None
-
-
-STALE: dict[str, tuple[Situation, Reason]] = {
-    "an edit without a base": (on(PAPER, replace(EDIT, base_version_id=None)), Reason.BASE_MISSING),
-    "an edit on an unknown base": (on(PAPER, EDIT, base=None), Reason.BASE_UNKNOWN),
+    "an update of a folder": (
+        on(BOX, Item(FOLDER, ChangeType.UPDATED)),
+        unchanged(N, N),
+    ),
+    "an edit without a base": (
+        on(PAPER, replace(EDIT, base_version_id=None)),
+        stale(Reason.BASE_MISSING, Keeper.STAGED),
+    ),
+    "an edit on an unknown base": (
+        on(PAPER, EDIT, base=None),
+        stale(Reason.BASE_UNKNOWN, Keeper.STAGED),
+    ),
     "an edit of a deleted file without a base": (
         on(TRASHED, replace(EDIT, base_version_id=None)),
-        Reason.BASE_MISSING,
+        stale(Reason.BASE_MISSING, Keeper.STAGED),
     ),
-    "a deletion on an old base": (on(PAPER, replace(DELETE, base_version_id="ver_1")), Reason.BASE_OLD),
+    "a deletion on an old base": (
+        on(PAPER, replace(DELETE, base_version_id="ver_1")),
+        stale(Reason.BASE_OLD),
+    ),
     "a deletion on an unknown base": (
         on(PAPER, replace(DELETE, base_version_id="ver_9"), base=None),
-        Reason.BASE_UNKNOWN,
+        stale(Reason.BASE_UNKNOWN),
     ),
-    "a deletion without a base": (on(PAPER, replace(DELETE, base_version_id=None)), Reason.BASE_MISSING),
+    "a deletion without a base": (
+        on(PAPER, replace(DELETE, base_version_id=None)),
+        stale(Reason.BASE_MISSING),
+    ),
     "a deletion on a base of the same content": (
         on(PAPER, replace(DELETE, base_version_id="ver_1"), base=Base("server bytes", BASE_US)),
-        Reason.BASE_OLD,
+        stale(Reason.BASE_OLD),
     ),
     "a deletion of a folder that moved": (
         on(BOX, Item(FOLDER, ChangeType.DELETED, old_path="/b/box")),
-        Reason.BASE_OLD,
+        stale(Reason.BASE_OLD),
     ),
     "a deletion of a folder without its path": (
         on(BOX, Item(FOLDER, ChangeType.DELETED)),
-        Reason.BASE_MISSING,
+        stale(Reason.BASE_MISSING),
     ),
     "a rename without old path on an old base": (
         on(PAPER, replace(RENAME, old_path=None, base_version_id="ver_1")),
-        Reason.BASE_MISSING,
+        stale(Reason.BASE_MISSING),
     ),
-}
-
-REFUSED: dict[str, tuple[Situation, Reason]] = {
-    "a share": (on(None, Item(ResourceType.SHARE, ChangeType.UPDATED)), Reason.TYPE_UNSUPPORTED),
-    "an unknown resource": (on(None, EDIT), Reason.RESOURCE_UNKNOWN),
-    "a deletion of an unknown resource": (on(None, DELETE), Reason.RESOURCE_UNKNOWN),
-    "a file that is a folder": (on(BOX, EDIT), Reason.TYPE_DIFFERS),
-    "an update without a version": (on(PAPER, replace(EDIT, version_id=None)), Reason.VERSION_MISSING),
-    "a creation without a version": (on(None, replace(NEW_FILE, version_id=None)), Reason.VERSION_MISSING),
-    "a version that is not there": (on(PAPER, replace(EDIT, content_hash=None)), Reason.VERSION_UNKNOWN),
-    "a folder with content": (on(None, replace(NEW_FOLDER, version_id="ver_3")), Reason.FOLDER_CONTENT),
-    "a rename to nowhere": (on(PAPER, replace(RENAME, new_path=None)), Reason.PATH_MISSING),
-    "a creation nowhere": (on(None, replace(NEW_FILE, new_path=None)), Reason.PATH_MISSING),
-    "an update that renames": (on(PAPER, replace(EDIT, new_path="/a/x.txt")), Reason.PATHS_DIFFER),
-    "a creation with a living id": (on(PAPER, NEW_FILE), Reason.RESOURCE_EXISTS),
-    "a move into no folder": (on(PAPER, MOVE, target=Spot(FolderState.MISSING)), Reason.PARENT_MISSING),
-    "a creation in no folder": (on(None, NEW_FILE, target=Spot(FolderState.MISSING)), Reason.PARENT_MISSING),
-    "a move into a file": (on(PAPER, MOVE, target=Spot(FolderState.NOT_A_FOLDER)), Reason.PARENT_NOT_FOLDER),
+    "a share": (
+        on(None, Item(ResourceType.SHARE, ChangeType.UPDATED)),
+        refused(Reason.TYPE_UNSUPPORTED),
+    ),
+    "an unknown resource": (
+        on(None, EDIT),
+        refused(Reason.RESOURCE_UNKNOWN, Keeper.STAGED),
+    ),
+    "a deletion of an unknown resource": (
+        on(None, DELETE),
+        refused(Reason.RESOURCE_UNKNOWN),
+    ),
+    "a file that is a folder": (
+        on(BOX, EDIT),
+        refused(Reason.TYPE_DIFFERS, Keeper.STAGED),
+    ),
+    "an update without a version": (
+        on(PAPER, replace(EDIT, version_id=None)),
+        refused(Reason.VERSION_MISSING),
+    ),
+    "a creation without a version": (
+        on(None, replace(NEW_FILE, version_id=None)),
+        refused(Reason.VERSION_MISSING),
+    ),
+    "a version that is not there": (
+        on(PAPER, replace(EDIT, content_hash=None)),
+        refused(Reason.VERSION_UNKNOWN, Keeper.STAGED),
+    ),
+    "a folder with content": (
+        on(None, replace(NEW_FOLDER, version_id="ver_3")),
+        refused(Reason.FOLDER_CONTENT),
+    ),
+    "a rename to nowhere": (
+        on(PAPER, replace(RENAME, new_path=None)),
+        refused(Reason.PATH_MISSING),
+    ),
+    "a creation nowhere": (
+        on(None, replace(NEW_FILE, new_path=None)),
+        refused(Reason.PATH_MISSING, Keeper.STAGED),
+    ),
+    "an update that renames": (
+        on(PAPER, replace(EDIT, new_path="/a/x.txt")),
+        refused(Reason.PATHS_DIFFER, Keeper.STAGED),
+    ),
+    "a creation with a living id": (
+        on(PAPER, NEW_FILE),
+        refused(Reason.RESOURCE_EXISTS, Keeper.STAGED),
+    ),
+    "a move into no folder": (
+        on(PAPER, MOVE, target=Spot(FolderState.MISSING)),
+        refused(Reason.PARENT_MISSING),
+    ),
+    "a creation in no folder": (
+        on(None, NEW_FILE, target=Spot(FolderState.MISSING)),
+        refused(Reason.PARENT_MISSING, Keeper.STAGED),
+    ),
+    "a move into a file": (
+        on(PAPER, MOVE, target=Spot(FolderState.NOT_A_FOLDER)),
+        refused(Reason.PARENT_NOT_FOLDER),
+    ),
     "a move into itself": (
         on(
             BOX,
             Item(FOLDER, ChangeType.MOVED, old_path="/a/box", new_path="/a/box/in/box"),
             target=Spot(inside_itself=True),
         ),
-        Reason.INTO_ITSELF,
+        refused(Reason.INTO_ITSELF),
     ),
     "a crossed move that would form a cycle": (
         on(
@@ -252,7 +318,7 @@ REFUSED: dict[str, tuple[Situation, Reason]] = {
             Item(FOLDER, ChangeType.MOVED, old_path="/c/box", new_path="/a/box/in"),
             target=Spot(inside_itself=True),
         ),
-        Reason.INTO_ITSELF,
+        refused(Reason.INTO_ITSELF),
     ),
     "a deleted folder moved into itself": (
         on(
@@ -260,22 +326,19 @@ REFUSED: dict[str, tuple[Situation, Reason]] = {
             Item(FOLDER, ChangeType.MOVED, old_path="/a/box", new_path="/a/box/in"),
             target=Spot(FolderState.DELETED, inside_itself=True),
         ),
-        Reason.INTO_ITSELF,
+        refused(Reason.INTO_ITSELF),
     ),
 }
 
 
 @pytest.mark.parametrize("strategy", Strategy)
-@pytest.mark.parametrize(("situation", "reason"), [*STALE.values(), *REFUSED.values()], ids=[*STALE, *REFUSED])
-def test_what_is_stale_or_refused_changes_nothing_and_leaves_the_upload_staged(
-    situation: Situation, reason: Reason, strategy: Strategy
-) -> None:
-    decision = choose(situation, strategy)
-    stale = reason in {Reason.BASE_MISSING, Reason.BASE_UNKNOWN, Reason.BASE_OLD}
-    assert decision.outcome is (Outcome.STALE if stale else Outcome.REFUSED)
-    assert decision.reason is reason
-    assert decision.effects == ()
+@pytest.mark.parametrize(("situation", "expected"), CASES.values(), ids=CASES)
+def test_without_a_conflict_no_strategy_matters(situation: Situation, expected: Expected, strategy: Strategy) -> None:
+    decision = decide(replace(situation, strategy=strategy))
+    assert decision.outcome is expected.outcome
+    assert decision.reason is expected.reason
+    assert decision.effects == expected.effects
+    assert decision.client_bytes is expected.client_bytes
+    if expected.server_bytes is not None:
+        assert decision.server_bytes is expected.server_bytes
     assert decision.conflict is None
-    item = situation.item
-    brings = item.version_id is not None and item.resource_type is FILE
-    assert decision.client_bytes is (Keeper.STAGED if brings else Keeper.NOTHING)
