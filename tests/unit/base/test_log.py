@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import ast
+import errno
 import io
 import json
 import logging
@@ -205,11 +206,29 @@ def test_a_terminal_gets_console_lines_and_a_pipe_json() -> None:
     assert lines_of(pipe)[0]["port"] == 8484
 
 
-def test_a_log_that_cannot_be_written_fails_no_work() -> None:
-    stream = io.StringIO()
+class FullDisk(io.StringIO):
+    attempts = 0
+
+    def write(self, text: str) -> int:
+        self.attempts += 1
+        raise OSError(errno.ENOSPC, "no space left")
+
+
+def test_a_log_that_cannot_be_written_raises_nothing() -> None:
+    stream = FullDisk()
+    configure(LogSettings(format="json"), stream)
+    LOG.error("no room for this")
+    assert stream.attempts == 1
+
+
+def test_a_log_whose_stream_was_closed_raises_nothing() -> None:
+    stream, later = io.StringIO(), io.StringIO()
     configure(LogSettings(format="json"), stream)
     stream.close()
-    LOG.error("nobody reads this")
+    LOG.error("lost")
+    configure(LogSettings(format="json"), later)
+    LOG.error("written")
+    assert [line["event"] for line in lines_of(later)] == ["written"]
 
 
 def test_no_allowed_key_names_personal_data() -> None:

@@ -202,4 +202,4 @@ def test_the_heavy_libraries_load_only_when_they_are_needed() -> None:
         "assert not {'email_validator', 'phonenumbers'} & set(sys.modules)"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    subprocess.run([sys.executable, "-c", program], check=True, env=environment)
+    assert subprocess.run([sys.executable, "-c", program], check=False, env=environment).returncode == 0

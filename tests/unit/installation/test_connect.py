@@ -10,6 +10,7 @@ import apsw
 import pytest
 
 from headwater.base.settings.table import DatabaseSettings, FileSettings, Settings
+from headwater.identity import meta
 from headwater.installation import connect
 from headwater.installation.data_folder import DATABASE_FILE
 from headwater.installation.first_start import first_start
@@ -63,7 +64,11 @@ def test_whoever_made_the_data_may_open_it_in_a_folder_of_another_user(tmp_path:
     made.close()
     if os.geteuid() == 0:
         os.chown(tmp_path, 61234, -1)
-    connect.open_existing(settings).close()
+    opened = connect.open_existing(settings)
+    try:
+        assert opened.read_now(meta.had_first_start)
+    finally:
+        opened.close()
 
 
 @pytest.fixture
