@@ -52,17 +52,17 @@ def known() -> set[str]:
     return names
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_a_page_names_only_tests_that_exist(page: Path, known: set[str]) -> None:
     assert unknown_tests(page.read_text("utf-8"), known) == []
 
 
-@pytest.mark.parametrize("page", WITH_MODULES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", WITH_MODULES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_a_page_names_only_modules_that_exist(page: Path) -> None:
     assert unknown_modules(page.read_text("utf-8")) == []
 
 
-@pytest.mark.parametrize("page", DESIGN, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", DESIGN, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_race_of_a_design_page_names_its_test(page: Path) -> None:
     assert unproved_races(page.read_text("utf-8")) == []
 
