@@ -23,23 +23,23 @@ help: ## List these commands
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | \
 		while IFS='|' read -r name text; do printf '  %-10s %s\n' "$$name" "$$text"; done
 
-serve: env ## Run the server on 127.0.0.1:8484 (makes .venv at first; ARGS go to `headwater serve`)
+serve: env ## Run the server on 127.0.0.1:8484 (creates .venv at first; ARGS go to `headwater serve`)
 	$(BIN)/headwater serve $(ARGS)
 
-env: $(RUN_STAMP) ## Make .venv to run Headwater, exactly as locked
+env: $(RUN_STAMP) ## Create .venv to run Headwater, exactly as locked
 
-env-test: $(TEST_STAMP) ## Make .venv to run, test and check Headwater, exactly as locked
+env-test: $(TEST_STAMP) ## Create .venv to run, test and check Headwater, exactly as locked
 
 test: $(TEST_STAMP) ## Run every test, on SQLite and on PostgreSQL (ARGS go to pytest)
 	$(BIN)/python -m pytest $(if $(ARGS),$(ARGS),$(WORKERS))
 
-check: $(TEST_STAMP) ## Check style, formatting, types and the rules of the house
+check: $(TEST_STAMP) ## Check style, formatting, types and the rules of the code base
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q tests/rules
 
-figures: $(TEST_STAMP) ## Print the figures of the house: modules, imports, lines (ARGS: another checkout)
+figures: $(TEST_STAMP) ## Print sizes and imports of the code base (ARGS: another checkout)
 	@$(BIN)/python -m tests.rules.figures $(ARGS)
 
 format: $(TEST_STAMP) ## Format the code and apply the safe fixes

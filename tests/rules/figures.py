@@ -1,4 +1,4 @@
-"""Prints the figures of the house, of this checkout or of another: ``python -m tests.rules.figures [CHECKOUT]``."""
+"""Prints sizes and imports of this checkout or of another: ``python -m tests.rules.figures [CHECKOUT]``."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ def figures(checkout: Path) -> list[tuple[str, str]]:
     return [
         ("modules", f"{sum(not module.is_package for module in modules)}"),
         ("largest folders", largest(folder_sizes(modules))),
-        ("floors of the package", f"{floors(graph)}"),
-        ("floors of contracts/files", f"{floors(files)}"),
-        ("imports between rooms of contracts/files", f"{imports_between_rooms(files)}"),
+        ("longest chain of imports in the package", f"{floors(graph)}"),
+        ("longest chain of imports in contracts/files", f"{floors(files)}"),
+        ("imports between parts of contracts/files", f"{imports_between_parts(files)}"),
         ("import circles of modules", f"{len(cycles(graph))}"),
         ("import circles of folders", f"{sum(len(found) for found in folders.values())}"),
         ("class names in two modules, public", f"{len(duplicate_classes(modules))}"),
@@ -71,12 +71,12 @@ def floors(graph: Mapping[str, Collection[str]]) -> int:
     return max(floor.values(), default=0)
 
 
-def imports_between_rooms(files: Mapping[str, Collection[str]]) -> int:
-    """The imports from one folder of files into another; a module that lies in files itself is a room of its own."""
-    return sum(room(name) != room(other) for name, others in files.items() for other in others)
+def imports_between_parts(files: Mapping[str, Collection[str]]) -> int:
+    """The imports from one folder of files into another; a module that lies in files itself is a part of its own."""
+    return sum(part(name) != part(other) for name, others in files.items() for other in others)
 
 
-def room(name: str) -> str:
+def part(name: str) -> str:
     """The folder below ``contracts/files`` that a module belongs to, or the module."""
     return ".".join(name.split(".")[:4])
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from tests.rules.figures import figures, floors, imports_between_rooms
+from tests.rules.figures import figures, floors, imports_between_parts
 from tests.rules.source import (
     PACKAGE,
     ROOT,
@@ -82,10 +82,10 @@ def test_the_floors_are_the_longest_chain_and_a_circle_is_one_floor() -> None:
     assert floors({"a": {"b"}, "b": {"c"}, "c": {"b", "d"}, "d": set()}) == 3
 
 
-def test_imports_within_a_room_of_files_are_not_counted() -> None:
+def test_imports_within_a_part_of_files_are_not_counted() -> None:
     files = "headwater.contracts.files"
     graph = {f"{files}.tree.rules": {f"{files}.tree.shapes", f"{files}.access", f"{files}.uploads.rules"}}
-    assert imports_between_rooms(graph) == 2
+    assert imports_between_parts(graph) == 2
 
 
 def test_the_figures_of_this_checkout_can_be_read() -> None:
