@@ -301,3 +301,14 @@ def test_a_contact_that_a_device_made_under_its_own_id_is_served_and_blocks_no_c
     assert make(client) == f"{CONTACTS}/c-00003"
     assert client.get(f"{CONTACTS}/c-00001").json()["first_name"] == "Device"
     assert client.get(CONTACTS).json()["pagination"]["total"] == 4
+
+
+@pytest.mark.parametrize(
+    ("query", "status"), [("x=%FF", 400), ("x=%00", 422), ("o%72g_id=elsewhere", 404), ("o%72g_id=default", 200)]
+)
+def test_a_query_is_read_alike_on_every_route_also_where_one_contact_is_asked_for(
+    client: Client, query: str, status: int
+) -> None:
+    path = make(client, **ALL)
+    assert client.get(f"{path}?{query}").status == status
+    assert client.get(f"{CONTACTS}?{query}").status == status

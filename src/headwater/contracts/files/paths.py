@@ -73,16 +73,13 @@ class FoundFolder(NamedTuple):
     state: FolderState
     node: Node | None
     chain: FolderChain
+    path: str
+    """The path of ``chain`` as its names are spelled; empty for the root."""
 
     @property
     def id(self) -> str:
         """The folder's id; the root's where no folder was found."""
         return self.node.id if self.node and self.node.type == "folder" else ROOT
-
-    @property
-    def path(self) -> str:
-        """The path of a living folder as its names are spelled; empty for the root."""
-        return self.chain.path
 
     def passes(self, folder_id: str) -> bool:
         """True when this living folder is on the path."""
@@ -124,7 +121,7 @@ class PathIndex:
         self._root = FolderChain(None, None)
         self._chains: dict[str, FolderChain] = {}
         self._living: dict[tuple[str, str], FolderChain] = {}
-        self._paths: dict[str, FolderChain] = {}
+        self._paths: dict[str, FoundFolder] = {}
         self._changed: list[str] = []
         self._copies: dict[str, dict[str, int]] = {}
 
@@ -149,28 +146,40 @@ class PathIndex:
         if found.state is not FolderState.MISSING:
             return found
         gone = _gone(self.tx, self.row, split_path(path))
-        return found if gone is None else FoundFolder(FolderState.DELETED, gone, found.chain)
+        return found if gone is None else FoundFolder(FolderState.DELETED, gone, found.chain, found.path)
 
     def living(self, path: str) -> FoundFolder:
         """The living folder at a path: LIVE, MISSING, or NOT_A_FOLDER where a file has one of the names."""
         self._bound()
         known = self._paths.get(path)
         if known is not None:
-            return FoundFolder(FolderState.LIVE, known.node, known)
-        chain = self._root
-        for name in split_path(path):
-            key = name_key(name, self.row.policy)
+            return known._replace(node=known.chain.node)
+        above, names = self._above_path(path)
+        chain, spelled, policy = above.chain, [above.path], self.row.policy
+        for left, name in enumerate(names, 1 - len(names)):
+            key = name_key(name, policy)
             below = self._living.get((chain.id, key))
             if below is None:
                 node = nodes.child(self.tx, self.row.feed, chain.id, key)
                 if node is None:
-                    return FoundFolder(FolderState.MISSING, None, chain)
+                    return FoundFolder(FolderState.MISSING, None, chain, "/".join(spelled))
                 if node.type != "folder":
-                    return FoundFolder(FolderState.NOT_A_FOLDER, node, chain)
+                    return FoundFolder(FolderState.NOT_A_FOLDER, node, chain, "/".join(spelled))
                 below = self._link(node, chain)
             chain = below
-        self._remember(path, chain)
-        return FoundFolder(FolderState.LIVE, chain.node, chain)
+            spelled.append(chain.node.name if chain.node else "")
+            if left == -1:
+                # Those that follow are most often in the same folder, and need not climb to it again.
+                self._remember(path.rpartition("/")[0], chain, "/".join(spelled))
+        return self._remember(path, chain, "/".join(spelled))
+
+    def _above_path(self, path: str) -> tuple[FoundFolder, tuple[str, ...]]:
+        """The folder above a path if it was resolved before, else the root, and the names that lead on from there."""
+        above, _, name = path.rpartition("/")
+        known = self._paths.get(above) if above else None
+        if known is not None:
+            return known, (name,)
+        return FoundFolder(FolderState.LIVE, None, self._root, ""), split_path(path)
 
     def find_node(self, path: str) -> Node | None:
         """The live file or folder at a stored path, or None; the root is None too."""
@@ -196,9 +205,9 @@ class PathIndex:
         if found.state is FolderState.LIVE:
             return MadeFolder(found.id, found.path, ())
         if found.node is not None:
-            raise name_taken(found.node.name)
+            raise name_taken(found.node.name, found.path)
         chain, above = found.chain, found.path
-        missing = split_path(path)[sum(1 for _ in chain.nodes()) :]
+        missing = split_path(path)[above.count("/") :]
         require_length(f"{above}/{'/'.join(missing)}")
         created: list[Node] = []
         for name in missing:
@@ -207,7 +216,7 @@ class PathIndex:
             created.append(node)
             self._changed.append(node.id)
             chain, above = self._link(node, chain), f"{above}/{name}"
-        self._remember(path, chain)
+        self._remember(path, chain, above)
         return MadeFolder(chain.id, above, tuple(created))
 
     def target(self, raw: str) -> Target:
@@ -286,10 +295,12 @@ class PathIndex:
             self._living[node.parent, node.name_key] = chain
         return chain
 
-    def _remember(self, path: str, chain: FolderChain) -> None:
-        if len(self._paths) == _MAX_PATHS:
+    def _remember(self, path: str, chain: FolderChain, spelled: str) -> FoundFolder:
+        """Stores a living folder by the path that led to it; every folder that changes empties the store."""
+        if len(self._paths) >= _MAX_PATHS:
             self._paths.clear()
-        self._paths[path] = chain
+        found = self._paths[path] = FoundFolder(FolderState.LIVE, chain.node, chain, spelled)
+        return found
 
     def _renew(self, node_id: str, node: Node | None) -> None:
         """Store a folder as it is now; what lies below it moved with it."""
@@ -310,8 +321,10 @@ class PathIndex:
             self._changed, self._copies = kept
 
 
-def name_taken(name: str) -> StateConflict:
-    """The error of a name that exists in the folder."""
+def name_taken(name: str, folder: str | None = None) -> StateConflict:
+    """The error of a name that exists in the folder; with ``folder``, the path where a file has a folder's name."""
+    if folder is not None:
+        return StateConflict(f"{folder + '/' + name!r} is a file, not a folder", code="NAME_TAKEN")
     return StateConflict(f"the name {name!r} is taken in that folder", code="NAME_TAKEN")
 
 

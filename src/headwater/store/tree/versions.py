@@ -179,11 +179,16 @@ def is_same(one: Version, other: Version) -> bool:
 
 
 def hold(tx: Transaction, feed: int, id: str) -> None:
-    """Keep a staged version from expiring while a conflict waits for it. Raises: NotFound (it expired)."""
-    size_bytes = tx.value("SELECT size_bytes FROM versions WHERE feed = ? AND id = ? AND state = 'staged'", feed, id)
-    if size_bytes is not None:
-        found = tx.run("UPDATE versions SET state = 'held', expires_us = NULL WHERE feed = ? AND id = ?", feed, id)
-        _require(found, id)
+    """Keeps a version from expiring while a conflict waits for it; one that is held or kept already stays so.
+
+    Raises: NotFound (it expired, perhaps after the caller read it).
+    """
+    held = tx.run(
+        "UPDATE versions SET state = 'held', expires_us = NULL WHERE feed = ? AND id = ? AND state = 'staged'", feed, id
+    )
+    size_bytes = tx.value("SELECT size_bytes FROM versions WHERE feed = ? AND id = ?", feed, id)
+    _require(size_bytes is not None, id)
+    if held:
         tx.bump(feed, BYTES, size_bytes)
 
 
@@ -236,7 +241,7 @@ def details(version: Version) -> dict[str, Any]:
     }
 
 
-def _require(found: int, id: str) -> None:
-    """Refuse what would refer to a version that expired between its look-up and its writing."""
+def _require(found: int | bool, id: str) -> None:
+    """Refuses what would refer to a version that expired between its look-up and its writing."""
     if not found:
         raise NotFound(f"the version {id!r} expired: upload it again")

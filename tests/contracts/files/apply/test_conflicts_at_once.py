@@ -5,13 +5,17 @@ from __future__ import annotations
 import threading
 from functools import partial
 
+import pytest
+
 from headwater.contracts.files.apply import conflicts
+from headwater.contracts.files.apply.gather import Gathered, Question, gather
 from headwater.contracts.files.apply.inputs import Strategy
+from headwater.contracts.files.paths import PathIndex
 from headwater.identity import organisations
 from headwater.identity.principal import ANONYMOUS
 from headwater.identity.roles import Role
 from headwater.store.database import Transaction
-from tests.support.file_share import Device, FileShare, updated
+from tests.support.file_share import Device, FileShare, created, updated
 from tests.support.loop import WAIT_SECONDS
 
 
@@ -42,3 +46,26 @@ def test_an_answer_and_an_upload_at_once_give_their_versions_two_numbers(
     assert answer.json()["results"][0]["status"] == "updated"
     history = share.client.get(f"/api/v1/shares/{share.id}/nodes/{file['resource_id']}/versions").json()["data"]
     assert [version["number"] for version in history] == [4, 3, 2, 1]
+
+
+@pytest.mark.parametrize("atomic", [False, True])
+@pytest.mark.parametrize("new_name", [False, True])
+def test_a_version_that_expires_while_its_conflict_is_decided_is_never_reported_as_held(
+    share: FileShare, laptop: Device, monkeypatch: pytest.MonkeyPatch, *, atomic: bool, new_name: bool
+) -> None:
+    """On PostgreSQL another process's clean-up of expired versions commits between the look-up and the hold."""
+    file = laptop.put("/a.txt", b"one")
+    laptop.edit(file, b"two")
+    version_id = laptop.stage(b"three")
+
+    def gather_before_it_expires(paths: PathIndex, question: Question) -> Gathered:
+        gathered = gather(paths, question)
+        paths.tx.run("DELETE FROM versions WHERE feed = ? AND id = ?", paths.row.feed, version_id)
+        return gathered
+
+    monkeypatch.setattr("headwater.contracts.files.apply.rules.gather", gather_before_it_expires)
+    item = created("/a.txt", version_id) if new_name else updated(file, version_id)
+    answer = laptop.apply(item, strategy="MANUAL", atomic=atomic).json()
+    assert (answer["applied"], answer["conflicts"]) == ([], [])
+    assert [error["code"] for error in answer["errors"]] == ["NOT_FOUND"]
+    assert share.client.get(f"/api/v1/sync/conflicts?share_id={share.id}").json() == []

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from headwater.contracts.files.names import NamePolicy, name_key
 from headwater.store.tree import nodes
 from tests.support.file_share import Device, FileShare, created, placed, updated
 
@@ -235,3 +236,22 @@ def test_folders_are_created_on_the_way_only_when_the_whole_path_can_be(share: F
     assert (answer.status, answer.json()["errors"][0]["code"]) == (422, "path_too_long")
     assert share.tree() == before
     assert laptop.apply(created("/fine")).json()["errors"] == []
+
+
+def test_files_in_many_folders_of_one_deep_folder_climb_to_it_once(
+    share: FileShare, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys: list[str] = []
+
+    def counted(name: str, *policy: NamePolicy) -> str:
+        keys.append(name)
+        return name_key(name, *policy)
+
+    monkeypatch.setattr("headwater.contracts.files.paths.name_key", counted)
+    stream = "".join(f'{{"path": "{PATHS[-1]}/{number}/x", "size": 1}}\nx' for number in range(100))
+    for status in ("created", "unchanged"):
+        keys.clear()
+        answer = share.client.post(f"/api/v1/uploads/packed?share_id={share.id}", content=stream.encode())
+        assert {result["status"] for result in answer.json()["results"]} == {status}
+        # Each folder's own name once or twice, and the names above them a few times: not a hundred times sixty.
+        assert len(keys) < 5 * (100 + DEPTH)
