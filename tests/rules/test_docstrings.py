@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 
 import pytest
 
-from tests.rules.source import Module, package, plant
+from tests.rules.source import Module, definitions, is_within, package, plant
 
 SMALL_WORDS = {
     "a",
@@ -28,6 +28,58 @@ SMALL_WORDS = {
     "to",
 }
 
+COMMANDS = [
+    "Append",
+    "Apply",
+    "Begin",
+    "Bring",
+    "Carry",
+    "Check",
+    "Close",
+    "Count",
+    "Create",
+    "Cut",
+    "Delete",
+    "Drop",
+    "End",
+    "Fetch",
+    "Find",
+    "Forget",
+    "Free",
+    "Get",
+    "Give",
+    "Keep",
+    "Know",
+    "Let",
+    "List",
+    "Look",
+    "Make",
+    "Mark",
+    "Move",
+    "Note",
+    "Open",
+    "Print",
+    "Put",
+    "Read",
+    "Refuse",
+    "Register",
+    "Release",
+    "Remove",
+    "Retain",
+    "Run",
+    "Send",
+    "Settle",
+    "Show",
+    "Stage",
+    "Stop",
+    "Store",
+    "Take",
+    "Tell",
+    "Upload",
+    "Write",
+]
+"""The verbs with which a docstring would command the reader instead of describing the function."""
+
 Documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
 
@@ -37,6 +89,28 @@ def test_every_public_name_has_a_docstring() -> None:
 
 def test_every_docstring_begins_with_a_sentence_of_its_own() -> None:
     assert hollow(package()) == []
+
+
+def test_functions_describe_what_they_do_in_the_third_person() -> None:
+    assert commanding(package()) == []
+
+
+@pytest.mark.parametrize("text", ["Make a folder.", "Refuse a name that is taken.", "Apply the items in their order."])
+def test_a_docstring_that_commands_is_found(text: str) -> None:
+    module = plant("headwater.feed.reader", f'def read():\n    """{text}"""\ndef _private():\n    """{text}"""')
+    assert commanding([module]) == ["headwater.feed.reader:read", "headwater.feed.reader:_private"]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("headwater.feed.reader", "Makes a folder."),
+        ("headwater.feed.reader", "The makers of a folder."),
+        ("headwater.cli.commands.content.shares", "Make a share."),
+    ],
+)
+def test_the_third_person_nouns_and_the_help_of_commands_pass(name: str, text: str) -> None:
+    assert commanding([plant(name, f'def read():\n    """{text}"""')]) == []
 
 
 @pytest.mark.parametrize(
@@ -142,3 +216,15 @@ def is_overload(node: ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) -> 
 def words(text: str) -> list[str]:
     """The words of a sentence or of a name, in small letters."""
     return [word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+", text)]
+
+
+def commanding(modules: Iterable[Module]) -> list[str]:
+    """Functions whose docstring begins with a command; commands' docstrings are help texts, where that is usual."""
+    return [
+        f"{module.name}:{name}"
+        for module in modules
+        if not is_within(module.name, "headwater.cli.commands", "headwater.cli.main")
+        for name, node in definitions(module)
+        if not isinstance(node, ast.ClassDef)
+        if (ast.get_docstring(node) or "").partition(" ")[0] in COMMANDS
+    ]

@@ -1,4 +1,4 @@
-"""Promise 13: a backup that is made under load restores to a verified prefix of history, and clients notice."""
+"""A backup that is made under load restores to a verified prefix of history, and clients notice."""
 
 from __future__ import annotations
 

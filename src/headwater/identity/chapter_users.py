@@ -1,4 +1,4 @@
-"""The users of each chapter; a share that a chapter may use, its users may use."""
+"""The users of each chapter; they have the chapter's access to shares."""
 
 from __future__ import annotations
 

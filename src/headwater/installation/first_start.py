@@ -14,7 +14,7 @@ ADMIN_TOKEN_FILE = "admin.token"  # noqa: S105 - a file's name
 
 
 KEYS = ("cursor_key", "jwt_key", "master_key")
-"""The secrets of an installation: the keys that sign cursors, short-lived JWTs, and everything else."""
+"""The secrets of an installation: the keys that sign cursors, short-lived JWTs and sell sessions."""
 
 
 def first_start(database: Database, folder: Path) -> str | None:

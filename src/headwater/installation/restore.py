@@ -1,6 +1,6 @@
 """Restores a backup: checks the whole file before anything changes, and sets a new epoch that every client notices.
 
-Promise 13: the restored data is a prefix of history, verified; every earlier cursor is answered as expired.
+The restored data is a prefix of history, verified; every earlier cursor is answered as expired.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Periodic jobs: detect commits of other processes, and delete expired rows.
+"""Periodic jobs: they detect commits of other processes, delete expired rows, compact feeds and run gc.
 
 The catch-all of the jobs is here: a job that fails is logged, and runs again at its next turn.
 """

@@ -1,4 +1,4 @@
-"""The contracts that are served: a new one is a new folder and one line here."""
+"""The contracts that are served: a new one is a new folder, an import here and an entry in ``CONTRACTS``."""
 
 from __future__ import annotations
 

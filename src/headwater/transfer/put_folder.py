@@ -57,14 +57,14 @@ class Tally:
     examples: list[SentFile] = field(default_factory=list)
 
     def fail(self, source: str, reason: str) -> None:
-        """Count an entry that failed."""
+        """Counts an entry that failed."""
         self.counts["failed"] += 1
         if len(self.failures) < FAILURES_KEPT:
             # The system's names need not be text.
             self.failures.append(Failure(source.encode(errors="replace").decode(), reason))
 
     def send(self, effect: str, entry: LocalEntry) -> None:
-        """Count a file that was uploaded, or would be."""
+        """Counts a file that was uploaded, or would be."""
         self.counts[effect] += 1
         self.sent_bytes += entry.size_bytes
         if len(self.examples) < EXAMPLES_KEPT:
@@ -108,7 +108,7 @@ class FolderUpload:
         self._unlimited = msgspec.structs.replace(target.settings, packed_bytes=_NO_LIMIT, packed_files=_NO_LIMIT)
 
     def run(self, found: Iterable[FoundEntry]) -> None:
-        """Upload all that was found. Raises: QuotaExceeded (the disk is full), Fatal, Unavailable."""
+        """Uploads all that was found. Raises: QuotaExceeded (the disk is full), Fatal, Unavailable."""
         row, database = self._target.row, self._target.database
         for batch in batches(self._entries(found)):
             occupants = database.read_now(lambda tx, batch=batch: existing(tx, row, batch))  # type: ignore[misc]
@@ -149,7 +149,7 @@ class FolderUpload:
         return False
 
     def _bring_small(self, files: Sequence[tuple[LocalEntry, Occupant]], folders: Sequence[LocalEntry]) -> None:
-        """Upload folders, and files that are held whole in memory."""
+        """Uploads folders, and files that are held whole in memory."""
         sending: list[LocalEntry] = []
         contents: list[bytes] = []
         for entry, occupant in files:
@@ -172,7 +172,7 @@ class FolderUpload:
             self._send(sending, _gathered(map(_line, sending), contents), folders)
 
     def _bring_large(self, entry: LocalEntry, occupant: Occupant) -> None:
-        """Upload a file piece by piece."""
+        """Uploads a file piece by piece."""
         begun = self._done_bytes
         try:
             if entry.size_bytes == occupant.size_bytes:
@@ -204,7 +204,7 @@ class FolderUpload:
         return True
 
     def _send(self, files: Sequence[LocalEntry], stream: Iterable[bytes], folders: Sequence[LocalEntry]) -> None:
-        """Make content durable, then make the files and folders visible in one transaction."""
+        """Makes content durable, then make the files and folders visible in one transaction."""
         target = self._target
         with Unpacker(target.packs, target.row.organisation, target.row.policy, self._unlimited) as unpacker:
             for piece in stream:
@@ -308,7 +308,7 @@ def _occupant(index: PathIndex, folder: FoundFolder, name: str) -> Occupant:
 
 
 def _make_folders(index: PathIndex, writer: TreeWriter, folders: Sequence[LocalEntry]) -> list[str]:
-    """Create folders, with those above them, where they are missing; for each the reason of a refusal, or nothing."""
+    """Creates folders, with those above them, where they are missing; for each the reason of a refusal, or nothing."""
     refusals = []
     for folder in folders:
         index.begin()

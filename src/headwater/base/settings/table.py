@@ -248,7 +248,7 @@ class FileSettings(Section, frozen=True, kw_only=True):
     gc_every_seconds: Annotated[
         int,
         duration(
-            "Time between two sweeps of unused content by the server; 0 leaves them to 'headwater gc'.",
+            "Time between two runs of gc by the server; 0 leaves gc to the command 'headwater gc'.",
             0,
             365 * DAY_SECONDS,
         ),

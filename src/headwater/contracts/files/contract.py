@@ -38,7 +38,8 @@ _PACKED = (
 )
 _TUS = (
     Param("Tus-Resumable", "The version of tus.", {"type": "string", "enum": ["1.0.0"]}, required=True, place="header"),
-    Param("Upload-Offset", "Where the bytes go on.", {"type": "integer", "minimum": 0, "maximum": 2**62}, required=True,
+    Param("Upload-Offset", "The offset of the first byte in this request.", {"type": "integer", "minimum": 0,
+          "maximum": 2**62}, required=True,
           place="header"),
 )  # fmt: skip
 _VERSION = Param("version", "A version's number or id; without it the current one.")
@@ -177,7 +178,7 @@ def build_downloads(services: Services) -> Contract:
         _VERSION,
         Param("range_start", "First byte, from 0.", {"type": "integer", "minimum": 0}),
         Param("range_end", "Last byte, included.", {"type": "integer", "minimum": 0}),
-        Param("checksum", "`sha256` works out the checksum if nobody gave it."),
+        Param("checksum", "`sha256` computes the checksum if none is stored."),
     )
     routes = (
         Route("GET", "/download/{file_id}", door.download, _READ, "Download a file, or a conflict's bytes",
@@ -189,14 +190,15 @@ def build_downloads(services: Services) -> Contract:
 
 
 def build_changes(services: Services) -> Contract:
-    """The door of one server where a device reads changes and tells where it stands; reading tokens may."""
+    """The door through which a device reads changes and reports its position; a ``:read`` token suffices."""
     changes = ChangesDoor(services)
     limits = services.settings.feed
     routes = (
         Route("GET", "/changes", changes.changes, _READ, "Fetch changes since a cursor",
               answer=change_shapes.ChangesAnswer,
               answer_example=change_shapes.CHANGES_EXAMPLE, errors=(400, 404), params=(
-                  Param("cursor", "Where to go on; `0` gives the whole tree first, none begins now."),
+                  Param("cursor", "The cursor to continue from; `0` sends the whole tree first; without one,"
+                        " reading begins now."),
                   Param("share_id", "Only this share; without it every share that you may read."),
                   Param("limit", "Changes on a page.",
                         {"type": "integer", "minimum": 1, "maximum": limits.page_changes, "default": 1000}),

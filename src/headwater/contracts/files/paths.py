@@ -117,7 +117,7 @@ class PathIndex:
         self.forget()
 
     def forget(self) -> None:
-        """Look everything up again."""
+        """Looks everything up again."""
         self._root = FolderChain(None, None)
         self._chains: dict[str, FolderChain] = {}
         self._living: dict[tuple[str, str], FolderChain] = {}
@@ -126,16 +126,16 @@ class PathIndex:
         self._copies: dict[str, dict[str, int]] = {}
 
     def begin(self) -> None:
-        """Begin a part whose changes may be undone."""
+        """Begins a part whose changes may be undone."""
         self._changed = []
 
     def changed(self, node: Node) -> None:
-        """Note that a folder was created, placed elsewhere, put into the trash or restored."""
+        """Notes that a folder was created, placed elsewhere, put into the trash or restored."""
         self._changed.append(node.id)
         self._renew(node.id, node)
 
     def undone(self) -> None:
-        """Note that all changes since the beginning of the part were undone."""
+        """Notes that all changes since the beginning of the part were undone."""
         for node_id in self._changed:
             self._renew(node_id, nodes.find(self.tx, self.row.feed, node_id))
         self._changed = []
@@ -233,13 +233,13 @@ class PathIndex:
         return Target(folder.id, Name(names[-1], name_key(names[-1], self.row.policy)))
 
     def require_free(self, target: Target, own_id: str = "") -> None:
-        """Refuse a name that another node has. Raises: StateConflict."""
+        """Refuses a name that another node has. Raises: StateConflict."""
         taken = nodes.child(self.tx, self.row.feed, target.parent, target.name.key)
         if taken is not None and taken.id != own_id:
             raise name_taken(taken.name)
 
     def require_reach(self, target: Target) -> None:
-        """Refuse a place whose path is longer than any caller may send. Raises: Invalid."""
+        """Refuses a place whose path is longer than any caller may send. Raises: Invalid."""
         require_length(f"{self.folder_path(target.parent)}/{target.name.text}")
 
     def location(self, node: Node) -> Location:
@@ -303,7 +303,7 @@ class PathIndex:
         return found
 
     def _renew(self, node_id: str, node: Node | None) -> None:
-        """Store a folder as it is now; what lies below it moved with it."""
+        """Stores a folder as it is now; what lies below it moved with it."""
         chain = self._chains.pop(node_id, None)
         if chain is not None and chain.node is not None:
             self._paths.clear()

@@ -1,4 +1,4 @@
-"""Sets of labels: a valid one, the differences of two, the form in which a source writes one, and the set that ships.
+"""Sets of labels: a valid one, the differences of two, the form in which a source writes one, and the default set.
 
 Shape: ``{key: text}``; at most 5,000 labels, a key of 1-200 characters but no control, a text of at most 2,000.
 """
@@ -58,8 +58,9 @@ def checked(given: Mapping[str, Any], *, removals: bool = False) -> dict[str, An
 
 
 def merged(old: Labels, given: Mapping[str, str | None], *, merge: bool) -> Labels:
-    """The labels after a change: the given ones over the old, or alone; a null text removes its label.
+    """The labels after a change; a null text removes its label.
 
+    With ``merge`` the given labels replace those of the same key, else they replace all.
     Raises: Invalid (too many labels).
     """
     after = {**(old if merge else {}), **given}

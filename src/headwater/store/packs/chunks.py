@@ -48,7 +48,7 @@ def locate(tx: Transaction, organisation: str, ids: Iterable[bytes]) -> dict[byt
 
 
 def claim(tx: Transaction, organisation: str, ids: Iterable[bytes]) -> dict[bytes, ChunkRef]:
-    """As ``locate``, and sweep leaves alone what it gives for a grace; an id that is missing must be sent."""
+    """Locates chunks and renews their age, so that gc leaves them alone for a grace; a missing one must be sent."""
     wanted = sorted(set(ids))
     before_us = tx.now_us - RENEW_US
     stale = [row[0] for row in among(tx, _STALE, (organisation, before_us), wanted)]

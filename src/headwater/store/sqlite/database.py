@@ -1,4 +1,4 @@
-"""SQLite through apsw: WAL, synchronous=FULL, one group-commit writer, reads on the caller's thread."""
+"""SQLite through apsw: WAL, one group-commit writer, short reads on the caller's thread, long ones on a pool."""
 
 from __future__ import annotations
 

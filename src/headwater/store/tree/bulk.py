@@ -29,7 +29,7 @@ class NewFile(msgspec.Struct, gc=False):
 
 
 def create_files(tx: Transaction, share: Share, actor: Actor, files: Sequence[NewFile]) -> None:
-    """Create many files at once, each with its change ``created``, in their order."""
+    """Creates many files at once, each with its change ``created``, in their order."""
     if not files:
         return
     first = changes.next_position(tx, share.feed, len(files))

@@ -79,7 +79,7 @@ def only_chunk(content_hash: str) -> bytes | None:
 
 
 def stage(tx: Transaction, staging: Staging, pieces: Sequence[Piece]) -> Version:
-    """Stage a version of registered chunks; it expires at ``expires_us`` unless ``keep`` or ``hold`` retains it."""
+    """Stages a version of registered chunks; it expires at ``expires_us`` unless ``keep`` or ``hold`` retains it."""
     version = Version(
         random_id("ver"), None, 0, "staged", sum(piece.length_bytes for piece in pieces), content_hash(pieces),
         staging.sha256, staging.mime_type, staging.modified_us, tx.now_us, staging.user_id, staging.device_id,
@@ -90,7 +90,7 @@ def stage(tx: Transaction, staging: Staging, pieces: Sequence[Piece]) -> Version
 
 
 def insert_many(tx: Transaction, feed: int, organisation: str, rows: Sequence[tuple[Version, Sequence[Piece]]]) -> None:
-    """Write versions with their chunks."""
+    """Writes versions with their chunks."""
     tx.run_many(
         f"INSERT INTO versions (feed, {_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [(feed, *version) for version, _ in rows],
@@ -138,7 +138,7 @@ def history(tx: Transaction, feed: int, node: str, before_number: int, limit: in
 def keep(
     tx: Transaction, feed: int, version: Version, node: str, modified_us: int, *, is_first: bool = False
 ) -> Version:
-    """Put a staged version into a file's history for good, under the next number; ``is_first`` in that of a new file.
+    """Puts a staged version into a file's history for good, under the next number; ``is_first`` in that of a new file.
 
     Raises: NotFound (it expired).
     """
@@ -159,7 +159,7 @@ def keep(
 
 
 def take_over(tx: Transaction, feed: int, id: str, like: Version) -> None:
-    """Give a staged version the chunks of another one of the share that has the same bytes, cut otherwise."""
+    """Gives a staged version the chunks of another one of the share that has the same bytes, cut otherwise."""
     sql = "UPDATE versions SET content_hash = ? WHERE feed = ? AND id = ? AND state = 'staged'"
     if tx.run(sql, like.content_hash, feed, id):
         tx.run("DELETE FROM version_chunks WHERE feed = ? AND version = ?", feed, id)
@@ -214,7 +214,7 @@ def expired(tx: Transaction, limit: int = _NO_LIMIT) -> list[tuple[int, str]]:
 
 
 def drop_expired(tx: Transaction, limit: int = 500) -> int:
-    """Delete staged versions that expired; gc removes their chunks. Returns the number of versions."""
+    """Deletes staged versions that expired; gc removes their chunks. Returns the number of versions."""
     rows = expired(tx, limit)
     # The DELETE checks the expiry again: another transaction may have retained a version since, and its bytes with it.
     tx.run_many(

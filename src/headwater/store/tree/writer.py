@@ -31,7 +31,7 @@ class TreeWriter(NamedTuple):
         self, type: str, parent: str, name: Name, version: str | None, details: Details,
         *, id: str | None = None, trashed: bool = False, folder_path: str | None = None,
     ) -> Node:  # fmt: skip
-        """Create a file (with its version) or a folder, and its change ``created``.
+        """Creates a file (with its version) or a folder, and its change ``created``.
 
         ``folder_path`` is the path of the parent (empty for the root) where the caller knows it. A node created
         ``trashed`` keeps bytes for a later restore and changes no tree: it gets no change of its own.
@@ -51,13 +51,13 @@ class TreeWriter(NamedTuple):
         return node
 
     def put_version(self, node: Node, version: str, details: Details, *, path: str | None = None) -> Node:
-        """Make a version the current one of a file, with its change ``updated``; at ``path``, where it is known."""
+        """Makes a version the current one of a file, with its change ``updated``; at ``path``, where it is known."""
         path = self._path(node) if path is None else path
         changed = node._replace(version=version, updated_us=self.tx.now_us)
         return self._update(changed, "updated", Paths(path, path), details)
 
     def place(self, node: Node, parent: str, name: Name, details: Details, *, paths: Paths | None = None) -> Node:
-        """Give a node another name or folder: one change, ``renamed`` under the same folder, else ``moved``.
+        """Gives a node another name or folder: one change, ``renamed`` under the same folder, else ``moved``.
 
         ``paths`` is its path before and after, where the caller knows it.
         """
@@ -67,13 +67,13 @@ class TreeWriter(NamedTuple):
         return self._update(moved, kind, paths or Paths(self._path(node), self._path(moved)), details)
 
     def trash(self, node: Node, details: Details, *, path: str | None = None) -> Node:
-        """Put a node, and with it all that is below, into the trash: one change ``deleted``."""
+        """Puts a node, and with it all that is below, into the trash: one change ``deleted``."""
         path = self._path(node) if path is None else path
         gone = node._replace(trashed_us=self.tx.now_us, trashed_by=self.actor.user_id)
         return self._update(gone, "deleted", Paths(path, None), details)
 
     def restore(self, node: Node, parent: str, name: Name, details: Details, *, path: str | None = None) -> Node:
-        """Take a node out of the trash, under its id, to this place: one change ``created``."""
+        """Takes a node out of the trash, under its id, to this place: one change ``created``."""
         now_us = self.tx.now_us
         back = node._replace(
             parent=parent, name=name.text, name_key=name.key, trashed_us=None, trashed_by=None, updated_us=now_us,
@@ -82,11 +82,11 @@ class TreeWriter(NamedTuple):
         return self._update(back, "created", Paths(None, self._path(back) if path is None else path), details)
 
     def announce(self, node: Node, path: str, details: Details) -> Node:
-        """Write the change ``created`` of a live node that returned because its folder was restored."""
+        """Writes the change ``created`` of a live node that returned because its folder was restored."""
         return self._update(node, "created", Paths(None, path), details)
 
     def append_change(self, node: Node, change_type: str, paths: Paths, details: Details) -> int:
-        """Append a change about a node; its position. Source: files contract, "Change object"."""
+        """Appends a change about a node; its position. Source: files contract, "Change object"."""
         tx, feed = self.tx, self.share.feed
         position = changes.next_position(tx, feed)
         content = change(self.share, self.actor, node, change_type, paths, details) | {
@@ -102,7 +102,7 @@ class TreeWriter(NamedTuple):
         return nodes.path_of(self.tx, self.share.feed, node)
 
     def _update(self, node: Node, change_type: str, paths: Paths, details: Details) -> Node:
-        """Write a changed node and its change."""
+        """Writes a changed node and its change."""
         node = node._replace(position=self.append_change(node, change_type, paths, details))
         self.tx.run(
             "UPDATE nodes SET parent = ?, name = ?, name_key = ?, version = ?, position = ?, trashed_us = ?,"

@@ -66,7 +66,7 @@ def source(
 
     Labels are the words that an organisation's apps show, a JSON object such as {"member": "Volunteer"}. Without
     --url, --file or --own this shows the present place. With one of them it stores the choice and fetches once, to
-    tell whether that works; the choice stands even if not. Apps get the new labels with the next sync.
+    report whether it works; the choice is stored in either case. Apps get the new labels with the next sync.
     """
     named = _named(url, file, own=own)
     with installation.opened(data, database, config, sets) as here:

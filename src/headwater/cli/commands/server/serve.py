@@ -98,9 +98,9 @@ def greeting(settings: Settings, url: str, folder: Path, token: str | None) -> l
         f"  API pages     {url}/docs",
     ]
     if token is not None:
-        lines += [f"  admin token   {token}", f"                shown only this once; kept in {token_file.resolve()}"]
+        lines += [f"  admin token   {token}", f"                shown only this once; stored in {token_file.resolve()}"]
     elif token_file.exists():
-        lines.append(f"  admin token   kept in {token_file.resolve()}")
+        lines.append(f"  admin token   stored in {token_file.resolve()}")
     create = (
         f"""curl -H "Authorization: Bearer $(cat {shlex.quote(str(token_file.resolve()))})" {url}/api/v1/contacts"""
     )
@@ -119,7 +119,7 @@ def _public_line(settings: Settings) -> str:
 
 def _provisioning_line(settings: Settings) -> str:
     if settings.effective_provisioning == "open":
-        return "open; an unknown organisation or chapter is made on first use"
+        return "open; an unknown organisation or chapter is created on first use"
     return "closed; make organisations with 'headwater org create'"
 
 

@@ -101,7 +101,7 @@ def earlier(tx: Transaction, feed: int, device_id: str, change: ChangeItem) -> C
 def record(
     tx: Transaction, feed: int, device_id: str, change: ChangeItem, conflict: NewConflict, copy_id: str | None
 ) -> ConflictRow:
-    """Write a conflict; one for which a strategy ran is resolved from the start."""
+    """Writes a conflict; one for which a strategy ran is resolved from the start."""
     ran = conflict.resolution
     row = ConflictRow(
         feed, random_id(PREFIX.rstrip("_")), tx.bump(feed, "number:conflict"), device_id, change.resource_type,
@@ -145,7 +145,7 @@ def of_share(tx: Transaction, feed: int, wanted: ConflictFilter) -> list[Conflic
 
 
 def resolve(tx: Transaction, principal: Principal, id: str, resolution: Strategy, device_id: str) -> ConflictShown:
-    """Settle a conflict with a person's answer, on the present state.
+    """Settles a conflict with a person's answer, on the present state.
 
     ``device_id`` is the device that the person uses, empty when unknown.
     Raises: NotFound, Forbidden (no WRITE), Malformed (MANUAL), StateConflict (another answer before; or it
@@ -216,7 +216,7 @@ def _wanted_path(tx: Transaction, row: ConflictRow) -> str | None:
 
 
 def _release(tx: Transaction, rows: Rows, row: ConflictRow, decision: Decision, executed: Executed) -> None:
-    """Retain bytes that the answer did not need, beside the equal ones, in the history of the same file."""
+    """Retains bytes that the answer did not need, beside the equal ones, in the history of the same file."""
     version = rows.version(row.local_version_id)
     if version is None or version.state != "held":
         return

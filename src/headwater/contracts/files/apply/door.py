@@ -57,7 +57,7 @@ class ApplyDoor:
         return await call.act(transaction, lambda verdict: _reply_of(verdict, call.request_id))
 
     async def _compare(self, call: Call, asked: Apply) -> None:
-        """Find the versions of the changes whose bytes the share has, cut otherwise, before the changes are applied."""
+        """Finds the staged versions whose bytes the share has, cut otherwise, before they are applied."""
         if not any(change.version_id for change in asked.changes):
             return
         many = len(asked.changes) > 1

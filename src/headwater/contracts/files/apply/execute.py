@@ -57,7 +57,7 @@ class Executed:
 
 
 def carry_out(paths: PathIndex, rows: Rows, acting: ActingDevice, item: Item, decision: Decision) -> Executed:
-    """Carry out all effects of a decision on the rows that were gathered; ``rows`` then holds what was written.
+    """Carries out all effects of a decision on the rows that were gathered; ``rows`` then holds what was written.
 
     Raises: NotFound, StateConflict (then the caller undoes the item and drops the rows).
     """
@@ -90,7 +90,7 @@ class _Execution:
         self.executed = Executed()
 
     def do(self, effect: Effect) -> None:
-        """Carry out one effect."""
+        """Carries out one effect."""
         match effect:
             case PutCurrent(resource_id, version_id):
                 self._put_current(self._node(resource_id), version_id)
@@ -154,7 +154,7 @@ class _Execution:
                 self.executed.created_path = f"{spot.folder_path}/{spot.name.text}"
 
     def _make_folders(self, path: str) -> None:
-        """Create folders where a path has none: the old ones stay in the trash with all that is in them."""
+        """Creates folders where a path has none: the old ones stay in the trash with all that is in them."""
         for created in self._paths.make_folders(self._writer, path).created:
             self._rows.put_node(created)
             self.executed.positions[created.id] = created.position
@@ -180,7 +180,7 @@ class _Execution:
             self._rows.put_version(version._replace(state="held", expires_us=None))
 
     def _keep(self, version_id: str, node_id: str, *, is_first: bool = False) -> Version:
-        """Put the version into the history of a file for good. Raises: StateConflict (another file has it)."""
+        """Puts the version into the history of a file for good. Raises: StateConflict (another file has it)."""
         version = self._version(version_id)
         if version.state == "kept" and version.node == node_id:
             return version
@@ -196,7 +196,7 @@ class _Execution:
         return kept
 
     def _again(self, version: Version) -> Version:
-        """Stage the content of a version once more, under an id of its own."""
+        """Stages the content of a version once more, under an id of its own."""
         row = self._row
         staging = Staging(
             row.feed, row.organisation, version.user_id, version.device_id, version.mime_type, version.modified_us,

@@ -40,27 +40,27 @@ class Rows:
         return self._versions[version_id]
 
     def read_nodes(self, node_ids: Iterable[str | None]) -> None:
-        """Read those of these nodes that are not known, in one statement."""
+        """Reads those of these nodes that are not known, in one statement."""
         unknown = {node_id for node_id in node_ids if node_id} - self._nodes.keys()
         if len(unknown) > 1:
             found = {node.id: node for node in nodes.find_many(self._tx, self._feed, sorted(unknown))}
             self._nodes |= {node_id: found.get(node_id) for node_id in unknown}
 
     def read_versions(self, version_ids: Iterable[str | None]) -> None:
-        """Read those of these versions that are not known, in one statement."""
+        """Reads those of these versions that are not known, in one statement."""
         unknown = {version_id for version_id in version_ids if version_id} - self._versions.keys()
         if len(unknown) > 1:
             found = {version.id: version for version in versions.find_many(self._tx, self._feed, sorted(unknown))}
             self._versions |= {version_id: found.get(version_id) for version_id in unknown}
 
     def put_node(self, node: Node) -> None:
-        """Know a node as it was written."""
+        """Knows a node as it was written."""
         self._nodes[node.id] = node
 
     def put_version(self, version: Version) -> None:
-        """Know a version as it was written."""
+        """Knows a version as it was written."""
         self._versions[version.id] = version
 
     def forget_nodes(self) -> None:
-        """Read every node anew."""
+        """Reads every node anew."""
         self._nodes.clear()

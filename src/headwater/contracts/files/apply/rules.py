@@ -102,7 +102,7 @@ class Verdict:
     unresolved: str | None = None
 
     def add(self, result: Result) -> None:
-        """Put a result into its list."""
+        """Puts a result into its list."""
         if isinstance(result, Applied):
             self.answer.applied.append(result)
         elif isinstance(result, ConflictItem):
@@ -120,7 +120,7 @@ class _UndoneError(Exception):
 
 
 def apply(tx: Transaction, principal: Principal, asked: Apply, oldest_us: int) -> Verdict:
-    """Apply a device's items in their order.
+    """Applies a device's items in their order.
 
     Raises: NotFound (share, or a device that is not the caller's), Forbidden (no WRITE).
     """
@@ -216,7 +216,7 @@ def _remembered(tx: Transaction, applier: Applier, index: int, change: ChangeIte
 
 
 def _remember(tx: Transaction, applier: Applier, change: ChangeItem, result: Result) -> None:
-    """Store the result of an item for its repeat.
+    """Stores the result of an item for its repeat.
 
     A failure was not acknowledged: the same item may succeed later, once its folder or version exists.
     """

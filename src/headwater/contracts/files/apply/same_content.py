@@ -112,7 +112,7 @@ def is_same(place: PackBackend, reading: Reading) -> bool:
 
 
 def share_chunks(tx: Transaction, candidate: Candidate) -> None:
-    """Give a staged version the chunks of the one that it is equal to, if that one still exists."""
+    """Gives a staged version the chunks of the one that it is equal to, if that one still exists."""
     tx.lock(candidate.feed)
     # Of a file that was purged meanwhile only a part of the chunks may be left.
     if candidate.like.node is not None and nodes.find(tx, candidate.feed, candidate.like.node) is not None:

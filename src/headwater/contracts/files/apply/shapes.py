@@ -1,4 +1,4 @@
-"""Requests and replies of changes, cursors, apply and conflicts. Source: files contract."""
+"""Requests and replies of apply and conflicts. Source: files contract."""
 
 from __future__ import annotations
 

@@ -159,7 +159,10 @@ def _opens(codec: CursorCodec, text: str) -> bool:
 
 
 def _refusal(tx: Transaction, feed: int, place: Place, head: int) -> str | None:
-    """The reason for which a place cannot be read from; at the head no further check is needed."""
+    """The reason for which a place cannot be read from; None when it can.
+
+    As ``feed.reader.check``, except that a place at the head needs no look-up of the floor.
+    """
     if place.position == head and not place.snapshot_head:
         return None
     complete_upto = place.snapshot_head or place.position

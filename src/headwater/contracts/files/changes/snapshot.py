@@ -94,7 +94,7 @@ def read(tx: Transaction, row: ShareRow, place: Place, limit: int) -> SharePage:
 
 
 def _catch_up(tx: Transaction, row: ShareRow, after: int, limit: int) -> SharePage:
-    """What changed after a position, each as it is now; when that reaches the head, the snapshot is over."""
+    """The resources that changed after a position, each as it is now; at the head the snapshot is over."""
     rows = tx.rows(_CHANGED, row.feed, after, max(limit, _LEAST_ROWS))
     walk = _Walk(tx, row, after, catching_up=True)
     for found in rows:

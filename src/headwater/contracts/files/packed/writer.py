@@ -47,7 +47,7 @@ class Packing(NamedTuple):
 
 
 def store(tx: Transaction, row: ShareRow, packing: Packing, settings: FileSettings) -> list[PackedResult]:
-    """Register the chunks and make the files visible; one result a file, in their order."""
+    """Registers the chunks and make the files visible; one result a file, in their order."""
     chunks.register(tx, packing.written)
     return _Storing(tx, row, packing, settings).run()
 
@@ -68,7 +68,7 @@ class _Storing:
         self._results: dict[int, PackedResult] = {}
 
     def run(self) -> list[PackedResult]:
-        """Store all; new files in bulk first, then those that meet an existing one."""
+        """Stores all; new files in bulk first, then those that meet an existing one."""
         good = self._within_quota(self._with_known_chunks(self._sound()))
         if self._packing.stage_only:
             self._stage(good)
@@ -132,7 +132,7 @@ class _Storing:
             self._succeed(file, "staged", None, version.id)
 
     def _create(self, files: list[Arrived]) -> list[Arrived]:
-        """Create the files whose names are free; the others are returned, to be stored one by one."""
+        """Creates the files whose names are free; the others are returned, to be stored one by one."""
         placed, later = self._placed(files)
         taken = self._taken(placed)
         node_ids = iter(random_ids("fil", len(placed)))
@@ -194,7 +194,7 @@ class _Storing:
         }
 
     def _update(self, file: Arrived) -> None:
-        """Put a file's content onto the existing one."""
+        """Puts a file's content onto the existing one."""
         tx, row, base = self._tx, self._row, file.fields.base_version_id
         if file.name is None:
             node = paths.by_id(tx, row, file.fields.resource_id or "")
@@ -213,7 +213,7 @@ class _Storing:
         self._succeed(file, committed.status, committed.node.id, committed.version.id)
 
     def _guard(self, file: Arrived, function: _FileFunction) -> None:
-        """Run one file's part; its failure becomes its result."""
+        """Runs one file's part; its failure becomes its result."""
         try:
             self._tx.attempt(lambda: function(file))
         except HeadwaterError as failure:

@@ -29,7 +29,7 @@ class Crossing(NamedTuple):
 
 
 def cross(tx: Transaction, row: ShareRow, actor: Actor, node: Node, crossing: Crossing, settings: FileSettings) -> Node:
-    """Move a node into another share: deleted there and created here in one transaction, the same content.
+    """Moves a node into another share: deleted there and created here in one transaction, the same content.
 
     The content in the trash of the old share still counts there, so it needs room once more.
     Raises: StateConflict (the name is taken), Invalid (another organisation), TooLarge (over 10,000 nodes),
@@ -66,7 +66,7 @@ class _Carried:
         return sum(version.size_bytes for version in self._versions.values())
 
     def gather(self, node: Node) -> None:
-        """Find the node's content and all that lives below it, before anything is written. Raises: TooLarge."""
+        """Finds the node's content and all that lives below it, before anything is written. Raises: TooLarge."""
         waiting, count = [node], 0
         while waiting:
             source = waiting.pop()
@@ -81,7 +81,7 @@ class _Carried:
                 waiting += self._children[source.id]
 
     def copy(self, node: Node, target: Target) -> Node:
-        """Create the node, and what lives below it, in the other share."""
+        """Creates the node, and what lives below it, in the other share."""
         waiting = [(node, target, self._index.folder_path(target.parent))]
         first: Node | None = None
         while waiting:

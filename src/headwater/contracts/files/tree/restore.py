@@ -17,7 +17,7 @@ _PAGE = 1000
 def restore(
     writer: TreeWriter, node: Node, parent: str, name: Name, details: Details, *, path: str | None = None
 ) -> Node:
-    """Take a node out of the trash, under its id, to this place.
+    """Takes a node out of the trash, under its id, to this place.
 
     A device that saw a folder go has forgotten what was below, so each file and folder that returns with it
     gets a change ``created`` of its own, parents first. Beyond 10,000 the folder's own change carries

@@ -26,7 +26,7 @@ _TRASH_KEY = re.compile(r"00[0-9]{18} ")
 
 
 def create_folder(tx: Transaction, row: ShareRow, actor: Actor, fields: FolderFields) -> Node:
-    """Create a folder; with ``parents`` also those above that are missing.
+    """Creates a folder; with ``parents`` also those above that are missing.
 
     Raises: Invalid, NotFound (no parent), StateConflict (the name is taken).
     """
@@ -46,7 +46,7 @@ def create_folder(tx: Transaction, row: ShareRow, actor: Actor, fields: FolderFi
 
 
 def move(tx: Transaction, row: ShareRow, actor: Actor, node: Node, target: Target) -> Node:
-    """Give a live node another name or folder; the same place changes nothing.
+    """Gives a live node another name or folder; the same place changes nothing.
 
     Raises: StateConflict (the name is taken, or it would move into itself), Invalid (the path gets too long).
     """
@@ -62,12 +62,12 @@ def move(tx: Transaction, row: ShareRow, actor: Actor, node: Node, target: Targe
 
 
 def trash(tx: Transaction, row: ShareRow, actor: Actor, node: Node) -> Node:
-    """Put a live node into the trash, with all that is below it."""
+    """Puts a live node into the trash, with all that is below it."""
     return TreeWriter(tx, row.share, actor).trash(node, _details(tx, row.feed, node))
 
 
 def restore(tx: Transaction, row: ShareRow, actor: Actor, node: Node, target: Target | None) -> Node:
-    """Take a node out of the trash, to its old place or to another one.
+    """Takes a node out of the trash, to its old place or to another one.
 
     Raises: StateConflict (it is not in the trash; its folder was removed; the name is taken).
     """
@@ -90,7 +90,7 @@ def restore(tx: Transaction, row: ShareRow, actor: Actor, node: Node, target: Ta
 def restore_version(
     tx: Transaction, row: ShareRow, actor: Actor, node: Node, version_id: str, settings: FileSettings
 ) -> Node:
-    """Put an older content of a file on top again, as a new version; the current one stays in the history.
+    """Puts an older content of a file on top again, as a new version; the current one stays in the history.
 
     Raises: NotFound (no such version of this file), QuotaExceeded (there is no room for it twice).
     """
@@ -135,7 +135,7 @@ def _details(tx: Transaction, feed: int, node: Node) -> dict[str, object]:
 
 
 def _create_folders(index: PathIndex, writer: TreeWriter, raw: str) -> Node:
-    """Create the folder at a path, and those above it that are missing. Raises: Invalid, StateConflict (it exists)."""
+    """Creates the folder at a path, and those above it that are missing. Raises: Invalid, StateConflict (it exists)."""
     names = split_path(stored_path(raw, index.row.policy))
     if not names:
         raise Invalid.of("path", "incorrect_value", "the root has no name to give")

@@ -46,7 +46,7 @@ class Committed(NamedTuple):
 def commit_version(
     tx: Transaction, row: ShareRow, actor: Actor, place: Destination, version: Version, base_version_id: str | None
 ) -> Committed:
-    """Make a staged version the content of the file at a place; missing folders above it are created.
+    """Makes a staged version the content of the file at a place; missing folders above it are created.
 
     Raises: NotFound, Invalid, VersionStale (the base is not current), StateConflict (a folder has the name).
     """
@@ -71,7 +71,7 @@ def commit_version(
 
 
 def put_on(writer: TreeWriter, node: Node, version: Version, base_version_id: str | None) -> Committed:
-    """Put a staged version on top of a file; equal content changes nothing. Raises: StateConflict, VersionStale."""
+    """Puts a staged version on top of a file; equal content changes nothing. Raises: StateConflict, VersionStale."""
     if node.type != "file":
         raise paths.name_taken(node.name)
     tx, feed = writer.tx, writer.share.feed
@@ -88,13 +88,13 @@ def put_on(writer: TreeWriter, node: Node, version: Version, base_version_id: st
 
 
 def require_no_base(base_version_id: str | None) -> None:
-    """Refuse what should be an update, where no file exists. Raises: VersionStale."""
+    """Refuses what should be an update, where no file exists. Raises: VersionStale."""
     if base_version_id is not None:
         raise VersionStale("there is no file of this name that could have the base version")
 
 
 def require_name(tx: Transaction, row: ShareRow, place: Destination) -> None:
-    """Refuse a place that the share cannot have, before its content arrives. Raises: Invalid, NotFound."""
+    """Refuses a place that the share cannot have, before its content arrives. Raises: Invalid, NotFound."""
     if place.path is None:
         paths.folder_by_id(tx, row, place.folder_id)
         if place.file_name is not None:

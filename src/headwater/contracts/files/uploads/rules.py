@@ -231,7 +231,7 @@ def require_offset(upload: Upload, offset_bytes: int) -> None:
     """Refuses bytes that do not begin at the upload's offset. Raises: StateConflict with the right offset."""
     if offset_bytes != upload.offset_bytes:
         raise StateConflict(
-            f"the upload stands at {upload.offset_bytes}, not at {offset_bytes}",
+            f"the upload is at offset {upload.offset_bytes}, not at {offset_bytes}",
             code="OFFSET_MISMATCH",
             extra={"offset": upload.offset_bytes},
         )

@@ -28,7 +28,7 @@ def test_the_token_is_shown_once_and_later_only_its_file(tmp_path: Path) -> None
     (tmp_path / "admin.token").write_text("hwt_secret\n")
     later = greeting(Settings(), URL, tmp_path, None)
     assert not any("hwt_secret" in line for line in later)
-    assert any(f"kept in {tmp_path / 'admin.token'}" in line for line in later)
+    assert any(f"stored in {tmp_path / 'admin.token'}" in line for line in later)
 
 
 @pytest.mark.parametrize("name", ["plain", "a folder", "it's $HOME; rm -rf *"])
