@@ -11,7 +11,7 @@ from headwater.feed.cursor import CursorCodec
 from headwater.feed.wake import Wake
 from headwater.identity import meta
 from headwater.installation.first_start import KEYS
-from headwater.server.gc_job import Sweeper
+from headwater.server.gc_job import GcJob
 from headwater.server.registry import contracts, kinds
 from headwater.store.database import Database
 from headwater.store.packs.backend import PackBackend
@@ -29,7 +29,7 @@ class Server:
     edge: Edge
     services: Services
     contracts: tuple[Contract, ...]
-    sweeper: Sweeper
+    gc_job: GcJob
 
 
 def assemble(database: Database, settings: Settings, packs: PackBackend, *, clock: Clock = now_us) -> Server:
@@ -43,7 +43,7 @@ def assemble(database: Database, settings: Settings, packs: PackBackend, *, cloc
     services = Services(database, settings, clock, wake, cursors, authenticator, keys[2], packs, homes, kinds())
     metrics = Metrics()
     doors = contracts(services, metrics)
-    return Server(Edge(services, doors, metrics), services, doors, Sweeper(services, metrics))
+    return Server(Edge(services, doors, metrics), services, doors, GcJob(services, metrics))
 
 
 def attach(server: Server) -> None:

@@ -35,7 +35,7 @@ class _EndedError(Exception):
     """A sweep ends early: the server stops, or another process took the turn."""
 
 
-class Sweeper:
+class GcJob:
     """Sweeps when it is due, and shows the last sweep of this process in the metrics."""
 
     def __init__(self, services: Services, metrics: Metrics) -> None:

@@ -14,7 +14,7 @@ from headwater.base.log import get_log
 from headwater.contracts.files.retention import gc
 from headwater.feed.compact import Retention, compact
 from headwater.feed.wake import EVERYTHING, Wake
-from headwater.server.gc_job import Sweeper
+from headwater.server.gc_job import GcJob
 from headwater.store import idempotency
 from headwater.store.database import Database, Transaction
 from headwater.web.services import Services
@@ -26,7 +26,7 @@ HOUR_SECONDS = 3600.0
 FIRST_SECONDS = 60.0
 """The time until the first turn of each job, so that a server that restarts often also runs its jobs."""
 
-SWEEP_ROWS = 1000
+EXPIRED_ROWS = 1000
 log = get_log(__name__)
 
 
@@ -107,31 +107,31 @@ class ForeignCommits:
         return foreign
 
 
-def jobs_of(services: Services, sweeper: Sweeper) -> list[Job]:
+def jobs_of(services: Services, gc_job: GcJob) -> list[Job]:
     """The jobs of one server."""
     jobs = [
-        Job("sweep_answers", HOUR_SECONDS, lambda: sweep_answers(services)),
+        Job("sweep_answers", HOUR_SECONDS, lambda: delete_expired_answers(services)),
         Job("drop_uploads", HOUR_SECONDS, lambda: drop_uploads(services)),
         Job("compact", services.settings.feed.compact_every_seconds, lambda: compact_feeds(services)),
     ]
     every_seconds = services.settings.files.gc_every_seconds
     if every_seconds:
         # The job runs more often than the sweep is due: another process may have the turn, or a sweep did not finish.
-        jobs.append(Job("sweep_content", min(every_seconds, HOUR_SECONDS), sweeper.run))
+        jobs.append(Job("sweep_content", min(every_seconds, HOUR_SECONDS), gc_job.run))
     if services.database.embedded:
         foreign = ForeignCommits(services.database, services.wake)
         jobs.append(Job("notice_commits", TICK_SECONDS, foreign.check))
     return jobs
 
 
-async def sweep_answers(services: Services) -> int:
+async def delete_expired_answers(services: Services) -> int:
     """Deletes the expired answers that are stored for retried requests; the number of deleted answers."""
     oldest_us = services.clock() - services.settings.idempotency.keep_seconds * SECOND_US
     total = 0
     while True:
-        deleted = await services.database.write(lambda tx: idempotency.sweep(tx, oldest_us, SWEEP_ROWS))
+        deleted = await services.database.write(lambda tx: idempotency.delete_expired(tx, oldest_us, EXPIRED_ROWS))
         total += deleted
-        if deleted < SWEEP_ROWS:
+        if deleted < EXPIRED_ROWS:
             return total
 
 

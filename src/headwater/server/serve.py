@@ -132,7 +132,7 @@ def serve(server: Server, listener: socket.socket, alarm: StorageAlarm, ready: C
 
 async def _serve(server: Server, listener: socket.socket, alarm: StorageAlarm, ready: Callable[[], None]) -> None:
     attach(server)
-    async with Jobs(jobs_of(server.services, server.sweeper)):
+    async with Jobs(jobs_of(server.services, server.gc_job)):
         await _Uvicorn(configuration(server), server.services.wake, alarm, ready).serve(sockets=[listener])
 
 

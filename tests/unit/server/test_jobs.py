@@ -13,7 +13,15 @@ from headwater.base.clock import SECOND_US
 from headwater.base.settings.table import DatabaseSettings
 from headwater.feed.wake import Wake
 from headwater.identity import organisations
-from headwater.server.jobs import FIRST_SECONDS, ForeignCommits, Job, Jobs, compact_feeds, jobs_of, sweep_answers
+from headwater.server.jobs import (
+    FIRST_SECONDS,
+    ForeignCommits,
+    Job,
+    Jobs,
+    compact_feeds,
+    delete_expired_answers,
+    jobs_of,
+)
 from headwater.store import idempotency
 from headwater.store.database import Database
 from headwater.store.sqlite.database import SqliteDatabase
@@ -126,9 +134,9 @@ async def test_answers_are_kept_for_their_time_and_no_longer(server: ServerUnder
     server.database.write_now(lambda tx: idempotency.keep(tx, old, b"h", b"a"))
     clock.advance(keep_seconds)
     server.database.write_now(lambda tx: idempotency.keep(tx, young, b"h", b"a"))
-    assert server.loop.run(sweep_answers(server.services)) == 0
+    assert server.loop.run(delete_expired_answers(server.services)) == 0
     clock.advance(1)
-    assert server.loop.run(sweep_answers(server.services)) == 1
+    assert server.loop.run(delete_expired_answers(server.services)) == 1
     kept = server.database.read_now(lambda tx: [idempotency.find(tx, key, -SECOND_US) for key in (old, young)])
     assert [found is not None for found in kept] == [False, True]
 
@@ -140,5 +148,5 @@ def test_the_log_is_compacted_after_the_retention_that_is_set(server: ServerUnde
     assert server.loop.run(compact_feeds(server.services)) == 0
     clock.advance(1)
     assert server.loop.run(compact_feeds(server.services)) == 1
-    turns = {job.name: job.every_seconds for job in jobs_of(server.services, server.server.sweeper)}
+    turns = {job.name: job.every_seconds for job in jobs_of(server.services, server.server.gc_job)}
     assert turns["compact"] == server.settings.feed.compact_every_seconds

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headwater.store.database import Database
-from headwater.store.idempotency import AnswerKey, StoredAnswer, find, keep, request_hash, sweep
+from headwater.store.idempotency import AnswerKey, StoredAnswer, delete_expired, find, keep, request_hash
 from tests.support.clock import SECOND_US, MovableClock
 
 KEY = AnswerKey("acme", "tok_1", "k1")
@@ -90,7 +90,7 @@ class TestSweep:
         store(database)
         clock.advance(10)
         store(database, KEY._replace(key="k2"))
-        assert database.write_now(lambda tx: sweep(tx, clock.at_us)) == 1
+        assert database.write_now(lambda tx: delete_expired(tx, clock.at_us)) == 1
         assert found(database) is None
         assert found(database, KEY._replace(key="k2")) is not None
 
@@ -98,9 +98,9 @@ class TestSweep:
         for number in range(5):
             store(database, KEY._replace(key=f"k{number}"))
         later_us = clock.at_us + SECOND_US
-        assert [database.write_now(lambda tx: sweep(tx, later_us, 2)) for _ in range(4)] == [2, 2, 1, 0]
+        assert [database.write_now(lambda tx: delete_expired(tx, later_us, 2)) for _ in range(4)] == [2, 2, 1, 0]
 
     def test_a_sweep_of_nothing_removes_nothing(self, database: Database, clock: MovableClock) -> None:
         store(database)
-        assert database.write_now(lambda tx: sweep(tx, clock.at_us)) == 0
+        assert database.write_now(lambda tx: delete_expired(tx, clock.at_us)) == 0
         assert found(database) is not None

@@ -152,5 +152,5 @@ def test_the_servers_own_sweep_purges_as_well(server: ServerUnderTest) -> None:
     share = fill(server)
     assert server.client.delete(f"/api/v1/shares/{share.id}").status == 204
     server.clock.advance(KEPT_SECONDS + 1)
-    assert server.loop.run(server.server.sweeper.run()) is not None
+    assert server.loop.run(server.server.gc_job.run()) is not None
     assert rows_of(server, share.feed) == {}
