@@ -226,7 +226,7 @@ class PathIndex:
             raise Invalid.of("path", "incorrect_value", "the root has no name to give")
         above = join_path(names[:-1])
         folder = self.living(above)
-        if folder.state is FolderState.NOT_A_FOLDER and sum(1 for _ in folder.chain.nodes()) == len(names) - 2:
+        if folder.state is FolderState.NOT_A_FOLDER and folder.path.count("/") == len(names) - 2:
             raise Invalid.of("parent_id", "incorrect_value", "this is a file, not a folder")
         if folder.state is not FolderState.LIVE:
             raise NotFound(f"nothing at {above!r}")

@@ -241,7 +241,7 @@ def details(version: Version) -> dict[str, Any]:
     }
 
 
-def _require(found: int | bool, id: str) -> None:
+def _require(found: int, id: str) -> None:
     """Refuses what would refer to a version that expired between its look-up and its writing."""
     if not found:
         raise NotFound(f"the version {id!r} expired: upload it again")
