@@ -47,7 +47,7 @@ def mark_seen(tx: Transaction, organisation: str, door: str, device_id: str, use
         "INSERT INTO devices (organisation, door, device_id, id, user_id, device_name, platform, client_version,"
         " is_active, last_seen_us, created_us) VALUES (?, ?, ?, ?, ?, ?, '', '', 1, ?, ?)"
         " ON CONFLICT (organisation, door, device_id)"
-        " DO UPDATE SET last_seen_us = excluded.last_seen_us, is_active = 1",
+        " DO UPDATE SET last_seen_us = excluded.last_seen_us, is_active = 1, deactivated_us = NULL",
         organisation, door, device_id, random_id("dev", 16), user_id, device_id, tx.now_us, tx.now_us,
     )  # fmt: skip
 
@@ -79,7 +79,7 @@ def deactivate(tx: Transaction, id: str) -> list[DeviceLag]:
     if ids[0] != id and len(ids) > 1:
         raise StateConflict(f"{len(ids)} devices are called {id!r}: name one by its id: {', '.join(ids)}")
     id = ids[0]
-    tx.run("UPDATE devices SET is_active = 0 WHERE id = ?", id)
+    tx.run("UPDATE devices SET is_active = 0, deactivated_us = ? WHERE id = ?", tx.now_us, id)
     return [_device_lag(row) for row in tx.rows(f"{_SELECT} WHERE d.id = ? ORDER BY f.name", id)]
 
 

@@ -10,8 +10,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple
 
 from headwater.base.clock import SECOND_US, monotonic_seconds
+from headwater.base.errors import HeadwaterError
 from headwater.base.log import get_log
 from headwater.contracts.files.retention import gc
+from headwater.feed import sightings
 from headwater.feed.compact import Retention, compact
 from headwater.feed.wake import EVERYTHING, Wake
 from headwater.server.gc_job import GcJob
@@ -21,6 +23,9 @@ from headwater.web.services import Services
 
 TICK_SECONDS = 0.25
 """The time between two checks for due jobs; also the longest delay until another process's commit is noticed."""
+
+SIGHTINGS_SECONDS = 5.0
+"""The time between two writes of the devices' last-seen times."""
 
 HOUR_SECONDS = 3600.0
 FIRST_SECONDS = 60.0
@@ -112,6 +117,7 @@ def jobs_of(services: Services, gc_job: GcJob) -> list[Job]:
     jobs = [
         Job("sweep_answers", HOUR_SECONDS, lambda: delete_expired_answers(services)),
         Job("drop_uploads", HOUR_SECONDS, lambda: drop_uploads(services)),
+        Job("note_devices", SIGHTINGS_SECONDS, lambda: write_sightings(services)),
         Job("compact", services.settings.feed.compact_every_seconds, lambda: compact_feeds(services)),
     ]
     every_seconds = services.settings.files.gc_every_seconds
@@ -122,6 +128,22 @@ def jobs_of(services: Services, gc_job: GcJob) -> list[Job]:
         foreign = ForeignCommits(services.database, services.wake)
         jobs.append(Job("notice_commits", TICK_SECONDS, foreign.check))
     return jobs
+
+
+async def write_sightings(services: Services) -> int:
+    """Writes the last-seen times of the devices that called; the number of devices."""
+    seen = services.sightings.drain()
+    if seen:
+        await services.database.write(lambda tx: sightings.write(tx, seen))
+    return len(seen)
+
+
+async def last_turn(services: Services) -> None:
+    """Writes at the stop of a server what its jobs would have written at their next turn."""
+    try:
+        await write_sightings(services)
+    except HeadwaterError as failure:
+        log.failure("job_failed", failure, job="note_devices")
 
 
 async def delete_expired_answers(services: Services) -> int:

@@ -24,7 +24,7 @@ from headwater.base.log import get_log
 from headwater.feed.wake import Wake
 from headwater.server.app import Server, attach
 from headwater.server.http_connection import Refuse, bounded
-from headwater.server.jobs import Jobs, jobs_of
+from headwater.server.jobs import Jobs, jobs_of, last_turn
 from headwater.web.edge.router import Router
 from headwater.web.errors import problem
 from headwater.web.reply import Reply
@@ -134,6 +134,8 @@ async def _serve(server: Server, listener: socket.socket, alarm: StorageAlarm, r
     attach(server)
     async with Jobs(jobs_of(server.services, server.gc_job)):
         await _Uvicorn(configuration(server), server.services.wake, alarm, ready).serve(sockets=[listener])
+    if alarm.failure is None:
+        await last_turn(server.services)
 
 
 class _Uvicorn(uvicorn.Server):

@@ -13,6 +13,7 @@ import msgspec
 from headwater.base.clock import SECOND_US
 from headwater.base.errors import FieldError, Invalid, Malformed
 from headwater.base.wire import decode
+from headwater.feed.sightings import CallingDevice, Sighting
 from headwater.identity.principal import Principal
 from headwater.store import idempotency
 from headwater.store.database import Transaction, TransactionFunction
@@ -84,6 +85,18 @@ class Call:
     def counted_as_waiting(self) -> AbstractContextManager[None]:
         """Returns a context for a long poll, which does not count as a request in flight. Raises: Unavailable."""
         return self._in_flight.counted_as_waiting()
+
+    def note_device(
+        self, door: str, device_id: str, *, organisation: str = "", feed: int = 0, position: int = 0
+    ) -> None:
+        """Notes that a device of the caller called now; ``position`` is up to where it holds everything of ``feed``.
+
+        ``organisation`` is the one whose records it reads, by default the caller's own.
+        """
+        principal = self.principal
+        if device_id and not principal.anonymous:
+            device = CallingDevice(organisation or principal.organisation, door, device_id, principal.user_id)
+            self.services.sightings.note(device, Sighting(self.services.clock(), feed, position))
 
     async def recheck(self) -> None:
         """Reads the caller again after a wait or a slow body, since its token may have changed meanwhile.

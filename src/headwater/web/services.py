@@ -10,6 +10,7 @@ from headwater.base.clock import Clock
 from headwater.base.settings.table import Settings
 from headwater.feed.cursor import CursorCodec
 from headwater.feed.kinds import RecordKind
+from headwater.feed.sightings import Sightings
 from headwater.feed.wake import Wake
 from headwater.store.database import Database
 from headwater.store.idempotency import AnswerKey
@@ -45,7 +46,8 @@ class HomeFeeds:
 class Services:
     """The parts of one running server, created in ``server/app.py``.
 
-    ``kinds`` are the record kinds that devices may write. ``key_locks`` are locks by Idempotency-Key, which make
+    ``kinds`` are the record kinds that devices may write. ``sightings`` are the devices that called since the last
+    write of them. ``key_locks`` are locks by Idempotency-Key, which make
     repeats of a POST wait for each other.
     """
 
@@ -59,4 +61,5 @@ class Services:
     packs: PackBackend
     homes: HomeFeeds
     kinds: tuple[RecordKind, ...]
+    sightings: Sightings = field(default_factory=Sightings)
     key_locks: WeakValueDictionary[AnswerKey, Lock] = field(default_factory=WeakValueDictionary)

@@ -16,7 +16,9 @@ def device_of(call: Call, *, first: str | None = None, last: str | None = None) 
 
     A route that also reads it elsewhere passes that as ``first`` (before the header) or ``last`` (after it).
     """
-    return (first or call.header(DEVICE_HEADER) or last or "")[:_MAX_CHARACTERS]
+    device_id = (first or call.header(DEVICE_HEADER) or last or "")[:_MAX_CHARACTERS]
+    call.note_device("files", device_id)
+    return device_id
 
 
 def actor_of(call: Call, *, last: str | None = None) -> Actor:

@@ -13,6 +13,10 @@ from headwater.web.services import Services
 _READ = AccessRule("sync")
 _WRITE = AccessRule("sync", write=True)
 _ORG = Param("org_id", "The organisation, for a global admin.")
+_DEVICE = Param(
+    "X-Device-Id", "The device that reads; it is listed with its lag, and the cursor that it sends is its ack.",
+    {"type": "string", "minLength": 1, "maxLength": 128}, place="header",
+)  # fmt: skip
 _PAGE = (
     Param("page", "Page number, from 1.", {"type": "integer", "minimum": 1, "maximum": 10**9, "default": 1}),
     Param("limit", "Rows on a page.", {"type": "integer", "minimum": 1, "maximum": 100, "default": 20}),
@@ -33,6 +37,7 @@ def build(services: Services) -> Contract:
                   Param("kinds", "Only these kinds, separated by commas; at most 20."),
                   Param("wait", "Seconds to wait for something new.",
                         {"type": "integer", "minimum": 0, "maximum": limits.wait_seconds_max, "default": 0}),
+                  _DEVICE,
               )),
         Route("POST", "/push", door.push, _WRITE, "Push edits made offline", body=shapes.Push,
               answer=shapes.PushAnswer, params=(_ORG,), example=shapes.PUSH_EXAMPLE,

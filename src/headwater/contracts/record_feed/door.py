@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from headwater.base.clock import SECOND_US, monotonic_seconds
 from headwater.base.errors import Invalid
+from headwater.base.ids import is_acceptable
 from headwater.base.wire import encode, format_seconds
 from headwater.contracts.record_feed import queries, rules, shapes
 from headwater.contracts.record_feed.queries import FieldConflict
@@ -22,6 +23,9 @@ from headwater.web.reply import Reply
 from headwater.web.services import Services
 from headwater.web.sockets import Socket
 from headwater.web.tenancy import scope_of
+
+DEVICE_HEADER = b"x-device-id"
+"""Names the device that reads, so that its position and lag are known."""
 
 _HEAD = "SELECT value FROM counters WHERE feed = ? AND name = 'head'"
 _INLINE_CHANGES = 500
@@ -48,6 +52,7 @@ class RecordFeedDoor:
         kinds = _kinds(call.query.get("kinds", ""))
         text = call.query.get("cursor")
         place = None if text is None else self._open(text, feed)
+        self._note_device(call, feed, place)
         if text is not None and place is not None and not wait_seconds and self._at_head(feed, place):
             return reply.json_bytes(b'{"changes":[],"cursor":%b,"has_more":false}' % encode(text))
         with self._services.wake.waiter((feed,)) as waiter:
@@ -116,6 +121,19 @@ class RecordFeedDoor:
 
         await nudge(feed, 0)
         await serve(socket, nudges, nudge, received)
+
+    def _note_device(self, call: Call, feed: int, place: Place | None) -> None:
+        """Notes the device that a header names; the cursor that it sends is its ack.
+
+        Raises: Invalid (no acceptable id).
+        """
+        device_id = call.header(DEVICE_HEADER)
+        if device_id is None:
+            return
+        if not is_acceptable(device_id):
+            raise Invalid.of("X-Device-Id", "incorrect_value", "expected 1-128 printable characters")
+        position = 0 if place is None or place.snapshot_head else place.position
+        call.note_device("feed", device_id, organisation=scope_of(call).organisation, feed=feed, position=position)
 
     def _open(self, text: str, feed: int) -> Place:
         """The place of a cursor; the last ones are remembered, since an idle device sends the same one again."""

@@ -147,6 +147,7 @@ class SellDoor:
             raise Invalid.of(DEVICE_HEADER, "blank", "the device's id is blank")
         if len(device_id) > _MAX_DEVICE_ID or not device_id.isprintable():
             raise Invalid.of(DEVICE_HEADER, "incorrect_value", f"at most {_MAX_DEVICE_ID} printable characters")
+        call.note_device("sell", device_id)
         organisation = call.principal.organisation
         feed = self._feeds.get(organisation)
         if feed is None:

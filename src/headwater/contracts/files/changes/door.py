@@ -8,6 +8,7 @@ from headwater.base.wire import encode, format_seconds
 from headwater.contracts.files import access
 from headwater.contracts.files.access import Access
 from headwater.contracts.files.apply import conflicts
+from headwater.contracts.files.caller import DEVICE_HEADER
 from headwater.contracts.files.changes import rules
 from headwater.contracts.files.changes.rules import ChangesPage, ChangesQuery
 from headwater.contracts.files.changes.shapes import CursorSet, SyncStatus
@@ -35,6 +36,7 @@ class ChangesDoor:
         limits = self._services.settings.feed
         limit = integer(call.query, "limit", min(1000, limits.page_changes), 1, limits.page_changes)
         wait_seconds = integer(call.query, "wait", 0, 0, limits.wait_seconds_max)
+        call.note_device("files", call.header(DEVICE_HEADER) or "")
         query = ChangesQuery(call.query.get("share_id"), call.query.get("cursor"), limit)
         page = await self._page(call, query)
         if wait_seconds and not page.size and not page.has_more:
@@ -47,6 +49,7 @@ class ChangesDoor:
     async def status(self, call: Call) -> Reply:
         """GET /status: the position of a device in a share; created at the head when it never reported one."""
         share_id, device_id = _needed(call, "share_id"), _needed(call, "device_id")
+        call.note_device("files", device_id)
 
         def shown(tx: Transaction, *, begin: bool) -> SyncStatus | None:
             row = access.require(tx, call.principal, share_id, Access.READ)
@@ -70,6 +73,7 @@ class ChangesDoor:
     async def cursor(self, call: Call) -> Reply:
         """POST /cursor: note the position up to which a device holds everything."""
         share_id, device_id = _needed(call, "share_id"), _needed(call, "device_id")
+        call.note_device("files", device_id)
         text = _needed(call, "position")
 
         def transaction(tx: Transaction) -> Checkpoint:
