@@ -53,7 +53,7 @@ _NOT_DIGIT = re.compile(r"[^0-9]+")
 _PLAIN_NORWEGIAN = re.compile(r"[2-9][0-9]{7}")
 
 
-_LOOKS_LIKE_PHONE = re.compile(r"\+?[0-9 ()./-]*[0-9][0-9 ()./-]*")
+_PHONE_CHARACTERS = re.compile(r"\+?[0-9 ()./-]+")
 
 
 class _FoldedChars(dict[int, str]):
@@ -90,8 +90,8 @@ def search_prefixes(text: str) -> tuple[str, ...]:
     if not typed:
         return ()
     found = [typed]
-    if _LOOKS_LIKE_PHONE.fullmatch(typed):
-        digits = _NOT_DIGIT.sub("", typed)
+    digits = _NOT_DIGIT.sub("", typed) if _PHONE_CHARACTERS.fullmatch(typed) else ""
+    if digits:
         if typed.startswith("+"):
             found.append(digits)
         elif digits.startswith("00"):

@@ -5,6 +5,7 @@ import random
 import subprocess
 import sys
 import unicodedata
+from collections.abc import Callable
 
 import email_validator
 import phonenumbers
@@ -13,7 +14,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from headwater.base import textkeys
-from headwater.base.textkeys import check_email, fold, phone_digits
+from headwater.base.textkeys import check_email, fold, phone_digits, search_prefixes
+from tests.support.growth import grows_faster_than_linear
 
 
 @pytest.mark.parametrize(
@@ -34,6 +36,32 @@ from headwater.base.textkeys import check_email, fold, phone_digits
 )
 def test_folding_drops_case_accents_and_strokes(typed: str, folded: str) -> None:
     assert fold(typed) == folded
+
+
+@pytest.mark.parametrize(
+    ("typed", "prefixes"),
+    [
+        ("906 78", ("906 78", "90678", "4790678")),
+        ("+47 906", ("+47 906", "47906")),
+        ("0047906", ("0047906", "47906")),
+        ("(22) 11", ("(22) 11", "2211", "472211")),
+        ("906x", ("906x",)),
+        ("+", ("+",)),
+        ("( )-./", ("( )-./",)),
+        ("   ", ()),
+    ],
+)
+def test_a_typed_number_is_searched_as_digits_too(typed: str, prefixes: tuple[str, ...]) -> None:
+    assert search_prefixes(typed) == prefixes
+
+
+@pytest.mark.parametrize("unit", ["1", " ", "1 ", "(", "+1", "a@", "--", ".a", "e\u0301", "\ufdfa"])
+@pytest.mark.parametrize("end", ["x", "@", "\0"])
+@pytest.mark.parametrize("function", [search_prefixes, fold, phone_digits, check_email])
+def test_the_keys_of_a_text_take_time_that_grows_no_faster_than_the_text(
+    function: Callable[[str], object], unit: str, end: str
+) -> None:
+    assert grows_faster_than_linear(lambda size: unit * (size // len(unit)) + end, function, 60_000) is None
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"])), st.text(st.characters(exclude_categories=["Cs"])))

@@ -8,6 +8,7 @@ from headwater.contracts.cache.kinds import CACHED_CONTACT_KIND, NOTE_KIND
 from headwater.web.access_rule import AccessRule
 from headwater.web.contract import Contract, Param, Route
 from headwater.web.errors import problem
+from headwater.web.http.paging import SEARCH_SCHEMA
 from headwater.web.services import Services
 
 _READ = AccessRule("cache", public=True)
@@ -51,7 +52,7 @@ def build_reading(services: Services) -> Contract:
     door = CacheDoor(services)
     routes = (
         Route("GET", "/contacts", door.contacts, _READ, "Read cached contacts", answer=shapes.ContactPage,
-              params=(_ORG, *_CURSOR, Param("q", "Beginning of a name, an email or a phone number."))),
+              params=(_ORG, *_CURSOR, Param("q", "Beginning of a name, an email or a phone number.", SEARCH_SCHEMA))),
         Route("GET", "/notes", door.notes, _READ, "Read cached notes", answer=shapes.NotePage,
               params=(_ORG, *_CURSOR, Param("contact_id", "Only notes of this contact."))),
     )  # fmt: skip

@@ -23,7 +23,7 @@ from headwater.store.database import Transaction
 from headwater.web import reply
 from headwater.web.call import Call
 from headwater.web.http import etags
-from headwater.web.http.paging import integer, link, pagination, paging
+from headwater.web.http.paging import integer, link, pagination, paging, search_text
 from headwater.web.reply import Reply
 from headwater.web.services import Services
 
@@ -158,7 +158,7 @@ async def _cached(call: Call, kind: str) -> Reply:
         kind,
         _after(call.query.get("cursor")),
         limit,
-        text=call.query.get("q", ""),
+        text=search_text(call.query),
         contact_id=call.query.get("contact_id"),
     )
 

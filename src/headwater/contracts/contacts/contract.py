@@ -9,6 +9,7 @@ from headwater.contracts.contacts.kind import CONTACT_KIND
 from headwater.web.access_rule import AccessRule
 from headwater.web.contract import Contract, Param, Route
 from headwater.web.errors import problem
+from headwater.web.http.paging import SEARCH_SCHEMA
 from headwater.web.services import Services
 
 _READ = AccessRule("contacts", public=True)
@@ -29,7 +30,7 @@ def build(services: Services) -> Contract:
             "GET", "", door.list, _READ, "List contacts", answer=shapes.ContactList,
             params=(
                 *PAGE, ORG,
-                Param("q", "Beginning of a name, an email or a phone number."),
+                Param("q", "Beginning of a name, an email or a phone number.", SEARCH_SCHEMA),
                 Param("chapter_id", "Only contacts of this chapter."),
                 Param("updated_since", "Changed at or after this.", {"type": "string", "format": "date-time"}),
             ),

@@ -13,7 +13,7 @@ from headwater.store.log import records
 from headwater.web import reply
 from headwater.web.call import Call
 from headwater.web.http import etags
-from headwater.web.http.paging import link, pagination, paging
+from headwater.web.http.paging import link, pagination, paging, search_text
 from headwater.web.reply import Header, Reply
 from headwater.web.services import Services
 from headwater.web.tenancy import scope_of
@@ -31,7 +31,7 @@ class ContactsDoor:
         since = call.query.get("updated_since")
         wanted = ContactFilter(
             None,
-            text=call.query.get("q", ""),
+            text=search_text(call.query),
             chapter_id=call.query.get("chapter_id"),
             updated_since_us=None if since is None else parse_time(since, "updated_since"),
             limit=asked.limit,

@@ -20,10 +20,11 @@ Receive = Callable[[], Awaitable[Message]]
 
 _EXACT_BYTES = 64 * 1024
 _MAX_LENGTH_DIGITS = 18
-_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+# An unterminated string is one match up to the end: otherwise each of its quotes would begin a search of the rest.
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.?[^"\\]*+)*+"?', re.DOTALL)
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _ONE_KIND = bytes.maketrans(b"{}", b"[]")
-_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+_NUL = re.compile(rb"[^\\]*+(?:\\(?!u0000).[^\\]*+)*+\\u0000", re.DOTALL)
 
 
 def refuse_coding(headers: dict[bytes, bytes]) -> None:
@@ -86,7 +87,7 @@ def check_json(body: bytes, depth: int) -> None:
         raise Malformed("the body is empty; JSON is expected")
     if is_deeper(body, depth):
         raise Malformed(f"the body is nested deeper than {depth} levels", code="JSON_TOO_DEEP")
-    if b"\\u0000" in body and _NUL.search(body):
+    if b"\\u0000" in body and _NUL.match(body):
         path = _path_of_nul(body)
         raise Invalid.of(path, "incorrect_value", "text may not hold the character U+0000")
 

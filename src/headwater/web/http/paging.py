@@ -10,6 +10,10 @@ from headwater.web.reply import Header
 
 DEFAULT_LIMIT = 20
 MAX_LIMIT = 100
+MAX_SEARCH_CHARACTERS = 256
+"""Longest text that ``q`` searches; an email address is shorter."""
+
+SEARCH_SCHEMA = {"type": "string", "maxLength": MAX_SEARCH_CHARACTERS}
 _MAX_PAGE = 10**9
 
 
@@ -44,6 +48,14 @@ def boolean(query: dict[str, str], name: str, *, default: bool = False) -> bool:
     if text not in ("true", "false"):
         raise Invalid.of(name, "incorrect_value", "expected true or false")
     return text == "true"
+
+
+def search_text(query: dict[str, str]) -> str:
+    """Returns the text of ``q``, empty without one. Raises: Invalid (longer than any name, address or number)."""
+    text = query.get("q", "")
+    if len(text) > MAX_SEARCH_CHARACTERS:
+        raise Invalid.of("q", "incorrect_value", f"expected at most {MAX_SEARCH_CHARACTERS} characters")
+    return text
 
 
 def paging(query: dict[str, str]) -> Paging:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, MutableMapping
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from typing import Any
 
 import msgspec
@@ -12,12 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headwater.base.errors import BodyTimeout, Invalid, Malformed
+from headwater.base.errors import BodyTimeout, HeadwaterError, Invalid, Malformed
 from headwater.base.settings.table import LimitSettings
 from headwater.web import reply
 from headwater.web.call import Call
 from headwater.web.http import bodies
 from headwater.web.reply import Reply
+from tests.support.growth import grows_faster_than_linear
 from tests.support.server.asgi import Client
 from tests.support.server.serving import ServerUnderTest
 from tests.support.server.specimen import route, specimen
@@ -121,6 +122,28 @@ def test_json_is_nested_at_most_as_deep_as_the_setting_says(client: Client, leve
 @pytest.mark.sqlite_only
 def test_brackets_inside_texts_are_no_levels(client: Client) -> None:
     assert client.post(CONTACTS, json={"first_name": "[{" * 90, "last_name": '\\"[[['}).status == 201
+
+
+@pytest.mark.parametrize(
+    "unit", [b'\\"', b'"', b"\\", b'"\\', b'["', b"[]", b'{"', b"\\u0000", b"\\\\u0000", b"\\\\", b"\n"]
+)
+@pytest.mark.parametrize("end", [b"[" * 40, b"\\u0000", b'"' + b"[" * 40])
+def test_the_checks_before_decoding_take_time_that_grows_no_faster_than_the_body(unit: bytes, end: bytes) -> None:
+    def check(body: bytes) -> None:
+        with suppress(HeadwaterError):
+            bodies.check_json(body, 32)
+
+    def body(size: int) -> bytes:
+        return b'{"a":"' + unit * (size // len(unit)) + end
+
+    assert grows_faster_than_linear(body, check, 60_000) is None
+    assert grows_faster_than_linear(body, check, 400_000) is None
+
+
+@pytest.mark.sqlite_only
+def test_a_text_that_does_not_end_is_400_at_once(client: Client) -> None:
+    body = b'{"a":"' + b'\\"' * 32_000 + b"[" * 40
+    assert client.post(CONTACTS, content=body).status == 400
 
 
 def depth(value: Any) -> int:

@@ -9,7 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headwater.base.errors import Invalid
-from headwater.web.http.paging import Paging, boolean, integer, link, pagination, paging
+from headwater.web.http.paging import (
+    MAX_SEARCH_CHARACTERS,
+    Paging,
+    boolean,
+    integer,
+    link,
+    pagination,
+    paging,
+    search_text,
+)
+from tests.support.server.asgi import Client
 
 
 def test_without_parameters_it_is_the_first_page_of_twenty() -> None:
@@ -45,6 +55,21 @@ def test_a_boolean_is_true_or_false_in_these_letters(text: str) -> None:
     assert boolean({}, "b", default=True) is True
     with pytest.raises(Invalid):
         boolean({"b": text}, "b")
+
+
+def test_a_search_text_is_at_most_as_long_as_its_bound() -> None:
+    assert search_text({}) == ""
+    assert search_text({"q": "å" * MAX_SEARCH_CHARACTERS}) == "å" * MAX_SEARCH_CHARACTERS
+    with pytest.raises(Invalid) as caught:
+        search_text({"q": "1" * (MAX_SEARCH_CHARACTERS + 1)})
+    assert caught.value.fields[0].field == "q"
+
+
+@pytest.mark.parametrize("path", ["/api/v1/contacts?", "/api/v1/cache/contacts?org_id=default&"])
+def test_every_list_that_searches_refuses_a_longer_text(client: Client, path: str) -> None:
+    assert client.get(path + "q=" + "1" * 256).status == 200
+    answer = client.get(path + "q=" + "1" * 15_500 + "x")
+    assert (answer.problem(), answer.json()["errors"][0]["field"]) == ((422, "INVALID"), "q")
 
 
 def links(page: int, limit: int, total: int) -> dict[str, int]:
