@@ -48,7 +48,7 @@ class Replay(RuleBasedStateMachine):
         database = self.stack.enter_context(OPENERS[self.kind](folder, clock, SMALL))
         self.client = self.stack.enter_context(serving(database, Settings(), clock, folder)).client
         self.live: dict[str, str | None] = {}
-        self.dead: list[str] = []
+        self.dead: dict[str, int] = {}
         self.readers: list[Reader] = []
         self.pushed = 0
 
@@ -77,20 +77,23 @@ class Replay(RuleBasedStateMachine):
     @rule(pick=PICK)
     def delete(self, pick: int) -> None:
         id = self.one(pick)
+        cursor = self.client.get(FEED).json()["cursor"]
         assert self.client.delete(f"{CONTACTS}/{id}").status == 200
         del self.live[id]
-        self.dead.append(id)
+        (deletion,) = self.client.get(f"{FEED}?cursor={cursor}").json()["changes"]
+        self.dead[id] = deletion["revision"]
 
     @precondition(lambda self: self.dead)
     @rule(pick=PICK)
     def bring_back(self, pick: int) -> None:
-        id = self.dead[pick % len(self.dead)]
-        self.pushed += 1
-        change = {"client_change_id": str(self.pushed), "kind": "contact", "id": id, "op": "put"}
-        body = {"device_id": "d", "changes": [change | {"base_revision": 0, "fields": {"first_name": "Back"}}]}
-        outcome = self.client.post(f"{FEED}/push", json=body).json()["results"][0]["outcome"]
-        assert outcome == "applied"
-        self.dead.remove(id)
+        id = sorted(self.dead)[pick % len(self.dead)]
+        changes = []
+        for base in (0, self.dead.pop(id)):
+            self.pushed += 1
+            change = {"client_change_id": str(self.pushed), "kind": "contact", "id": id, "op": "put"}
+            changes.append(change | {"base_revision": base, "fields": {"first_name": "Back"}})
+        answer = self.client.post(f"{FEED}/push", json={"device_id": "d", "changes": changes}).json()
+        assert [result["outcome"] for result in answer["results"]] == ["refused", "applied"]
         self.live[id] = "Back"
 
     @precondition(lambda self: len(self.readers) < 4)

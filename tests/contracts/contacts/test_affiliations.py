@@ -135,7 +135,7 @@ def test_the_affiliations_of_a_deleted_unknown_or_foreign_contact_are_not_found(
 def test_a_contact_that_a_device_deleted_and_brings_back_is_in_no_chapter(client: Client, contact: str) -> None:
     id = contact.rpartition("/")[2]
     client.put(f"{contact}/chapter-affiliations", json={"chapter_ids": ["a"]})
-    for n, (op, base, fields) in enumerate((("delete", 2, {}), ("put", 0, {"first_name": "Ingrid"}))):
+    for n, (op, base, fields) in enumerate((("delete", 2, {}), ("put", 3, {"first_name": "Ingrid"}))):
         change = {"client_change_id": str(n), "kind": "contact", "id": id, "op": op, "base_revision": base}
         pushed = client.post("/api/v1/feed/push", json={"device_id": "d", "changes": [change | {"fields": fields}]})
         assert pushed.json()["results"][0]["outcome"] == "applied"

@@ -68,7 +68,7 @@ def test_without_a_cursor_the_present_state_comes_first_without_deletions(client
     assert [(change["id"], change["op"]) for change in changes] == [(kept, "put")]
     client.delete(f"{CONTACTS}/{kept}")
     (deletion,), _ = everything(client, 5, cursor)
-    assert (deletion["op"], deletion["body"], deletion["id"], deletion["revision"]) == ("delete", None, kept, 2)
+    assert (deletion["op"], deletion["body"], deletion["id"], deletion["revision"]) == ("delete", None, kept, 4)
 
 
 def test_what_changes_while_the_present_state_is_read_follows_it_without_a_gap(client: Client) -> None:
@@ -319,10 +319,10 @@ def test_cached_contacts_and_notes_are_pushed_too_and_linked(client: Client) -> 
         client,
         edit(1, "n", kind="note", contact_id="k", content="Hello"),
         edit(2, "k", kind="cached_contact", name="Kari"),
-        edit(3, "n", 2, kind="note", author_name="Ada"),
+        edit(3, "n", 3, kind="note", author_name="Ada"),
     ) == ["applied", "applied", "applied"]
     changes, _ = everything(client, 10)
-    assert [(change["kind"], change["revision"]) for change in changes] == [("cached_contact", 1), ("note", 3)]
+    assert [(change["kind"], change["revision"]) for change in changes] == [("cached_contact", 2), ("note", 4)]
     rows = client.get("/api/v1/cache/notes?org_id=default&contact_id=k").json()["data"]
     assert [(row["id"], row["author_name"]) for row in rows] == [("n", "Ada")]
 

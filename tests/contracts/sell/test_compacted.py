@@ -97,7 +97,8 @@ def test_the_deletion_of_an_old_life_does_not_take_the_new_one_away(
     phone.sync()
     client.delete(f"{CONTACTS}/{ids[0]}")
     change = {"client_change_id": "1", "kind": "contact", "id": ids[0], "op": "put", "fields": {"first_name": "Back"}}
-    pushed = client.post("/api/v1/feed/push", json={"device_id": "d", "changes": [change]})
+    base = {"base_revision": len(ids) + 1}
+    pushed = client.post("/api/v1/feed/push", json={"device_id": "d", "changes": [change | base]})
     assert pushed.json()["results"][0]["outcome"] == "applied"
     assert findings(server) == []
     compact(server)

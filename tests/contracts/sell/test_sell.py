@@ -146,7 +146,7 @@ def test_a_late_ack_of_a_deletion_hides_no_rebirth(client: Client, phone: Phone)
     client.delete(f"{CONTACTS}/{id}")
     deletion = keys(phone.drain())
     change = {"client_change_id": "1", "kind": "contact", "id": id, "op": "put", "fields": {"first_name": "Back"}}
-    client.post("/api/v1/feed/push", json={"device_id": "d", "changes": [change]})
+    client.post("/api/v1/feed/push", json={"device_id": "d", "changes": [change | {"base_revision": 2}]})
     phone.ack(*deletion)
     assert events(phone.sync()) == [("created", id)]
 

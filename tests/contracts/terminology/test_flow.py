@@ -44,7 +44,7 @@ def test_a_label_change_reaches_every_device_through_one_change_of_the_feed(
     changes, cursor = feed(client)
     assert [(change["kind"], change["id"], change["revision"]) for change in changes] == [
         ("contact", "c-00001", 1),
-        ("labels", "labels", 1),
+        ("labels", "labels", 2),
     ]
     assert len(changes[1]["body"]["labels"]) == 40
     assert sell_items(client) == ["contact"]
@@ -58,7 +58,7 @@ def test_a_label_change_reaches_every_device_through_one_change_of_the_feed(
     client.post(f"{SYNC}/org_a/sync-if-stale")
     changes, cursor = feed(client, cursor)
     assert [(change["kind"], change["id"], change["revision"], change["op"]) for change in changes] == [
-        ("labels", "labels", 2, "put")
+        ("labels", "labels", 3, "put")
     ]
     body = changes[0]["body"]
     assert (body["organization_id"], body["updated_at"]) == ("org_a", "2026-03-26T11:27:00.000Z")

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from headwater.base.textkeys import search_prefixes
 from headwater.store.database import Row, Transaction
 from headwater.store.log import changes
-from headwater.store.log.records import Record
+from headwater.store.log.records import COLUMNS, Record
 
 _SYNC = "number, organisation, contacts_synced, notes_synced, status, synced_us, updated_us"
 
@@ -80,12 +80,7 @@ def page(tx: Transaction, organisation: str | None, limit: int, offset: int) -> 
 
 def live(tx: Transaction, feed: int, kind: str) -> list[Record]:
     """Every live record of a kind."""
-    rows = tx.rows(
-        "SELECT id, number, revision, position, deleted, parent, created_us, updated_us, fields"
-        " FROM records WHERE feed = ? AND kind = ? AND deleted = 0",
-        feed,
-        kind,
-    )
+    rows = tx.rows(f"SELECT {COLUMNS} FROM records WHERE feed = ? AND kind = ? AND deleted = 0", feed, kind)
     return [Record(*row) for row in rows]
 
 

@@ -1,7 +1,8 @@
 """The decisions of the record feed: the merge of an edit made offline with what happened meanwhile.
 
 Fields that only one side changed since the base merge. A field that both changed gets the edit that reaches
-the server later, and the other value is kept in a conflict record. An edit beats a deletion.
+the server later, and the other value is kept in a conflict record. An edit of a state that its device saw beats a
+deletion; an edit upon no state of that life, or of an epoch before a restore, does not.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from headwater.store import idempotency
 from headwater.store.database import Transaction
 from headwater.store.idempotency import AnswerKey
 from headwater.store.log import records
+from headwater.store.log.lives import BaseState, base_of
 from headwater.store.log.records import Record
 
 Kinds = Mapping[str, RecordKind]
@@ -39,12 +41,13 @@ class Pusher(NamedTuple):
 
 
 class _Meeting(NamedTuple):
-    """An edit beside the record that it meets."""
+    """An edit beside the record that it meets; ``base`` is the state that its device saw."""
 
     change: PushedChange
     kind: RecordKind
     current: Record | None
     body: bytes | None
+    base: BaseState
 
 
 def push(tx: Transaction, pusher: Pusher, pushed: list[PushedChange], kinds: Kinds) -> list[PushOutcome]:
@@ -120,13 +123,16 @@ def _apply(tx: Transaction, pusher: Pusher, change: PushedChange, kinds: Kinds) 
     kind, current = meeting.kind, meeting.current
     if not allows(pusher.principal.scopes, kind.scope, write=True):
         return _refused(change, "FORBIDDEN", f"the token lacks the scope {kind.scope!r}")
-    if current is not None and change.base_revision > current.revision:
+    if current is not None and meeting.base is BaseState.UNKNOWN:
         return _refused(change, "BASE_UNKNOWN", f"the record is at revision {current.revision}")
+    if current is not None and current.deleted and meeting.base is BaseState.ENDED:
+        # The device never saw the life that was deleted, so its edit is no answer to the deletion.
+        return _refused(change, "DELETED", "the record was deleted; a new record needs a new id")
     if change.op == "delete":
         return _delete(tx, pusher, meeting)
     if current is None and change.base_revision:
-        # A few fields over a base that was never here would make half a record.
-        return _refused(change, "BASE_UNKNOWN", "there never was such a record; send it whole with base_revision 0")
+        # A few fields over a base that is not here would make half a record.
+        return _refused(change, "BASE_UNKNOWN", "there is no such record; send it whole with base_revision 0")
     if current is None or current.deleted or meeting.body is None:
         return _create(tx, pusher, meeting)
     return _merge(tx, pusher, meeting, current, meeting.body)
@@ -145,11 +151,15 @@ def _meet(tx: Transaction, feed: int, change: PushedChange, kinds: Kinds) -> _Me
         raise Invalid("id: expected 1-128 printable characters", fields=(FieldError("id", "incorrect_value", ""),))
     current = records.find(tx, feed, kind.name, change.id)
     found = records.body(tx, feed, kind.name, change.id)
-    return _Meeting(change, kind, current, found[1] if found else None)
+    base = BaseState.ENDED if current is None else base_of(tx, feed, current, change.base_revision)
+    return _Meeting(change, kind, current, found[1] if found else None, base)
 
 
 def _create(tx: Transaction, pusher: Pusher, meeting: _Meeting) -> PushOutcome:
-    """Creates a record of the device's own; or restores it, when the server deleted it meanwhile."""
+    """Creates a record of the device's own; or restores it, when it was deleted behind the device's back.
+
+    A device that saw the deletion, and names its revision as the base, restores the record without a conflict.
+    """
     change, kind, current = meeting.change, meeting.kind, meeting.current
     try:
         draft = kind.draft(tx, change.id, dict.fromkeys(kind.fields) | change.fields, None)
@@ -159,7 +169,7 @@ def _create(tx: Transaction, pusher: Pusher, meeting: _Meeting) -> PushOutcome:
         return _refused(change, "DELETED", "the record was deleted; send all its fields to bring it back")
     record = records.create(tx, pusher.feed, kind.name, draft, current)
     kind.after(tx, pusher.feed, change.id, True)
-    if current is None or change.base_revision == 0:
+    if current is None or meeting.base is BaseState.CURRENT:
         return PushOutcome(change.client_change_id, "applied", record.revision)
     sides = {name: Sides(None, value) for name, value in change.fields.items()}
     return _conflict(tx, pusher, change, record.revision, sides, "client", deleted="server")
@@ -170,7 +180,7 @@ def _merge(tx: Transaction, pusher: Pusher, meeting: _Meeting, current: Record, 
     change = meeting.change
     present = meeting.kind.values(body)
     differing = {name: value for name, value in change.fields.items() if present.get(name) != value}
-    behind = change.base_revision < current.revision
+    behind = meeting.base is not BaseState.CURRENT
     if not differing:
         return PushOutcome(change.client_change_id, "merged" if behind else "applied", current.revision)
     record = _replace(tx, pusher.feed, meeting, {**present, **differing}, list(differing))
@@ -180,7 +190,7 @@ def _merge(tx: Transaction, pusher: Pusher, meeting: _Meeting, current: Record, 
     both = {
         name: Sides(present.get(name), value)
         for name, value in differing.items()
-        if revisions.get(name, revisions.get("*", 1)) > change.base_revision
+        if meeting.base is BaseState.ENDED or revisions.get(name, revisions.get("*", 1)) > change.base_revision
     }
     if not both:
         return PushOutcome(change.client_change_id, "merged", record.revision)
@@ -194,7 +204,7 @@ def _delete(tx: Transaction, pusher: Pusher, meeting: _Meeting) -> PushOutcome:
         raise NotFound(f"no {meeting.kind.name} {change.id!r}")
     if current.deleted:
         return PushOutcome(change.client_change_id, "applied", current.revision)
-    if change.base_revision < current.revision:
+    if meeting.base is not BaseState.CURRENT:
         return _conflict(tx, pusher, change, current.revision, {}, "server", deleted="client")
     buried = _bury(tx, pusher.feed, meeting, current)
     return PushOutcome(change.client_change_id, "applied", buried.revision)

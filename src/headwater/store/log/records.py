@@ -1,7 +1,8 @@
 """Writes synced records: a row and its change, or its tombstone, in the caller's transaction.
 
 A record's content is stored once, as the body inside its change; the row contains the position of that change.
-No other module writes records.
+A revision is the position of the change that made it, so that it is never given out again: not after a deletion or a
+compaction, and not after a restore. No other module writes records.
 """
 
 from __future__ import annotations
@@ -16,15 +17,18 @@ from headwater.base.wire import encode
 from headwater.store.database import Database, Row, Transaction
 from headwater.store.log import changes
 
-_COLUMNS = "id, number, revision, position, deleted, parent, created_us, updated_us, fields"
+COLUMNS = "id, number, revision, position, deleted, parent, created_us, updated_us, fields, born"
+"""The columns of a ``Record``, in its order."""
+
 _INSERT = (
     "INSERT INTO records (feed, kind, id, number, revision, position, deleted, parent, search, created_us,"
-    " updated_us, fields) VALUES (?, ?, ?, ?, ?, ?, 0, ?, ?, ?, ?, ?)"
+    " updated_us, fields, born) VALUES (?, ?, ?, ?, ?, ?, 0, ?, ?, ?, ?, ?, ?)"
 )
 _UPSERT = _INSERT + (
     " ON CONFLICT (feed, kind, id) DO UPDATE SET number = excluded.number, revision = excluded.revision,"
     " position = excluded.position, deleted = 0, parent = excluded.parent, search = excluded.search,"
-    " created_us = excluded.created_us, updated_us = excluded.updated_us, fields = excluded.fields"
+    " created_us = excluded.created_us, updated_us = excluded.updated_us, fields = excluded.fields,"
+    " born = excluded.born"
 )
 _UPDATE = (
     "UPDATE records SET revision = ?, position = ?, parent = ?, search = ?, updated_us = ?, fields = ?"
@@ -43,7 +47,10 @@ _FAMILIES = {"cached_contact": "contact"}
 
 
 class Record(NamedTuple):
-    """A record's row; times in microseconds UTC since 1970."""
+    """A record's row; times in microseconds UTC since 1970.
+
+    ``born`` is the position at which its present life began; 0 for a row that an older version of the schema wrote.
+    """
 
     id: str
     number: int
@@ -54,6 +61,7 @@ class Record(NamedTuple):
     created_us: int
     updated_us: int
     fields: str | None
+    born: int
 
 
 class Draft(NamedTuple):
@@ -79,7 +87,7 @@ def search_text(terms: Collection[str]) -> str:
 
 def find(tx: Transaction, feed: int, kind: str, id: str) -> Record | None:
     """Returns the row of a record, also of a deleted one; None when the record never existed."""
-    row = tx.row(f"SELECT {_COLUMNS} FROM records WHERE feed = ? AND kind = ? AND id = ?", feed, kind, id)
+    row = tx.row(f"SELECT {COLUMNS} FROM records WHERE feed = ? AND kind = ? AND id = ?", feed, kind, id)
     return None if row is None else Record(*row)
 
 
@@ -91,7 +99,7 @@ def find_many(tx: Transaction, feed: int, kind: str, ids: Sequence[str]) -> dict
         return found
     for start in range(0, len(ids), 5_000):
         part = ids[start : start + 5_000]
-        sql = f"SELECT {_COLUMNS} FROM records WHERE feed = ? AND kind = ? AND id"
+        sql = f"SELECT {COLUMNS} FROM records WHERE feed = ? AND kind = ? AND id"
         for row in tx.rows_in(sql, part, feed, kind):
             found[row[0]] = Record(*row)
     return found
@@ -143,28 +151,28 @@ def create(tx: Transaction, feed: int, kind: str, draft: Draft, previous: Record
     number = tx.bump(feed, "number:" + family(kind))
     tx.bump(feed, "live:" + kind)
     position = changes.next_position(tx, feed)
-    revision = previous.revision + 1 if previous else 1
-    wire = changes.put_wire(position, kind, draft.id, revision, tx.now_us, draft.body)
+    wire = changes.put_wire(position, kind, draft.id, position, tx.now_us, draft.body)
     changes.append(tx, feed, (position, kind, draft.id, number, 0, tx.now_us, wire))
     tx.put(
         _UPSERT if previous else _INSERT,
-        feed, kind, draft.id, number, revision, position, draft.parent, draft.search, draft.created_us,
-        draft.updated_us, None,
+        feed, kind, draft.id, number, position, position, draft.parent, draft.search, draft.created_us,
+        draft.updated_us, None, position,
     )  # fmt: skip
-    return Record(draft.id, number, revision, position, 0, draft.parent, draft.created_us, draft.updated_us, None)
+    return Record(
+        draft.id, number, position, position, 0, draft.parent, draft.created_us, draft.updated_us, None, position
+    )
 
 
 def replace(tx: Transaction, feed: int, kind: str, current: Record, draft: Draft, changed: Collection[str]) -> Record:
     """Writes a record's new content, and its change in place of the older one; ``changed`` names the fields."""
     position = changes.next_position(tx, feed)
-    revision = current.revision + 1
-    fields = _fields_after(current, changed, revision)
-    wire = changes.put_wire(position, kind, draft.id, revision, tx.now_us, draft.body)
+    fields = _fields_after(current, changed, position)
+    wire = changes.put_wire(position, kind, draft.id, position, tx.now_us, draft.body)
     changes.forget(tx, feed, [current.position])
     changes.append(tx, feed, (position, kind, draft.id, current.number, 0, tx.now_us, wire))
     tx.put(
         _UPDATE,
-        revision,
+        position,
         position,
         draft.parent,
         draft.search,
@@ -175,7 +183,7 @@ def replace(tx: Transaction, feed: int, kind: str, current: Record, draft: Draft
         draft.id,
     )
     return current._replace(
-        revision=revision, position=position, parent=draft.parent, updated_us=draft.updated_us, fields=fields
+        revision=position, position=position, parent=draft.parent, updated_us=draft.updated_us, fields=fields
     )
 
 
@@ -218,17 +226,17 @@ def put_many(
         row, fields = current.get(draft.id), None
         if row is None or row.deleted:
             number += 1
-            mine, revision = number, row.revision + 1 if row else 1
+            mine, born = number, position
         else:
             stale.append(row.position)
-            mine, revision = row.number, row.revision + 1
+            mine, born = row.number, row.born
             if draft.id in changed:
-                fields = _fields_after(row, changed[draft.id], revision)
-        wire = changes.put_wire(position, kind, draft.id, revision, at_us, draft.body)
+                fields = _fields_after(row, changed[draft.id], position)
+        wire = changes.put_wire(position, kind, draft.id, position, at_us, draft.body)
         log.append((feed, position, kind, draft.id, mine, 0, at_us, wire))
         rows.append(
-            (feed, kind, draft.id, mine, revision, position, draft.parent, draft.search, draft.created_us,
-             draft.updated_us, fields)
+            (feed, kind, draft.id, mine, position, position, draft.parent, draft.search, draft.created_us,
+             draft.updated_us, fields, born)
         )  # fmt: skip
     if stale:
         changes.forget(tx, feed, stale)
@@ -247,11 +255,10 @@ def resend(tx: Transaction, feed: int, kind: str, live: Sequence[tuple[Record, b
     log: list[Row] = []
     rows: list[Row] = []
     for position, (record, content) in enumerate(live, first):
-        revision = record.revision + 1
-        wire = changes.put_wire(position, kind, record.id, revision, tx.now_us, content)
+        wire = changes.put_wire(position, kind, record.id, position, tx.now_us, content)
         log.append((feed, position, kind, record.id, record.number, 0, tx.now_us, wire))
-        fields = _fields_after(record, (), revision)
-        rows.append((revision, position, fields, feed, kind, record.id))
+        fields = _fields_after(record, (), position)
+        rows.append((position, position, fields, feed, kind, record.id))
     changes.forget(tx, feed, [record.position for record, _ in live])
     tx.run_many(changes.INSERT, log)
     tx.run_many(_UPDATE_POSITION, rows)
@@ -269,7 +276,7 @@ def delete_many(tx: Transaction, feed: int, kind: str, records: Sequence[Record]
     position = changes.next_position(tx, feed, len(records))
     tx.bump(feed, "live:" + kind, -len(records))
     deleted = [
-        record._replace(revision=record.revision + 1, position=position + i, deleted=1, updated_us=tx.now_us)
+        record._replace(revision=position + i, position=position + i, deleted=1, updated_us=tx.now_us)
         for i, record in enumerate(records)
     ]
     changes.forget(tx, feed, [record.position for record in records])
@@ -302,13 +309,12 @@ def append_tombstones(tx: Transaction, feed: int, lost: Sequence[LostTombstone])
     """Appends tombstones again, for a device that was offline while compaction removed them."""
     position = changes.next_position(tx, feed, len(lost))
     rows: list[Row] = []
-    for offset, tombstone in enumerate(lost):
-        row = find(tx, feed, tombstone.kind, tombstone.id)
-        revision = row.revision if row and row.number == tombstone.number else 1
-        wire = changes.delete_wire(position + offset, tombstone.kind, tombstone.id, revision, tx.now_us)
-        rows.append((feed, position + offset, tombstone.kind, tombstone.id, tombstone.number, 1, tx.now_us, wire))
+    for at, tombstone in enumerate(lost, position):
+        wire = changes.delete_wire(at, tombstone.kind, tombstone.id, at, tx.now_us)
+        rows.append((feed, at, tombstone.kind, tombstone.id, tombstone.number, 1, tx.now_us, wire))
     tx.run_many(changes.INSERT, rows)
     tx.run_many(
-        "UPDATE records SET position = ? WHERE feed = ? AND kind = ? AND id = ? AND number = ? AND deleted = 1",
-        [(row[1], feed, row[2], row[3], row[4]) for row in rows],
+        "UPDATE records SET revision = ?, position = ?"
+        " WHERE feed = ? AND kind = ? AND id = ? AND number = ? AND deleted = 1",
+        [(row[1], row[1], feed, row[2], row[3], row[4]) for row in rows],
     )

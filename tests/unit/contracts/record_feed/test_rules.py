@@ -17,7 +17,7 @@ from headwater.feed.kinds import RecordKind
 from headwater.identity.principal import Principal
 from headwater.identity.roles import Role
 from headwater.store.database import Database, Transaction
-from headwater.store.log import records
+from headwater.store.log import lives, records
 from headwater.store.log.records import Draft, Record
 from tests.support.clock import MovableClock
 from tests.support.store.transactions import head_of, make_feed
@@ -171,11 +171,113 @@ class TestRevival:
         assert (outcome.outcome, outcome.code) == ("refused", "DELETED")
         assert feed.values() is None
 
-    def test_a_new_record_under_a_deleted_ones_id_is_no_conflict(self, feed: Feed) -> None:
+    def test_a_device_that_saw_the_deletion_brings_the_record_back_without_a_conflict(self, feed: Feed) -> None:
+        feed.put(name="Ada")
+        deleted = feed.delete(1)
+        assert deleted.revision is not None
+        assert feed.put(deleted.revision, name="Bo").outcome == "applied"
+        assert feed.conflicts() == []
+
+
+def compacted(feed: Feed) -> None:
+    """The feed without its tombstones, as compaction leaves it."""
+    feed.database.write_now(lambda tx: tx.run("DELETE FROM changes WHERE feed = ? AND deleted = 1", feed.number))
+    feed.database.write_now(lambda tx: tx.run("DELETE FROM records WHERE feed = ? AND deleted = 1", feed.number))
+
+
+def restored(feed: Feed, lost: int, gap: int) -> None:
+    """The feed as a restore leaves it: ``lost`` changes after the backup are undone, and a gap of positions follows."""
+
+    def transaction(tx: Transaction) -> None:
+        head = tx.bump(feed.number, "head", 0)
+        lives.lose(tx, feed.number, head + 1, head + lost + gap)
+        tx.bump(feed.number, "head", lost + gap)
+
+    feed.database.write_now(transaction, feed=feed.number)
+
+
+class TestEndedLives:
+    """A base of a life or an epoch that ended is never taken for a state of the present one."""
+
+    @pytest.mark.parametrize("op", ["put", "delete"])
+    def test_over_a_deletion_an_edit_that_never_saw_the_record_is_refused(self, feed: Feed, op: str) -> None:
         feed.put(name="Ada")
         feed.delete(1)
-        assert feed.put(0, name="Bo").outcome == "applied"
+        outcome = feed.push(feed.change(op, 0, **({"name": "Bo"} if op == "put" else {})))[0]
+        assert (outcome.outcome, outcome.code, feed.values()) == ("refused", "DELETED", None)
         assert feed.conflicts() == []
+
+    def test_a_deletion_of_a_deleted_record_that_its_device_saw_alive_is_applied(self, feed: Feed) -> None:
+        feed.put(name="Ada")
+        deleted = feed.delete(1)
+        assert feed.delete(1, device="tablet") == PushOutcome("change3", "applied", deleted.revision)
+
+    def test_a_base_of_the_life_before_is_refused_over_the_deletion_of_the_next(self, feed: Feed) -> None:
+        feed.put(name="Ada")
+        deleted = feed.delete(1)
+        feed.put(deleted.revision or 0, name="Ada again")
+        feed.delete(3)
+        outcome = feed.put(1, name="of the first life")
+        assert (outcome.outcome, outcome.code, feed.values()) == ("refused", "DELETED", None)
+
+    @pytest.mark.parametrize("compaction", [False, True])
+    def test_a_base_of_the_life_before_is_no_state_of_the_present_one(self, feed: Feed, compaction: bool) -> None:
+        feed.put(name="Ada", email="a@x")
+        deleted = feed.delete(1)
+        if compaction:
+            compacted(feed)
+        feed.put(0 if compaction else deleted.revision or 0, name="New Person", email="n@x")
+        outcome = feed.put(1, name="of the old life")
+        assert (outcome.outcome, outcome.fields) == ("conflict", {"name": Sides("New Person", "of the old life")})
+        gone = feed.delete(1)
+        assert (gone.outcome, feed.values()) == ("conflict", {"name": "of the old life", "email": "n@x"})
+        assert [(c.winner, c.deleted) for c in feed.conflicts()] == [("server", "client"), ("client", None)]
+
+    def test_no_revision_is_given_out_again_after_a_compaction(self, feed: Feed) -> None:
+        first = {feed.put(name="Ada").revision, feed.delete(1).revision}
+        compacted(feed)
+        assert feed.put(name="Ada").revision not in first
+
+    @pytest.mark.parametrize("edited", [False, True])
+    def test_a_base_that_a_restore_undid_never_overwrites_silently(self, feed: Feed, edited: bool) -> None:
+        feed.put(name="Ada", phone="1")
+        restored(feed, lost=1, gap=10)
+        if edited:
+            assert feed.put(1, phone="SERVER").outcome == "applied"
+        outcome = feed.put(2, phone="CLIENT", email="a@x")
+        assert (outcome.outcome, outcome.fields) == (
+            "conflict",
+            {"phone": Sides("SERVER" if edited else "1", "CLIENT"), "email": Sides(None, "a@x")},
+        )
+        assert feed.delete(2).outcome == "conflict"
+        assert feed.values() == {"name": "Ada", "phone": "CLIENT", "email": "a@x"}
+
+    def test_no_revision_of_before_a_restore_is_given_out_after_it(self, feed: Feed) -> None:
+        feed.put(name="Ada")
+        restored(feed, lost=5, gap=3)
+        assert feed.put(1, name="Bo").revision == 10
+        assert feed.put(10, name="Cy").outcome == "applied"
+
+    def test_a_deletion_that_a_restore_undid_is_not_seen_alive_by_a_lost_base(self, feed: Feed) -> None:
+        feed.put(name="Ada")
+        restored(feed, lost=1, gap=3)
+        feed.delete(1)
+        outcome = feed.put(2, name="CLIENT")
+        assert (outcome.outcome, outcome.code, feed.values()) == ("refused", "DELETED", None)
+
+    def test_a_row_of_an_older_schema_keeps_its_revision_until_it_changes(self, feed: Feed) -> None:
+        feed.put(name="Ada", email="a@x")
+        for base in (1, 2):
+            feed.put(base, phone=str(base))
+        # As an older version counted: three revisions, and no position at which the record was born.
+        feed.put(id="c2", name="Other")
+        feed.database.write_now(lambda tx: tx.run("UPDATE records SET revision = 3, born = 0 WHERE id = 'c2'"))
+        feed.database.write_now(
+            lambda tx: tx.run("""UPDATE records SET fields = '{"*":1,"phone":3}' WHERE id = 'c2'""")
+        )
+        assert feed.push(feed.change("put", 3, id="c2", email="o@x"))[0] == PushOutcome("change5", "applied", 5)
+        assert feed.push(feed.change("put", 1, id="c2", name="Later"))[0].outcome == "merged"
+        assert feed.push(feed.change("put", 2, id="c2", email="p@x"))[0].outcome == "conflict"
 
 
 class TestRefused:
