@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-_VALIDATION = re.compile(r"^(?P<what>.*?)(?: - at `(?P<path>.*)`)?$", re.DOTALL)
+_PATH_MARK = " - at `"
 _MISSING = re.compile(r"missing required field `(?P<field>[^`]+)`")
 _ZONED_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
@@ -52,9 +52,12 @@ def decode(decoder: msgspec.json.Decoder[T], body: bytes | bytearray | memoryvie
 
 def field_error(failure: msgspec.ValidationError) -> FieldError:
     """Returns the field that failed validation: its path (``contacts[3].email``), a code, and the parser's sentence."""
-    match = _VALIDATION.match(str(failure))
-    what = match["what"] if match else str(failure)
-    path = (match["path"] or "$").removeprefix("$").lstrip(".") if match else ""
+    sentence = str(failure)
+    # The last mark: the sentence may quote a text of the caller that contains the mark too.
+    what, mark, path = sentence.rpartition(_PATH_MARK)
+    if not mark:
+        what, path = sentence, ""
+    path = path.removesuffix("`").removeprefix("$").lstrip(".")
     missing = _MISSING.search(what)
     if missing:
         path = f"{path}.{missing['field']}" if path else missing["field"]

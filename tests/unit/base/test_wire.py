@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, timezone
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 import pytest
@@ -67,6 +67,14 @@ def test_a_body_of_the_wrong_type_has_no_field_but_a_sentence() -> None:
     with pytest.raises(Invalid, match=r"^the body: expected `object`, got `array`$") as failure:
         decode(BATCH, b"[]")
     assert failure.value.fields[0].field == ""
+
+
+def test_a_text_of_the_caller_that_looks_like_a_path_does_not_hide_the_path() -> None:
+    choice = msgspec.json.Decoder(dict[str, Literal["a", "b"]])
+    with pytest.raises(Invalid) as failure:
+        decode(choice, b'{"platform": "c - at `$.other`"}')
+    assert failure.value.fields[0].field == "[...]"
+    assert failure.value.fields[0].detail == "invalid enum value 'c - at `$.other`'"
 
 
 def test_a_value_outside_its_bounds_is_an_incorrect_value() -> None:

@@ -16,7 +16,7 @@ from headwater.base.errors import HeadwaterError
 from headwater.base.wire import encode
 
 AckKeyText = Annotated[str, Meta(max_length=1000)]
-_ADDRESS = re.compile(r"(?P<line1>.*\S)\s*,\s*(?P<postal_code>\d{4,5})\s+(?P<city>[^,]+)")
+_POSTAL_PLACE = re.compile(r"\s*+(?P<postal_code>\d{4,5})\s++(?P<city>.+)", re.DOTALL)
 
 
 class AckKeys(msgspec.Struct, gc=False):
@@ -312,10 +312,11 @@ def address(text: str | None) -> PostalAddress:
     """An address of one text in Sell's parts: ``Storgata 12, 0155 Oslo`` is split, any other is line 1."""
     if text is None:
         return PostalAddress()
-    match = _ADDRESS.fullmatch(text)
-    if match is None:
+    street, _, place = text.rpartition(",")
+    line1, match = street.rstrip(), _POSTAL_PLACE.fullmatch(place)
+    if match is None or not line1 or "\n" in line1:
         return PostalAddress(line1=text)
-    return PostalAddress(match["line1"], match["city"], match["postal_code"])
+    return PostalAddress(line1, match["city"], match["postal_code"])
 
 
 def item(data: bytes, sell_type: str, event_type: str, ack_key: str, revision: int) -> bytes:

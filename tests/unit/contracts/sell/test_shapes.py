@@ -40,6 +40,9 @@ NOTE = {"id": "nte_1", "contact_id": "cnt_1", "content": "Hello", "updated_at": 
         ("Storgata 12, 155 Oslo", PostalAddress("Storgata 12, 155 Oslo")),
         (", 0155 Oslo", PostalAddress(", 0155 Oslo")),
         ("", PostalAddress("")),
+        ("Storgata 12, 0155  ", PostalAddress("Storgata 12, 0155  ")),
+        ("Storgata 12\nOppgang B, 0155 Oslo", PostalAddress("Storgata 12\nOppgang B, 0155 Oslo")),
+        ("Storgata 12 \n, 0155 Oslo", PostalAddress("Storgata 12", "Oslo", "0155")),
     ],
 )
 def test_an_address_is_taken_apart_when_it_has_a_postal_code(text: str | None, parts: PostalAddress) -> None:

@@ -30,7 +30,10 @@ _HEAD = re.compile(
 _ENCODED = frozenset({"ENCODING", "CHARSET"})
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 _UNESCAPED = re.compile(r"[\\,;\n]|\r\n?")
-_PARTS = {mark: re.compile(rf"(?:\\.|[^\\{mark}]|\\\Z)*", re.DOTALL) for mark in ",;"}
+_PARTS = {
+    ",": re.compile(r"(?:[^\\,]|\\.?)*+", re.DOTALL),
+    ";": re.compile(r"(?:[^\\;]|\\.?)*+", re.DOTALL),
+}
 _SEMICOLON_21 = re.compile(r"(?<!\\);")
 _QUOTED_PRINTABLE = re.compile(r"quoted-printable", re.IGNORECASE)
 _MEDIA = {"PHOTO": "image/", "LOGO": "image/", "SOUND": "audio/", "KEY": "application/"}

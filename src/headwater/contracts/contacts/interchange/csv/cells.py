@@ -11,7 +11,7 @@ _RISKY = re.compile(
     r"[=\-@\uff1d\uff0b\uff0d\uff20\s]|\+(?![0-9][0-9 ]*\Z)"
 )
 _LIST_MARKS = re.compile(r"[\\;,]|:(?=::)")
-_LIST_PARTS = re.compile(r"((?:\\.|[^\\;,])*)([;,]|\Z)", re.DOTALL)
+_LIST_PARTS = re.compile(r"((?:[^\\;,]|\\.?)*+)([;,]|\Z)", re.DOTALL)
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 
 
