@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic, sleep
@@ -46,9 +46,11 @@ class RunningServer:
         """The first start's token."""
         return (self.data / "admin.token").read_text("ascii").strip()
 
-    def call(self, method: str, path: str, body: Any = None, *, token: str | None = "") -> Any:
+    def call(
+        self, method: str, path: str, body: Any = None, *, token: str | None = "", headers: Mapping[str, str] = {}
+    ) -> Any:
         """The JSON answer of one request; ``token`` None sends none, empty sends the admin's."""
-        headers = {"Content-Type": "application/json"}
+        headers = {"Content-Type": "application/json", **headers}
         if token is not None:
             headers["Authorization"] = f"Bearer {token or self.admin_token}"
         content = None if body is None else json.dumps(body).encode()

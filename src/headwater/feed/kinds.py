@@ -23,7 +23,7 @@ class RecordKind:
 
     ``scope`` is the scope that a token needs for it. ``values`` returns the fields of a stored body that a device may
     set. ``draft`` builds a whole record from all its fields, or raises Invalid; its third argument is the row and body
-    of the record that it replaces. ``after`` runs after a record was written, ``after_delete`` after one was deleted.
+    of the record that it replaces. ``after`` runs after a record was written.
     ``follows`` maps the names of other kinds to functions that run after a record of that kind was written; ``joined``
     adds them to the ``after`` of that kind.
     """
@@ -34,7 +34,6 @@ class RecordKind:
     values: Callable[[bytes], dict[str, Any]]
     draft: Callable[[Transaction, str, Values, tuple[Record, bytes] | None], Draft]
     after: After = lambda _tx, _feed, _id, _created: None
-    after_delete: Callable[[Transaction, int, str], None] = lambda _tx, _feed, _id: None
     follows: Mapping[str, After] = field(default_factory=dict)
 
 

@@ -26,6 +26,9 @@ OnFatal = Callable[[Exception], None]
 COMMAND_SECONDS = 7 * 86_400
 """The longest time that a command may read: a backup of a large database is one read."""
 
+_OVERWRITING_STEP = "0065_answer_records.sql"
+"""The first step of versions that overwrite free pages at once; the pages of an older file are overwritten after it."""
+
 PACKS_FOLDER = "packs"
 """The folder of the packs, in the data folder."""
 
@@ -81,7 +84,9 @@ def open_database(settings: Settings, on_fatal: OnFatal = lambda _failure: None)
     database = open_bare(settings, on_fatal)
     with ExitStack() as undo:
         undo.callback(database.close)
-        migrate(database)
+        applied = migrate(database)
+        if _OVERWRITING_STEP in applied and isinstance(database, SqliteDatabase):
+            database.overwrite_free_pages()
         undo.pop_all()
     return database
 

@@ -21,6 +21,9 @@ from headwater.store import idempotency
 from headwater.store.database import Database, Transaction
 from headwater.web.services import Services
 
+SCRUB_SECONDS = 2.0
+"""The time between two looks for traces of erased content in the database's files."""
+
 TICK_SECONDS = 0.25
 """The time between two checks for due jobs; also the longest delay until another process's commit is noticed."""
 
@@ -118,6 +121,7 @@ def jobs_of(services: Services, gc_job: GcJob) -> list[Job]:
         Job("sweep_answers", HOUR_SECONDS, lambda: delete_expired_answers(services)),
         Job("drop_uploads", HOUR_SECONDS, lambda: drop_uploads(services)),
         Job("note_devices", SIGHTINGS_SECONDS, lambda: write_sightings(services)),
+        Job("scrub", SCRUB_SECONDS, lambda: asyncio.to_thread(services.database.scrub)),
         Job("compact", services.settings.feed.compact_every_seconds, lambda: compact_feeds(services)),
     ]
     every_seconds = services.settings.files.gc_every_seconds

@@ -35,11 +35,14 @@ class Transaction(ABC):
     now_us: int
     moved: dict[int, int]
     wrote: bool
+    erased: bool
+    """True when content of records was erased, of which the database's files may still contain traces."""
 
     def __init__(self) -> None:
         self.now_us = 0
         self.moved = {}
         self.wrote = False
+        self.erased = False
         self._counters: dict[tuple[int, str], int] = {}
         self._dirty: set[tuple[int, str]] = set()
 
@@ -174,6 +177,7 @@ class Transaction(ABC):
         self.now_us = now_us
         self.moved = {}
         self.wrote = False
+        self.erased = False
         self._counters.clear()
         self._dirty.clear()
 
@@ -216,6 +220,9 @@ class Database(Protocol):
         It is called on threads of the database, one call at a time. On PostgreSQL the commits of other processes are
         reported as well, so that heads may arrive twice or out of order; feed -1 means that any feed may have changed.
         """
+
+    def scrub(self) -> None:
+        """Removes traces of erased content from the database's files, as far as that is due; call it on a thread."""
 
     def close(self) -> None:
         """Finishes the accepted writes and closes the database; no call may follow."""

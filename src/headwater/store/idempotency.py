@@ -6,6 +6,7 @@ import hashlib
 from typing import NamedTuple
 
 from headwater.store.database import Transaction
+from headwater.store.log.copies import ERASED
 
 
 class AnswerKey(NamedTuple):
@@ -16,11 +17,24 @@ class AnswerKey(NamedTuple):
     key: str
 
 
+class RecordName(NamedTuple):
+    """A record that a stored answer shows; its deletion erases the answer's content."""
+
+    feed: int
+    kind: str
+    id: str
+
+
 class StoredAnswer(NamedTuple):
-    """A stored answer and the hash of the request that it answered."""
+    """A stored answer and the hash of the request that it answered; ``erased`` when its record was deleted since."""
 
     request_hash: bytes
     answer: bytes
+
+    @property
+    def erased(self) -> bool:
+        """True when the record that the answer showed was deleted."""
+        return self.answer == ERASED
 
 
 def request_hash(*parts: bytes) -> bytes:
@@ -40,13 +54,18 @@ def find(tx: Transaction, key: AnswerKey, oldest_us: int) -> StoredAnswer | None
     return None if row is None or row[2] < oldest_us else StoredAnswer(bytes(row[0]), bytes(row[1]))
 
 
-def keep(tx: Transaction, key: AnswerKey, request_hash: bytes, answer: bytes) -> None:
-    """Stores an answer, in the transaction of the change that it reports."""
+def keep(tx: Transaction, key: AnswerKey, request_hash: bytes, answer: bytes, shows: RecordName | None = None) -> None:
+    """Stores an answer, in the transaction of the change that it reports.
+
+    An answer with content of a record names that record in ``shows``, and loses the content with it.
+    """
     tx.run(
-        "INSERT INTO answers (organisation, caller, key, request_hash, answer, at_us) VALUES (?, ?, ?, ?, ?, ?)"
+        "INSERT INTO answers (organisation, caller, key, request_hash, answer, at_us, record_feed, record_kind,"
+        " record_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
         " ON CONFLICT (organisation, caller, key) DO UPDATE SET request_hash = excluded.request_hash,"
-        " answer = excluded.answer, at_us = excluded.at_us",
-        *key, request_hash, answer, tx.now_us,
+        " answer = excluded.answer, at_us = excluded.at_us, record_feed = excluded.record_feed,"
+        " record_kind = excluded.record_kind, record_id = excluded.record_id",
+        *key, request_hash, answer, tx.now_us, *(shows or (None, None, None)),
     )  # fmt: skip
 
 

@@ -11,13 +11,13 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from headwater.base.clock import SECOND_US
-from headwater.base.errors import FieldError, Invalid, Malformed
+from headwater.base.errors import FieldError, Invalid, Malformed, NotFound
 from headwater.base.wire import decode
 from headwater.feed.sightings import CallingDevice, Sighting
 from headwater.identity.principal import Principal
 from headwater.store import idempotency
 from headwater.store.database import Transaction, TransactionFunction
-from headwater.store.idempotency import AnswerKey
+from headwater.store.idempotency import AnswerKey, RecordName
 from headwater.web.http import bodies
 from headwater.web.http.bodies import Message, Receive
 from headwater.web.limits import InFlight
@@ -122,12 +122,16 @@ class Call:
         *,
         feed: int = 0,
         device: str = "",
+        shows: Callable[[Result], RecordName] | None = None,
+        again: bool = False,
     ) -> Reply:
         """Runs a POST's transaction function durably and renders its answer.
 
         A repeat with the same Idempotency-Key returns the stored answer. ``device`` is the device that a header names;
-        the same request from another device is another request.
-        Raises: Invalid when the key was used before with another request.
+        the same request from another device is another request. An answer with content of a record names that record
+        in ``shows``, because it must not outlive it. ``again``: the function finds by itself that it ran before, so
+        that a repeat runs it again, and no answer is stored.
+        Raises: Invalid when the key was used before with another request, NotFound when the record was deleted since.
         """
         key = self._idempotency(device)
         if key is None:
@@ -135,9 +139,11 @@ class Call:
 
         def once(tx: Transaction) -> Reply:
             stored = self._stored(tx, *key)
-            if stored is None:
-                stored = render(function(tx))
-                idempotency.keep(tx, *key, _pack(stored))
+            if stored is None or again:
+                result = function(tx)
+                stored = render(result)
+                named = None if shows is None else shows(result)
+                idempotency.keep(tx, *key, _RAN if again else _pack(stored), named)
             return stored
 
         return await self.write(once, feed=feed)
@@ -185,6 +191,8 @@ class Call:
                 code="IDEMPOTENCY_KEY_REUSED",
                 fields=fields,
             )
+        if stored.erased:
+            raise NotFound("the record that this request wrote was deleted, and its answer with it", code="ERASED")
         return _unpack(stored.answer)
 
     async def read_body(self, limit_bytes: int) -> None:
@@ -218,6 +226,10 @@ def parse_query(query_string: bytes) -> dict[str, str]:
             if "\0" in value or "\0" in name:
                 raise Invalid.of(name.replace("\0", ""), "incorrect_value", "text may not hold the character U+0000")
     return found
+
+
+_RAN = msgspec.msgpack.encode((204, (), b""))
+"""Stored in place of an answer that is never read: only the hash of its request matters."""
 
 
 def _pack(reply: Reply) -> bytes:

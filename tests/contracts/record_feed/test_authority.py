@@ -110,3 +110,24 @@ def test_resolving_for_the_server_that_kept_a_record_leaves_what_was_edited_late
     path = f"/api/v1/feed/conflicts/{outcome['conflict_id']}/resolve"
     assert client.post(path, json={"take": "server"}).status == 200
     assert phone_of(client) == "later"
+
+
+def test_a_refusal_for_want_of_a_scope_is_not_remembered(server: ServerUnderTest) -> None:
+    token, row = server.token_row(scopes=["sync"])
+    user = server.client.as_token(token)
+    change = edit("1", {"first_name": "Ada"})
+    assert [outcome["code"] for outcome in push(user, change, change)] == ["FORBIDDEN", "FORBIDDEN"]
+    mended = server.client.as_token(server.token(scopes=["sync", "contacts"], user_id=row.user_id))
+    assert push(mended, change)[0]["outcome"] == "applied"
+
+
+def test_a_refused_edit_may_come_again_mended_under_its_id(client: Client) -> None:
+    assert push(client, edit("1", {"first_name": "Ada", "email": "nowhere"}))[0]["outcome"] == "refused"
+    assert push(client, edit("1", {"first_name": "Ada", "email": "ada@example.org"}))[0]["outcome"] == "applied"
+
+
+def test_a_refusal_that_was_decided_on_the_record_is_the_first_answer_for_ever(client: Client) -> None:
+    late = edit("1", {"phone": "1"}, 7)
+    assert push(client, late)[0]["code"] == "BASE_UNKNOWN"
+    push(client, edit("2", {"first_name": "Ada"}))
+    assert push(client, late)[0]["code"] == "BASE_UNKNOWN"

@@ -70,5 +70,4 @@ def test_joining_leaves_the_given_kinds_alone() -> None:
 def test_a_kind_entails_nothing_unless_it_says_so() -> None:
     plain = kind("contact")
     plain.after(NO_TX, 1, "c-1", True)
-    plain.after_delete(NO_TX, 1, "c-1")
     assert plain.follows == {}

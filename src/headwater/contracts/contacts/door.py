@@ -9,6 +9,7 @@ from headwater.base.wire import parse_time
 from headwater.contracts.contacts import queries, rules, shapes
 from headwater.contracts.contacts.queries import ContactFilter, feed_of_contact
 from headwater.store.database import Transaction
+from headwater.store.idempotency import RecordName
 from headwater.store.log import records
 from headwater.web import reply
 from headwater.web.call import Call
@@ -68,12 +69,12 @@ class ContactsDoor:
         """POST: a new contact; 201."""
         fields, scope = call.decoded(shapes.read_fields), scope_of(call)
 
-        def transaction(tx: Transaction) -> rules.Stored:
+        def transaction(tx: Transaction) -> tuple[int, rules.Stored]:
             feed = scope.feed(tx)
             rules.require_organisation(tx, feed, fields.org_id)
-            return rules.create(tx, feed, fields)
+            return feed, rules.create(tx, feed, fields)
 
-        return await call.act(transaction, lambda stored: _shown(stored, 201))
+        return await call.act(transaction, lambda created: _shown(created[1], 201), shows=_shows)
 
     async def update(self, call: Call) -> Reply:
         """PUT and PATCH /{id}: merge the given fields; 200."""
@@ -117,6 +118,12 @@ def _expected(tx: Transaction, feed: int, id: str, if_match: str | None) -> int 
     revision = current.revision if current else 0
     etags.require(if_match, etags.etag(id, revision))
     return revision
+
+
+def _shows(created: tuple[int, rules.Stored]) -> RecordName:
+    """The contact that the answer to a creation shows."""
+    feed, stored = created
+    return RecordName(feed, rules.KIND, shapes.id_of(stored.body))
 
 
 def _shown(stored: rules.Stored, status: int) -> Reply:

@@ -42,5 +42,5 @@ def _draft(tx: Transaction, id: str, values: Values, current: tuple[Record, byte
     return Draft(id, encode(contact), rules.search_terms(contact), None, created_us, tx.now_us)
 
 
-CONTACT_KIND = RecordKind(rules.KIND, "contacts", frozenset(FIELDS), _values, _draft, after_delete=rules.forget)
+CONTACT_KIND = RecordKind(rules.KIND, "contacts", frozenset(FIELDS), _values, _draft)
 """Contacts, as the record feed writes them."""

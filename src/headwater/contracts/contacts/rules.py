@@ -84,14 +84,7 @@ def delete(tx: Transaction, feed: int, id: str, expected: int | None = None) -> 
     current = live(tx, feed, id)
     _expect(current, expected)
     records.delete(tx, feed, KIND, current)
-    forget(tx, feed, id)
     return tx.now_us
-
-
-def forget(tx: Transaction, feed: int, id: str) -> None:
-    """Removes what is stored beside a contact's record: its chapters, and its keys in imported files."""
-    tx.run("DELETE FROM affiliations WHERE feed = ? AND contact_id = ?", feed, id)
-    tx.run("DELETE FROM contact_keys WHERE feed = ? AND contact_id = ?", feed, id)
 
 
 def live(tx: Transaction, feed: int, id: str) -> Record:

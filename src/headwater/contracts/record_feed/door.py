@@ -80,7 +80,7 @@ class RecordFeedDoor:
             pusher = Pusher(call.principal, scope.feed(tx), pushed.device_id, oldest_us)
             return rules.push(tx, pusher, pushed.changes, self._kinds)
 
-        return await call.act(transaction, lambda results: reply.json(shapes.PushAnswer(results)))
+        return await call.act(transaction, lambda results: reply.json(shapes.PushAnswer(results)), again=True)
 
     async def conflicts(self, call: Call) -> Reply:
         """GET /conflicts: conflicts newest first; ``include_resolved=true`` shows all."""
@@ -102,7 +102,7 @@ class RecordFeedDoor:
         def transaction(tx: Transaction) -> FieldConflict:
             return rules.resolve(tx, call.principal, scope.feed(tx), call.params["id"], take, self._kinds)
 
-        return await call.act(transaction, lambda conflict: reply.json(_shown(conflict)))
+        return await call.act(transaction, lambda conflict: reply.json(_shown(conflict)), again=True)
 
     async def socket(self, socket: Socket) -> None:
         """Nudges ``{feed, head}``: hints to read the feed, never content."""

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+import msgspec
+
 from headwater.base.errors import FieldError, Forbidden, HeadwaterError, Invalid, NotFound, StateConflict
 from headwater.base.ids import is_acceptable, random_id
 from headwater.base.wire import encode
@@ -23,7 +25,7 @@ from headwater.identity.principal import Principal
 from headwater.identity.roles import allows
 from headwater.store import idempotency
 from headwater.store.database import Transaction
-from headwater.store.idempotency import AnswerKey
+from headwater.store.idempotency import AnswerKey, StoredAnswer
 from headwater.store.log import records
 from headwater.store.log.lives import BaseState, base_of
 from headwater.store.log.records import Record
@@ -85,7 +87,7 @@ def resolve(tx: Transaction, principal: Principal, feed: int, id: str, take: str
         raise StateConflict("the record was deleted; there is nothing left to put the values into")
     if take == _deleted_by(conflict, sides):
         # The record's conflicts go with it, this one among them.
-        _bury(tx, feed, meeting, meeting.current)
+        records.delete(tx, feed, meeting.kind.name, meeting.current)
         return conflict._replace(winner=take, resolved_us=tx.now_us)
     if take != conflict.winner:
         present = meeting.kind.values(meeting.body)
@@ -107,22 +109,38 @@ def _once(tx: Transaction, pusher: Pusher, change: PushedChange, kinds: Kinds) -
     kept = idempotency.find(tx, answer_key, pusher.oldest_us)
     if kept is not None:
         if kept.request_hash == request:
-            return shapes.read_outcome.decode(kept.answer)
+            return _remembered(tx, pusher.feed, change, kept)
         return _refused(change, "CHANGE_ID_REUSED", "this client_change_id came before with another edit")
     try:
         with tx.savepoint():
             outcome = _apply(tx, pusher, change, kinds)
+    except (Invalid, Forbidden) as failure:
+        # Decided on the edit or on the token, not on the record: it changed nothing, and may be right next time.
+        return _refused(change, failure.error_code, failure.detail)
     except HeadwaterError as failure:
         outcome = _refused(change, failure.error_code, failure.detail)
-    idempotency.keep(tx, answer_key, request, encode(outcome))
+    # The values of a conflict are stored with the conflict alone, so that they are erased with the record.
+    idempotency.keep(tx, answer_key, request, encode(msgspec.structs.replace(outcome, fields=None)))
     return outcome
+
+
+def _remembered(tx: Transaction, feed: int, change: PushedChange, kept: StoredAnswer) -> PushOutcome:
+    """The first outcome of an edit; without the values of its conflict when the record was deleted since."""
+    if kept.erased:
+        return _refused(change, "ERASED", "the record was deleted since this edit arrived; read the record")
+    outcome = shapes.read_outcome.decode(kept.answer)
+    if outcome.conflict_id is None:
+        return outcome
+    conflict = queries.find(tx, feed, outcome.conflict_id)
+    fields = None if conflict is None else shapes.read_sides.decode(bytes(conflict.fields))
+    return msgspec.structs.replace(outcome, fields=fields)
 
 
 def _apply(tx: Transaction, pusher: Pusher, change: PushedChange, kinds: Kinds) -> PushOutcome:
     meeting = _meet(tx, pusher.feed, change, kinds)
     kind, current = meeting.kind, meeting.current
     if not allows(pusher.principal.scopes, kind.scope, write=True):
-        return _refused(change, "FORBIDDEN", f"the token lacks the scope {kind.scope!r}")
+        raise Forbidden(f"the token lacks the scope {kind.scope!r}")
     if current is not None and meeting.base is BaseState.UNKNOWN:
         return _refused(change, "BASE_UNKNOWN", f"the record is at revision {current.revision}")
     if current is not None and current.deleted and meeting.base is BaseState.ENDED:
@@ -206,14 +224,8 @@ def _delete(tx: Transaction, pusher: Pusher, meeting: _Meeting) -> PushOutcome:
         return PushOutcome(change.client_change_id, "applied", current.revision)
     if meeting.base is not BaseState.CURRENT:
         return _conflict(tx, pusher, change, current.revision, {}, "server", deleted="client")
-    buried = _bury(tx, pusher.feed, meeting, current)
+    buried = records.delete(tx, pusher.feed, meeting.kind.name, current)
     return PushOutcome(change.client_change_id, "applied", buried.revision)
-
-
-def _bury(tx: Transaction, feed: int, meeting: _Meeting, current: Record) -> Record:
-    buried = records.delete(tx, feed, meeting.kind.name, current)
-    meeting.kind.after_delete(tx, feed, current.id)
-    return buried
 
 
 def _replace(tx: Transaction, feed: int, meeting: _Meeting, values: Mapping[str, Any], changed: list[str]) -> Record:

@@ -15,7 +15,7 @@ import msgspec
 
 from headwater.base.wire import encode
 from headwater.store.database import Database, Row, Transaction
-from headwater.store.log import changes
+from headwater.store.log import changes, copies
 
 COLUMNS = "id, number, revision, position, deleted, parent, created_us, updated_us, fields, born"
 """The columns of a ``Record``, in its order."""
@@ -288,11 +288,7 @@ def delete_many(tx: Transaction, feed: int, kind: str, records: Sequence[Record]
             for r in deleted
         ],
     )  # fmt: skip
-    # The values that conflicts store are content of the record too, and are deleted with it.
-    tx.run_many(
-        "DELETE FROM record_conflicts WHERE feed = ? AND kind = ? AND record_id = ?",
-        [(feed, kind, r.id) for r in deleted],
-    )
+    copies.erase(tx, feed, kind, [r.id for r in deleted])
     tx.run_many(_MARK_DELETED, [(r.revision, r.position, tx.now_us, feed, kind, r.id) for r in deleted])
     return deleted
 

@@ -8,11 +8,12 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from headwater.base.clock import Clock, now_us
+from headwater.base.clock import Clock, monotonic_seconds, now_us
 from headwater.base.log import get_log
 from headwater.base.settings.table import DatabaseSettings
 from headwater.store.database import Moved, Result, Row, TransactionFunction
 from headwater.store.group_commit import Gate, GroupWriter
+from headwater.store.log.copies import CONTENT_TABLES
 from headwater.store.postgres.connection import PostgresLink
 from headwater.store.postgres.listener import Listener
 from headwater.store.postgres.sequences import Mint
@@ -21,6 +22,9 @@ from headwater.store.reader_pool import Readers
 
 WRITERS = 4
 """Number of writing connections; the writes of one feed always use the same one, so that they are grouped."""
+
+SCRUB_SECONDS = 60.0
+"""The least time between two vacuums after erasures, so that many deletions share one."""
 
 _log = get_log(__name__)
 
@@ -45,6 +49,8 @@ class PostgresDatabase:
         self._listeners: list[Callable[[Moved], None]] = []
         self._notifying = threading.Lock()
         self._other: Listener | None = None
+        self._traces = threading.Event()
+        self._scrub_at_seconds = 0.0
         # Opened now, so that an unreachable server is reported at once.
         link = self._open_link()
         for name in link.unsafe:
@@ -86,6 +92,23 @@ class PostgresDatabase:
         if self._other is None:
             self._other = Listener(self._open_link, self._pids.values, self._notify)
 
+    def scrub(self) -> None:
+        """Vacuums the tables with content of records after an erasure; at most once a minute.
+
+        This frees the room of erased rows; their bytes stay in the table's files until new rows overwrite them, and in
+        PostgreSQL's own WAL until it is recycled.
+        """
+        if not self._traces.is_set() or monotonic_seconds() < self._scrub_at_seconds:
+            return
+        self._traces.clear()
+        self._scrub_at_seconds = monotonic_seconds() + SCRUB_SECONDS
+        link = self._open_link()
+        try:
+            link.fetch(b"SELECT set_config('statement_timeout', '0', false)")
+            link.send(b"VACUUM " + ", ".join(CONTENT_TABLES).encode())
+        finally:
+            link.close()
+
     def close(self) -> None:
         """Commits the accepted writes and closes every connection."""
         for writer in self._writers:
@@ -102,6 +125,7 @@ class PostgresDatabase:
                 lambda: PostgresLink(self._url, self._settings, pipelined=True),
                 self._mint,
                 lambda pid: self._pids.update({number: pid}),
+                self._traces.set,
             ),
             self._clock,
             batch=self._settings.writer_batch_requests,

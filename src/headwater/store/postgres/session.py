@@ -195,9 +195,11 @@ class PostgresSession:
         open_link: Callable[[], PostgresLink],
         mint: Mint,
         note_pid: Callable[[int], None],
+        note_erased: Callable[[], None] = lambda: None,
     ) -> None:
         self._open_link = open_link
         self._note_pid = note_pid
+        self._note_erased = note_erased
         self._link: PostgresLink | None = None
         self._has_counters = False
         self._transaction = PostgresTransaction(mint)
@@ -223,6 +225,8 @@ class PostgresSession:
         # Before it is sent: when a commit loses its connection, the integers may have been used.
         self._transaction.settle_minted(used=True)
         self._transaction.link.end(b"COMMIT")
+        if self._transaction.erased:
+            self._note_erased()
 
     def roll_back(self) -> None:
         """Rolls back everything since ``begin``; if that fails, closes the connection, which rolls back as well."""

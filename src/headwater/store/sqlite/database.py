@@ -19,10 +19,12 @@ from headwater.base.settings.table import DatabaseSettings
 from headwater.store.database import Moved, Result, Row, TransactionFunction
 from headwater.store.group_commit import Gate, GroupWriter
 from headwater.store.reader_pool import Readers
-from headwater.store.sqlite.session import SqliteReader, SqliteSession, connect
+from headwater.store.sqlite.session import PAGE_BYTES, SqliteReader, SqliteSession, connect
 
 FIXED_VERSION = (3, 51, 3)
 """The first version of SQLite in which two connections cannot corrupt a WAL during its reset."""
+
+_FILL_BYTES = 16 * MIB
 
 _log = get_log(__name__)
 
@@ -92,6 +94,24 @@ class SqliteDatabase:
     def on_commit(self, listener: Callable[[Moved], None]) -> None:
         """Registers a listener that is called on the writer's thread after each commit that changed a feed."""
         self._writer.on_commit(listener)
+
+    def scrub(self) -> None:
+        """Lets the writer's housekeeping run, which truncates a WAL with traces of erased content."""
+        self._writer.run_now(lambda _tx: None)
+
+    def overwrite_free_pages(self) -> None:
+        """Overwrites the free pages of a file that was written before free pages were overwritten at once.
+
+        A table takes all of them, filled with zeros, and is dropped again.
+        """
+        free_bytes = PAGE_BYTES * self.read_now(lambda tx: tx.value("PRAGMA freelist_count"))
+        if not free_bytes:
+            return
+        self._writer.run_now(lambda tx: tx.run("CREATE TABLE free_pages (zeros BLOB NOT NULL)"))
+        for start in range(0, free_bytes, _FILL_BYTES):
+            size_bytes = min(_FILL_BYTES, free_bytes - start)
+            self._writer.run_now(lambda tx, n=size_bytes: tx.run("INSERT INTO free_pages VALUES (zeroblob(?))", n))  # type: ignore[misc]
+        self._writer.run_now(lambda tx: tx.run("DROP TABLE free_pages"))
 
     def close(self) -> None:
         """Commits the accepted writes and closes every connection."""

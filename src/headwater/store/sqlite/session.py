@@ -24,6 +24,10 @@ BUSY_MS = 10_000
 TRUNCATE_BUSY_MS = 20
 """Milliseconds that the writer waits for readers of the WAL before it postpones the truncation."""
 
+SCRUB_SECONDS = 5.0
+"""The least time between two truncations of the WAL after erasures, so that many deletions share one."""
+
+_SCRUB_RETRY_SECONDS = 1.0
 _RETRY_SECONDS = 0.005
 _WRITER_CACHE_BYTES = 64 * KIB * KIB
 # Each commit of another connection empties a reader's cache, so a large one is of no use.
@@ -46,7 +50,8 @@ def connect(path: str, *, synchronous: str, cache_bytes: int = _READER_CACHE_BYT
         f"synchronous = {synchronous}",
         "foreign_keys = 1",
         "wal_autocheckpoint = 0",
-        "secure_delete = FAST",
+        # FAST would leave the content of freed pages in the file, also after an erasure.
+        "secure_delete = ON",
         f"cache_size = -{cache_bytes // KIB}",
         "temp_store = MEMORY",
     ):
@@ -169,7 +174,10 @@ class SqliteReader:
 
 
 class SqliteSession:
-    """The writing connection: begins, commits and rolls back, and truncates a WAL over its limit."""
+    """The writing connection: begins, commits and rolls back, and truncates a WAL over its limit or after an erasure.
+
+    A WAL that is found at the opening may contain what was erased before a crash, so it is truncated as well.
+    """
 
     def __init__(self, path: str, settings: DatabaseSettings, free_reserve: Callable[[], None]) -> None:
         self._connection = connect(path, synchronous=settings.synchronous, cache_bytes=_WRITER_CACHE_BYTES)
@@ -179,6 +187,8 @@ class SqliteSession:
         self._wal_bytes = 0
         self._truncate_at_bytes = self._limit_bytes
         self._warn_at_bytes = 2 * self._limit_bytes
+        self._has_traces = True
+        self._scrub_at_seconds = 0.0
         self._connection.set_wal_hook(self._note_wal)
         self._execute = self._connection.cursor().execute
 
@@ -190,6 +200,7 @@ class SqliteSession:
     def commit(self) -> None:
         """Commits the whole group with one fsync."""
         self._execute("COMMIT")
+        self._has_traces = self._has_traces or self.transaction.erased
 
     def roll_back(self) -> None:
         """Rolls back everything since ``begin``."""
@@ -219,18 +230,27 @@ class SqliteSession:
         return False
 
     def tidy(self) -> None:
-        """Truncates a WAL over its limit; while a reader needs the WAL, tries again only after it has grown."""
-        if self._wal_bytes <= self._truncate_at_bytes:
+        """Truncates a WAL over its limit, or with traces of erased content.
+
+        While a reader needs the WAL, a WAL over its limit is tried again only after it has grown, and one with traces
+        a second later.
+        """
+        at_seconds = monotonic_seconds()
+        must_scrub = self._has_traces and at_seconds >= self._scrub_at_seconds
+        if not must_scrub and self._wal_bytes <= self._truncate_at_bytes:
             return
         self._connection.set_busy_timeout(TRUNCATE_BUSY_MS)
         try:
             self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
         except (apsw.BusyError, apsw.LockedError):
-            self._truncate_at_bytes = self._wal_bytes + self._limit_bytes // 8
+            self._scrub_at_seconds = at_seconds + _SCRUB_RETRY_SECONDS
+            self._truncate_at_bytes = max(self._limit_bytes, self._wal_bytes + self._limit_bytes // 8)
             if self._wal_bytes > self._warn_at_bytes:
                 self._warn_at_bytes = 2 * self._wal_bytes
                 _log.warning("the WAL cannot be truncated: a reader never ends", wal_bytes=self._wal_bytes)
         else:
+            self._has_traces = False
+            self._scrub_at_seconds = at_seconds + SCRUB_SECONDS
             self._wal_bytes = 0
             self._truncate_at_bytes = self._limit_bytes
             self._warn_at_bytes = 2 * self._limit_bytes
