@@ -20,7 +20,7 @@ from tests.support.server.serving import ServerUnderTest
 def wait_for_the_poll(server: ServerUnderTest) -> None:
     """Go on when one request waits for news."""
     ends_seconds = monotonic_seconds() + WAIT_SECONDS
-    while not server.edge._in_flight.waiting:
+    while not server.edge.places.waiting.count:
         assert monotonic_seconds() < ends_seconds, "the request does not wait"
         server.loop.run(asyncio.sleep(0.005))
 

@@ -29,7 +29,10 @@ class Rate:
         self._buckets[key] = (left - 1.0, at_seconds)
 
     def _forget(self, at_seconds: float) -> None:
-        """Removes full buckets; when an attacker fills the table with others, removes all."""
+        """Removes full buckets; when an attacker fills the table with others, removes the half that spent least.
+
+        So a flood of new keys makes no key forgotten that has spent much.
+        """
         full_after_seconds = self._burst / self._per_second
         self._buckets = {
             key: (left, since)
@@ -37,4 +40,5 @@ class Rate:
             if at_seconds - since < full_after_seconds
         }
         if len(self._buckets) >= _MAX_KEYS:
-            self._buckets.clear()
+            by_spending = sorted(self._buckets.items(), key=lambda item: item[1][0])
+            self._buckets = dict(by_spending[: _MAX_KEYS // 2])

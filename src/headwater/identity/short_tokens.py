@@ -6,10 +6,11 @@ valid no longer than the token.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import jwt
 
+from headwater.base.clock import SECOND_US
 from headwater.base.errors import Unauthenticated
 
 ISSUER = "headwater"
@@ -17,6 +18,13 @@ AUDIENCE = "headwater"
 _ALGORITHM = "HS256"
 _KEY_ID = "1"
 _TYPE = "hw+jwt"
+
+
+class RepresentedToken(NamedTuple):
+    """The token that a JWT represents, and when the JWT expires, in microseconds UTC since 1970."""
+
+    token_id: str
+    expires_us: int
 
 
 def mint(key: bytes, token_id: str, now_seconds: int, lifetime_seconds: int) -> str:
@@ -31,8 +39,8 @@ def mint(key: bytes, token_id: str, now_seconds: int, lifetime_seconds: int) -> 
     return jwt.encode(claims, key, algorithm=_ALGORITHM, headers={"typ": _TYPE, "kid": _KEY_ID})
 
 
-def token_id_of(key: bytes, text: str, now_seconds: int) -> str:
-    """Returns the id of the token that a JWT represents. Raises: Unauthenticated (forged, of another kind, expired)."""
+def represented(key: bytes, text: str, now_seconds: int) -> RepresentedToken:
+    """Returns the token that a JWT represents. Raises: Unauthenticated (forged, of another kind, expired)."""
     try:
         header = jwt.get_unverified_header(text)
         if header.get("kid") != _KEY_ID or header.get("typ") != _TYPE:
@@ -47,6 +55,6 @@ def token_id_of(key: bytes, text: str, now_seconds: int) -> str:
         )
         if not isinstance(claims["exp"], int) or claims["exp"] <= now_seconds:
             raise jwt.ExpiredSignatureError("expired")
-        return str(claims["sub"])
+        return RepresentedToken(str(claims["sub"]), claims["exp"] * SECOND_US)
     except jwt.PyJWTError:
         raise Unauthenticated("the JWT is forged, expired, or not one of this server's") from None

@@ -1,19 +1,24 @@
-"""An HTTP connection of uvicorn with a deadline and a size limit for the bytes before a body.
+"""An HTTP connection of uvicorn with a deadline and a size limit for the bytes before a body and after an answer.
 
-uvicorn waits for the rest of a request's head without end, and keeps a header line of any length in memory.
+uvicorn waits for the rest of a request's head without end, keeps a header line of any length in memory, and answers
+the next request of a caller that has not read the answer before.
 Source: RFC 9112 (framing); the limits are ours.
 """
 
 from __future__ import annotations
 
 import asyncio
+import select
+import socket
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from headwater.base.errors import HeadwaterError, Malformed, TooLarge
+from headwater.web.http.presence import Presence, put
 from headwater.web.reply import Reply
 
 HEAD_SECONDS = 10.0
@@ -21,6 +26,9 @@ HEAD_SECONDS = 10.0
 
 DRAIN_SECONDS = 10.0
 """The time for the rest of a body after its request was answered, so that the client can read the answer."""
+
+UNREAD_SECONDS = 20.0
+"""The time in which the last bytes of an answer must be read; then the connection is cut."""
 
 AHEAD_BYTES = 2 * 1024 * 1024
 """The most bytes of a body that are read before its handler asks for them, once the handler has kept up.
@@ -45,6 +53,9 @@ class BoundedConnection(HttpToolsProtocol):
         self._unaccounted_bytes = 0
         self._ahead_bytes = HIGH_WATER_LIMIT
         self._deadline: asyncio.TimerHandle | None = None
+        self._unread_deadline: asyncio.TimerHandle | None = None
+        self._held: tuple[RequestResponseCycle, ASGI3Application] | None = None
+        self._presence = Presence(self._has_hung_up)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Starts the deadline of the first head."""
@@ -52,9 +63,34 @@ class BoundedConnection(HttpToolsProtocol):
         self._deadline = self.loop.call_later(HEAD_SECONDS, self._cut)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stops the deadline."""
+        """Stops the deadlines, and reports to waiting requests that their caller is gone."""
         self._stop_clock()
+        self._stop_unread_clock()
+        self._held = None
         super().connection_lost(exc)
+        self._presence.end()
+
+    def pause_writing(self) -> None:
+        """Starts the deadline of an answer whose sending is over."""
+        super().pause_writing()
+        cycle: RequestResponseCycle | None = self.cycle
+        if cycle is None or cycle.response_complete:
+            self._start_unread_clock()
+
+    def resume_writing(self) -> None:
+        """Stops that deadline, and begins the request that was held until the answer before was read."""
+        super().resume_writing()
+        self._stop_unread_clock()
+        held, self._held = self._held, None
+        if held is not None and not self.transport.is_closing():
+            super()._start_asgi_task(*held)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        """Begins a request, once its caller has read the answer before."""
+        if self.flow.write_paused:
+            self._held = (cycle, app)
+        else:
+            super()._start_asgi_task(cycle, app)
 
     def data_received(self, data: bytes) -> None:
         """Feeds the parser; limits the bytes that belong to no finished head and to no body."""
@@ -72,6 +108,7 @@ class BoundedConnection(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Resets the state for a new request."""
         super().on_message_begin()
+        put(self.scope, self._presence)
         self._in_head = self._in_message = True
         self._ahead_bytes = HIGH_WATER_LIMIT
 
@@ -111,12 +148,15 @@ class BoundedConnection(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """Starts the deadline of a body whose request was answered, and which no handler reads any more."""
         super().on_response_complete()
+        if self.flow.write_paused or self.transport.is_closing():
+            self._start_unread_clock()
         if self._in_message and self._deadline is None and not self.transport.is_closing():
             self._deadline = self.loop.call_later(DRAIN_SECONDS, self._cut)
 
     def handle_websocket_upgrade(self) -> None:
         """Hands the connection to the protocol of WebSockets."""
         self._stop_clock()
+        self._stop_unread_clock()
         super().handle_websocket_upgrade()
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's words are not ours
@@ -141,6 +181,26 @@ class BoundedConnection(HttpToolsProtocol):
         self._deadline = None
         if not self.transport.is_closing():
             self.transport.close()
+
+    def _start_unread_clock(self) -> None:
+        if self._unread_deadline is None:
+            self._unread_deadline = self.loop.call_later(UNREAD_SECONDS, self.transport.abort)
+
+    def _stop_unread_clock(self) -> None:
+        if self._unread_deadline is not None:
+            self._unread_deadline.cancel()
+            self._unread_deadline = None
+
+    def _has_hung_up(self) -> bool:
+        """True when the caller has closed the connection, also while its bytes are not read."""
+        if self.transport.is_closing():
+            return True
+        plain: socket.socket | None = self.transport.get_extra_info("socket")
+        if plain is None or not hasattr(select, "POLLRDHUP"):
+            return False
+        looked = select.poll()
+        looked.register(plain.fileno(), select.POLLRDHUP)
+        return bool(looked.poll(0))
 
     def _stop_clock(self) -> None:
         if self._deadline is not None:

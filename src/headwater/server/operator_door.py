@@ -69,8 +69,10 @@ def build(services: Services, metrics: Metrics) -> Contract:
     """The operator's door of one server."""
     door = OperationsDoor(services, metrics)
     routes = (
-        Route("GET", "/healthz", door.healthz, AccessRule(open=True), "Is the process alive?", answer=Health),
-        Route("GET", "/readyz", door.readyz, AccessRule(open=True), "Can it serve?", answer=Health),
+        Route("GET", "/healthz", door.healthz, AccessRule(open=True), "Is the process alive?", answer=Health,
+              counted=False),
+        Route("GET", "/readyz", door.readyz, AccessRule(open=True), "Can it serve?", answer=Health,
+              counted=False),
         Route("GET", "/metrics", door.metrics, AccessRule("admin", public=True), "Prometheus metrics",
               media="text/plain"),
         Route("POST", "/api/v1/auth/jwt", door.short_token, AccessRule(), "Mint a short-lived JWT", answer=ShortToken,

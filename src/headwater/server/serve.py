@@ -25,6 +25,7 @@ from headwater.feed.wake import Wake
 from headwater.server.app import Server, attach
 from headwater.server.http_connection import Refuse, bounded
 from headwater.server.jobs import Jobs, jobs_of, last_turn
+from headwater.server.socket_connection import bounded_socket
 from headwater.web.edge.router import Router
 from headwater.web.errors import problem
 from headwater.web.reply import Reply
@@ -186,7 +187,7 @@ def configuration(server: Server) -> uvicorn.Config:
     return uvicorn.Config(
         server.edge,
         http=bounded(settings.limits.header_bytes, _refuse(server)),
-        ws="websockets-sansio",
+        ws=bounded_socket(settings.sockets.send_seconds),
         ws_per_message_deflate=False,
         ws_max_size=settings.sockets.frame_bytes,
         lifespan="off",

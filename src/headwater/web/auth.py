@@ -81,16 +81,24 @@ class Authenticator:
         return found
 
     async def principal_of_jwt(self, text: str) -> Principal:
-        """Returns the caller of a short-lived JWT, while its token is valid. Raises: Unauthenticated."""
-        token_id = short_tokens.token_id_of(self._jwt_key, text, self._clock() // SECOND_US)
-        return await self.principal_of_token(token_id)
+        """Returns the caller of a short-lived JWT, while its token is valid; it ends with the JWT.
+
+        Raises: Unauthenticated.
+        """
+        found = short_tokens.represented(self._jwt_key, text, self._clock() // SECOND_US)
+        return _until(await self.principal_of_token(found.token_id), found.expires_us)
 
     async def refreshed(self, principal: Principal, headers: dict[bytes, bytes]) -> Principal:
-        """Returns an earlier caller with its present role and scopes. Raises: Unauthenticated when its token ended."""
+        """Returns an earlier caller with its present role and scopes.
+
+        Raises: Unauthenticated when its token ended, or the JWT that it sent.
+        """
+        if principal.expires_us is not None and principal.expires_us <= self._clock():
+            raise Unauthenticated("the token has expired")
         found = self._from_cache(headers.get(b"authorization", b""))
         if found is not None and (found.expires_us is None or found.expires_us > self._clock()):
             return found
-        return await self.principal_of_token(principal.token_id)
+        return _until(await self.principal_of_token(principal.token_id), principal.expires_us)
 
     async def principal_of_token(self, token_id: str) -> Principal:
         """Returns the caller of a token id from the database. Raises: Unauthenticated when the token ended."""
@@ -136,6 +144,13 @@ def permit(principal: Principal, access: AccessRule) -> None:
         raise Forbidden(f"the token lacks the scope {access.scope!r}", extra={"missing": access.scope})
     if principal.role < access.least:
         raise Forbidden(f"this needs the role {access.least.wire!r}; the token's is {principal.role.wire!r}")
+
+
+def _until(principal: Principal, ends_us: int | None) -> Principal:
+    """The caller, whose credentials expire at the earlier of two times."""
+    if ends_us is None or (principal.expires_us is not None and principal.expires_us <= ends_us):
+        return principal
+    return principal._replace(expires_us=ends_us)
 
 
 def _by_id(tx: Transaction, token_id: str, now_us: int) -> Principal | None:

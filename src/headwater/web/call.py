@@ -2,30 +2,35 @@
 
 from __future__ import annotations
 
+import asyncio
 from asyncio import Lock
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractContextManager
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, ExitStack, contextmanager, suppress
 from typing import TypeVar
 from urllib.parse import parse_qsl
 
 import msgspec
 
 from headwater.base.clock import SECOND_US
-from headwater.base.errors import FieldError, Invalid, Malformed, NotFound
+from headwater.base.errors import FieldError, Forbidden, Invalid, Malformed, NotFound, Unauthenticated
 from headwater.base.wire import decode
 from headwater.feed.sightings import CallingDevice, Sighting
+from headwater.feed.wake import Waiter
 from headwater.identity.principal import Principal
 from headwater.store import idempotency
 from headwater.store.database import Transaction, TransactionFunction
 from headwater.store.idempotency import AnswerKey, RecordName
 from headwater.web.http import bodies
 from headwater.web.http.bodies import Message, Receive
-from headwater.web.limits import InFlight
+from headwater.web.http.presence import cut_short, presence_of
+from headwater.web.limits import Seat
 from headwater.web.reply import Reply
 from headwater.web.services import Services
+from headwater.web.watch import CallerWatch
 
 Result = TypeVar("Result")
 T = TypeVar("T")
+Permitted = Callable[[], Awaitable[object]]
 
 _MAX_KEY = 255
 
@@ -37,8 +42,8 @@ class Call:
     """
 
     __slots__ = (
-        "_in_flight", "_query", "_receive", "body", "client", "headers", "method", "params", "path", "principal",
-        "query_string", "request_id", "services",
+        "_presence", "_query", "_receive", "_seat", "_watch", "body", "client", "headers", "method", "params", "path",
+        "principal", "query_string", "request_id", "services",
     )  # fmt: skip
 
     def __init__(
@@ -49,7 +54,8 @@ class Call:
         headers: dict[bytes, bytes],
         params: dict[str, str],
         request_id: str,
-        in_flight: InFlight,
+        seat: Seat,
+        watch: CallerWatch,
     ) -> None:
         self.services = services
         self.method: str = scope["method"]
@@ -62,7 +68,9 @@ class Call:
         self.principal: Principal
         self.body = b""
         self._receive = receive
-        self._in_flight = in_flight
+        self._presence = presence_of(scope)
+        self._seat = seat
+        self._watch = watch
         self._query: dict[str, str] | None = None
 
     @property
@@ -83,8 +91,52 @@ class Call:
         return decode(decoder, self.body)
 
     def counted_as_waiting(self) -> AbstractContextManager[None]:
-        """Returns a context for a long poll, which does not count as a request in flight. Raises: Unavailable."""
-        return self._in_flight.counted_as_waiting()
+        """Returns a context for a wait, which does not count as a request in flight. Raises: Unavailable."""
+        return self._seat.waiting()
+
+    def counted_as_upload(self) -> AbstractAsyncContextManager[None]:
+        """Returns a context in which the body is cut into chunks; it begins when there is a place.
+
+        Raises: Unavailable (no place in time), Malformed (the caller is gone).
+        """
+        return self._seat.uploading()
+
+    async def news(self, waiter: Waiter, wait_seconds: float) -> bool:
+        """Waits for a commit, as a long poll; False when the time is up, the server stops or the caller is gone.
+
+        Raises: Unavailable (too many wait), Unauthenticated (the token ended meanwhile).
+        """
+        moved = False
+        with suppress(TimeoutError), self.counted_as_waiting():
+            async with asyncio.timeout(None) as scope:
+                with self.ending(scope):
+                    moved = await waiter.wait(wait_seconds)
+        await self.recheck()
+        return moved
+
+    @property
+    def is_over(self) -> bool:
+        """True when no answer is awaited any more: the caller is gone, or the server stops."""
+        return self.services.wake.ended or (self._presence is not None and self._presence.is_gone())
+
+    @contextmanager
+    def ending(self, scope: asyncio.Timeout, permitted: Permitted | None = None) -> Generator[None]:
+        """A context in which a scope ends when the caller is gone, or may not have the answer any more."""
+
+        async def check() -> None:
+            try:
+                await self.recheck()
+                if permitted is not None:
+                    await permitted()
+            except (Unauthenticated, Forbidden, NotFound):
+                cut_short(scope)
+
+        with ExitStack() as contexts:
+            if self._presence is not None:
+                contexts.enter_context(self._presence.ends(scope))
+            if not self.principal.anonymous:
+                contexts.enter_context(self._watch.checking(check, self.principal.expires_us))
+            yield
 
     def note_device(
         self, door: str, device_id: str, *, organisation: str = "", feed: int = 0, position: int = 0
@@ -196,8 +248,11 @@ class Call:
         return _unpack(stored.answer)
 
     async def read_body(self, limit_bytes: int) -> None:
-        """Reads the whole body into ``body``. Raises: TooLarge, Malformed (cut off), BodyTimeout."""
-        self.body = await bodies.read(self._receive, self.headers, limit_bytes, self.services.settings.limits)
+        """Reads the whole body into ``body``. Raises: TooLarge, Malformed (cut off), BodyTimeout, Unavailable."""
+        limits = self.services.settings.limits
+        expected_bytes = bodies.expected_bytes(self.headers, limit_bytes)
+        async with self._seat.receiving(expected_bytes):
+            self.body = await bodies.read(self._receive, self.headers, limit_bytes, limits)
 
     def stream(self) -> AsyncIterator[bytes]:
         """Yields the body's pieces as they arrive, for ``raw`` routes. Raises: Malformed (cut off), BodyTimeout."""

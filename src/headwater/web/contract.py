@@ -40,7 +40,8 @@ class Route:
     that HEAD, which must change nothing, is refused. ``also`` lists further success statuses (204 and 304 have no
     body, the others the same one); ``errors`` adds statuses to those that follow from the other fields. ``media`` is
     the media type of the answer, ``takes`` that of a raw body. ``keyed`` is False for a POST that does not accept an
-    Idempotency-Key, ``tagged`` for a route about one resource that has no ETag.
+    Idempotency-Key, ``tagged`` for a route about one resource that has no ETag. ``counted`` is False for a probe,
+    which is answered whatever other callers do: it takes no place and spends no rate.
     """
 
     method: str
@@ -64,6 +65,7 @@ class Route:
     keyed: bool = True
     takes: str = "application/octet-stream"
     tagged: bool = True
+    counted: bool = True
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, NamedTuple
 
 from headwater.base.wire import encode
@@ -16,7 +16,8 @@ class Reply(NamedTuple):
     """Status, headers and body.
 
     ``parts`` are a body that is sent part by part, where joining them would copy megabytes. ``stream`` is a body
-    that is produced in pieces; its content-length is then a header, if it is known.
+    that is produced in pieces; its content-length is then a header, if it is known. ``permitted`` raises when the
+    caller may not have a stream any more; it is called again and again while the stream is sent.
     """
 
     status: int
@@ -24,6 +25,7 @@ class Reply(NamedTuple):
     body: bytes = b""
     stream: AsyncIterator[bytes] | None = None
     parts: Sequence[Part] = ()
+    permitted: Callable[[], Awaitable[object]] | None = None
 
     @property
     def size(self) -> int:

@@ -74,7 +74,7 @@ def together(server: ServerUnderTest, upstream: FakeUpstream) -> list[Answer]:
     upstream.hold()
     calling = [server.client.start("POST", f"{SYNC}/sync-if-stale") for _ in range(CALLERS)]
     until = monotonic() + WAIT_SECONDS
-    while server.edge._in_flight.waiting < CALLERS:
+    while server.edge.places.waiting.count < CALLERS:
         assert monotonic() < until, "the callers did not come together"
         sleep(0.01)
     upstream.released.set()

@@ -9,7 +9,7 @@ import pytest
 
 from headwater.base.errors import Unauthenticated
 from headwater.identity import short_tokens
-from headwater.identity.short_tokens import mint, token_id_of
+from headwater.identity.short_tokens import mint, represented
 
 KEY, OTHER_KEY = b"k" * 32, b"o" * 32
 NOW = 1_774_524_300
@@ -24,7 +24,7 @@ def forged(key: bytes | str = KEY, algorithm: str = "HS256", headers: dict[str, 
 
 
 def test_a_minted_jwt_stands_for_its_token() -> None:
-    assert token_id_of(KEY, mint(KEY, "tok_1", NOW, 60), NOW) == "tok_1"
+    assert represented(KEY, mint(KEY, "tok_1", NOW, 60), NOW).token_id == "tok_1"
 
 
 def test_the_same_token_at_the_same_second_gives_the_same_jwt() -> None:
@@ -36,18 +36,18 @@ def test_the_same_token_at_the_same_second_gives_the_same_jwt() -> None:
 def test_a_jwt_is_good_until_the_second_of_its_end(at: int, good: bool) -> None:
     text = mint(KEY, "tok_1", NOW, 60)
     if good:
-        assert token_id_of(KEY, text, at) == "tok_1"
+        assert represented(KEY, text, at).token_id == "tok_1"
     else:
         with pytest.raises(Unauthenticated):
-            token_id_of(KEY, text, at)
+            represented(KEY, text, at)
 
 
 def test_a_clock_that_stepped_back_still_takes_a_jwt_of_just_now() -> None:
-    assert token_id_of(KEY, mint(KEY, "tok_1", NOW, 60), NOW - 30) == "tok_1"
+    assert represented(KEY, mint(KEY, "tok_1", NOW, 60), NOW - 30).token_id == "tok_1"
 
 
 def test_what_the_tests_forge_is_taken_when_nothing_is_wrong_with_it() -> None:
-    assert token_id_of(KEY, forged(), NOW) == "tok_1"
+    assert represented(KEY, forged(), NOW).token_id == "tok_1"
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_what_the_tests_forge_is_taken_when_nothing_is_wrong_with_it() -> None:
 )
 def test_a_jwt_that_differs_in_one_thing_is_refused(text: str) -> None:
     with pytest.raises(Unauthenticated):
-        token_id_of(KEY, text, NOW)
+        represented(KEY, text, NOW)
 
 
 @pytest.mark.parametrize("part", [0, 1, 2])
@@ -83,7 +83,7 @@ def test_a_jwt_with_one_changed_part_is_refused(part: int) -> None:
     parts = mint(KEY, "tok_1", NOW, 60).split(".")
     parts[part] = mint(KEY, "tok_2", NOW + 1, 90).split(".")[part] if part else "e30"
     with pytest.raises(Unauthenticated):
-        token_id_of(KEY, ".".join(parts), NOW)
+        represented(KEY, ".".join(parts), NOW)
 
 
 def test_a_jwt_holds_no_more_than_the_id_and_its_times() -> None:

@@ -48,8 +48,9 @@ class TestAssembly:
         assert other.services.cursors.epoch == server.services.cursors.epoch
         assert other.services.master_key == server.services.master_key
         principal = server.loop.run(server.services.authenticator.principal(b"Bearer " + server.admin_token.encode()))
-        text, _ = server.services.authenticator.mint_jwt(principal, clock.at_us // SECOND_US)
-        assert server.loop.run(other.services.authenticator.principal_of_jwt(text)) == principal
+        text, ends = server.services.authenticator.mint_jwt(principal, clock.at_us // SECOND_US)
+        found = server.loop.run(other.services.authenticator.principal_of_jwt(text))
+        assert found == principal._replace(expires_us=ends * SECOND_US)
 
     def test_a_commit_reaches_those_that_wait_on_the_loop(self, server: ServerUnderTest) -> None:
         feed = server.database.read_now(lambda tx: int(tx.value("SELECT feed FROM feeds WHERE name = 'org:default'")))

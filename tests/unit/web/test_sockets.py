@@ -12,12 +12,12 @@ import pytest
 from headwater.base.errors import NotFound
 from headwater.base.settings.table import SocketSettings
 from headwater.identity import tokens
+from headwater.identity.principal import Principal
 from headwater.identity.roles import Role
 from headwater.store.database import Transaction
-from headwater.web import sockets
+from headwater.web import sockets, watch
 from headwater.web.access_rule import AccessRule
 from headwater.web.contract import SocketRoute
-from headwater.web.edge import socket_edge
 from headwater.web.sockets import Socket
 from tests.support.server.asgi import Client
 from tests.support.server.serving import ServerUnderTest
@@ -127,7 +127,7 @@ def test_a_binary_or_long_frame_closes_with_1009(server: ServerUnderTest) -> Non
 
 
 def test_a_revoked_token_closes_its_open_sockets(server: ServerUnderTest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(socket_edge, "_RECHECK_SECONDS", 0.01)
+    monkeypatch.setattr(watch, "LOOK_SECONDS", 0.01)
     text, row = server.token_row()
     served = serving(server)
     with served.socket(PATH, token=text) as ending, served.socket(PATH) as staying:
@@ -140,7 +140,7 @@ def test_a_revoked_token_closes_its_open_sockets(server: ServerUnderTest, monkey
 def test_a_caller_whose_role_fell_loses_the_sockets_that_need_more(
     server: ServerUnderTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(socket_edge, "_RECHECK_SECONDS", 0.01)
+    monkeypatch.setattr(watch, "LOOK_SECONDS", 0.01)
     text, row = server.token_row(role="org_admin")
 
     def demote(tx: Transaction) -> None:
@@ -160,7 +160,7 @@ def test_a_caller_whose_role_fell_loses_the_sockets_that_need_more(
 def test_a_slow_peer_does_not_put_off_the_end_of_the_others(
     server: ServerUnderTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(socket_edge, "_RECHECK_SECONDS", 0.01)
+    monkeypatch.setattr(watch, "LOOK_SECONDS", 0.01)
     text, row = server.token_row()
     others = asyncio.Event()
     closed: list[int] = []
@@ -188,17 +188,52 @@ def test_a_slow_peer_does_not_put_off_the_end_of_the_others(
 
 
 def test_an_expired_token_closes_its_open_sockets(server: ServerUnderTest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(socket_edge, "_RECHECK_SECONDS", 0.01)
+    monkeypatch.setattr(watch, "LOOK_SECONDS", 0.01)
     token = server.token(expires_us=server.clock() + 60_000_000)
     with serving(server).socket(PATH, token=token) as socket:
         server.clock.advance(60)
         assert socket.wait_closed() == 4401
 
 
+def test_a_socket_of_a_jwt_ends_with_the_jwt(server: ServerUnderTest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "LOOK_SECONDS", 0.01)
+    short = server.client.post("/api/v1/auth/jwt").json()["token"]
+    served = serving(server)
+    with served.socket(f"{PATH}?token={short}", token=None) as ending, served.socket(PATH) as staying:
+        server.clock.advance(server.settings.access.jwt_lifetime_seconds)
+        assert ending.wait_closed() == 4401
+        staying.send_text("x")
+        assert staying.receive()["got"] == "x"
+
+
+def test_a_token_that_ends_while_its_socket_is_admitted_is_noticed(
+    server: ServerUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The token is revoked after it was read and before the watch knows the socket."""
+    monkeypatch.setattr(watch, "LOOK_SECONDS", 0.01)
+    text, row = server.token_row()
+    served = serving(server)
+    authenticator = server.services.authenticator
+    read = authenticator.principal
+
+    async def revoked_afterwards(credentials: bytes) -> Principal:
+        found = await read(credentials)
+        if found.token_id == row.id:
+            server.revoke(row.id)
+            # The watch, which serves the other socket, notes the change now.
+            await asyncio.sleep(0.1)
+        return found
+
+    with served.socket(PATH):
+        monkeypatch.setattr(authenticator, "principal", revoked_afterwards)
+        with served.socket(PATH, token=text) as ending:
+            assert ending.wait_closed() == 4401
+
+
 def test_a_watch_that_ended_with_the_last_socket_begins_again(
     server: ServerUnderTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(socket_edge, "_RECHECK_SECONDS", 0.01)
+    monkeypatch.setattr(watch, "LOOK_SECONDS", 0.01)
     served = serving(server)
     for _ in range(2):
         text, row = server.token_row()

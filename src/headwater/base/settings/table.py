@@ -120,8 +120,42 @@ class LimitSettings(Section, frozen=True, kw_only=True):
     header_bytes: Annotated[int, size("Largest request head: line and headers.", KIB, MIB)] = 16 * KIB
     in_flight_requests: Annotated[
         int,
-        count("Most requests that are handled at once; beyond it the server answers 503.", "requests", 1, 100_000),
+        count("Most requests that are handled at once; further ones wait for `gate_seconds`.", "requests", 1, 100_000),
     ] = 256
+    caller_share_percent: Annotated[
+        int,
+        count(
+            "Part of the places of each kind (requests, bodies, uploads, answers, waits, sockets) that one token may"
+            " have, or one address without a token, while others are free; 100 lets one caller have all.",
+            "percent",
+            1,
+            100,
+        ),
+    ] = 25
+    gate_seconds: Annotated[
+        int, duration("How long a request waits for a place; then the server answers 503.", 0, 300)
+    ] = 10
+    waiting_requests: Annotated[
+        int,
+        count(
+            "Most requests that wait for changes or for a place; beyond it the server answers 503.",
+            "requests",
+            0,
+            1_000_000,
+        ),
+    ] = 4096
+    bodies_at_once: Annotated[
+        int, count("Most bodies that are arriving; each MiB that one announces counts as one.", "bodies", 1, 100_000)
+    ] = 256
+    answers_at_once: Annotated[
+        int,
+        count(
+            "Most answers over 64 KiB that are being read; each MiB that one has in memory counts as one.",
+            "answers",
+            1,
+            100_000,
+        ),
+    ] = 512
     body_seconds_base: Annotated[int, duration("Time that every body gets to arrive.", 1, 3600)] = 10
     body_bytes_per_second: Annotated[
         int,
@@ -216,7 +250,10 @@ class FileSettings(Section, frozen=True, kw_only=True):
     ] = DAY_SECONDS
     file_bytes: Annotated[int, size("Largest file.", MIB, 2**50)] = 64 * GIB
     uploads_at_once: Annotated[
-        int, count("Most request bodies that are being cut into chunks at once; others wait.", "requests", 1, 1000)
+        int,
+        count(
+            "Most bodies that are being cut into chunks; others wait for `limits.gate_seconds`.", "requests", 1, 1000
+        ),
     ] = 64
     packed_bytes: Annotated[int, size("Largest packed upload.", MIB, 16 * GIB)] = 256 * MIB
     packed_files: Annotated[

@@ -6,19 +6,35 @@ import asyncio
 import threading
 from collections.abc import AsyncGenerator, Iterator
 
+from headwater.base.clock import monotonic_seconds
+
+KEEPS_UP_SECONDS = 0.1
+"""A reader that took a piece in this time gets the next one read ahead."""
+
 
 async def stream(pieces: Iterator[bytes]) -> AsyncGenerator[bytes, None]:
-    """The pieces of an iterator, read in threads, so that a slow disk blocks no other request; one is read ahead."""
+    """The pieces of an iterator, read in threads, so that a slow disk blocks no other request.
+
+    One is read ahead while the reader keeps up; a slow reader costs the memory of one piece.
+    """
     reading = _SharedIterator(pieces)
-    coming = asyncio.ensure_future(asyncio.to_thread(reading.take))
+    coming: asyncio.Future[bytes | None] | None = None
+    keeps_up = False
     try:
-        while (piece := await coming) is not None:
-            coming = asyncio.ensure_future(asyncio.to_thread(reading.take))
+        while (piece := await (coming or _reading(reading))) is not None:
+            coming = _reading(reading) if keeps_up else None
+            began_seconds = monotonic_seconds()
             yield piece
+            keeps_up = monotonic_seconds() - began_seconds < KEEPS_UP_SECONDS
     finally:
         await asyncio.to_thread(reading.close)
-        coming.add_done_callback(_retrieve)
-        coming.cancel()
+        if coming is not None:
+            coming.add_done_callback(_retrieve)
+            coming.cancel()
+
+
+def _reading(reading: _SharedIterator) -> asyncio.Future[bytes | None]:
+    return asyncio.ensure_future(asyncio.to_thread(reading.take))
 
 
 def _retrieve(coming: asyncio.Future[bytes | None]) -> None:

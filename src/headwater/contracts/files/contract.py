@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from headwater.contracts.files.apply import shapes as apply_shapes
 from headwater.contracts.files.apply.door import ApplyDoor
 from headwater.contracts.files.apply.inputs import Strategy
@@ -124,9 +122,8 @@ def build_devices(services: Services) -> Contract:
 
 def build_uploads(services: Services) -> Contract:
     """The upload door of one server."""
-    gate = asyncio.Semaphore(services.settings.files.uploads_at_once)
-    door = UploadDoor(services, gate)
-    packed = PackedDoor(services, gate)
+    door = UploadDoor(services)
+    packed = PackedDoor(services)
     part_params = (
         Param("chunk", "Its number, from 0.", {"type": "integer", "minimum": 0}, place="path"),
         Param("blake3", "The BLAKE3 of the chunk, in hexadecimal, to be compared."),

@@ -59,11 +59,8 @@ class RecordFeedDoor:
             ends_seconds = monotonic_seconds() + wait_seconds
             page = await self._page(call, feed, place, limit, kinds)
             while not page.size and (left_seconds := ends_seconds - monotonic_seconds()) > 0:
-                with call.counted_as_waiting():
-                    moved = await waiter.wait(left_seconds)
-                if not moved:
+                if not await call.news(waiter, left_seconds):
                     break
-                await call.recheck()
                 page = await self._page(call, feed, page.place, limit, kinds)
         cursor = self._services.cursors.encode(feed, page.place)
         more = b"true" if page.has_more else b"false"

@@ -152,8 +152,9 @@ class SyncDoor:
         with self._services.wake.waiter((feed,)) as waiter:
             _, state, staleness = await self._staleness(call)
             while not staleness.is_stale and (left_seconds := ends_seconds - monotonic_seconds()) > 0:
-                with call.counted_as_waiting():
-                    await waiter.wait(min(left_seconds, self._fresh_seconds(staleness)))
+                moved = await call.news(waiter, min(left_seconds, self._fresh_seconds(staleness)))
+                if not moved and call.is_over:
+                    break
                 _, state, staleness = await self._staleness(call)
         tracked = state.tracked
         return reply.json(

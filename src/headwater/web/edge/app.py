@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 
 from headwater.base.clock import monotonic_seconds
-from headwater.base.errors import HeadersTooLarge, HeadwaterError, Malformed
+from headwater.base.errors import Forbidden, HeadersTooLarge, HeadwaterError, Malformed, Unauthenticated
 from headwater.base.log import get_log
 from headwater.base.rate import Rate
 from headwater.base.settings.table import Settings
@@ -16,23 +17,29 @@ from headwater.web import errors
 from headwater.web.call import Call
 from headwater.web.contract import Contract
 from headwater.web.edge.metrics import Metrics
+from headwater.web.edge.refusal_lines import RefusalLines
 from headwater.web.edge.router import Match, Router
-from headwater.web.edge.socket_edge import SocketEdge
+from headwater.web.edge.socket_edge import Admission, SocketEdge
 from headwater.web.http import bodies
 from headwater.web.http.bodies import Message, Receive
 from headwater.web.http.compression import LEAST_BYTES, compressed
 from headwater.web.http.hosts import AllowedHosts
-from headwater.web.limits import InFlight
+from headwater.web.http.presence import presence_of
+from headwater.web.limits import AllPlaces, Seat, block_of
 from headwater.web.reply import Header, Part, Reply
 from headwater.web.services import Services
+from headwater.web.watch import CallerWatch
 
 Send = Callable[[Message], Awaitable[None]]
 
 _MAX_REQUEST_ID = 128
 _NO_BODY = frozenset(("GET", "HEAD", "OPTIONS", "TRACE"))
 _ONCE = frozenset((b"authorization", b"content-length", b"content-type", b"content-encoding", b"idempotency-key"))
-_AT_ONCE_BYTES = 256 * 1024
-_PIECE_BYTES = 512 * 1024
+_AT_ONCE_BYTES = 64 * 1024
+_PIECE_BYTES = 128 * 1024
+_REFUSALS = frozenset((401, 403, 429, 503))
+"""Statuses that a caller can cause at will: their log lines are bounded."""
+
 _YEAR_SECONDS = 31_536_000
 log = get_log(__name__)
 
@@ -46,7 +53,8 @@ class Edge:
         self._services = services
         self._router = Router(contracts)
         self._metrics = metrics
-        self._in_flight = InFlight(limits.in_flight_requests, settings.sockets.limit)
+        self.places = AllPlaces(settings)
+        self._watch = CallerWatch(services.database, services.wake, services.clock)
         self._token_rate = Rate(limits.rate_token_per_second, limits.rate_token_burst)
         self._address_rate = Rate(limits.rate_address_per_second, limits.rate_address_burst)
         self._header_bytes = limits.header_bytes
@@ -56,10 +64,18 @@ class Edge:
         self._log_every = settings.log.level == "debug"
         self._boot = secrets.token_hex(4)
         self._count = 0
-        self._sockets = SocketEdge(services, self._router, self._hosts, self._token_rate, self._address_rate)
-        metrics.gauge("headwater_requests_in_flight", "Requests being answered.", lambda: self._in_flight.count)
-        metrics.gauge("headwater_requests_waiting", "Long polls that are waiting.", lambda: self._in_flight.waiting)
-        metrics.gauge("headwater_sockets_open", "WebSockets open.", lambda: len(self._sockets.open))
+        self._refusals = RefusalLines()
+        admission = Admission(self._hosts, self._token_rate, self._address_rate, self.places, self._watch)
+        self._sockets = SocketEdge(services, self._router, admission)
+        for name, sentence, places in (
+            ("requests_in_flight", "Requests being handled.", self.places.requests),
+            ("requests_waiting", "Requests that wait for changes or for a place.", self.places.waiting),
+            ("bodies_arriving", "Bodies that are arriving; one for each MiB announced.", self.places.bodies),
+            ("uploads_under_way", "Bodies that are being cut into chunks.", self.places.uploads),
+            ("answers_under_way", "Answers that are being read; one for each MiB in memory.", self.places.answers),
+            ("sockets_open", "WebSockets open.", self.places.sockets),
+        ):
+            metrics.gauge(f"headwater_{name}", sentence, lambda places=places: places.count)  # type: ignore[misc]
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Answers one HTTP request or serves one WebSocket."""
@@ -72,29 +88,33 @@ class Edge:
         started = monotonic_seconds()
         self._count += 1
         exchange = _Exchange(scope, f"{self._boot}-{self._count:x}", started)
+        seat = Seat(self.places, presence_of(scope))
         try:
-            self._in_flight.enter()
-        except HeadwaterError as failure:
-            await self._send(exchange, self._refusal(exchange, failure), receive, send)
-            return
-        try:
-            reply = await self._answer(exchange, receive)
+            reply = await self._answer(exchange, receive, seat)
             if reply.size >= LEAST_BYTES:
                 reply = await compressed(reply, exchange.headers.get(b"accept-encoding"))
-            await self._send(exchange, reply, receive, send)
+            with ExitStack() as standing_aside:
+                if exchange.has_long_body(reply):
+                    try:
+                        checked = exchange.method in _NO_BODY
+                        standing_aside.enter_context(seat.answering(reply.size, checked=checked))
+                    except HeadwaterError as failure:
+                        reply = self._refusal(exchange, failure)
+                await self._send(exchange, reply, receive, send)
         finally:
-            self._in_flight.leave()
+            seat.leave()
 
-    async def _answer(self, exchange: _Exchange, receive: Receive) -> Reply:
+    async def _answer(self, exchange: _Exchange, receive: Receive, seat: Seat) -> Reply:
         """Returns the reply to a request, or the error in its contract's envelope; only this method answers 500."""
         scope = exchange.scope
         try:
             match = self._find(exchange)
             route = match.route
             call = Call(
-                self._services, scope, receive, exchange.headers, match.params, exchange.request_id, self._in_flight
+                self._services, scope, receive, exchange.headers, match.params, exchange.request_id, seat, self._watch
             )
-            call.principal = await self._caller(exchange, match)
+            call.principal = await self._caller(exchange, match, seat)
+            exchange.call = call
             if exchange.method not in _NO_BODY and bodies.has_body(exchange.headers):
                 bodies.refuse_coding(exchange.headers)
                 if not route.raw:
@@ -113,25 +133,37 @@ class Edge:
             exchange.request_id = _given_id(exchange.headers) or exchange.request_id
             match = self._router.find(exchange.method, exchange.path)
         except HeadwaterError:
-            self._address_rate.spend(exchange.client, exchange.started)
+            self._address_rate.spend(block_of(exchange.client), exchange.started)
             raise
         exchange.contract = match.contract
         return match
 
-    async def _caller(self, exchange: _Exchange, match: Match) -> Principal:
-        """Returns the caller and spends from its rate; failed credentials spend from the rate of the address."""
+    async def _caller(self, exchange: _Exchange, match: Match, seat: Seat) -> Principal:
+        """Returns the caller, spends from its rate and takes a place for it.
+
+        Failed credentials spend from the rate of the address. Until the caller is known, its address has the place.
+        """
+        authenticator, access = self._services.authenticator, match.route.access
+        address = block_of(exchange.client)
+        if not match.route.counted:
+            return await authenticator.caller(exchange.headers, access)
         try:
-            authenticator = self._services.authenticator
-            principal = authenticator.cached(exchange.headers, match.route.access)
+            principal = authenticator.cached(exchange.headers, access)
             if principal is None:
-                principal = await authenticator.caller(exchange.headers, match.route.access)
-        except HeadwaterError:
-            self._address_rate.spend(exchange.client, exchange.started)
+                if not seat.try_enter(address):
+                    await seat.enter(address)
+                principal = await authenticator.caller(exchange.headers, access)
+                seat.leave()
+        except (Unauthenticated, Forbidden):
+            self._address_rate.spend(address, exchange.started)
             raise
         if principal.anonymous:
-            self._address_rate.spend(exchange.client, exchange.started)
+            self._address_rate.spend(address, exchange.started)
         else:
             self._token_rate.spend(principal.token_id, exchange.started)
+        caller = principal.token_id or address
+        if not seat.try_enter(caller):
+            await seat.enter(caller)
         return principal
 
     def _checked_headers(self, scope: Message) -> dict[bytes, bytes]:
@@ -178,49 +210,58 @@ class Edge:
         if reply.stream is None and reply.status not in (204, 304):
             headers.append((b"content-length", str(reply.size).encode()))
         await send({"type": "http.response.start", "status": reply.status, "headers": headers})
-        if head or (reply.stream is None and reply.size <= _AT_ONCE_BYTES):
-            await send({"type": "http.response.body", "body": b"" if head else reply.whole()})
+        if exchange.has_long_body(reply):
+            await self._send_pieces(exchange, reply, receive, send)
         else:
-            await self._send_pieces(exchange, reply.stream or _sliced(reply), receive, send)
+            await send({"type": "http.response.body", "body": b"" if head else reply.whole()})
         took_seconds = monotonic_seconds() - exchange.started
         self._metrics.count(exchange.name, exchange.method, reply.status, took_seconds)
-        if self._log_every or reply.status in (401, 403, 429) or reply.status >= 500:
+        if self._log_every or (reply.status >= 500 and reply.status not in _REFUSALS):
             self._log(exchange, reply.status, took_seconds)
+        elif reply.status in _REFUSALS:
+            left_out = self._refusals.admit(block_of(exchange.client), reply.status, exchange.started)
+            if left_out is not None:
+                self._log(exchange, reply.status, took_seconds, left_out)
 
-    async def _send_pieces(
-        self, exchange: _Exchange, pieces: AsyncIterator[Part], receive: Receive, send: Send
-    ) -> None:
+    async def _send_pieces(self, exchange: _Exchange, reply: Reply, receive: Receive, send: Send) -> None:
         """Sends a body in pieces. A body that fails has no end marker, so that the caller detects the failure."""
         limits = self._services.settings.limits
-        gone = asyncio.ensure_future(_until_disconnect(receive))
+        pieces = reply.stream or _whole(reply)
+        gone = None if presence_of(exchange.scope) else asyncio.ensure_future(_until_disconnect(receive))
         try:
-            async for piece in pieces:
-                async with asyncio.timeout(limits.body_seconds_base + len(piece) / limits.body_bytes_per_second):
-                    await send({"type": "http.response.body", "body": piece, "more_body": True})
-                if gone.done():
-                    return
+            async with asyncio.timeout(None) as scope:
+                with exchange.ending(scope, reply):
+                    async for piece in pieces:
+                        for part in _sliced(piece):
+                            allowed_seconds = limits.body_seconds_base + len(part) / limits.body_bytes_per_second
+                            async with asyncio.timeout(allowed_seconds):
+                                await send({"type": "http.response.body", "body": part, "more_body": True})
+                        if gone is not None and gone.done():
+                            return
             await send({"type": "http.response.body", "body": b""})
         except TimeoutError:
-            log.info("reader_too_slow", request_id=exchange.request_id, contract=exchange.name)
+            log.info("answer_cut_short", request_id=exchange.request_id, contract=exchange.name)
         except Exception as failure:  # noqa: BLE001 - the status is already sent; the missing end shows the failure
             log.failure("answer_broke_off", failure, request_id=exchange.request_id, contract=exchange.name)
         finally:
-            gone.cancel()
+            if gone is not None:
+                gone.cancel()
             if isinstance(pieces, AsyncGenerator):
                 await pieces.aclose()
 
-    def _log(self, exchange: _Exchange, status: int, took_seconds: float) -> None:
+    def _log(self, exchange: _Exchange, status: int, took_seconds: float, left_out: int = 0) -> None:
         write = log.warning if status >= 500 else log.info
+        more = {"left_out_count": left_out} if left_out else {}
         write(
             "request", request_id=exchange.request_id, contract=exchange.name, method=exchange.method, status=status,
-            took_seconds=round(took_seconds, 6),
+            took_seconds=round(took_seconds, 6), **more,
         )  # fmt: skip
 
 
 class _Exchange:
     """One request and its answer, as far as the edge knows them, also when the request fails early."""
 
-    __slots__ = ("client", "contract", "headers", "method", "path", "request_id", "scope", "started")
+    __slots__ = ("call", "client", "contract", "headers", "method", "path", "request_id", "scope", "started")
 
     def __init__(self, scope: Message, request_id: str, started: float) -> None:
         self.scope = scope
@@ -231,6 +272,15 @@ class _Exchange:
         self.client: str = scope["client"][0] if scope.get("client") else ""
         self.headers: dict[bytes, bytes] = {}
         self.contract: Contract | None = None
+        self.call: Call | None = None
+
+    def has_long_body(self, reply: Reply) -> bool:
+        """True when the reply has a body that its caller may read slowly: a stream, or more than a socket buffers."""
+        return self.method != "HEAD" and (reply.stream is not None or reply.size > _AT_ONCE_BYTES)
+
+    def ending(self, scope: asyncio.Timeout, reply: Reply) -> AbstractContextManager[None]:
+        """A context in which a scope ends when the caller is gone, or may not have the reply any more."""
+        return nullcontext() if self.call is None else self.call.ending(scope, reply.permitted)
 
     @property
     def name(self) -> str:
@@ -266,8 +316,16 @@ async def _until_disconnect(receive: Receive) -> None:
         pass
 
 
-async def _sliced(reply: Reply) -> AsyncIterator[Part]:
-    """Yields a large body in pieces, so that a slow reader is detected before all of it is buffered."""
+async def _whole(reply: Reply) -> AsyncIterator[Part]:
     for part in (reply.body, *reply.parts):
-        for start in range(0, len(part), _PIECE_BYTES):
-            yield part if len(part) <= _PIECE_BYTES else memoryview(part)[start : start + _PIECE_BYTES]
+        yield part
+
+
+def _sliced(piece: Part) -> Iterator[Part]:
+    """Yields a piece in parts, so that a slow reader is detected before all of it is buffered."""
+    if len(piece) <= _PIECE_BYTES:
+        yield piece
+        return
+    view = memoryview(piece)
+    for start in range(0, len(piece), _PIECE_BYTES):
+        yield view[start : start + _PIECE_BYTES]

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections import Counter
+from typing import NamedTuple
 
 from headwater.base.clock import monotonic_seconds
 from headwater.base.errors import Forbidden, HeadwaterError, NotFound, TooManyRequests, Unauthenticated
 from headwater.base.log import get_log
 from headwater.base.rate import Rate
 from headwater.identity.principal import Principal
-from headwater.store.database import Transaction
 from headwater.web.access_rule import AccessRule
 from headwater.web.auth import permit
 from headwater.web.call import parse_query
@@ -18,6 +16,7 @@ from headwater.web.edge.router import Router, SocketMatch
 from headwater.web.errors import status_of
 from headwater.web.http.bodies import Message, Receive
 from headwater.web.http.hosts import AllowedHosts, same_site
+from headwater.web.limits import AllPlaces, block_of
 from headwater.web.services import Services
 from headwater.web.sockets import (
     CLOSE_DONE,
@@ -32,25 +31,28 @@ from headwater.web.sockets import (
     Send,
     Socket,
 )
+from headwater.web.watch import CallerWatch
 
-_RECHECK_SECONDS = 2.0
 log = get_log(__name__)
 
 
-class SocketEdge:
-    """Admits sockets, checks their tokens regularly, and closes every socket at its end."""
+class Admission(NamedTuple):
+    """The limits that a socket passes, and the watch over its token; the edge's own."""
 
-    def __init__(
-        self, services: Services, router: Router, hosts: AllowedHosts, token_rate: Rate, address_rate: Rate
-    ) -> None:
+    hosts: AllowedHosts
+    token_rate: Rate
+    address_rate: Rate
+    places: AllPlaces
+    watch: CallerWatch
+
+
+class SocketEdge:
+    """Admits sockets, has their tokens watched, and closes every socket at its end."""
+
+    def __init__(self, services: Services, router: Router, admission: Admission) -> None:
         self._services = services
         self._router = router
-        self._hosts = hosts
-        self._token_rate = token_rate
-        self._address_rate = address_rate
-        self._watch: asyncio.Task[None] | None = None
-        self.open: dict[Socket, AccessRule] = {}
-        self._of_token: Counter[str] = Counter()
+        self._limits = admission
 
     async def serve(self, scope: Message, receive: Receive, send: Send) -> None:
         """Serves one WebSocket from its handshake to its end."""
@@ -62,14 +64,13 @@ class SocketEdge:
             await send({"type": "websocket.close", "code": close_code(failure), "reason": failure.title})
             return
         socket = Socket(self._services, principal, match.params, query, receive, send)
-        self.open[socket] = match.route.access
-        self._of_token[principal.token_id] += 1
-        if self._watch is None or self._watch.done():
-            self._watch = asyncio.create_task(self._watch_tokens())
+        places, access = self._limits.places.sockets, match.route.access
+        places.add(principal.token_id)
         try:
-            await socket.accept()
-            await match.route.handler(socket)
-            await socket.close(CLOSE_DONE)
+            with self._limits.watch.checking(lambda: self._recheck(socket, access), principal.expires_us):
+                await socket.accept()
+                await match.route.handler(socket)
+                await socket.close(CLOSE_DONE)
         except Closed:
             return
         except HeadwaterError as failure:
@@ -78,31 +79,29 @@ class SocketEdge:
             log.failure("socket_failed", failure, contract=match.contract.name)
             await socket.close(CLOSE_FAILED)
         finally:
-            self.open.pop(socket, None)
-            self._of_token[principal.token_id] -= 1
-            if not self._of_token[principal.token_id]:
-                del self._of_token[principal.token_id]
+            places.leave(principal.token_id)
             await socket.close(CLOSE_GOING)
 
     async def _admit(self, scope: Message) -> tuple[SocketMatch, Principal, dict[str, str]]:
         headers = dict(scope["headers"])
-        client = scope["client"][0] if scope.get("client") else ""
+        address = block_of(scope["client"][0] if scope.get("client") else "")
+        limits = self._limits
         try:
-            self._hosts.check(headers.get(b"host"), sum(name == b"host" for name, _ in scope["headers"]))
+            limits.hosts.check(headers.get(b"host"), sum(name == b"host" for name, _ in scope["headers"]))
             match = self._router.find_socket(scope["raw_path"].decode("latin-1"))
             query = parse_query(scope["query_string"])
             self._check_origin(headers)
             principal = await self._principal(headers, query, match)
         except HeadwaterError:
-            self._address_rate.spend(client, monotonic_seconds())
+            limits.address_rate.spend(address, monotonic_seconds())
             raise
-        self._token_rate.spend(principal.token_id, monotonic_seconds())
+        limits.token_rate.spend(principal.token_id, monotonic_seconds())
         permit(principal, match.route.access)
-        limits = self._services.settings.sockets
-        if len(self.open) >= limits.limit:
-            raise TooManyRequests("the server has as many open sockets as its limit allows", retry_after_seconds=30)
-        if self._of_token[principal.token_id] >= limits.token_limit:
+        of_token = limits.places.sockets.of(principal.token_id)
+        if of_token >= self._services.settings.sockets.token_limit:
             raise TooManyRequests("the token has as many open sockets as its limit allows", retry_after_seconds=30)
+        if not limits.places.sockets.has_room(principal.token_id):
+            raise TooManyRequests(str(limits.places.sockets.refusal(principal.token_id)), retry_after_seconds=30)
         return match, principal, query
 
     async def _principal(self, headers: dict[bytes, bytes], query: dict[str, str], match: SocketMatch) -> Principal:
@@ -119,38 +118,16 @@ class SocketEdge:
         if not same_site(headers, self._services.settings.server.public_url):
             raise NotFound("sockets are not opened for pages of other sites")
 
-    async def _watch_tokens(self) -> None:
-        """Closes sockets within seconds of their tokens' end; one query serves all sockets."""
-        seen: int | None = None
-        while self.open:
-            await asyncio.sleep(_RECHECK_SECONDS)
-            try:
-                changed = await self._services.database.read(_identity_changes)
-                due = [
-                    (socket, access)
-                    for socket, access in self.open.items()
-                    if changed != seen or socket.principal.expires_us is not None
-                ]
-                # All at once: a peer that reads slowly must not delay the end of the others.
-                await asyncio.gather(*(self._recheck(socket, access) for socket, access in due))
-                seen = changed
-            except Exception as failure:  # noqa: BLE001 - a temporary failure of the database must not end the checks
-                log.failure("socket_watch_failed", failure)
-
     async def _recheck(self, socket: Socket, access: AccessRule) -> None:
         """Replaces a socket's caller with its present state; closes the socket when the token ended or lacks access."""
         try:
-            principal = await self._services.authenticator.principal_of_token(socket.principal.token_id)
+            principal = await self._services.authenticator.refreshed(socket.principal, {})
             permit(principal, access)
             socket.principal = principal
         except Unauthenticated:
             await socket.close(CLOSE_UNAUTHENTICATED, "the token was revoked or has expired")
         except Forbidden:
             await socket.close(CLOSE_FORBIDDEN, "the token may not use this socket any more")
-
-
-def _identity_changes(tx: Transaction) -> int:
-    return tx.counter(0, "identity")
 
 
 def close_code(failure: HeadwaterError) -> int:

@@ -42,6 +42,13 @@ def has_body(headers: dict[bytes, bytes]) -> bool:
     return b"content-length" in headers or b"transfer-encoding" in headers
 
 
+def expected_bytes(headers: dict[bytes, bytes], limit_bytes: int) -> int:
+    """Returns the bytes that a body may have: the announced ones, or the limit when it announces none or too many."""
+    declared = headers.get(b"content-length", b"")
+    announced = int(declared) if declared.isdigit() and len(declared) <= _MAX_LENGTH_DIGITS else limit_bytes
+    return min(announced, limit_bytes)
+
+
 async def read(receive: Receive, headers: dict[bytes, bytes], limit_bytes: int, limits: LimitSettings) -> bytes:
     """Reads the whole body. Raises: TooLarge, Malformed (cut off), BodyTimeout."""
     size_bytes = _declared_bytes(headers)

@@ -172,7 +172,7 @@ def test_a_header_that_may_repeat_is_joined(client: Client) -> None:
 
 
 def test_more_requests_than_may_be_in_flight_get_503(server: ServerUnderTest) -> None:
-    with_settings(server, limits=LimitSettings(in_flight_requests=2))
+    with_settings(server, limits=LimitSettings(in_flight_requests=2, caller_share_percent=100, gate_seconds=0))
     gate = asyncio.Event()
 
     async def slow(_call: Call) -> Reply:
@@ -206,7 +206,7 @@ def test_requests_that_wait_for_news_keep_nobody_out(server: ServerUnderTest) ->
 
 
 def test_more_waiting_requests_than_may_be_get_503(server: ServerUnderTest) -> None:
-    with_settings(server, sockets=msgspec.structs.replace(server.settings.sockets, limit=0))
+    with_settings(server, limits=LimitSettings(waiting_requests=0))
 
     async def poll(call: Call) -> Reply:
         with call.counted_as_waiting():

@@ -109,12 +109,8 @@ class ChangesDoor:
             page = await self._page(call, query)
             while not page.size and not page.has_more and (left_seconds := ends_seconds - monotonic_seconds()) > 0:
                 # A change from before the listener was added is in the page that is read next.
-                if not waiter.add(page.feeds):
-                    with call.counted_as_waiting():
-                        moved = await waiter.wait(left_seconds)
-                    if not moved:
-                        break
-                    await call.recheck()
+                if not waiter.add(page.feeds) and not await call.news(waiter, left_seconds):
+                    break
                 page = await self._page(call, query)
             return page
 

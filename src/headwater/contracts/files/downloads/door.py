@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import base64
+from functools import partial
 from typing import NamedTuple
 
-from headwater.contracts.files import content
+from headwater.contracts.files import access, content
+from headwater.contracts.files.access import Access
 from headwater.contracts.files.content import FRAMES_MEDIA
 from headwater.contracts.files.content_stream import stream
 from headwater.contracts.files.downloads import batch, rules
@@ -54,7 +56,8 @@ class DownloadDoor:
         contents = await call.read(transaction, slow=True)
         headers = ((b"content-type", FRAMES_MEDIA), (b"content-length", str(contents.size_bytes).encode()))
         frames = batch.frames(self._services.packs, contents, self._services.database)
-        return Reply(200, headers, stream=stream(frames))
+        permitted = partial(_still_readable, call, contents.row.feed)
+        return Reply(200, headers, stream=stream(frames), permitted=permitted)
 
     async def download(self, call: Call) -> Reply:
         """GET /{file_id}: the content of a version; 200, 206, 304 or 416."""
@@ -78,7 +81,8 @@ class DownloadDoor:
         sha256 = version.sha256
         if sha256 is None and _wants_digest(call):
             sha256 = await self._compute_sha256(source)
-        return self._reply(source, tag, span, sha256)
+        permitted = partial(_still_readable, call, source.found.row.feed)
+        return self._reply(source, tag, span, sha256)._replace(permitted=permitted)
 
     async def manifest(self, call: Call) -> Reply:
         """GET /{file_id}/chunks: the chunks of a version, for a caller that has some of them."""
@@ -122,6 +126,11 @@ class DownloadDoor:
             headers.append((b"content-range", span.content_range(version.size_bytes).encode()))
         pieces = read_range(self._services.packs, source.refs, first, first + length_bytes)
         return Reply(200 if span is None else 206, tuple(headers), stream=stream(pieces))
+
+
+async def _still_readable(call: Call, feed: int) -> None:
+    """Refuses a download under way to a caller that may not read the share any more. Raises: NotFound."""
+    await call.read(lambda tx: access.require_feed(tx, call.principal, feed, Access.READ))
 
 
 def _wants_digest(call: Call) -> bool:

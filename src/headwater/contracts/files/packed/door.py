@@ -25,10 +25,9 @@ from headwater.web.services import Services
 class PackedDoor:
     """The handler of ``/api/v1/uploads/packed``."""
 
-    def __init__(self, services: Services, gate: asyncio.Semaphore) -> None:
+    def __init__(self, services: Services) -> None:
         self._services = services
         self._settings = services.settings.files
-        self._gate = gate
 
     async def upload(self, call: Call) -> Reply:
         """POST /packed?share_id=: many files in one stream; one result each."""
@@ -66,7 +65,7 @@ class PackedDoor:
             )
         digested = b"idempotency-key" in call.headers
         unpacker = Unpacker(self._services.packs, row.organisation, row.policy, self._settings, digested=digested)
-        async with unpacker, self._gate:
+        async with unpacker, call.counted_as_upload():
             await pour(call.stream(), unpacker.take)
             arrived, written = await asyncio.to_thread(unpacker.finish)
         return unpacker, arrived, written
@@ -78,7 +77,7 @@ class PackedDoor:
             return
         refs = await call.read(lambda tx: checksums.locate(tx, call.principal, row.organisation, files), slow=True)
         refs |= {ref.chunk: ref for ref in written.refs}
-        async with self._gate:
+        async with call.counted_as_upload():
             for file in checksums.affordable(files, refs, self._settings.packed_bytes):
                 await asyncio.to_thread(checksums.compare, self._services.packs, file, refs)
 

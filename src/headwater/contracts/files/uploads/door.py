@@ -39,11 +39,10 @@ from headwater.web.services import Services
 class UploadDoor:
     """The handlers of ``/api/v1/uploads``."""
 
-    def __init__(self, services: Services, gate: asyncio.Semaphore) -> None:
+    def __init__(self, services: Services) -> None:
         self._services = services
         self._settings = services.settings.files
-        self._gate = gate
-        self._tus = TusDoor(services, gate)
+        self._tus = TusDoor(services)
 
     async def options(self, call: Call) -> Reply:
         """OPTIONS: the version and extensions of tus."""
@@ -75,7 +74,7 @@ class UploadDoor:
         if upload.protocol != CHUNKS:
             raise StateConflict("this upload speaks tus: send PATCH with Upload-Offset", code="UPLOAD_IS_TUS")
         receiver = _PartReceiver(self._services, call, upload, part)
-        async with self._gate:
+        async with call.counted_as_upload():
             batch = await receiver.receive()
         upload = await record(
             self._services.database,

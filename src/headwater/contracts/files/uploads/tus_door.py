@@ -5,7 +5,6 @@ Source: tus resumable upload protocol 1.0.0.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
@@ -43,10 +42,10 @@ Handler = Callable[[Call], Awaitable[Reply]]
 class TusDoor:
     """The handlers of tus requests."""
 
-    def __init__(self, services: Services, gate: asyncio.Semaphore) -> None:
+    def __init__(self, services: Services) -> None:
         self._services = services
         self._settings = services.settings.files
-        self._receiver = TusReceiver(services, gate)
+        self._receiver = TusReceiver(services)
         self._turns = UploadLocks()
 
     async def options(self, _call: Call) -> Reply:
@@ -102,7 +101,7 @@ class TusDoor:
         """Receives the bytes that arrive with a creation, and completes an upload that has all of them."""
         completed = None
         if with_body:
-            async with self._turns.of(upload.id) as turn:
+            async with self._turns.of(upload.id, call.counted_as_waiting) as turn:
                 upload, completed = await self._receiver.receive(call, upload, turn)
         if completed is None and upload.offset_bytes == upload.size_bytes:
             completed = await self._receiver.complete(call, upload)
@@ -115,7 +114,7 @@ class TusDoor:
             return rules.find(tx, call.principal, upload_id)[0]
 
         await call.read(find)
-        async with self._turns.of(upload_id):
+        async with self._turns.of(upload_id, call.counted_as_waiting):
             upload = await call.read(find)
         headers = [*state(upload, None), (b"cache-control", b"no-store")]
         if upload.size_bytes is None:
@@ -137,7 +136,7 @@ class TusDoor:
             return rules.find(tx, call.principal, upload_id)[0]
 
         await call.read(find)
-        async with self._turns.of(upload_id) as turn:
+        async with self._turns.of(upload_id, call.counted_as_waiting) as turn:
             upload = await call.read(find)
             rules.require_offset(upload, offset_bytes)
             if upload.protocol != TUS:
@@ -160,7 +159,7 @@ class TusDoor:
     async def _remove(self, call: Call) -> Reply:
         upload_id = call.params["upload_id"]
         await call.read(lambda tx: rules.find(tx, call.principal, upload_id)[0])
-        async with self._turns.of(upload_id):
+        async with self._turns.of(upload_id, call.counted_as_waiting):
             await call.write(lambda tx: rules.drop(tx, call.principal, upload_id))
         return reply.empty()
 

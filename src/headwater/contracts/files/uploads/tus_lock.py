@@ -7,8 +7,8 @@ without the server knowing; its received bytes are stored first, so no byte is s
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 
 
 class UploadTurn:
@@ -43,11 +43,17 @@ class UploadLocks:
         self._held: dict[str, UploadTurn] = {}
 
     @asynccontextmanager
-    async def of(self, upload_id: str) -> AsyncGenerator[UploadTurn, None]:
-        """A turn at an upload, after the request before was ended and has stored what it received."""
+    async def of(
+        self, upload_id: str, aside: Callable[[], AbstractContextManager[None]] = nullcontext
+    ) -> AsyncGenerator[UploadTurn, None]:
+        """A turn at an upload, after the request before was ended and has stored what it received.
+
+        ``aside`` is the context in which the request waits for that.
+        """
         while (before := self._held.get(upload_id)) is not None:
             before.stop()
-            await before.done.wait()
+            with aside():
+                await before.done.wait()
         turn = self._held[upload_id] = UploadTurn()
         try:
             yield turn

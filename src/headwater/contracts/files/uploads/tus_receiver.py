@@ -26,10 +26,9 @@ PART_BYTES = 256 * 1024 * 1024
 class TusReceiver:
     """Writes request bodies to packs, and records them in their uploads."""
 
-    def __init__(self, services: Services, gate: asyncio.Semaphore) -> None:
+    def __init__(self, services: Services) -> None:
         self._services = services
         self._settings = services.settings.files
-        self._gate = gate
 
     async def receive(self, call: Call, upload: Upload, turn: UploadTurn) -> tuple[Upload, Completed | None]:
         """Appends the body to an upload, and completes the upload with its last byte.
@@ -47,7 +46,8 @@ class TusReceiver:
         body = BodyReader(call.stream(), turn, room_bytes, checksum)
         # A checksum covers the whole body: nothing of it may be recorded before all of it was compared.
         part_bytes = PART_BYTES if checksum is None else room_bytes + 1
-        async with Intake(self._services.packs, upload.organisation, sizes_of(self._settings)) as intake, self._gate:
+        sizes = sizes_of(self._settings)
+        async with Intake(self._services.packs, upload.organisation, sizes) as intake, call.counted_as_upload():
             while not body.has_ended():
                 await pour(body.part(part_bytes), intake.take)
                 if checksum is not None:
