@@ -8,6 +8,7 @@ from headwater.identity import meta, organisations, tokens
 from headwater.identity.principal import DEFAULT_ORGANISATION
 from headwater.identity.roles import SCOPES, Role
 from headwater.store.database import Database, Transaction
+from headwater.store.log import unique_numbers
 
 ADMIN_TOKEN_FILE = "admin.token"  # noqa: S105 - a file's name
 """The file of the first admin token, in the data folder; only its owner may read it."""
@@ -30,6 +31,7 @@ def first_start(database: Database, folder: Path) -> str | None:
         if organisations.find(tx, DEFAULT_ORGANISATION) is not None:
             return None
         organisations.create(tx, DEFAULT_ORGANISATION)
+        unique_numbers.reserve_place(tx, organisations.feed_of(tx, DEFAULT_ORGANISATION), "contact")
         text, _ = tokens.create(
             tx,
             DEFAULT_ORGANISATION,

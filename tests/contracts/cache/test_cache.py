@@ -9,6 +9,7 @@ import pytest
 
 from headwater.base.settings.table import Settings
 from headwater.contracts.cache import shapes
+from tests.support.clock import MovableClock
 from tests.support.printed import assert_printed
 from tests.support.server.asgi import Answer, Client
 from tests.support.server.serving import ServerUnderTest
@@ -285,3 +286,17 @@ def test_a_sync_record_has_an_etag_and_if_match_holds_a_late_change_back(
     server.clock.advance(1)
     assert client.put(f"{SYNC}/{id}", json={"org_id": ORG}, headers={"if-match": tag}).status == 200
     assert client.delete(f"{SYNC}/{id}", headers={"if-match": tag}).status == 412
+
+
+def test_sync_ids_of_one_organisation_tell_nothing_of_another_and_lists_of_all_are_newest_first(
+    server: ServerUnderTest, client: Client, clock: MovableClock
+) -> None:
+    made: list[str] = []
+    for organisation in ("org_a", "org_b", "org_b", "org_a", "org_b"):
+        clock.advance(1)
+        answer = client.post("/api/v1/cache/sync", json={"org_id": organisation, "contacts": [], "notes": []})
+        made.append(answer.json()["id"])
+    assert [made[0], made[3]] == ["sync_00000001", "sync_00000002"]
+    assert int(made[4][5:]) == int(made[2][5:]) + 1 == int(made[1][5:]) + 2
+    listed = client.get("/api/v1/cache/sync").json()["data"]
+    assert [row["id"] for row in listed] == made[::-1]

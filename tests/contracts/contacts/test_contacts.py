@@ -147,6 +147,51 @@ def test_a_global_admin_sees_all_organisations_and_narrows_with_org_id(server: S
     assert other.get(theirs).json()["last_name"] == "Changed"
 
 
+@pytest.mark.parametrize(
+    ("method", "route", "body"),
+    [
+        ("GET", "", None),
+        ("PUT", "", {"phone": "1"}),
+        ("PATCH", "", {"phone": "1"}),
+        ("GET", "/chapter-affiliations", None),
+        ("PUT", "/chapter-affiliations", {"chapter_ids": ["a"]}),
+        ("DELETE", "", None),
+    ],
+)
+@pytest.mark.parametrize("homes", [("default", "org_b"), ("org_a", "org_b")])
+def test_an_id_that_two_organisations_have_asks_a_global_admin_for_org_id(
+    server: ServerUnderTest,
+    client: Client,
+    homes: tuple[str, str],
+    method: str,
+    route: str,
+    body: dict[str, Any] | None,
+) -> None:
+    callers = [server.caller(home, "org_admin") for home in homes]
+    edit = {"client_change_id": "1", "kind": "contact", "id": "shared-1", "op": "put", "fields": {"first_name": "A"}}
+    for caller in callers:
+        assert caller.post("/api/v1/feed/push", json={"device_id": "d", "changes": [edit]}).status == 200
+    path = f"{CONTACTS}/shared-1{route}"
+    refused = client.request(method, path, json=body)
+    assert (refused.status, refused.json()["code"]) == (409, "ORG_AMBIGUOUS")
+    assert "?org_id=" in refused.json()["detail"]
+    assert all(caller.get(f"{CONTACTS}/shared-1").json()["phone"] is None for caller in callers)
+    assert client.request(method, f"{path}?org_id={homes[1]}", json=body).status == 200, "named, it is one contact"
+    assert callers[0].get(f"{CONTACTS}/shared-1").json()["chapter_ids"] == []
+    callers[1].delete(f"{CONTACTS}/shared-1")
+    assert client.request(method, path, json=body).status == 200
+
+
+def test_contact_ids_of_one_organisation_tell_nothing_of_another(server: ServerUnderTest, client: Client) -> None:
+    other = server.caller("org_other", "org_admin")
+    theirs = [make(other) for _ in range(3)]
+    assert make(client) == f"{CONTACTS}/c-00001"
+    theirs += [make(other) for _ in range(4)]
+    assert make(client) == f"{CONTACTS}/c-00002"
+    numbers = [int(path.rpartition("-")[2]) for path in theirs]
+    assert numbers == list(range(numbers[0], numbers[0] + 7))
+
+
 def test_a_caller_without_a_token_works_in_the_default_organisation(server: ServerUnderTest, client: Client) -> None:
     make(server.caller("org_other", "org_admin"))
     make(server.public)

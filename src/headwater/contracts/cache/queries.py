@@ -72,9 +72,9 @@ def page(tx: Transaction, organisation: str | None, limit: int, offset: int) -> 
     """Sync records newest first, of one organisation or of all; and their number."""
     where, params = ("", ()) if organisation is None else (" WHERE organisation = ?", (organisation,))
     total = tx.value(f"SELECT count(*) FROM cache_syncs{where}", *params)
-    rows = tx.rows(
-        f"SELECT {_SYNC} FROM cache_syncs{where} ORDER BY number DESC LIMIT ? OFFSET ?", *params, limit, offset
-    )
+    # Numbers grow with time within an organisation only.
+    order = "synced_us DESC, number DESC" if organisation is None else "number DESC"
+    rows = tx.rows(f"SELECT {_SYNC} FROM cache_syncs{where} ORDER BY {order} LIMIT ? OFFSET ?", *params, limit, offset)
     return [Sync(*row) for row in rows], total
 
 

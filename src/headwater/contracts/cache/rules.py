@@ -13,7 +13,7 @@ from headwater.contracts.cache.batches import CONTACTS, NOTES, Prepared, changed
 from headwater.contracts.cache.queries import Sync
 from headwater.contracts.cache.shapes import Cleared, SkippedRow, SyncResult
 from headwater.store.database import Transaction
-from headwater.store.log import changes, records
+from headwater.store.log import changes, records, unique_numbers
 from headwater.store.log.records import Draft, Record
 
 CONTACT = "cached_contact"
@@ -37,7 +37,7 @@ class Taken(NamedTuple):
 
 def sync(tx: Transaction, feed: int, organisation: str, contacts: Prepared, notes: Prepared) -> SyncResult:
     """Writes a batch to an organisation's cache, under a new sync record."""
-    number = tx.mint("sync")[0]
+    number = unique_numbers.take(tx, feed, "sync")[0]
     return _take(tx, feed, Sync(number, organisation, 0, 0, "", tx.now_us, tx.now_us), contacts, notes)
 
 

@@ -56,7 +56,7 @@ class ContactsDoor:
 
         committed = (
             records.committed_body(self._services.database, scope.known_feed, rules.KIND, id)
-            if scope.known_feed and self._services.database.embedded
+            if scope.known_feed and self._services.database.embedded and not scope.reaches_all
             else None
         )
         revision, body = committed if committed is not None else await call.read(transaction)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from headwater.base.errors import NotFound
+from headwater.base.errors import NotFound, StateConflict
 from headwater.base.textkeys import search_prefixes
 from headwater.contracts.contacts.rules import KIND
 from headwater.identity.scope import Scope
@@ -49,21 +49,21 @@ def holds(tx: Transaction, feed: int, id: str) -> bool:
 
 
 def feed_of_contact(tx: Transaction, scope: Scope, id: str) -> int:
-    """The feed of a contact in a scope: the scope's own feed first, then any that it reaches. Raises: NotFound."""
-    own = scope.feed(tx)
-    feed = own if holds(tx, own, id) else None
-    if feed is None and scope.reaches_all:
-        feed = _any_feed_of(tx, id)
-    if feed is None:
+    """The feed of a contact in a scope. Raises: NotFound, StateConflict (several organisations have this id)."""
+    if not scope.reaches_all:
+        own = scope.feed(tx)
+        found = [own] if holds(tx, own, id) else []
+    else:
+        sql = f"SELECT r.feed FROM records r WHERE {_EVERY_FEED} AND r.kind = ? AND r.id = ? AND r.deleted = 0 LIMIT 2"
+        found = [row[0] for row in tx.rows(sql, KIND, id)]
+    if len(found) > 1:
+        # Devices choose ids, so two organisations may have the same one; the first one would be a guess.
+        raise StateConflict(
+            f"several organisations have a contact {id!r}: name one with ?org_id=", code="ORG_AMBIGUOUS"
+        )
+    if not found:
         raise NotFound(f"no contact {id!r}")
-    return feed
-
-
-def _any_feed_of(tx: Transaction, id: str) -> int | None:
-    found: int | None = tx.value(
-        f"SELECT min(r.feed) FROM records r WHERE {_EVERY_FEED} AND r.kind = ? AND r.id = ? AND r.deleted = 0", KIND, id
-    )
-    return found
+    return found[0]
 
 
 def _where(wanted: ContactFilter) -> tuple[str, list[object]]:

@@ -17,7 +17,7 @@ from headwater.base.textkeys import check_email, fold, phone_digits
 from headwater.base.wire import encode, format_seconds
 from headwater.contracts.contacts.shapes import FIELDS, Contact, ContactFields, read_contact
 from headwater.store.database import Transaction
-from headwater.store.log import feeds, records
+from headwater.store.log import feeds, records, unique_numbers
 from headwater.store.log.records import Draft, Record
 
 KIND = "contact"
@@ -146,7 +146,7 @@ def draft_of(contact: Contact, created_us: int, updated_us: int) -> Draft:
 
 def _new_id(tx: Transaction, feed: int) -> str:
     """The next id that no device has used for a record of its own."""
-    while records.find(tx, feed, KIND, id := contact_id(tx.mint(KIND)[0])) is not None:
+    while records.find(tx, feed, KIND, id := contact_id(unique_numbers.take(tx, feed, KIND)[0])) is not None:
         pass
     return id
 

@@ -20,7 +20,7 @@ from headwater.contracts.contacts.interchange.record import Parsed, RowProblem
 from headwater.contracts.contacts.shapes import FIELDS, Contact, read_contact
 from headwater.identity import chapters
 from headwater.store.database import Transaction
-from headwater.store.log import records
+from headwater.store.log import records, unique_numbers
 from headwater.store.log.records import Record
 
 MAX_CHAPTERS = 100
@@ -206,7 +206,7 @@ def _new_ids(tx: Transaction, feed: int, count: int) -> list[str]:
     """That many new ids; those that a device has used for a record of its own are skipped."""
     found: list[str] = []
     while len(found) < count:
-        minted = [contact_id(number) for number in tx.mint(rules.KIND, count - len(found))]
+        minted = [contact_id(number) for number in unique_numbers.take(tx, feed, rules.KIND, count - len(found))]
         taken = records.find_many(tx, feed, rules.KIND, minted)
         found += [id for id in minted if id not in taken]
     return found

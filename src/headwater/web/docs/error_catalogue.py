@@ -30,6 +30,7 @@ ADVICE = {
     "CHUNK_LENGTH": "Send chunk_size bytes, or for the last chunk the rest: 'expected_bytes' is the number.",
     "CHUNKS_MISSING": "Send the file again with the bytes of the chunks that POST /api/v1/uploads/check names.",
     "DISK_FULL": "Free space on the server's disk, then send the request again.",
+    "ORG_AMBIGUOUS": "Name the organisation that you mean with ?org_id=.",
     "TUS_VERSION": "Send 'Tus-Resumable: 1.0.0'.",
 }
 """Hints for finer codes, where the hint of their class would be wrong."""
