@@ -44,22 +44,22 @@ files = st.lists(
 ).map(lambda runs: [number for run in runs for number in run])
 
 
-@given(file=files, start=st.integers(0, 20_000), length=st.none() | st.integers(0, 20_000), verify=st.booleans())
+@given(file=files, start=st.integers(0, 20_000), length=st.none() | st.integers(0, 20_000))
 @settings(max_examples=300, deadline=None)
 def test_any_range_of_any_file_is_the_slice_of_its_content(
-    stock: Stock, file: list[int], start: int, length: int | None, verify: bool
+    stock: Stock, file: list[int], start: int, length: int | None
 ) -> None:
     refs = [stock.chunks[number][0] for number in file]
     whole = b"".join(stock.chunks[number][1] for number in file)
     stop = None if length is None else start + length
-    read = list(read_range(stock.folder, refs, start, stop, verify=verify))
+    read = list(read_range(stock.folder, refs, start, stop))
     assert b"".join(read) == whole[start:stop]
     assert all(0 < len(piece) <= PIECE_BYTES for piece in read)
 
 
-@given(file=files, verify=st.booleans())
+@given(file=files)
 @settings(max_examples=100, deadline=None)
-def test_any_chunks_in_any_order_come_one_by_one(stock: Stock, file: list[int], verify: bool) -> None:
+def test_any_chunks_in_any_order_come_one_by_one(stock: Stock, file: list[int]) -> None:
     refs = [stock.chunks[number][0] for number in file]
-    contents = [bytes(view) for view in read_each(stock.folder, refs, verify=verify)]
+    contents = [bytes(view) for view in read_each(stock.folder, refs)]
     assert contents == [stock.chunks[number][1] for number in file]

@@ -6,13 +6,16 @@ from typing import Any
 
 import pytest
 
+from headwater.base.errors import Damaged, QuotaExceeded
 from headwater.store.database import Database, Transaction
 from headwater.store.packs import check as pack_check
+from headwater.store.packs import damage
 from headwater.store.packs.check import Verified, verify
-from headwater.store.packs.chunks import add_packs, register
+from headwater.store.packs.chunks import RENEW_US, add_packs, claim, damaged, register
+from headwater.store.packs.damage import DamageLedger
 from headwater.store.packs.folder import PackFolder
 from headwater.store.packs.format import ChunkRef, pack_name
-from headwater.store.packs.gc import chunks_in_pack
+from headwater.store.packs.gc import chunks_in_pack, sweep
 from headwater.store.packs.reader import read_each
 from headwater.store.packs.writer import PackWriter
 
@@ -112,3 +115,64 @@ def test_a_chunk_that_moved_while_its_pack_was_read_is_checked_where_it_stands(
 
     monkeypatch.setattr(pack_check, "chunks_in_pack", stand_in_then_move)
     assert verify(database, folder).damages == []
+
+
+def test_damage_is_marked_and_a_chunk_that_is_whole_again_loses_its_mark(
+    database: Database, folder: PackFolder, tmp_path: Path
+) -> None:
+    refs = upload(database, folder, 1)
+    path = tmp_path / "packs" / pack_name(refs[0].pack)
+    whole = path.read_bytes()
+    for ref in (refs[3], refs[19]):
+        flip(path, ref.start_bytes + 99)
+    assert verify(database, folder).whole_again == 0
+    ids = [ref.chunk for ref in refs]
+    assert database.read_now(lambda tx: damaged(tx, "org_a", ids)) == {refs[3].chunk, refs[19].chunk}
+    path.write_bytes(whole)
+    flip(path, refs[3].start_bytes + 99)
+    assert verify(database, folder).whole_again == 1
+    assert database.read_now(lambda tx: damaged(tx, "org_a", ids)) == {refs[3].chunk}
+    assert database.read_now(damage.count) == 1
+
+
+def test_a_marked_chunk_must_be_sent_again_and_then_counts_as_known(
+    database: Database, folder: PackFolder, tmp_path: Path
+) -> None:
+    refs = upload(database, folder, 1)
+    flip(tmp_path / "packs" / pack_name(refs[0].pack), refs[3].start_bytes)
+    folder.guard.on_damage(DamageLedger(database).report)
+    with pytest.raises(Damaged):
+        list(read_each(folder, refs))
+    ids = [ref.chunk for ref in refs]
+    assert database.write_now(lambda tx: claim(tx, "org_a", ids)).keys() == set(ids) - {refs[3].chunk}
+    again = upload(database, folder, 1)
+    assert database.write_now(lambda tx: claim(tx, "org_a", ids)).keys() == set(ids)
+    assert [bytes(view) for view in read_each(folder, again)]
+    # A reader that looked the place up before gets the bytes from where they are now, and marks nothing.
+    assert [bytes(view) for view in read_each(folder, refs)] == [bytes(view) for view in read_each(folder, again)]
+    assert database.read_now(damage.count) == 0
+
+
+def test_a_mark_ends_with_its_chunk(database: Database, folder: PackFolder, tmp_path: Path) -> None:
+    refs = upload(database, folder, 1)
+    flip(tmp_path / "packs" / pack_name(refs[0].pack), refs[3].start_bytes)
+    verify(database, folder)
+    assert len(database.read_now(lambda tx: damage.listed(tx, 10))) == 1
+    database.write_now(lambda tx: tx.run("UPDATE chunks SET touched_us = 0"))
+    sweep(database, folder, lambda _tx, _organisation, _ids: set(), grace_us=RENEW_US + 1)
+    assert database.read_now(lambda tx: tx.value("SELECT count(*) FROM damaged_chunks")) == 0
+
+
+def test_a_ledger_whose_database_refuses_still_lets_the_reader_know(
+    database: Database, folder: PackFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refs = upload(database, folder, 1)
+    flip(tmp_path / "packs" / pack_name(refs[0].pack), refs[3].start_bytes)
+    folder.guard.on_damage(DamageLedger(database).report)
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise QuotaExceeded("the disk is full")
+
+    monkeypatch.setattr(database, "write_now", refuse)
+    with pytest.raises(Damaged, match=refs[3].chunk.hex()):
+        list(read_each(folder, refs))

@@ -265,7 +265,10 @@ class Damaged(HeadwaterError):
 
     code = "CONTENT_DAMAGED"
     title = "Stored content damaged"
-    hint = "Run 'headwater verify' to list the damage, then restore the packs that it names from a backup."
+    hint = (
+        "Upload the same bytes again, which makes every file with them whole. Or run 'headwater verify' to list the"
+        " damage, and put the packs that it names back from a backup."
+    )
 
 
 class Fatal(HeadwaterError):

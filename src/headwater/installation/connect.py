@@ -18,6 +18,7 @@ from headwater.installation.data_folder import DATABASE_FILE, prepare
 from headwater.store.database import Database
 from headwater.store.migrate import migrate, pending, steps
 from headwater.store.packs.backend import PackBackend
+from headwater.store.packs.damage import DamageLedger
 from headwater.store.packs.folder import PackFolder
 from headwater.store.sqlite.database import SqliteDatabase
 
@@ -126,6 +127,13 @@ def open_bare(settings: Settings, on_fatal: OnFatal = lambda _failure: None) -> 
         return SqliteDatabase(path, settings.database, on_fatal=on_fatal)
     except apsw.Error as failure:
         raise DatabaseUnusable(f"{path}: {failure}") from None
+
+
+def open_content(database: Database, settings: Settings) -> PackBackend:
+    """The store of the content, for reading: a chunk that fails its hash is marked in the database."""
+    packs = open_packs(settings)
+    packs.guard.on_damage(DamageLedger(database).report)
+    return packs
 
 
 def open_packs(settings: Settings) -> PackBackend:

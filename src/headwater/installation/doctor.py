@@ -27,6 +27,8 @@ from headwater.installation.first_start import ADMIN_TOKEN_FILE
 from headwater.store import integrity
 from headwater.store.database import Database, Transaction
 from headwater.store.log.feeds import Feed
+from headwater.store.packs import damage
+from headwater.store.packs.format import pack_name
 from headwater.store.sqlite.database import FIXED_VERSION
 
 State = Literal["ok", "warn", "bad"]
@@ -197,6 +199,7 @@ def _contents(tx: Transaction) -> Iterator[Check]:
         yield Check("contents", "bad", f"{finding.place}: {finding.detail}", "see all with 'headwater verify'")
     if not findings:
         yield Check("contents", "ok", f"counters and rows of {len(feeds)} feeds agree")
+    yield _damage(tx)
     newest_us = int(tx.value("SELECT coalesce(max(at_us), 0) FROM changes") or 0)
     if newest_us > tx.now_us + _SKEW_US:
         detail = f"the newest change is of {format_seconds(newest_us)}, which is still to come"
@@ -209,6 +212,19 @@ def _contents(tx: Transaction) -> Iterator[Check]:
     if not admins:
         advice = "headwater token create --org default --role global_admin --scope admin ..."
         yield Check("tokens", "warn", "no global_admin has a token that is good", advice)
+
+
+def _damage(tx: Transaction) -> Check:
+    number = damage.count(tx)
+    if not number:
+        return Check("content", "ok", "no damaged chunk is known")
+    first = damage.listed(tx, 1)[0]
+    detail = f"{number} chunks are damaged, the first in pack {pack_name(first.pack)}: {first.reason}"
+    advice = (
+        "list them with 'headwater verify'; put their packs back from a backup and run it again, or upload the same"
+        " files again"
+    )
+    return Check("content", "bad", detail, advice)
 
 
 def warnings_of(settings: Settings) -> list[str]:

@@ -15,6 +15,7 @@ from headwater.server.gc_job import GcJob
 from headwater.server.registry import contracts, kinds
 from headwater.store.database import Database
 from headwater.store.packs.backend import PackBackend
+from headwater.store.packs.damage import DamageLedger
 from headwater.web.auth import Authenticator
 from headwater.web.contract import Contract
 from headwater.web.edge.app import Edge
@@ -41,9 +42,16 @@ def assemble(database: Database, settings: Settings, packs: PackBackend, *, cloc
     authenticator = Authenticator(database, settings, clock, keys[1])
     cursors, homes = CursorCodec(keys[0], epoch), HomeFeeds(database)
     services = Services(database, settings, clock, wake, cursors, authenticator, keys[2], packs, homes, kinds())
+    ledger = DamageLedger(database)
+    packs.guard.on_damage(ledger.report)
     metrics = Metrics()
+    metrics.gauge(
+        "headwater_damaged_chunks",
+        "Chunks of content that were found damaged and not sent again, when this process last looked (each hour).",
+        lambda: ledger.marked,
+    )
     doors = contracts(services, metrics)
-    return Server(Edge(services, doors, metrics), services, doors, GcJob(services, metrics))
+    return Server(Edge(services, doors, metrics), services, doors, GcJob(services, metrics, ledger))
 
 
 def attach(server: Server) -> None:

@@ -16,6 +16,7 @@ from headwater.base.clock import SECOND_US, monotonic_seconds
 from headwater.base.log import get_log
 from headwater.contracts.files.retention import gc, purge_shares
 from headwater.store.database import Transaction
+from headwater.store.packs.damage import DamageLedger
 from headwater.store.packs.gc import Swept
 from headwater.web.edge.metrics import Metrics
 from headwater.web.services import Services
@@ -38,8 +39,9 @@ class _EndedError(Exception):
 class GcJob:
     """Sweeps when it is due, and shows the last sweep of this process in the metrics."""
 
-    def __init__(self, services: Services, metrics: Metrics) -> None:
+    def __init__(self, services: Services, metrics: Metrics, ledger: DamageLedger) -> None:
         self._services = services
+        self._ledger = ledger
         self._every_us = services.settings.files.gc_every_seconds * SECOND_US
         self._swept = Swept()
         self._finished_us = 0
@@ -71,6 +73,7 @@ class GcJob:
     async def run(self) -> Swept | None:
         """Sweeps if it is due and no other process does; None when it was not due or was ended."""
         self._deleted_bytes = await self._services.database.read(purge_shares.held_bytes)
+        await asyncio.to_thread(self._ledger.count)
         claimed_us = await self._services.database.write(self.claim)
         if claimed_us is None:
             self._finished_us = await self._services.database.read(lambda tx: tx.counter(0, _FINISHED))

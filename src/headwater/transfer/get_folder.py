@@ -15,8 +15,8 @@ from typing import NamedTuple
 
 from headwater.base.descriptors import opened
 from headwater.base.errors import Damaged, HeadwaterError, StateConflict
+from headwater.contracts.files import content
 from headwater.contracts.files.access import ShareRow
-from headwater.contracts.files.downloads import batch
 from headwater.contracts.files.names import NamePolicy, stored_name
 from headwater.contracts.files.paths import PathIndex
 from headwater.installation.progress import Report
@@ -138,9 +138,9 @@ class FolderDownload:
 
     def _refs(self, file: SharedFile, located: Mapping[bytes, ChunkRef]) -> Iterable[ChunkRef]:
         """The locations of a file's chunks, in order. Raises: Damaged (one is missing)."""
-        chunk = versions.only_chunk(file.content_hash)
+        chunk, row = versions.only_chunk(file.content_hash), self._found.row
         if chunk is None:
-            return batch.refs_of(self._database, self._found.row, file.version)
+            return content.refs_by_page(self._database, row.feed, row.organisation, file.version)
         ref = located.get(chunk)
         if ref is None:
             raise Damaged(f"chunk {chunk.hex()} is missing")
@@ -152,7 +152,7 @@ class FolderDownload:
             raise Damaged("its version is missing")
         written_bytes = 0
         with target.open("xb") as stream:
-            for piece in read_range(self._packs, refs, verify=True):
+            for piece in read_range(self._packs, refs):
                 stream.write(piece)
                 written_bytes += len(piece)
                 self._report(self._done_bytes + len(piece))

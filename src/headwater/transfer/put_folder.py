@@ -16,6 +16,7 @@ from headwater.base.settings.table import FileSettings
 from headwater.base.wire import encode, format_micros
 from headwater.contracts.files import access, quota
 from headwater.contracts.files.access import Access, ShareRow
+from headwater.contracts.files.content import has_damage
 from headwater.contracts.files.names import name_key
 from headwater.contracts.files.packed import writer as packed_writer
 from headwater.contracts.files.packed.parser import Unpacker
@@ -304,7 +305,10 @@ def _occupant(index: PathIndex, folder: FoundFolder, name: str) -> Occupant:
     if node is None:
         return Occupant("nothing")
     version = versions.find(tx, row.feed, node.version) if node.version else None
-    return Occupant(node.type) if version is None else Occupant(node.type, version.content_hash, version.size_bytes)
+    if version is None or has_damage(tx, row, version.id):
+        # Content that is damaged counts as unknown: sending it again makes it whole.
+        return Occupant(node.type)
+    return Occupant(node.type, version.content_hash, version.size_bytes)
 
 
 def _make_folders(index: PathIndex, writer: TreeWriter, folders: Sequence[LocalEntry]) -> list[str]:

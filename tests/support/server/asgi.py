@@ -22,6 +22,8 @@ class Answer(NamedTuple):
     headers: dict[str, str]
     body: bytes
     raw_headers: list[tuple[bytes, bytes]]
+    is_whole: bool = True
+    """False when the answer broke off, so that a caller over a network would see a broken transfer."""
 
     def json(self) -> Any:
         """The body as JSON."""
@@ -85,7 +87,7 @@ class Client:
         """The answer to one request.
 
         Options: ``json`` (a value), ``content`` (bytes, or pieces that go out chunked), ``headers`` (a mapping
-        or pairs; a None value leaves one out), ``token`` (None: none).
+        or pairs; a None value leaves one out), ``token`` (None: none), ``may_break`` (an answer may break off).
         """
         return self.start(method, path, **options).result(WAIT_SECONDS)
 
@@ -112,6 +114,7 @@ class Client:
         content: bytes | Iterable[bytes] | None = None,
         headers: Mapping[str, str | None] | Iterable[tuple[str, str | None]] = (),
         token: str | None = UNSET,
+        may_break: bool = False,
     ) -> Answer:
         """``request`` for code that runs on the server's loop."""
         pairs = list(headers.items()) if isinstance(headers, Mapping) else list(headers)
@@ -127,7 +130,7 @@ class Client:
             pairs = [("transfer-encoding", "chunked"), *pairs]
         scope = self._scope("http", path, pairs, self.token if token is UNSET else token)
         scope["method"] = method
-        return await _exchange(self.app, scope, pieces or [b""])
+        return await _exchange(self.app, scope, pieces or [b""], may_break=may_break)
 
     def socket(
         self,
@@ -168,7 +171,7 @@ class Client:
         }
 
 
-async def _exchange(app: App, scope: Message, pieces: list[bytes]) -> Answer:
+async def _exchange(app: App, scope: Message, pieces: list[bytes], *, may_break: bool) -> Answer:
     waiting = list(pieces)
     started: Message = {}
     body: list[bytes] = []
@@ -193,10 +196,10 @@ async def _exchange(app: App, scope: Message, pieces: list[bytes]) -> Answer:
             ended.set()
 
     await app(scope, receive, send)
-    assert ended.is_set(), "the answer was not finished"
+    assert ended.is_set() or may_break, "the answer was not finished"
     raw = list(started["headers"])
     headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in raw}
-    return Answer(started["status"], headers, b"".join(body), raw)
+    return Answer(started["status"], headers, b"".join(body), raw, ended.is_set())
 
 
 class SocketClient:

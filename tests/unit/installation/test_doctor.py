@@ -280,3 +280,17 @@ def test_a_postgresql_that_would_not_wait_for_its_disk_is_made_to_and_the_rest_i
         (check,) = checks[name]
         assert check.state == ("ok" if check.detail == "on" else "bad")
     assert "journal" not in checks
+
+
+def test_damaged_content_is_bad_and_the_advice_says_how_it_is_healed(installed: Installed) -> None:
+    assert found(installed.settings)["content"][0].state == "ok"
+    run(
+        installed.folder,
+        "INSERT INTO chunks VALUES ('default', x'ab', 7, 16, 5, 0)",
+        "INSERT INTO damaged_chunks VALUES ('default', x'ab', 7, 16, 'it fails its hash', 1)",
+        "INSERT INTO damaged_chunks VALUES ('default', x'cd', 7, 21, 'dropped since', 1)",
+    )
+    (check,) = found(installed.settings)["content"]
+    first = "the first in pack 00/0000000000000007: it fails its hash"
+    assert (check.state, check.detail) == ("bad", f"1 chunks are damaged, {first}")
+    assert "upload the same files again" in check.advice

@@ -19,6 +19,7 @@ from headwater.contracts.files.retention import gc
 from headwater.server import gc_job as gc_job_module
 from headwater.server.gc_job import CLAIM_US, GcJob
 from headwater.server.jobs import HOUR_SECONDS, jobs_of
+from headwater.store.packs.damage import DamageLedger
 from headwater.store.packs.gc import Swept
 from headwater.web.edge.metrics import Metrics
 from tests.support.clock import MovableClock
@@ -31,7 +32,7 @@ DAY_SECONDS = 86_400
 
 @pytest.fixture
 def gc_job(server: ServerUnderTest) -> GcJob:
-    return GcJob(server.services, Metrics())
+    return GcJob(server.services, Metrics(), DamageLedger(server.database))
 
 
 def leave_garbage(server: ServerUnderTest) -> str:
@@ -103,7 +104,7 @@ def test_a_sweep_is_due_once_a_period_over_all_processes(
     server: ServerUnderTest, gc_job: GcJob, clock: MovableClock
 ) -> None:
     other_database = open_at(address_of(server.database), clock=clock)
-    other = GcJob(replace(server.services, database=other_database), Metrics())
+    other = GcJob(replace(server.services, database=other_database), Metrics(), DamageLedger(other_database))
 
     async def both() -> list[Swept | None]:
         return list(await asyncio.gather(gc_job.run(), other.run()))
@@ -123,7 +124,7 @@ def test_a_process_that_starts_anew_knows_when_the_last_sweep_was_finished(
     server.loop.run(gc_job.run())
     finished_us = clock()
     metrics = Metrics()
-    anew = GcJob(server.services, metrics)
+    anew = GcJob(server.services, metrics, DamageLedger(server.database))
     clock.advance(3600)
     assert server.loop.run(anew.run()) is None
     assert finished(metrics) == finished_us / SECOND_US
@@ -144,7 +145,7 @@ def test_what_deleted_shares_hold_beside_every_quota_is_shown_until_it_is_purged
     server: ServerUnderTest, clock: MovableClock
 ) -> None:
     metrics = Metrics()
-    gc_job = GcJob(server.services, metrics)
+    gc_job = GcJob(server.services, metrics, DamageLedger(server.database))
     shown = []
     shares = [make_share(server.client) for _ in range(3)]
     for share in shares:
@@ -164,7 +165,7 @@ def test_a_sweep_under_way_elsewhere_is_not_shown_as_finished(
     server: ServerUnderTest, gc_job: GcJob, clock: MovableClock
 ) -> None:
     metrics = Metrics()
-    other = GcJob(server.services, metrics)
+    other = GcJob(server.services, metrics, DamageLedger(server.database))
     clock.advance(10 * DAY_SECONDS)
     assert server.database.write_now(gc_job.claim) is not None
     assert server.loop.run(other.run()) is None
@@ -196,7 +197,7 @@ def test_a_sweep_that_failed_is_tried_again_soon(
 def test_a_long_sweep_keeps_its_turn_and_one_that_lost_it_ends(
     server: ServerUnderTest, gc_job: GcJob, clock: MovableClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    other = GcJob(server.services, Metrics())
+    other = GcJob(server.services, Metrics(), DamageLedger(server.database))
     looked: list[int | None] = []
 
     def long(_database: object, _packs: object, _settings: object, breathe: Callable[[], None]) -> Swept:

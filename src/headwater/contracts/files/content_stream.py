@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Generator, Iterator
 
 from headwater.base.clock import monotonic_seconds
 
@@ -15,7 +15,8 @@ KEEPS_UP_SECONDS = 0.1
 async def stream(pieces: Iterator[bytes]) -> AsyncGenerator[bytes, None]:
     """The pieces of an iterator, read in threads, so that a slow disk blocks no other request.
 
-    One is read ahead while the reader keeps up; a slow reader costs the memory of one piece.
+    One is read ahead while the reader keeps up; a slow reader costs the memory of one piece. An empty piece is not
+    sent: it is where a reading that sends nothing for long can be ended.
     """
     reading = _SharedIterator(pieces)
     coming: asyncio.Future[bytes | None] | None = None
@@ -23,9 +24,10 @@ async def stream(pieces: Iterator[bytes]) -> AsyncGenerator[bytes, None]:
     try:
         while (piece := await (coming or _reading(reading))) is not None:
             coming = _reading(reading) if keeps_up else None
-            began_seconds = monotonic_seconds()
-            yield piece
-            keeps_up = monotonic_seconds() - began_seconds < KEEPS_UP_SECONDS
+            if piece:
+                began_seconds = monotonic_seconds()
+                yield piece
+                keeps_up = monotonic_seconds() - began_seconds < KEEPS_UP_SECONDS
     finally:
         await asyncio.to_thread(reading.close)
         if coming is not None:
@@ -35,6 +37,17 @@ async def stream(pieces: Iterator[bytes]) -> AsyncGenerator[bytes, None]:
 
 def _reading(reading: _SharedIterator) -> asyncio.Future[bytes | None]:
     return asyncio.ensure_future(asyncio.to_thread(reading.take))
+
+
+async def started(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """The same pieces, the first of which is read now: a failure at the beginning is answered as an error."""
+    first = await asyncio.to_thread(next, pieces, b"")
+    return _continued(first, pieces)
+
+
+def _continued(first: bytes, others: Iterator[bytes]) -> Generator[bytes, None, None]:
+    yield first
+    yield from others
 
 
 def _retrieve(coming: asyncio.Future[bytes | None]) -> None:

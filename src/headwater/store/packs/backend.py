@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple, Protocol
 
-Content = bytes | bytearray | memoryview
-"""Bytes that a caller hands over; no reference to them is kept after the call returns."""
+from headwater.store.packs.guard import ChunkGuard
+from headwater.store.packs.source import Content, PackSource
 
 
 class StoredPack(NamedTuple):
@@ -41,23 +41,14 @@ class PackSink(Protocol):
         """Removes the pack."""
 
 
-class PackSource(Protocol):
-    """A stored pack that is open for reading."""
-
-    size_bytes: int
-
-    def read(self, start_bytes: int, length_bytes: int) -> bytes:
-        """Exactly these bytes. Raises: Damaged (the pack is shorter)."""
-
-    def close(self) -> None:
-        """Closes the pack."""
-
-
 class PackBackend(Protocol):
     """A folder or a bucket with packs."""
 
     piece_bytes: int
     """The bytes to read at once."""
+
+    guard: ChunkGuard
+    """Compares the chunks that are read from this place, and reports those that are damaged."""
 
     def create(self) -> PackSink:
         """Begins a new pack under a number that no other has.

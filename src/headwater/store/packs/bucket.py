@@ -14,8 +14,10 @@ from obstore.exceptions import BaseError
 from obstore.store import ObjectStore
 
 from headwater.base.errors import Damaged, Unavailable
-from headwater.store.packs.backend import Content, PackSource, StoredPack
+from headwater.store.packs.backend import StoredPack
 from headwater.store.packs.format import new_pack, pack_name, pack_of_name
+from headwater.store.packs.guard import ChunkGuard
+from headwater.store.packs.source import Content, PackSource
 
 PART_BYTES = 8 * 1024 * 1024
 """Size of one part of an upload; a gibibyte has 128 of them, far below the 10,000 that S3 allows."""
@@ -96,6 +98,7 @@ class PackBucket:
     piece_bytes = READ_BYTES
 
     def __init__(self, store: ObjectStore) -> None:
+        self.guard = ChunkGuard()
         self._store = store
 
     def create(self) -> _ObjectSink:

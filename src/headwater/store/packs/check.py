@@ -1,4 +1,4 @@
-"""Reads every chunk that the database knows of and checks its hash; changes nothing."""
+"""Reads every chunk that the database knows of and checks its hash; marks what is damaged, and only that."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from typing import NamedTuple
 from headwater.base.errors import Damaged
 from headwater.store.database import Database, Transaction
 from headwater.store.packs.backend import PackBackend
-from headwater.store.packs.chunks import locate
+from headwater.store.packs.chunks import damaged, locate, unmark
+from headwater.store.packs.damage import mark
 from headwater.store.packs.format import ChunkRef
 from headwater.store.packs.gc import chunks_in_pack, organisations, tail_of
-from headwater.store.packs.reader import read_each
+from headwater.store.packs.guard import FailedChunk
+from headwater.store.packs.reader import read_outcomes
 
 _LIVE = (
     "SELECT pack, count(*), CAST(sum(length_bytes) AS BIGINT) FROM chunks"
@@ -40,19 +42,24 @@ class Verified:
     packs: int = 0
     chunks: int = 0
     content_bytes: int = 0
+    whole_again: int = 0
+    """Chunks that were marked as damaged and are whole, because their pack was put back."""
     damages: list[Damage] = field(default_factory=list)
 
 
 def verify(database: Database, place: PackBackend, progress: Callable[[Verified], None] | None = None) -> Verified:
     """Checks every chunk of every organisation; ``progress`` is called after each pack.
 
-    It runs beside uploads and sweeps: a chunk that was moved meanwhile is checked in its new place.
+    It runs beside uploads and sweeps: a chunk that was moved meanwhile is checked in its new place. A damaged chunk
+    gets a mark, and one that is whole loses the mark that it had.
     """
     verified = Verified(*database.read_now(lambda tx: tx.rows(_TOTAL)[0]))
     for organisation in database.read_now(organisations):
         packs = database.read_now(partial(_live, organisation=organisation))
         for pack, live_chunks, live_bytes in packs:
-            verified.damages += _check_pack(database, place, organisation, pack, live_chunks)
+            checked = _check_pack(database, place, organisation, pack, live_chunks)
+            verified.damages += checked.damages
+            verified.whole_again += _settle(database, organisation, checked)
             verified.packs += 1
             verified.chunks += live_chunks
             verified.content_bytes += live_bytes
@@ -61,12 +68,20 @@ def verify(database: Database, place: PackBackend, progress: Callable[[Verified]
     return verified
 
 
+class _CheckedPack(NamedTuple):
+    """The damage in one pack, the chunks that failed in their present places, and the ids of the whole ones."""
+
+    damages: list[Damage]
+    failed: list[FailedChunk]
+    whole: list[bytes]
+
+
 def _live(tx: Transaction, organisation: str) -> list[tuple[int, int, int]]:
     return [(row[0], row[1], row[2]) for row in tx.rows(_LIVE, organisation)]
 
 
-def _check_pack(database: Database, place: PackBackend, organisation: str, pack: int, live_chunks: int) -> list[Damage]:
-    """The damage in one pack."""
+def _check_pack(database: Database, place: PackBackend, organisation: str, pack: int, live_chunks: int) -> _CheckedPack:
+    """Reads one pack: its chunks, and the list at its end."""
     damages = []
     tail = None
     try:
@@ -76,24 +91,33 @@ def _check_pack(database: Database, place: PackBackend, organisation: str, pack:
     refs = database.read_now(
         partial(chunks_in_pack, organisation=organisation, pack=pack, live_chunks=live_chunks, tail=tail)
     )
-    for ref, reason in _failing(place, refs):
-        now = database.read_now(partial(locate, organisation=organisation, ids=[ref.chunk]))
-        moved = [found for found in now.values() if found != ref]
-        again = _failing(place, moved) if moved or not now else [(ref, reason)]
-        damages += [Damage(organisation, found.pack, found.chunk, why) for found, why in again]
+    failed: list[FailedChunk] = []
+    for first in _failing(place, refs):
+        now = database.read_now(partial(locate, organisation=organisation, ids=[first.ref.chunk]))
+        moved = [found for found in now.values() if found != first.ref]
+        failed += _failing(place, moved) if moved or not now else [first]
+    damages += [Damage(organisation, each.ref.pack, each.ref.chunk, each.reason) for each in failed]
     if not refs:
-        return []
-    return damages
+        return _CheckedPack([], [], [])
+    bad = {each.ref.chunk for each in failed}
+    return _CheckedPack(damages, failed, [ref.chunk for ref in refs if ref.chunk not in bad])
 
 
-def _failing(place: PackBackend, refs: Sequence[ChunkRef]) -> list[tuple[ChunkRef, str]]:
-    """The chunks that cannot be read or fail their hash; one by one only when there is one."""
-    try:
-        for _ in read_each(place, refs, verify=True):
-            pass
-    except Damaged as failure:
-        if len(refs) == 1:
-            return [(refs[0], failure.detail)]
-    else:
-        return []
-    return [found for ref in refs for found in _failing(place, [ref])]
+def _failing(place: PackBackend, refs: Sequence[ChunkRef]) -> list[FailedChunk]:
+    """The chunks that cannot be read or fail their hash."""
+    outcomes = zip(refs, read_outcomes(place, refs), strict=True)
+    return [FailedChunk(ref, outcome.detail) for ref, outcome in outcomes if isinstance(outcome, Damaged)]
+
+
+def _settle(database: Database, organisation: str, checked: _CheckedPack) -> int:
+    """Marks what failed, and removes the marks of what is whole; returns the number of chunks that are whole again."""
+    healed = database.read_now(partial(damaged, organisation=organisation, ids=checked.whole))
+    if not healed and not checked.failed:
+        return 0
+
+    def transaction(tx: Transaction) -> None:
+        unmark(tx, organisation, healed)
+        mark(tx, organisation, checked.failed)
+
+    database.write_now(transaction)
+    return len(healed)

@@ -26,6 +26,15 @@ def batched(sql: str) -> str:
     return sql.replace("BATCH", ",".join("?" * _BATCH))
 
 
+DAMAGED_IN_PLACE = (
+    "FROM damaged_chunks d JOIN chunks c ON c.organisation = d.organisation AND c.chunk = d.chunk"
+    " AND c.pack = d.pack AND c.start_bytes = d.start_bytes"
+)
+"""The marks of damaged chunks that still hold: the chunk is in the place where it failed."""
+
+_MARKS = "SELECT 1 FROM damaged_chunks WHERE organisation = ? LIMIT 1"
+_DAMAGED = batched(f"SELECT d.chunk {DAMAGED_IN_PLACE} WHERE d.organisation = ? AND d.chunk IN (BATCH)")
+_UNMARK = "DELETE FROM damaged_chunks WHERE organisation = ? AND chunk = ?"
 _LOCATE = batched(
     "SELECT chunk, pack, start_bytes, length_bytes FROM chunks WHERE organisation = ? AND chunk IN (BATCH)"
 )
@@ -48,13 +57,19 @@ def locate(tx: Transaction, organisation: str, ids: Iterable[bytes]) -> dict[byt
 
 
 def claim(tx: Transaction, organisation: str, ids: Iterable[bytes]) -> dict[bytes, ChunkRef]:
-    """Locates chunks and renews their age, so that gc leaves them alone for a grace; a missing one must be sent."""
+    """Locates chunks and renews their age, so that gc leaves them alone for a grace.
+
+    One that is missing, or marked as damaged, must be sent.
+    """
     wanted = sorted(set(ids))
     before_us = tx.now_us - RENEW_US
     stale = [row[0] for row in among(tx, _STALE, (organisation, before_us), wanted)]
     if stale:
         tx.run_many(_RENEW, [(tx.now_us, organisation, chunk, tx.now_us) for chunk in sorted(stale)])
-    return locate(tx, organisation, wanted)
+    found = locate(tx, organisation, wanted)
+    for chunk in damaged(tx, organisation, found):
+        del found[chunk]
+    return found
 
 
 def register(tx: Transaction, written: Written) -> None:
@@ -72,6 +87,25 @@ def register(tx: Transaction, written: Written) -> None:
         _ADD_CHUNK,
         [(organisation, *ref, tx.now_us) for ref in sorted(written.refs)],
     )
+    unmark(tx, organisation, [ref.chunk for ref in written.refs])
+
+
+def has_damage(tx: Transaction, organisation: str) -> bool:
+    """True when a chunk of the organisation was found damaged; one that was stored anew since may still count."""
+    return tx.value(_MARKS, organisation) is not None
+
+
+def damaged(tx: Transaction, organisation: str, ids: Iterable[bytes]) -> set[bytes]:
+    """Those of the chunks that are marked as damaged where they are."""
+    if not has_damage(tx, organisation):
+        return set()
+    return {bytes(row[0]) for row in among(tx, _DAMAGED, (organisation,), ids)}
+
+
+def unmark(tx: Transaction, organisation: str, ids: Iterable[bytes]) -> None:
+    """Removes the marks of damage from chunks that were stored anew, found whole, or dropped."""
+    if has_damage(tx, organisation):
+        tx.run_many(_UNMARK, [(organisation, chunk) for chunk in sorted(set(ids))])
 
 
 def add_packs(tx: Transaction, organisation: str, packs: Sequence[Pack]) -> None:

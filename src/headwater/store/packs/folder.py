@@ -15,8 +15,10 @@ from pathlib import Path
 
 from headwater.base.descriptors import opened
 from headwater.base.errors import Damaged, Fatal, HeadwaterError, QuotaExceeded, Unavailable
-from headwater.store.packs.backend import Content, PackSource, StoredPack
+from headwater.store.packs.backend import StoredPack
 from headwater.store.packs.format import new_pack, pack_name, pack_of_name
+from headwater.store.packs.guard import ChunkGuard
+from headwater.store.packs.source import Content, PackSource
 
 WRITEBACK_BYTES = 4 * 1024 * 1024
 """The disk starts to write each time so many bytes were written, so that the final sync is short."""
@@ -132,6 +134,7 @@ class PackFolder:
     piece_bytes = READ_BYTES
 
     def __init__(self, path: Path) -> None:
+        self.guard = ChunkGuard()
         self._path = path
         self._failed: Fatal | None = None
         made = False

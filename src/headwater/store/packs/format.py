@@ -16,7 +16,7 @@ from typing import NamedTuple
 from blake3 import blake3
 
 from headwater.base.errors import Damaged
-from headwater.store.packs.backend import Content, PackSource
+from headwater.store.packs.source import Content, PackSource
 
 HEAD = b"headwater-pack-1"
 TAIL = b"headwater-tail-1"

@@ -21,7 +21,7 @@ from typing import NamedTuple
 from headwater.base.errors import Damaged, Invalid
 from headwater.store.database import Database, Transaction
 from headwater.store.packs.backend import PackBackend, StoredPack
-from headwater.store.packs.chunks import RENEW_US, add_packs, among, batched, locate
+from headwater.store.packs.chunks import RENEW_US, add_packs, among, batched, locate, unmark
 from headwater.store.packs.format import ChunkRef, Tail, pack_name, read_tail
 from headwater.store.packs.reader import read_each
 from headwater.store.packs.writer import PackWriter
@@ -305,6 +305,7 @@ class _Sweep:
         dead = [chunk for chunk in suspects if chunk not in marked]
         rows = old_chunks(tx, organisation, self._before_us, dead)
         tx.run_many(_DROP, [(organisation, chunk, self._before_us) for chunk, _ in sorted(rows)])
+        unmark(tx, organisation, [chunk for chunk, _ in rows])
         return len(rows), sum(length_bytes for _, length_bytes in rows)
 
     def _rewrite(self, organisation: str, victims: Sequence[PackUse]) -> None:

@@ -122,5 +122,5 @@ class _SweepPlan:
             return set(old) - self._marks(tx, organisation, old)
 
         dropped = self._database.read_now(dead)
-        for _ in read_each(self._place, [ref for ref in refs if ref.chunk not in dropped], verify=True):
+        for _ in read_each(self._place, [ref for ref in refs if ref.chunk not in dropped], report=False):
             pass

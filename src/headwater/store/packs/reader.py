@@ -1,25 +1,41 @@
-"""Reads chunks from packs: neighbours in one read, and with a comparison of hashes on request."""
+"""Reads chunks from packs, many at a time, and compares each with its id before any of its bytes is returned.
+
+This is the only way by which content leaves a pack. A chunk that fails is looked up once more, since it may have been
+moved or sent again after its place was read; if it fails there too, it is reported and its reader gets ``Damaged``.
+"""
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
 from headwater.base.errors import Damaged
-from headwater.store.packs.backend import Content, PackBackend, PackSource
-from headwater.store.packs.format import (
-    ChunkRef,
-    chunk_id,
-    pack_name,
-)
+from headwater.store.packs.backend import PackBackend
+from headwater.store.packs.format import ChunkRef
+from headwater.store.packs.guard import FailedChunk
+from headwater.store.packs.source import PackSource
+
+CHUNKS_AT_ONCE = 10_000
+"""Most chunks that are read together; tiny ones reach this number before the bytes of a piece."""
 
 _OPEN_PACKS = 4
 
+Outcome = memoryview | Damaged
+"""A chunk's bytes, all of them compared; or the reason why it has none."""
 
-_Cut = tuple[ChunkRef, int, int]
-"""A chunk with the first of its bytes that is wanted, and the one after the last."""
+
+class _WantedPart(NamedTuple):
+    """A chunk with the first of its bytes that is wanted, and the one after the last."""
+
+    ref: ChunkRef
+    first: int
+    last: int
+
+    @property
+    def is_whole(self) -> bool:
+        return self.last - self.first == self.ref.length_bytes
 
 
 class _OpenPacks:
@@ -50,93 +66,162 @@ class _OpenPacks:
 
 
 def read_range(
-    place: PackBackend,
-    refs: Iterable[ChunkRef],
-    start_bytes: int = 0,
-    stop_bytes: int | None = None,
-    *,
-    verify: bool = False,
+    place: PackBackend, refs: Iterable[ChunkRef], start_bytes: int = 0, stop_bytes: int | None = None
 ) -> Generator[bytes, None, None]:
     """The content of these chunks, in order, from ``start_bytes`` up to ``stop_bytes``, in pieces.
 
-    Neighbours in a pack are read as one run. ``verify`` hashes every chunk that is touched, whole, before any
-    byte of it is returned. Raises: Damaged.
+    Each chunk that is touched is read and compared whole. Those that the range cuts are kept for the next range.
+    Raises: Damaged (no byte of what was read together with the damaged chunk is returned).
     """
-    cuts = _cut(refs, start_bytes, stop_bytes)
     step = place.piece_bytes
-    if verify:
-        touched = list(cuts)
-        chunks = read_each(place, [ref for ref, _, _ in touched], verify=True)
-        for chunk, (_, first, last) in zip(chunks, touched, strict=True):
-            for at in range(first, last, step):
-                yield bytes(chunk[at : min(at + step, last)])
-        return
     with _OpenPacks(place) as packs:
-        for pack, begin, end in _runs(cuts):
-            for at in range(begin, end, step):
-                yield packs.read(pack, at, min(step, end - at))
+        for window in _windows(_cut(refs, start_bytes, stop_bytes), step):
+            outcomes = _read(place, packs, window)
+            whole = _joined(_views(window, outcomes))
+            for at in range(0, len(whole), step):
+                yield whole[at : at + step] if len(whole) > step else whole
 
 
 def read_each(
-    place: PackBackend, refs: Sequence[ChunkRef], *, verify: bool = False
+    place: PackBackend, refs: Iterable[ChunkRef], *, report: bool = True
 ) -> Generator[memoryview, None, None]:
-    """The content of each of these chunks, one view a chunk, in order; neighbours are read at once.
+    """The content of each of these chunks, one view a chunk, in order. Without ``report`` no damage is marked.
 
-    Raises: Damaged (missing, cut short, or with ``verify`` another hash).
+    Raises: Damaged (missing, cut short, or other bytes than its id states).
     """
+    for outcome in read_outcomes(place, refs, report=report):
+        if isinstance(outcome, Damaged):
+            raise outcome
+        yield outcome
+
+
+def read_outcomes(
+    place: PackBackend, refs: Iterable[ChunkRef], *, report: bool = True
+) -> Generator[Outcome, None, None]:
+    """The outcome of each of these chunks, in order: a damaged one does not concern its neighbours."""
+    whole = (_WantedPart(ref, 0, ref.length_bytes) for ref in refs)
     with _OpenPacks(place) as packs:
-        for block in _blocks(refs, place.piece_bytes):
-            first, last = block[0], block[-1]
-            size_bytes = last.start_bytes + last.length_bytes - first.start_bytes
-            content = memoryview(packs.read(first.pack, first.start_bytes, size_bytes))
-            for ref in block:
-                begin = ref.start_bytes - first.start_bytes
-                view = content[begin : begin + ref.length_bytes]
-                if verify:
-                    _check(ref, view)
-                yield view
+        for window in _windows(whole, place.piece_bytes):
+            outcomes = _read(place, packs, window, report=report)
+            for cut in window:
+                yield outcomes[cut.ref]
 
 
-def _check(ref: ChunkRef, content: Content) -> None:
-    if chunk_id(content) != ref.chunk:
-        raise Damaged(f"chunk {ref.chunk.hex()} in pack {pack_name(ref.pack)} fails its hash")
-
-
-def _cut(refs: Iterable[ChunkRef], start_bytes: int, stop_bytes: int | None) -> Iterator[_Cut]:
+def _cut(refs: Iterable[ChunkRef], start_bytes: int, stop_bytes: int | None) -> Iterator[_WantedPart]:
     """The chunks that the range touches."""
     at = 0
     for ref in refs:
-        end = at + ref.length_bytes
         if stop_bytes is not None and at >= stop_bytes:
             return
-        if end > start_bytes:
-            last = ref.length_bytes if stop_bytes is None else min(ref.length_bytes, stop_bytes - at)
-            yield ref, max(0, start_bytes - at), last
+        end = at + ref.length_bytes
+        first = max(0, start_bytes - at)
+        last = ref.length_bytes if stop_bytes is None else min(ref.length_bytes, stop_bytes - at)
+        if first < last:
+            yield _WantedPart(ref, first, last)
         at = end
 
 
-def _runs(cuts: Iterable[_Cut]) -> Iterator[tuple[int, int, int]]:
-    """The same as places ``(pack, begin, end)``, neighbours joined."""
-    pack = begin = end = -1
-    for ref, first, last in cuts:
-        if ref.pack == pack and ref.start_bytes + first == end:
-            end = ref.start_bytes + last
-            continue
-        if end > begin:
-            yield pack, begin, end
-        pack, begin, end = ref.pack, ref.start_bytes + first, ref.start_bytes + last
-    if end > begin:
-        yield pack, begin, end
+def _windows(cuts: Iterable[_WantedPart], limit_bytes: int) -> Iterator[Sequence[_WantedPart]]:
+    """The chunks that are read together: at most ``limit_bytes``, or one chunk that is larger."""
+    window: list[_WantedPart] = []
+    size_bytes = 0
+    for cut in cuts:
+        size_bytes += cut.ref.length_bytes
+        if window and (size_bytes > limit_bytes or len(window) == CHUNKS_AT_ONCE):
+            yield window
+            window, size_bytes = [], cut.ref.length_bytes
+        window.append(cut)
+    if window:
+        yield window
 
 
-def _blocks(refs: Sequence[ChunkRef], limit_bytes: int) -> Iterator[Sequence[ChunkRef]]:
-    """Neighbours that are read together: at most ``limit_bytes``, or one chunk that is larger."""
+def _read(
+    place: PackBackend, packs: _OpenPacks, window: Sequence[_WantedPart], *, report: bool = True
+) -> Mapping[ChunkRef, Outcome]:
+    """The outcome of each chunk of a window; each is read once, however often it is listed."""
+    cut_through = {cut.ref for cut in window if not cut.is_whole}
+    found: dict[ChunkRef, Outcome] = {}
+    for ref in cut_through:
+        kept = place.guard.kept(ref)
+        if kept is not None:
+            found[ref] = memoryview(kept)
+    wanted = sorted({cut.ref for cut in window} - found.keys(), key=lambda ref: (ref.pack, ref.start_bytes))
+    for run in _runs(wanted):
+        found.update(_compared(place, packs, run))
+    if report:
+        _try_again(place, packs, found)
+    for ref in cut_through:
+        content = found[ref]
+        if isinstance(content, memoryview):
+            place.guard.keep(ref, bytes(content))
+    return found
+
+
+def _runs(refs: Sequence[ChunkRef]) -> Iterator[Sequence[ChunkRef]]:
+    """Neighbours in a pack, which one read gets."""
     first = 0
     for at in range(1, len(refs) + 1):
         if at < len(refs):
-            begin, last, ref = refs[first], refs[at - 1], refs[at]
-            joined = ref.pack == last.pack and ref.start_bytes == last.start_bytes + last.length_bytes
-            if joined and ref.start_bytes + ref.length_bytes - begin.start_bytes <= limit_bytes:
+            last, ref = refs[at - 1], refs[at]
+            if ref.pack == last.pack and ref.start_bytes == last.start_bytes + last.length_bytes:
                 continue
         yield refs[first:at]
         first = at
+
+
+def _compared(place: PackBackend, packs: _OpenPacks, run: Sequence[ChunkRef]) -> dict[ChunkRef, Outcome]:
+    """The outcomes of neighbours. Where they cannot be read together, each is read alone."""
+    begin, last = run[0], run[-1]
+    found: dict[ChunkRef, Outcome] = {}
+    try:
+        content = memoryview(
+            packs.read(begin.pack, begin.start_bytes, last.start_bytes + last.length_bytes - begin.start_bytes)
+        )
+    except Damaged as failure:
+        if len(run) == 1:
+            return {begin: failure}
+        for ref in run:
+            found.update(_compared(place, packs, (ref,)))
+        return found
+    for ref in run:
+        at = ref.start_bytes - begin.start_bytes
+        view = content[at : at + ref.length_bytes]
+        try:
+            place.guard.compare(ref, view)
+        except Damaged as failure:
+            found[ref] = failure
+        else:
+            found[ref] = view
+    return found
+
+
+def _try_again(place: PackBackend, packs: _OpenPacks, found: dict[ChunkRef, Outcome]) -> None:
+    """Reports the chunks that failed, and reads those anew that are in another place by now."""
+    moved = place.guard.failed(_failed(found))
+    again: dict[ChunkRef, Outcome] = {}
+    for ref, now in moved.items():
+        again.update(_compared(place, packs, (now,)))
+        found[ref] = again[now]
+    place.guard.failed(_failed(again))
+
+
+def _failed(found: Mapping[ChunkRef, Outcome]) -> list[FailedChunk]:
+    return [FailedChunk(ref, outcome.detail) for ref, outcome in found.items() if isinstance(outcome, Damaged)]
+
+
+def _views(window: Sequence[_WantedPart], outcomes: Mapping[ChunkRef, Outcome]) -> list[memoryview]:
+    """The wanted bytes of a window. Raises: Damaged."""
+    views: list[memoryview] = []
+    for cut in window:
+        outcome = outcomes[cut.ref]
+        if isinstance(outcome, Damaged):
+            raise outcome
+        views.append(outcome[cut.first : cut.last])
+    return views
+
+
+def _joined(views: Sequence[memoryview]) -> bytes:
+    """The views as one value; the very bytes that were read where a view is all of them."""
+    if len(views) == 1 and isinstance(views[0].obj, bytes) and len(views[0].obj) == len(views[0]):
+        return views[0].obj
+    return b"".join(views)

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import NamedTuple, Self
 
 from headwater.base.errors import HeadwaterError, Invalid, TooLarge
-from headwater.store.packs.backend import Content, PackBackend, PackSink
+from headwater.store.packs.backend import PackBackend, PackSink
 from headwater.store.packs.format import (
     CHUNK_LIMIT_BYTES,
     HEAD,
@@ -19,6 +19,7 @@ from headwater.store.packs.format import (
     chunk_id,
     encode_tail,
 )
+from headwater.store.packs.source import Content
 
 PACK_LIMIT_BYTES = 1024 * 1024 * 1024
 """A request larger than this continues in a second pack, so that a later rewrite stays small."""

@@ -162,13 +162,23 @@ def take_over(tx: Transaction, feed: int, id: str, like: Version) -> None:
     """Gives a staged version the chunks of another one of the share that has the same bytes, cut otherwise."""
     sql = "UPDATE versions SET content_hash = ? WHERE feed = ? AND id = ? AND state = 'staged'"
     if tx.run(sql, like.content_hash, feed, id):
-        tx.run("DELETE FROM version_chunks WHERE feed = ? AND version = ?", feed, id)
-        tx.run(
-            "INSERT INTO version_chunks (feed, version, place, organisation, chunk, length_bytes)"
-            " SELECT feed, ?, place, organisation, chunk, length_bytes FROM version_chunks"
-            " WHERE feed = ? AND version = ?",
-            id, feed, like.id,
-        )  # fmt: skip
+        _copy_chunks(tx, feed, id, like.id)
+
+
+def mend(tx: Transaction, feed: int, version: Version, like: Version) -> Version:
+    """Gives a version with damaged chunks those of another one of the share that has the same bytes, cut otherwise.
+
+    Its content has another name from then on; its id and its ETag stay, because its bytes are the same.
+    """
+    tx.run("UPDATE versions SET content_hash = ? WHERE feed = ? AND id = ?", like.content_hash, feed, version.id)
+    _copy_chunks(tx, feed, version.id, like.id)
+    return version._replace(content_hash=like.content_hash)
+
+
+def correct_sha256(tx: Transaction, feed: int, version: Version, sha256: str) -> Version:
+    """Replaces a stored SHA-256 by the one that its bytes have."""
+    tx.run("UPDATE versions SET sha256 = ? WHERE feed = ? AND id = ?", sha256, feed, version.id)
+    return version._replace(sha256=sha256)
 
 
 def is_same(one: Version, other: Version) -> bool:
@@ -245,3 +255,14 @@ def _require(found: int, id: str) -> None:
     """Refuses what would refer to a version that expired between its look-up and its writing."""
     if not found:
         raise NotFound(f"the version {id!r} expired: upload it again")
+
+
+def _copy_chunks(tx: Transaction, feed: int, id: str, like_id: str) -> None:
+    """Replaces the chunks of a version by those of another one."""
+    tx.run("DELETE FROM version_chunks WHERE feed = ? AND version = ?", feed, id)
+    tx.run(
+        "INSERT INTO version_chunks (feed, version, place, organisation, chunk, length_bytes)"
+        " SELECT feed, ?, place, organisation, chunk, length_bytes FROM version_chunks"
+        " WHERE feed = ? AND version = ?",
+        id, feed, like_id,
+    )  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Iterator
 
 import pytest
 
@@ -79,13 +80,13 @@ def test_a_commit_of_bytes_with_the_checksum_of_the_present_ones_changes_nothing
 def readings(monkeypatch: pytest.MonkeyPatch) -> list[Reading]:
     """The pairs that are read from now on."""
     found: list[Reading] = []
-    is_same = same_content.is_same
+    comparison = same_content.comparison
 
-    def read(place: PackBackend, reading: Reading) -> bool:
+    def read(place: PackBackend, reading: Reading) -> Iterator[bool | None]:
         found.append(reading)
-        return is_same(place, reading)
+        return comparison(place, reading)
 
-    monkeypatch.setattr(same_content, "is_same", read)
+    monkeypatch.setattr(same_content, "comparison", read)
     return found
 
 
@@ -127,11 +128,11 @@ def test_a_token_that_ends_while_versions_are_compared_changes_nothing(
     other = share.device("other", share.client.as_token(text))
     change = updated(file, staged(share, 1000, content=b"!" + CONTENT[1:]))
 
-    def end(_place: PackBackend, _reading: Reading) -> bool:
+    def end(_place: PackBackend, _reading: Reading) -> Iterator[bool | None]:
         share.server.revoke(row.id)
-        return False
+        yield False
 
-    monkeypatch.setattr(same_content, "is_same", end)
+    monkeypatch.setattr(same_content, "comparison", end)
     assert other.apply(change).problem() == (401, "UNAUTHENTICATED")
     assert share.tree() == {"/a.txt": file["version_id"]}
 

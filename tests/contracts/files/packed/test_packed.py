@@ -16,7 +16,6 @@ from headwater.base.errors import Unavailable
 from headwater.base.settings.table import FileSettings, Settings
 from headwater.contracts.files import content as content_reading
 from headwater.contracts.files.access import ShareRow
-from headwater.contracts.files.downloads import batch as batches
 from headwater.contracts.files.packed import writer as packed_writer
 from headwater.contracts.files.packed.shapes import PackedResult
 from headwater.contracts.files.packed.writer import Packing
@@ -67,7 +66,8 @@ def unframed(stream: bytes) -> list[tuple[dict[str, Any], bytes]]:
 def batch(client: Client, share: str, **fields: Any) -> list[tuple[dict[str, Any], bytes]]:
     answer = client.post("/api/v1/downloads/batch", json={"share_id": share, **fields})
     assert answer.status == 200, answer.text
-    assert answer.headers["content-length"] == str(len(answer.body))
+    # A file that turns out to be damaged is announced without its bytes, so the length is not known before.
+    assert "content-length" not in answer.headers
     return unframed(answer.body)
 
 
@@ -191,7 +191,7 @@ def test_a_large_file_among_small_ones_is_cut_into_chunks(client: Client, share:
 def test_a_batch_looks_the_chunks_of_a_large_file_up_a_few_at_a_time(
     client: Client, share: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batches, "REFS_AT_ONCE", 2)
+    monkeypatch.setattr(content_reading, "REFS_AT_ONCE", 2)
     contents = [content_of(5 * MIB, 7), content_of(3, 8), b"", content_of(4 * MIB, 9)]
     ids = [result["resource_id"] for result in pack(client, share, enumerated(contents))]
     found = batch(client, share, file_ids=ids)

@@ -43,7 +43,9 @@ def get(
         with options.as_typed():
             found = here.database.read_now(lambda tx: get_folder.listing(tx, run_as.share(tx, id), source))
         _expect_empty(folder)
-        download = FolderDownload(here.database, connect.open_packs(here.settings), found, folder, report)
+        download = FolderDownload(
+            here.database, connect.open_content(here.database, here.settings), found, folder, report
+        )
         download.write()
     failed = download.counts["failed"]
     counts: Row = {

@@ -47,7 +47,9 @@ def put(
         with options.as_typed():
             row, prefix = here.database.read_now(lambda tx: _place(tx, id, to))
         principal = here.database.read_now(run_as.operator)
-        target = PutTarget(here.database, connect.open_packs(here.settings), here.settings.files, principal, row)
+        target = PutTarget(
+            here.database, connect.open_content(here.database, here.settings), here.settings.files, principal, row
+        )
         names = row.policy
         total_bytes = local_files.size_bytes(source, prefix, names) if watched() and not as_json else 0
         upload = FolderUpload(target, report, total_bytes, dry_run=dry_run)

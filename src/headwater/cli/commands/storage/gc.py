@@ -40,7 +40,7 @@ def gc(
     With --dry-run the counts are what such a run would do now.
     """
     with installation.opened(data, database, config, sets) as here:
-        packs, settings = connect.open_packs(here.settings), here.settings.files
+        packs, settings = connect.open_content(here.database, here.settings), here.settings.files
         cleaned = (
             plan(here.database, packs, settings) if dry_run else retention_gc.clean(here.database, packs, settings)
         )

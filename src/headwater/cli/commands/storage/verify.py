@@ -11,6 +11,7 @@ from headwater.cli import installation, options
 from headwater.cli.installation import Installation
 from headwater.cli.output import say_note, show_rows
 from headwater.cli.progress import bars
+from headwater.contracts.files import checksums
 from headwater.installation import archive, connect
 from headwater.installation.pack_audit import PackInspection
 from headwater.installation.progress import Report, adding
@@ -18,6 +19,7 @@ from headwater.store import integrity
 from headwater.store.database import Transaction
 from headwater.store.integrity import Finding
 from headwater.store.packs import check as pack_check
+from headwater.store.packs.check import Verified
 from headwater.store.packs.format import pack_name
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
@@ -39,17 +41,22 @@ def verify(
     """Read everything and say what does not agree.
 
     Every record must have its change, every counter its count, every change the values of its row, every chunk of
-    content its hash. It may run while the server runs. The exit code is 1 when something was found.
+    content its hash, every version its checksum. It may run while the server runs. A damaged chunk is marked, so that
+    the same bytes uploaded again replace it; a mark of a chunk that is whole again is removed; a wrong checksum of a
+    version is replaced. The exit code is 1 when something was found.
     """
     if backup is not None:
         _verify_backup(backup, as_json=as_json)
         return
     with installation.opened(data, database, config) as here, bars(quiet=as_json) as report:
         findings, total = here.database.read_now(lambda tx: _check(tx, report))
-        damages, chunks = _check_packs(here, report)
-    found = [*findings, *damages]
-    none = f"all {total} changes and {chunks} chunks of content are as they should be"
+        damages, verified = _check_packs(here, report)
+        wrong = _check_checksums(here, report)
+    found = [*findings, *damages, *wrong]
+    none = f"all {total} changes and {verified.chunks} chunks of content are as they should be"
     show_rows([finding._asdict() for finding in found], as_json=as_json, none=none)
+    if verified.whole_again and not as_json:
+        say_note(f"{verified.whole_again} chunks that were marked as damaged are whole again")
     if found:
         raise typer.Exit(1)
 
@@ -59,7 +66,7 @@ def _check(tx: Transaction, report: Report) -> tuple[list[Finding], int]:
     return list(integrity.check(tx, adding(report, "changes", total))), total
 
 
-def _check_packs(here: Installation, report: Report) -> tuple[list[Finding], int]:
+def _check_packs(here: Installation, report: Report) -> tuple[list[Finding], Verified]:
     def progress(so_far: pack_check.Verified) -> None:
         report("bytes of content", so_far.content_bytes, so_far.total_bytes)
 
@@ -68,7 +75,15 @@ def _check_packs(here: Installation, report: Report) -> tuple[list[Finding], int
         Finding("content", damage.organisation, f"pack {pack_name(damage.pack)}: {damage.reason}")
         for damage in verified.damages
     ]
-    return found, verified.chunks
+    return found, verified
+
+
+def _check_checksums(here: Installation, report: Report) -> list[Finding]:
+    """Compares the stored checksums of versions with their bytes; a wrong one is replaced."""
+    progress = adding(report, "bytes with a checksum", here.database.read_now(checksums.total_bytes))
+    mended = checksums.mend(here.database, connect.open_packs(here.settings), progress)
+    detail = "its stored SHA-256 was not that of its bytes; the right one is stored now"
+    return [Finding("checksum", each.share_id, f"version {each.version_id}: {detail}") for each in mended]
 
 
 def _verify_backup(path: Path, *, as_json: bool) -> None:

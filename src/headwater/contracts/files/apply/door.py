@@ -18,7 +18,7 @@ from headwater.contracts.files.apply.conflicts import ConflictFilter
 from headwater.contracts.files.apply.inputs import Strategy
 from headwater.contracts.files.apply.rows import Rows
 from headwater.contracts.files.apply.rules import Verdict
-from headwater.contracts.files.apply.same_content import Candidate
+from headwater.contracts.files.apply.same_content import Candidate, Reading
 from headwater.contracts.files.apply.shapes import Apply, FileConflict
 from headwater.contracts.files.caller import device_of
 from headwater.contracts.files.devices import rules as device_rules
@@ -77,11 +77,20 @@ class ApplyDoor:
                 if reading.size_bytes > left_bytes:
                     continue
                 left_bytes -= reading.size_bytes
-                if await asyncio.to_thread(same_content.is_same, self._services.packs, reading):
-                    equal[candidate.version_id] = candidate
+            if await self._is_same(reading):
+                equal[candidate.version_id] = candidate
         await call.recheck()
         for candidate in equal.values():
             await call.write(partial(same_content.share_chunks, candidate=candidate), feed=candidate.feed)
+
+    async def _is_same(self, reading: Reading) -> bool:
+        """Compares a pair, a slice at each turn: a large one does not keep the others waiting."""
+        steps = same_content.comparison(self._services.packs, reading)
+        found: bool | None = None
+        while found is None:
+            async with self._gate:
+                found = await asyncio.to_thread(next, steps)
+        return found
 
     async def conflicts(self, call: Call) -> Reply:
         """GET /conflicts: conflicts, the newest first."""

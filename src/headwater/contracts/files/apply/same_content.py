@@ -16,7 +16,7 @@ from blake3 import blake3
 
 from headwater.base.errors import Damaged, HeadwaterError, Invalid
 from headwater.contracts.files import access, content
-from headwater.contracts.files.access import Access
+from headwater.contracts.files.access import Access, ShareRow
 from headwater.contracts.files.apply.rows import Rows
 from headwater.contracts.files.apply.shapes import Apply, ChangeItem
 from headwater.contracts.files.names import stored_path
@@ -25,6 +25,7 @@ from headwater.identity.principal import Principal
 from headwater.store.database import Transaction
 from headwater.store.packs.backend import PackBackend
 from headwater.store.packs.format import ChunkRef
+from headwater.store.packs.reader import read_range
 from headwater.store.tree import nodes, versions
 from headwater.store.tree.versions import Piece, Version
 
@@ -32,7 +33,10 @@ Stretch = tuple[Sequence[Piece], Sequence[Piece]]
 """The same bytes of two contents, if these are equal: chunks that end together and nowhere in between."""
 
 COMPARED_BYTES = 1024 * 1024 * 1024
-"""The most bytes that are read of each side of the versions of one request, to compare them."""
+"""The most bytes that are read of the versions of one request, to compare them."""
+
+SLICE_BYTES = 64 * 1024 * 1024
+"""Bytes that one request compares before another one has its turn."""
 
 COMPARED_CHUNKS = 200_000
 """The most chunks of both sides together that are looked up for one request."""
@@ -41,10 +45,14 @@ COMPARED_CHUNKS = 200_000
 class Candidate(NamedTuple):
     """A staged version that may have the content of one in a file's history."""
 
-    feed: int
-    organisation: str
+    row: ShareRow
     version_id: str
     like: Version
+
+    @property
+    def feed(self) -> int:
+        """The feed of the share."""
+        return self.row.feed
 
 
 class Reading(NamedTuple):
@@ -90,32 +98,81 @@ def plan_reading(tx: Transaction, candidate: Candidate, limit: int) -> Reading:
     version = versions.find(tx, candidate.feed, candidate.version_id)
     known = version is not None and version.sha256 is not None and version.sha256 == candidate.like.sha256
     parts = [] if known else stretches(ours, theirs)
-    wanted = {piece.chunk: piece for side in parts or () for pieces in side for piece in pieces}
+    wanted = {piece.chunk: piece for mine, _ in parts or () for piece in mine}
     try:
-        refs = content.refs_of(tx, candidate.organisation, list(wanted.values()))
+        refs = content.refs_of(tx, candidate.row.organisation, list(wanted.values()))
     except Damaged:
         parts, refs = None, []
     return Reading(parts, {ref.chunk: ref for ref in refs}, len(ours) + len(theirs))
 
 
-def is_same(place: PackBackend, reading: Reading) -> bool:
-    """True when the two have the same bytes; reads what is cut otherwise, up to the first difference."""
+def comparison(place: PackBackend, reading: Reading) -> Iterator[bool | None]:
+    """True or False at its end: the two have the same bytes or not; None each time ``SLICE_BYTES`` were read.
+
+    The bytes of the staged version are cut as the other one is, and each cut is compared with that chunk's id. So the
+    other one is not read, and damage in it hides no equality.
+    """
     if reading.stretches is None:
-        return False
-    try:
-        return all(
-            _digest(place, reading, ours) == _digest(place, reading, theirs) for ours, theirs in reading.stretches
-        )
-    except Damaged:
-        # A reader of the content gets the error; here it is only not known to be equal.
-        return False
+        yield False
+        return
+    read_bytes = 0
+    for ours, theirs in reading.stretches:
+        cutting = _Cutting(theirs)
+        try:
+            for piece in read_range(place, [reading.refs[piece.chunk] for piece in ours]):
+                if not cutting.take(piece):
+                    yield False
+                    return
+                read_bytes += len(piece)
+                if read_bytes >= SLICE_BYTES:
+                    read_bytes = 0
+                    yield None
+        except Damaged:
+            # A reader of the content gets the error; here it is only not known to be equal.
+            yield False
+            return
+    yield True
+
+
+class _Cutting:
+    """The comparison of bytes with the ids of chunks that follow each other."""
+
+    def __init__(self, pieces: Sequence[Piece]) -> None:
+        self._waiting = list(reversed(pieces))
+        self._digest = blake3()
+        self._left_bytes = pieces[0].length_bytes
+
+    def take(self, content: bytes) -> bool:
+        """Reads the next bytes; False when a chunk that they end has another id."""
+        view = memoryview(content)
+        while len(view) >= self._left_bytes:
+            self._digest.update(view[: self._left_bytes])
+            view = view[self._left_bytes :]
+            if self._digest.digest() != self._waiting.pop().chunk:
+                return False
+            if not self._waiting:
+                return True
+            self._digest, self._left_bytes = blake3(), self._waiting[-1].length_bytes
+        self._digest.update(view)
+        self._left_bytes -= len(view)
+        return True
 
 
 def share_chunks(tx: Transaction, candidate: Candidate) -> None:
-    """Gives a staged version the chunks of the one that it is equal to, if that one still exists."""
+    """Gives a staged version the chunks of the one that it is equal to, if that one still exists.
+
+    Where the older one is damaged it is the other way round: the bytes that were just sent make it whole.
+    """
     tx.lock(candidate.feed)
     # Of a file that was purged meanwhile only a part of the chunks may be left.
-    if candidate.like.node is not None and nodes.find(tx, candidate.feed, candidate.like.node) is not None:
+    if candidate.like.node is None or nodes.find(tx, candidate.feed, candidate.like.node) is None:
+        return
+    staged = versions.find(tx, candidate.feed, candidate.version_id)
+    if staged is None or versions.find(tx, candidate.feed, candidate.like.id) is None:
+        return
+    if content.has_damage(tx, candidate.row, candidate.like.id):
+        versions.mend(tx, candidate.feed, candidate.like, staged)
+    else:
         versions.take_over(tx, candidate.feed, candidate.version_id, candidate.like)
 
 
@@ -146,7 +203,7 @@ def _candidates(paths: PathIndex, rows: Rows, principal: Principal, change: Chan
     for other_id in _opponents(paths, rows, change):
         other = rows.version(other_id)
         if other is not None and _may_be_same(version, other):
-            yield Candidate(paths.row.feed, paths.row.organisation, version.id, other)
+            yield Candidate(paths.row, version.id, other)
 
 
 def _opponents(paths: PathIndex, rows: Rows, change: ChangeItem) -> Iterator[str]:
@@ -174,9 +231,3 @@ def _may_be_same(version: Version, other: Version) -> bool:
     if version.sha256 and other.sha256 and version.sha256 != other.sha256:
         return False
     return versions.only_chunk(version.content_hash) is None or versions.only_chunk(other.content_hash) is None
-
-
-def _digest(place: PackBackend, reading: Reading, pieces: Sequence[Piece]) -> bytes:
-    digest = blake3()
-    content.digest_into(place, [reading.refs[piece.chunk] for piece in pieces], digest)
-    return digest.digest()

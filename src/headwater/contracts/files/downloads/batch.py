@@ -1,4 +1,4 @@
-"""Finds many files or chunks for one download, and sends them as one stream of lines and bytes.
+"""Finds many files or chunks for one download; ``batch_frames`` sends them as one stream of lines and bytes.
 
 Shape: a line of JSON and then its bytes for each, as in a packed upload. Items of one chunk are first, in the order
 of their packs, so that neighbours are read together; the line states the item's index in the request.
@@ -6,29 +6,23 @@ of their packs, so that neighbours are read together; the line states the item's
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from headwater.base.errors import HeadwaterError, Invalid, NotFound, TooLarge
 from headwater.base.settings.table import FileSettings
-from headwater.base.wire import encode, format_seconds
+from headwater.base.wire import format_seconds
 from headwater.contracts.files import access, content
 from headwater.contracts.files.access import Access, ShareRow
 from headwater.contracts.files.downloads.shapes import BatchFields, BatchHead
 from headwater.contracts.files.packed.parser import failure_of
 from headwater.contracts.files.paths import PathIndex
 from headwater.identity.principal import Principal
-from headwater.store.database import Database, Transaction
+from headwater.store.database import Transaction
 from headwater.store.packs import chunks
-from headwater.store.packs.backend import PackBackend
 from headwater.store.packs.format import ChunkRef
-from headwater.store.packs.reader import read_each, read_range
 from headwater.store.tree import nodes, versions
 from headwater.store.tree.nodes import ROOT
-
-GATHER_BYTES = 1024 * 1024
-REFS_AT_ONCE = 1_000
-"""Chunks of a large file that are looked up at once: memory stays bounded however large it is."""
 
 _FILES = (
     "SELECT n.id, n.parent, v.id, v.number, v.size_bytes, v.content_hash, v.sha256, v.mime_type, v.modified_us"
@@ -39,6 +33,15 @@ _FILES = (
 
 _LAST = 1 << 63
 
+MAX_CHUNKS = 100_000
+"""Most chunks of all files of one download that consist of several; a file beyond it is downloaded alone."""
+
+_TOO_MANY_CHUNKS = TooLarge(
+    f"the larger files of one batch have at most {MAX_CHUNKS} chunks together; download this one alone",
+    code="BATCH_TOO_LARGE",
+)
+_LAST_PLACE = "SELECT max(place) FROM version_chunks WHERE feed = ? AND version = ?"
+
 
 class BatchItem(NamedTuple):
     """The part of the stream for one item of the request: its line, and then its bytes.
@@ -46,8 +49,7 @@ class BatchItem(NamedTuple):
     The bytes are the one chunk ``ref``, or all chunks of the ``version``; without either there are none.
     """
 
-    line: bytes
-    size_bytes: int = 0
+    head: BatchHead
     ref: ChunkRef | None = None
     version: str = ""
 
@@ -62,11 +64,6 @@ class Contents(NamedTuple):
 
     row: ShareRow
     items: Sequence[BatchItem]
-
-    @property
-    def size_bytes(self) -> int:
-        """The length of the whole stream."""
-        return sum(len(item.line) + item.size_bytes for item in self.items)
 
 
 def find(tx: Transaction, principal: Principal, fields: BatchFields, settings: FileSettings) -> Contents:
@@ -90,43 +87,6 @@ def find(tx: Transaction, principal: Principal, fields: BatchFields, settings: F
     return Contents(row, sorted(items, key=lambda item: item.place))
 
 
-def frames(place: PackBackend, contents: Contents, database: Database) -> Iterator[bytes]:
-    """The stream in pieces. Raises: Damaged."""
-    refs = [item.ref for item in contents.items if item.ref is not None]
-    chunked = read_each(place, refs)
-    gathered: list[bytes | memoryview] = []
-    size_bytes = 0
-    for item in contents.items:
-        gathered.append(item.line)
-        size_bytes += len(item.line)
-        if item.ref is not None:
-            gathered.append(next(chunked))
-            size_bytes += item.size_bytes
-        if size_bytes >= GATHER_BYTES or item.version:
-            yield b"".join(gathered)
-            gathered, size_bytes = [], 0
-        if item.version:
-            yield from read_range(place, refs_of(database, contents.row, item.version))
-    if gathered:
-        yield b"".join(gathered)
-
-
-def refs_of(database: Database, row: ShareRow, version: str) -> Iterator[ChunkRef]:
-    """The places of a version's chunks, in their order. Raises: Damaged (one is missing)."""
-    first = 0
-    while True:
-
-        def page(tx: Transaction, first: int = first) -> list[ChunkRef]:
-            found = versions.pieces(tx, row.feed, version, first, REFS_AT_ONCE)
-            return content.refs_of(tx, row.organisation, found)
-
-        refs = database.read_now(page)
-        yield from refs
-        if len(refs) < REFS_AT_ONCE:
-            return
-        first += len(refs)
-
-
 def _chunks(tx: Transaction, principal: Principal, row: ShareRow, hashes: Sequence[str]) -> list[BatchItem]:
     ids = [bytes.fromhex(text) for text in hashes]
     allowed = content.reachable(tx, principal, row.organisation, ids)
@@ -137,7 +97,7 @@ def _chunks(tx: Transaction, principal: Principal, row: ShareRow, hashes: Sequen
         if ref is None:
             items.append(_missing(BatchHead(index, 0, chunk=text), NotFound("no such chunk")))
         else:
-            items.append(_item(BatchHead(index, ref.length_bytes, chunk=text), ref))
+            items.append(BatchItem(BatchHead(index, ref.length_bytes, chunk=text), ref))
     return items
 
 
@@ -170,7 +130,7 @@ def _files(
     found = {each[0]: each for each in tx.rows_in(_FILES, wanted, row.feed) if alive.is_live(each[1])}
     single = {each[0]: chunk for each in found.values() if (chunk := versions.only_chunk(each[5])) is not None}
     located = chunks.locate(tx, row.organisation, single.values())
-    items = []
+    items, left_chunks = [], MAX_CHUNKS
     for index, node_id in enumerate(ids):
         path = None if asked is None else asked[index]
         file = found.get(node_id or "")
@@ -184,7 +144,15 @@ def _files(
             sha256,
         )  # fmt: skip
         ref = located.get(single.get(file[0], b""))
-        items.append(_item(head, ref, version if ref is None and size_bytes else ""))
+        if ref is not None or not size_bytes:
+            items.append(BatchItem(head, ref))
+            continue
+        left_chunks -= 1 + (tx.value(_LAST_PLACE, row.feed, version) or 0)
+        if left_chunks < 0:
+            items.append(_missing(head, _TOO_MANY_CHUNKS))
+            left_chunks = 0
+        else:
+            items.append(BatchItem(head, version=version))
     return items
 
 
@@ -205,10 +173,6 @@ class _Alive:
         return found
 
 
-def _item(head: BatchHead, ref: ChunkRef | None = None, version: str = "") -> BatchItem:
-    return BatchItem(encode(head) + b"\n", head.size, ref, version)
-
-
 def _missing(head: BatchHead, failure: HeadwaterError) -> BatchItem:
-    head.error = failure_of(failure)
-    return _item(head)
+    head.size, head.error = 0, failure_of(failure)
+    return BatchItem(head)

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import asyncio
 import base64
+from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import NamedTuple
 
 from headwater.contracts.files import access, content
 from headwater.contracts.files.access import Access
 from headwater.contracts.files.content import FRAMES_MEDIA
-from headwater.contracts.files.content_stream import stream
+from headwater.contracts.files.content_stream import started, stream
 from headwater.contracts.files.downloads import batch, rules
 from headwater.contracts.files.downloads.batch import Contents
+from headwater.contracts.files.downloads.batch_frames import frames
 from headwater.contracts.files.downloads.rules import Found
 from headwater.contracts.files.downloads.shapes import Manifest, ManifestChunk, read_batch
 from headwater.store.database import Transaction
@@ -29,15 +31,23 @@ from headwater.web.http.content_disposition import attachment
 from headwater.web.http.ranges import Span, chosen_span
 from headwater.web.reply import Header, Reply
 from headwater.web.services import Services
+from headwater.web.single_flight import SingleFlight
+
+CHECKSUMS_AT_ONCE = 2
+"""Checksums that are computed at once; others wait, however many callers ask."""
 
 _SAFE_TYPE = b"application/octet-stream"
 
 
 class _Source(NamedTuple):
-    """The source of a download: the version and the places of its chunks."""
+    """The source of a download: the version and the places of its chunks, or None where they are read page by page.
+
+    ``is_doubtful``: a chunk of it was found damaged where it is.
+    """
 
     found: Found
-    refs: list[ChunkRef]
+    refs: list[ChunkRef] | None
+    is_doubtful: bool
 
 
 class DownloadDoor:
@@ -45,6 +55,7 @@ class DownloadDoor:
 
     def __init__(self, services: Services) -> None:
         self._services = services
+        self._checksums: SingleFlight[str] = SingleFlight(CHECKSUMS_AT_ONCE)
 
     async def batch(self, call: Call) -> Reply:
         """POST /batch: many files, or chunks, in one stream."""
@@ -54,18 +65,20 @@ class DownloadDoor:
             return batch.find(tx, call.principal, fields, self._services.settings.files)
 
         contents = await call.read(transaction, slow=True)
-        headers = ((b"content-type", FRAMES_MEDIA), (b"content-length", str(contents.size_bytes).encode()))
-        frames = batch.frames(self._services.packs, contents, self._services.database)
+        pieces = frames(self._services.packs, contents, self._services.database)
         permitted = partial(_still_readable, call, contents.row.feed)
-        return Reply(200, headers, stream=stream(frames), permitted=permitted)
+        return Reply(200, ((b"content-type", FRAMES_MEDIA),), stream=stream(pieces), permitted=permitted)
 
     async def download(self, call: Call) -> Reply:
         """GET /{file_id}: the content of a version; 200, 206, 304 or 416."""
 
         def transaction(tx: Transaction) -> _Source:
             found = rules.find(tx, call.principal, call.params["file_id"], call.query.get("version"))
-            pieces = versions.pieces(tx, found.row.feed, found.version.id)
-            return _Source(found, content.refs_of(tx, found.row.organisation, pieces))
+            feed, organisation, version = found.row.feed, found.row.organisation, found.version.id
+            pieces = versions.pieces(tx, feed, version, 0, content.REFS_AT_ONCE + 1)
+            # More are looked up on a thread, a page at a time, while the first ones are sent.
+            refs = content.refs_of(tx, organisation, pieces) if len(pieces) <= content.REFS_AT_ONCE else None
+            return _Source(found, refs, content.has_damage(tx, found.row, version))
 
         source = await call.read(transaction)
         version = source.found.version
@@ -80,9 +93,16 @@ class DownloadDoor:
         )  # fmt: skip
         sha256 = version.sha256
         if sha256 is None and _wants_digest(call):
-            sha256 = await self._compute_sha256(source)
-        permitted = partial(_still_readable, call, source.found.row.feed)
-        return self._reply(source, tag, span, sha256)._replace(permitted=permitted)
+            sha256 = await self._sha256(source)
+        head = self._head(source, tag, span, sha256)
+        if call.method == "HEAD":
+            return head._replace(stream=stream(iter(())))
+        first, stop = (0, version.size_bytes) if span is None else (span.first, span.last + 1)
+        if source.is_doubtful:
+            # The damage is known: it is answered as an error, wherever in the range it is.
+            await asyncio.to_thread(_compare, self._pieces(source, first, stop))
+        pieces = await started(self._pieces(source, first, stop))
+        return head._replace(stream=stream(pieces), permitted=partial(_still_readable, call, source.found.row.feed))
 
     async def manifest(self, call: Call) -> Reply:
         """GET /{file_id}/chunks: the chunks of a version, for a caller that has some of them."""
@@ -96,17 +116,31 @@ class DownloadDoor:
 
         return reply.json(await call.read(transaction, slow=True))
 
-    async def _compute_sha256(self, source: _Source) -> str:
-        """The SHA-256 of a version that came without one; computed once, then stored."""
+    async def _sha256(self, source: _Source) -> str:
+        """The SHA-256 of a version that came without one; computed once for all who ask meanwhile, then stored."""
         version, feed = source.found.version, source.found.row.feed
-        sha256 = await asyncio.to_thread(content.sha256_of, self._services.packs, source.refs)
-        await self._services.database.write(lambda tx: rules.store_sha256(tx, feed, version.id, sha256), feed=feed)
-        return sha256
 
-    def _reply(self, source: _Source, tag: str, span: Span | None, sha256: str | None) -> Reply:
+        async def compute() -> str:
+            refs = self._refs(source)
+            sha256 = await asyncio.to_thread(content.sha256_of, self._services.packs, refs)
+            await self._services.database.write(lambda tx: rules.store_sha256(tx, feed, version.id, sha256), feed=feed)
+            return sha256
+
+        return await self._checksums.result((feed, version.id), compute)
+
+    def _refs(self, source: _Source) -> Iterable[ChunkRef]:
+        """The places of the chunks of a download, in their order."""
+        if source.refs is not None:
+            return source.refs
+        row, version = source.found.row, source.found.version
+        return content.refs_by_page(self._services.database, row.feed, row.organisation, version.id)
+
+    def _pieces(self, source: _Source, first: int, stop: int) -> Iterator[bytes]:
+        return read_range(self._services.packs, self._refs(source), first, stop)
+
+    def _head(self, source: _Source, tag: str, span: Span | None, sha256: str | None) -> Reply:
         found = source.found
         version = found.version
-        first = 0 if span is None else span.first
         length_bytes = version.size_bytes if span is None else span.length_bytes
         headers: list[Header] = [
             (b"content-type", _content_type(version.mime_type)),
@@ -124,8 +158,13 @@ class DownloadDoor:
             headers.append((b"x-checksum-sha256", sha256.encode()))
         if span is not None:
             headers.append((b"content-range", span.content_range(version.size_bytes).encode()))
-        pieces = read_range(self._services.packs, source.refs, first, first + length_bytes)
-        return Reply(200 if span is None else 206, tuple(headers), stream=stream(pieces))
+        return Reply(200 if span is None else 206, tuple(headers))
+
+
+def _compare(pieces: Iterator[bytes]) -> None:
+    """Reads all of the pieces. Raises: Damaged."""
+    for _ in pieces:
+        pass
 
 
 async def _still_readable(call: Call, feed: int) -> None:

@@ -205,11 +205,12 @@ class _Storing:
             node = found
         current = versions.find(tx, row.feed, node.version) if node.version else None
         version = self._version(file, None, random_id("ver"))
-        if current is not None and versions.is_same(current, version):
+        if current is not None and current.content_hash == version.content_hash:
+            content.mend_by(tx, row, current, version)
             self._succeed(file, "unchanged", node.id, current.id)
             return
         versions.insert_many(tx, row.feed, row.organisation, [(version, file.pieces)])
-        committed = commit.put_on(self._writer, node, version, base)
+        committed = commit.put_on(self._writer, row, node, version, base)
         self._succeed(file, committed.status, committed.node.id, committed.version.id)
 
     def _guard(self, file: Arrived, function: _FileFunction) -> None:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from headwater.base.errors import Invalid, VersionStale
 from headwater.base.ids import random_id
-from headwater.contracts.files import paths
+from headwater.contracts.files import content, paths
 from headwater.contracts.files.access import ShareRow
 from headwater.contracts.files.names import name_key, parent_path, split_path, stored_path
 from headwater.contracts.files.paths import PathIndex, Target
@@ -52,12 +52,12 @@ def commit_version(
     """
     writer = TreeWriter(tx, row.share, actor)
     if place.resource_id is not None:
-        return put_on(writer, paths.by_id(tx, row, place.resource_id), version, base_version_id)
+        return put_on(writer, row, paths.by_id(tx, row, place.resource_id), version, base_version_id)
     index = PathIndex(tx, row)
     target = _target_of(index, writer, place)
     taken = nodes.child(tx, row.feed, target.parent, target.name.key)
     if taken is not None:
-        return put_on(writer, taken, version, base_version_id)
+        return put_on(writer, row, taken, version, base_version_id)
     require_no_base(base_version_id)
     if place.path is None:
         # The length of a path was checked itself; below a folder the path may be longer than allowed.
@@ -70,14 +70,17 @@ def commit_version(
     return Committed("created", node, kept)
 
 
-def put_on(writer: TreeWriter, node: Node, version: Version, base_version_id: str | None) -> Committed:
-    """Puts a staged version on top of a file; equal content changes nothing. Raises: StateConflict, VersionStale."""
+def put_on(writer: TreeWriter, row: ShareRow, node: Node, version: Version, base_version_id: str | None) -> Committed:
+    """Puts a staged version on top of a file; equal content changes nothing, but mends what is damaged.
+
+    Raises: StateConflict, VersionStale.
+    """
     if node.type != "file":
         raise paths.name_taken(node.name)
     tx, feed = writer.tx, writer.share.feed
     current = versions.find(tx, feed, node.version) if node.version else None
     if current is not None and versions.is_same(current, version):
-        return Committed("unchanged", node, current)
+        return Committed("unchanged", node, content.mend_by(tx, row, current, version))
     if base_version_id is not None and base_version_id != node.version:
         raise VersionStale(
             f"the file is at {node.version}, not at {base_version_id}", extra={"version_id": node.version}

@@ -26,6 +26,7 @@ from headwater.contracts.files.uploads.shapes import (
 )
 from headwater.contracts.files.uploads.tus_door import RESUMABLE, TusDoor
 from headwater.store.database import Transaction
+from headwater.store.packs import chunks
 from headwater.store.packs.format import ChunkRef
 from headwater.store.tree import nodes
 from headwater.store.tree.versions import Piece
@@ -127,6 +128,7 @@ class UploadDoor:
             row = access.require(tx, call.principal, fields.share_id, Access.WRITE)
             ids = [bytes.fromhex(text) for text in fields.hashes]
             have = content.reachable(tx, call.principal, row.organisation, ids)
+            have -= chunks.damaged(tx, row.organisation, have)
             return CheckAnswer([text for text, chunk in zip(fields.hashes, ids, strict=True) if chunk not in have])
 
         return reply.json(await call.read(transaction, slow=len(fields.hashes) > 200))

@@ -16,7 +16,8 @@ from headwater.base.chunking import Chunker, ChunkSizes
 from headwater.base.errors import Fatal, HeadwaterError, Unavailable
 from headwater.base.settings.table import FileSettings
 from headwater.store.database import Database, Transaction, TransactionFunction
-from headwater.store.packs.backend import Content, PackBackend
+from headwater.store.packs.backend import PackBackend
+from headwater.store.packs.source import Content
 from headwater.store.packs.writer import PackWriter, Written, discard
 from headwater.store.tree.versions import Piece
 
