@@ -28,7 +28,9 @@ An error is `application/problem+json` (RFC 9457):
 ```
 
 `code` is for programs, `detail` for people, `errors` names each wrong field by its path, and `request_id` is in
-the server's log. Under `/v2` errors have the form that Zendesk Sell's clients read, with the same meaning.
+the server's log, with the route, the code and the caller. (An address that causes many errors at once gets a bounded
+number of lines; the next line counts those that were left out.) Under `/v2` errors have the form that Zendesk Sell's
+clients read, with the same meaning.
 """
 _ROUTES_HEAD = """\
 # Routes

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from headwater.base.clock import SECOND_US, monotonic_seconds
 from headwater.base.errors import Invalid
 from headwater.base.ids import is_acceptable
+from headwater.base.log import get_log
 from headwater.base.wire import encode, format_seconds
 from headwater.contracts.record_feed import queries, rules, shapes
 from headwater.contracts.record_feed.queries import FieldConflict
@@ -31,6 +34,7 @@ _HEAD = "SELECT value FROM counters WHERE feed = ? AND name = 'head'"
 _INLINE_CHANGES = 500
 _MAX_REMEMBERED = 10_000
 _MAX_KINDS = 20
+log = get_log(__name__)
 
 
 class RecordFeedDoor:
@@ -77,7 +81,15 @@ class RecordFeedDoor:
             pusher = Pusher(call.principal, scope.feed(tx), pushed.device_id, oldest_us)
             return rules.push(tx, pusher, pushed.changes, self._kinds)
 
-        return await call.act(transaction, lambda results: reply.json(shapes.PushAnswer(results)), again=True)
+        outcomes: list[PushOutcome] = []
+
+        def render(results: list[PushOutcome]) -> Reply:
+            outcomes[:] = results
+            return reply.json(shapes.PushAnswer(results))
+
+        answer = await call.act(transaction, render, again=True)
+        _log_deletions(call, pushed, outcomes)
+        return answer
 
     async def conflicts(self, call: Call) -> Reply:
         """GET /conflicts: conflicts newest first; ``include_resolved=true`` shows all."""
@@ -180,6 +192,16 @@ class RecordFeedDoor:
             from_store = await self._services.database.read(lambda tx: rules.feed_of(tx, organisation))
             feed = self._feeds[organisation] = from_store
         return feed
+
+
+def _log_deletions(call: Call, pushed: shapes.Push, outcomes: Sequence[PushOutcome]) -> None:
+    """Logs who deleted what, as the log does for each DELETE request."""
+    for change, outcome in zip(pushed.changes, outcomes, strict=False):
+        if change.op == "delete" and outcome.outcome == "applied":
+            log.info(
+                "record_deleted", kind=change.kind, record_id=change.id, device_id=pushed.device_id,
+                user_id=call.principal.user_id, token_id=call.principal.token_id, request_id=call.request_id,
+            )  # fmt: skip
 
 
 def _kinds(text: str) -> tuple[str, ...]:

@@ -37,8 +37,8 @@ _NO_BODY = frozenset(("GET", "HEAD", "OPTIONS", "TRACE"))
 _ONCE = frozenset((b"authorization", b"content-length", b"content-type", b"content-encoding", b"idempotency-key"))
 _AT_ONCE_BYTES = 64 * 1024
 _PIECE_BYTES = 128 * 1024
-_REFUSALS = frozenset((401, 403, 429, 503))
-"""Statuses that a caller can cause at will: their log lines are bounded."""
+_FAULTS = frozenset((500, 502, 507))
+"""Statuses that are logged each time; a caller can cause every other error at will, so those lines are bounded."""
 
 _YEAR_SECONDS = 31_536_000
 log = get_log(__name__)
@@ -135,7 +135,7 @@ class Edge:
         except HeadwaterError:
             self._address_rate.spend(block_of(exchange.client), exchange.started)
             raise
-        exchange.contract = match.contract
+        exchange.contract, exchange.route = match.contract, match.contract.prefixes[0] + match.route.path
         return match
 
     async def _caller(self, exchange: _Exchange, match: Match, seat: Seat) -> Principal:
@@ -191,6 +191,7 @@ class Edge:
 
     def _refusal(self, exchange: _Exchange, failure: HeadwaterError) -> Reply:
         contract = exchange.contract or self._router.contract_of(exchange.path)
+        exchange.code = failure.error_code
         envelope = contract.envelope if contract else errors.problem
         reply = envelope(failure, errors.status_of(failure), exchange.request_id)
         if b"expect" in exchange.headers:
@@ -216,9 +217,9 @@ class Edge:
             await send({"type": "http.response.body", "body": b"" if head else reply.whole()})
         took_seconds = monotonic_seconds() - exchange.started
         self._metrics.count(exchange.name, exchange.method, reply.status, took_seconds)
-        if self._log_every or (reply.status >= 500 and reply.status not in _REFUSALS):
+        if self._log_every or reply.status in _FAULTS or (exchange.method == "DELETE" and reply.status < 400):
             self._log(exchange, reply.status, took_seconds)
-        elif reply.status in _REFUSALS:
+        elif reply.status >= 400:
             left_out = self._refusals.admit(block_of(exchange.client), reply.status, exchange.started)
             if left_out is not None:
                 self._log(exchange, reply.status, took_seconds, left_out)
@@ -254,14 +255,16 @@ class Edge:
         more = {"left_out_count": left_out} if left_out else {}
         write(
             "request", request_id=exchange.request_id, contract=exchange.name, method=exchange.method, status=status,
-            took_seconds=round(took_seconds, 6), **more,
+            took_seconds=round(took_seconds, 6), **exchange.facts(), **more,
         )  # fmt: skip
 
 
 class _Exchange:
     """One request and its answer, as far as the edge knows them, also when the request fails early."""
 
-    __slots__ = ("call", "client", "contract", "headers", "method", "path", "request_id", "scope", "started")
+    __slots__ = (
+        "call", "client", "code", "contract", "headers", "method", "path", "request_id", "route", "scope", "started",
+    )  # fmt: skip
 
     def __init__(self, scope: Message, request_id: str, started: float) -> None:
         self.scope = scope
@@ -273,6 +276,18 @@ class _Exchange:
         self.headers: dict[bytes, bytes] = {}
         self.contract: Contract | None = None
         self.call: Call | None = None
+        self.code = ""
+        self.route = ""
+
+    def facts(self) -> dict[str, str]:
+        """The route, the error's code, and the caller with the id that its path names, as far as they are known."""
+        known = {"route": self.route, "code": self.code}
+        if self.call is not None:
+            principal = self.call.principal
+            known |= {"user_id": principal.user_id, "token_id": principal.token_id}
+            known |= {"organisation_id": principal.organisation}
+            known |= {"resource_id": next(iter(self.call.params.values()), "")}
+        return {name: value for name, value in known.items() if value}
 
     def has_long_body(self, reply: Reply) -> bool:
         """True when the reply has a body that its caller may read slowly: a stream, or more than a socket buffers."""
