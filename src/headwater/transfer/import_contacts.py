@@ -1,26 +1,30 @@
-"""Imports the contacts of a file into an organisation, each batch in one transaction, and exports them."""
+"""Imports the contacts of a file into an organisation, each batch in one transaction."""
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, Literal, NamedTuple
+from typing import BinaryIO, NamedTuple
+
+import msgspec
 
 from headwater.base.errors import HeadwaterError, NotFound
-from headwater.contracts.contacts import file_keys, upsert
+from headwater.contracts.contacts import upsert
 from headwater.contracts.contacts.interchange.csv.format import CsvRows, read_csv
-from headwater.contracts.contacts.interchange.csv.rejects import RejectsFile
-from headwater.contracts.contacts.interchange.jsonl import read_jsonl
-from headwater.contracts.contacts.interchange.record import ContactRow, Parsed
+from headwater.contracts.contacts.interchange.csv.rejects import RejectedRows
+from headwater.contracts.contacts.interchange.dates import DateOrder
+from headwater.contracts.contacts.interchange.jsonl import JsonLines, RejectedLines, read_jsonl
+from headwater.contracts.contacts.interchange.record import Parsed, RowProblem, UnusedColumn
 from headwater.contracts.contacts.interchange.vcard.format import read_vcard
+from headwater.contracts.contacts.interchange.vcard.rejects import RejectedCards
+from headwater.contracts.contacts.persons import KnownPersons
 from headwater.contracts.contacts.upsert import Plan, RowOutcome
 from headwater.identity import organisations
 from headwater.store.database import Database, Transaction
 from headwater.store.log import feeds
+from headwater.transfer.export_contacts import persons_of, private_file
 
 BATCH_ROWS = 1000
 
@@ -29,6 +33,9 @@ BATCH_CHARACTERS = 8_000_000
 
 EXAMPLES_SHOWN = 20
 """The most changes, and the most refused rows, in a summary."""
+
+WARNINGS_KEPT = 10_000
+"""The most different warnings in a summary; equal ones of several rows are one. Further ones are counted."""
 
 
 class FileUnsuitable(HeadwaterError):
@@ -47,12 +54,44 @@ class RefusedRow(NamedTuple):
     reason: str
 
 
+class Warnings:
+    """The warnings of an import: each different one with the rows that have it, as ranges."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._rows: dict[tuple[str, str, str], list[list[int]]] = {}
+        self.left_out = 0
+
+    def add(self, row_number: int, problem: RowProblem) -> None:
+        """Counts a warning about a row."""
+        self.count += 1
+        key = (problem.field, problem.code, problem.detail)
+        ranges = self._rows.get(key)
+        if ranges is None and len(self._rows) >= WARNINGS_KEPT:
+            self.left_out += 1
+        elif ranges is None:
+            self._rows[key] = [[row_number, row_number]]
+        elif ranges[-1][1] + 1 >= row_number:
+            ranges[-1][1] = row_number
+        elif len(ranges) < WARNINGS_KEPT:
+            ranges.append([row_number, row_number])
+        else:
+            self.left_out += 1
+
+    def rows(self) -> Iterator[tuple[str, str, str, str]]:
+        """Each different warning: its rows (``2, 5-9``), field, code and sentence, in the order of the file."""
+        for (field_name, code, detail), ranges in self._rows.items():
+            texts = (str(first) if first == last else f"{first}-{last}" for first, last in ranges)
+            yield ", ".join(texts), field_name, code, detail
+
+
 @dataclass
 class ImportSummary:
     """The result of an import, or of its dry run."""
 
     effects: Counter[str] = field(default_factory=Counter)
-    warnings: int = 0
+    warnings: Warnings = field(default_factory=Warnings)
+    known_persons: int = 0
     new_chapters: list[str] = field(default_factory=list)
     changes: list[RowOutcome] = field(default_factory=list)
     refused: list[RefusedRow] = field(default_factory=list)
@@ -70,6 +109,30 @@ class ImportSummary:
         if len(self.refused) < EXAMPLES_SHOWN:
             reason = next(problem for problem in parsed.problems if problem.refuses)
             self.refused.append(RefusedRow(parsed.row_number, reason.field, reason.detail))
+
+
+@dataclass
+class DuplicateWatch:
+    """Reports new contacts whose person the organisation has already under another key."""
+
+    database: Database
+    feed: int
+    _known: KnownPersons | None = None
+
+    def report(self, rows: list[Parsed], planned: Plan, summary: ImportSummary) -> None:
+        """Warns of the rows of a batch that created (or would create) a person again."""
+        created = {outcome.row_number: outcome.uid for outcome in planned.outcomes if outcome.effect == "created"}
+        if not created:
+            return
+        if self._known is None:
+            fresh = {planned.targets[uid].person.contact.contact_id for uid in created.values()}
+            self._known = KnownPersons(persons_of(self.database, self.feed, fresh))
+        for row in rows:
+            shared = self._known.shared(row.contact) if row.row_number in created else None
+            if shared:
+                detail = f"a person of the same name and {shared.replace('_', ' ')} is here already, under another key"
+                summary.known_persons += 1
+                summary.warnings.add(row.row_number, RowProblem("uid", "person_known", detail, refuses=False))
 
 
 @dataclass(frozen=True)
@@ -96,24 +159,28 @@ class ImportRun:
         return self.database.write_now(transaction, feed=self.feed)
 
 
+RejectsWriter = RejectedRows | RejectedCards | RejectedLines
+"""A writer of refused rows in the format of their file."""
+
+
 class Rejects:
-    """The file of refused rows, created with the first of them; only its owner may read it."""
+    """The file of refused rows in the format of theirs, created with the first; only its owner may read it."""
 
     def __init__(self, path: Path, *, stored: bool) -> None:
-        self.header: tuple[str, ...] = ("raw",)
+        self.header: tuple[str, ...] = ()
         self.delimiter = ","
         self.count = 0
         self._path = path
         self._stored = stored
         self._stream: BinaryIO | None = None
-        self._file: RejectsFile | None = None
+        self._writer: RejectsWriter | None = None
 
     def __enter__(self) -> Rejects:
         return self
 
     def __exit__(self, *failure: object) -> None:
-        if self._file is not None and self._stream is not None:
-            self._file.close()
+        if self._writer is not None and self._stream is not None:
+            self._writer.close()
             self._stream.close()
 
     def add(self, parsed: Parsed) -> None:
@@ -121,10 +188,18 @@ class Rejects:
         self.count += 1
         if not self._stored:
             return
-        if self._file is None:
-            self._stream = _private(self._path)
-            self._file = RejectsFile(self._stream, self.header, delimiter=self.delimiter)
-        self._file.add(parsed)
+        if self._writer is None:
+            self._stream = private_file(self._path)
+            self._writer = self._writer_to(self._stream)
+        self._writer.add(parsed)
+
+    def _writer_to(self, stream: BinaryIO) -> RejectsWriter:
+        kind = self._path.suffix.lower()
+        if kind == ".vcf":
+            return RejectedCards(stream)
+        return (
+            RejectedLines(stream) if kind == ".jsonl" else RejectedRows(stream, self.header, delimiter=self.delimiter)
+        )
 
 
 def batches(rows: Iterator[Parsed]) -> Iterator[list[Parsed]]:
@@ -141,24 +216,28 @@ def batches(rows: Iterator[Parsed]) -> Iterator[list[Parsed]]:
         yield batch
 
 
-def import_batch(run: ImportRun, batch: list[Parsed], summary: ImportSummary, rejects: Rejects) -> None:
+def import_batch(
+    run: ImportRun, batch: list[Parsed], summary: ImportSummary, rejects: Rejects, watch: DuplicateWatch | None = None
+) -> None:
     """Imports one batch, and counts the outcome of each row."""
     accepted = [row for row in batch if row.accepted]
     planned = run.run(accepted)
     summary.add(planned)
     refusals = {outcome.row_number: outcome.problem for outcome in planned.outcomes if outcome.problem is not None}
     for row in batch:
-        summary.warnings += sum(not problem.refuses for problem in row.problems)
+        for problem in row.problems:
+            if not problem.refuses:
+                summary.warnings.add(row.row_number, problem)
         late = refusals.get(row.row_number) if row.accepted else None
         if row.accepted and late is None:
             continue
         summary.effects["refused"] += not row.accepted
-        whole = Parsed(
-            row_number=row.row_number, contact=row.contact, raw=row.raw,
-            problems=(*row.problems, late) if late else row.problems,
-        )  # fmt: skip
+        problems = (*row.problems, late) if late else row.problems
+        whole = msgspec.structs.replace(row, problems=problems)
         summary.refuse(whole)
         rejects.add(whole)
+    if watch is not None:
+        watch.report(accepted, planned, summary)
 
 
 def feed_of(tx: Transaction, org: str) -> int:
@@ -177,37 +256,37 @@ def kind_of(file: Path) -> str:
 
 
 def rows_of(
-    stream: BinaryIO, kind: str, key: str | None, dates: Literal["dmy", "mdy"] | None
-) -> CsvRows | Iterator[Parsed]:
+    stream: BinaryIO, kind: str, key: str | None, dates: DateOrder | None
+) -> CsvRows | JsonLines | Iterator[Parsed]:
     """The rows of a file, as its reader yields them."""
     if kind == "csv":
         return read_csv(stream, key_column=key, date_order=dates)
     return read_vcard(stream) if kind == "vcf" else read_jsonl(stream)
 
 
-def contacts_of(database: Database, feed: int) -> Iterator[ContactRow]:
-    """All contacts of a feed by id, a page at a time."""
-    after = ""
-    while rows := database.read_now(lambda tx, after=after: file_keys.page(tx, feed, after, BATCH_ROWS)):  # type: ignore[misc]
-        yield from rows
-        after = rows[-1].contact_id or ""
+def proven_order(stream: BinaryIO, kind: str, key: str | None) -> DateOrder | None:
+    """The order of day and month that the dates of a CSV file prove; reads the file and returns to its beginning."""
+    if kind != "csv" or not stream.seekable():
+        return None
+    found = read_csv(stream, key_column=key).proven_order()
+    stream.seek(0)
+    return found
 
 
-def _private(path: Path) -> BinaryIO:
-    """Creates a file that only its owner may read: it contains personal data."""
-    path.unlink(missing_ok=True)
-    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
+class FileReading(NamedTuple):
+    """The part of a file that was read: its columns with their fields, those that were not, and the order of dates.
+
+    ``key_like`` is the header of an unused column that looks like a member number.
+    """
+
+    columns: dict[str, str]
+    unused: list[UnusedColumn]
+    key_like: str | None
+    date_order: DateOrder | None
 
 
-@contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
-    """Writes a file that replaces ``path`` once it is whole, and that is removed after a failure."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with _private(part) as stream:
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+def reading_of(rows: CsvRows | JsonLines | Iterator[Parsed], order: DateOrder | None) -> FileReading:
+    """The part of a file that its reader has read so far."""
+    if isinstance(rows, CsvRows):
+        return FileReading(rows.columns.used(), rows.unused, rows.columns.key_like(), order)
+    return FileReading({}, rows.unused if isinstance(rows, JsonLines) else [], None, None)

@@ -19,7 +19,8 @@ from headwater.contracts.contacts.upsert import Plan, RowOutcome
 from headwater.identity import chapters, organisations
 from headwater.store.database import Database, Transaction
 from headwater.store.log import feeds
-from headwater.transfer import import_contacts
+from headwater.transfer import export_contacts
+from headwater.transfer.export_contacts import contacts_of, replacing
 from headwater.transfer.import_contacts import (
     BATCH_CHARACTERS,
     BATCH_ROWS,
@@ -28,12 +29,11 @@ from headwater.transfer.import_contacts import (
     ImportRun,
     ImportSummary,
     Rejects,
+    Warnings,
     batches,
-    contacts_of,
     feed_of,
     import_batch,
     kind_of,
-    replacing,
     rows_of,
 )
 from tests.unit.cli.conftest import Installed
@@ -147,7 +147,7 @@ def test_of_many_refused_rows_the_first_are_kept_with_the_reason_that_refuses() 
 
 
 def rejected(path: Path) -> list[list[str]]:
-    with path.open(encoding="utf-8", newline="") as stream:
+    with path.open(encoding="utf-8-sig", newline="") as stream:
         return list(csv.reader(stream))
 
 
@@ -194,7 +194,7 @@ def test_rejects_have_the_header_and_the_delimiter_of_their_file(tmp_path: Path)
     with Rejects(tmp_path / "r.csv", stored=True) as rejects:
         rejects.header, rejects.delimiter = ("name", "e-mail"), ";"
         rejects.add(row(2, ("a;b", "c"), TAKEN))
-    first, second = (tmp_path / "r.csv").read_text().splitlines()
+    first, second = (tmp_path / "r.csv").read_text("utf-8-sig").splitlines()
     assert first.endswith(";name;e-mail")
     assert second.endswith(';"a;b";c')
 
@@ -250,10 +250,10 @@ def test_a_dry_run_counts_what_the_run_then_does_and_changes_nothing(
     assert state(database, feed) == before
     assert list(tmp_path.glob("r.csv")) == []
     done, rejects = bring(database, feed, rows, tmp_path)
-    assert (foretold.effects, foretold.warnings, foretold.new_chapters, foretold.refused) == (
-        done.effects, done.warnings, done.new_chapters, done.refused,
+    assert (foretold.effects, foretold.warnings.count, foretold.new_chapters, foretold.refused) == (
+        done.effects, done.warnings.count, done.new_chapters, done.refused,
     )  # fmt: skip
-    assert (done.effects, done.warnings, rejects.count) == ({"created": 2, "refused": 1}, 1, 1)
+    assert (done.effects, done.warnings.count, rejects.count) == ({"created": 2, "refused": 1}, 1, 1)
     assert state(database, feed) == (["Person 1", "Person 2"], 2, ["Oslo"])
 
 
@@ -273,7 +273,7 @@ def test_a_row_that_a_rule_refuses_is_counted_once_and_has_the_reasons_of_reader
     rows = [row(1), row(2, ("x",), WARNING, chapter_ids=("None",))]
     summary, rejects = bring(database, feed, rows, tmp_path, open_=False)
     assert summary.effects == {"created": 1, "refused": 1}
-    assert (summary.warnings, rejects.count, len(summary.refused)) == (1, 1, 1)
+    assert (summary.warnings.count, rejects.count, len(summary.refused)) == (1, 1, 1)
     assert "None" in summary.refused[0].reason
     assert "no phone number" not in rejected(tmp_path / "r.csv")[1]
 
@@ -312,7 +312,7 @@ def test_all_contacts_are_read_page_by_page_in_the_order_of_their_ids(
     bring(database, feed, [row(number) for number in range(7)], tmp_path)
     whole = list(contacts_of(database, feed))
     for size in (1, 3, 7, 8):
-        monkeypatch.setattr(import_contacts, "BATCH_ROWS", size)
+        monkeypatch.setattr(export_contacts, "PAGE_ROWS", size)
         assert list(contacts_of(database, feed)) == whole
     ids = [contact.contact_id for contact in whole]
     assert (len(ids), ids) == (7, sorted(ids, key=str))
@@ -369,7 +369,7 @@ def test_every_format_brings_the_same_contacts_and_refuses_the_row_without_a_nam
     done = command("import", "contacts", path, *at).json
     for found in (dry, done):
         assert {name: found[name] for name in ("rows", "created", "refused")} == {"rows": 3, "created": 2, "refused": 1}
-    assert (dry["rejected_file"], done["rejected_file"]) == (None, str(tmp_path / "in.rejected.csv"))
+    assert (dry["rejected_file"], done["rejected_file"]) == (None, str(tmp_path / f"in.rejected.{kind}"))
     command("export", "contacts", tmp_path / "out.jsonl", "--data", installed.folder)
     stored = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text("utf-8").splitlines()]
     assert [(each["uid"], each["first_name"], each.get("email")) for each in stored] == [
@@ -399,3 +399,22 @@ def test_names_with_control_characters_do_not_reach_the_terminal(
     for more in (["--dry-run"], []):
         done = command("import", "contacts", path, "--org", "default", "--data", installed.folder, *more)
         assert not any(character in done.out + done.err for character in "\x1b\u202e")
+
+
+def test_equal_warnings_are_one_with_the_ranges_of_their_rows() -> None:
+    warnings = Warnings()
+    for number in (2, 3, 4, 9, 11, 12):
+        warnings.add(number, WARNING)
+    warnings.add(9, RowProblem("email", "odd", "other", refuses=False))
+    assert warnings.count == 7
+    assert [row[0] for row in warnings.rows()] == ["2-4, 9, 11-12", "9"]
+
+
+def test_warnings_beyond_the_most_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("headwater.transfer.import_contacts.WARNINGS_KEPT", 3)
+    warnings = Warnings()
+    for number in range(5):
+        warnings.add(number, RowProblem("email", "odd", f"detail {number}", refuses=False))
+    for number in range(20, 30, 2):
+        warnings.add(number, RowProblem("email", "odd", "detail 0", refuses=False))
+    assert (warnings.count, warnings.left_out, len(list(warnings.rows()))) == (10, 5, 3)

@@ -31,10 +31,37 @@ class FileKey(NamedTuple):
     extra: Extra
 
 
-def find(tx: Transaction, feed: int, uids: Sequence[str]) -> dict[str, FileKey]:
+class KnownKey(NamedTuple):
+    """The contact that a key names, and the mark of its further lines (see ``mark_of``)."""
+
+    contact_id: str
+    mark: int
+
+
+NO_MARK = 0
+"""The mark of a key without further lines."""
+
+_FOUND_AT_ONCE = 50
+
+
+def mark_of(extra: Extra) -> int:
+    """A number that equal lines share, so that a batch does not load all photos of its contacts."""
+    return _mark(encode(extra).decode()) if extra else NO_MARK
+
+
+def _mark(text: str | None) -> int:
+    return hash(text) or 1 if text else NO_MARK
+
+
+def find(tx: Transaction, feed: int, uids: Sequence[str]) -> dict[str, KnownKey]:
     """Those of these keys that earlier files contained."""
     sql = "SELECT uid, contact_id, extra FROM contact_keys WHERE feed = ? AND uid"
-    return {row[0]: _key(row) for row in tx.rows_in(sql, list(dict.fromkeys(uids)), feed)}
+    found: dict[str, KnownKey] = {}
+    wanted = list(dict.fromkeys(uids))
+    for start in range(0, len(wanted), _FOUND_AT_ONCE):
+        rows = tx.rows_in(sql, wanted[start : start + _FOUND_AT_ONCE], feed)
+        found.update((row[0], KnownKey(row[1], _mark(row[2]))) for row in rows)
+    return found
 
 
 def keep(tx: Transaction, feed: int, keys: Iterable[FileKey]) -> None:
@@ -55,15 +82,15 @@ def bodies(tx: Transaction, feed: int, ids: Sequence[str]) -> dict[str, bytes]:
     return {row[0]: changes.body_of(bytes(row[1])) for row in tx.rows_in(sql, ids, feed, KIND)}
 
 
-def page(tx: Transaction, feed: int, after: str, limit: int) -> list[ContactRow]:
-    """The next contacts by id as a file carries them; an empty list at the end."""
+def page(tx: Transaction, feed: int, after: str, limit: int, *, with_keys: bool = True) -> list[ContactRow]:
+    """The next contacts by id as a file carries them, with or without key and further lines; empty at the end."""
     rows = tx.rows(
         "SELECT p.id, c.wire FROM (SELECT id, feed, position FROM records"
         " WHERE feed = ? AND kind = ? AND deleted = 0 AND id > ? ORDER BY id LIMIT ?) p"
         " JOIN changes c ON c.feed = p.feed AND c.position = p.position ORDER BY p.id",
         feed, KIND, after, limit,
     )  # fmt: skip
-    keys = _keys_of(tx, feed, [row[0] for row in rows])
+    keys = _keys_of(tx, feed, [row[0] for row in rows]) if with_keys else {}
     return list(_rows(rows, keys))
 
 

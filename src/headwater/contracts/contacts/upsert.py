@@ -51,11 +51,12 @@ class _Person:
 
 @dataclass
 class _KeyEntry:
-    """The contact under one key; ``is_new``: the key, or its further lines, are to be written."""
+    """The contact under one key; ``is_new``: the key with ``extra`` is to be written; ``mark``: of its stored lines."""
 
     person: _Person
     extra: dict[str, list[str]]
     is_new: bool
+    mark: int = file_keys.NO_MARK
 
 
 class Plan(NamedTuple):
@@ -162,7 +163,8 @@ def _targets(tx: Transaction, feed: int, uids: Sequence[str]) -> dict[str, _KeyE
     for uid, id in ids.items():
         if id in persons:
             known = keys.get(uid)
-            found[uid] = _KeyEntry(persons[id], known.extra if known else {}, is_new=known is None and uid != id)
+            mark = known.mark if known else file_keys.NO_MARK
+            found[uid] = _KeyEntry(persons[id], {}, is_new=known is None and uid != id, mark=mark)
     return found
 
 
@@ -182,7 +184,8 @@ def _row(row: Parsed, targets: dict[str, _KeyEntry], known: _Chapters, *, replac
         return RowOutcome(row.row_number, row.uid, _name(wanted), "refused", {}, problem)
     if found is None:
         made = Contact(contact_id="", created_at="", updated_at="", chapter_ids=chapter_ids or [], **wanted)
-        targets[row.uid] = _KeyEntry(_Person(made, None), row.contact.extra, is_new=True)
+        mark = file_keys.mark_of(row.contact.extra)
+        targets[row.uid] = _KeyEntry(_Person(made, None), row.contact.extra, is_new=True, mark=mark)
         shown: dict[str, tuple[object, object]] = {
             name: (None, value) for name, value in wanted.items() if value is not None
         }
@@ -197,8 +200,9 @@ def _row(row: Parsed, targets: dict[str, _KeyEntry], known: _Chapters, *, replac
     for name, (_, value) in changed.items():
         setattr(contact, name, value)
     found.person.changed.update(changed)
-    if row.contact.extra != found.extra and (row.contact.extra or replace_extra):
-        found.extra, found.is_new = row.contact.extra, True
+    mark = file_keys.mark_of(row.contact.extra)
+    if mark != found.mark and (row.contact.extra or replace_extra):
+        found.extra, found.is_new, found.mark = row.contact.extra, True, mark
     return RowOutcome(row.row_number, row.uid, _name(wanted), "updated" if changed else "unchanged", changed)
 
 

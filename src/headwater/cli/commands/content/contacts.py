@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated, BinaryIO, Literal
 
@@ -12,23 +13,25 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from headwater.cli import installation, options
-from headwater.cli.output import Row, as_json_text, say_note, show_one, show_rows
+from headwater.cli.commands.content import import_report
+from headwater.cli.output import Row, show_one
 from headwater.contracts.contacts.interchange.csv.format import CsvRows, write_csv
 from headwater.contracts.contacts.interchange.jsonl import write_jsonl
+from headwater.contracts.contacts.interchange.record import ContactRow
 from headwater.contracts.contacts.interchange.vcard.format import write_vcard
-from headwater.contracts.contacts.upsert import RowOutcome
+from headwater.transfer.export_contacts import contacts_of, only_organisation, replacing
 from headwater.transfer.import_contacts import (
-    EXAMPLES_SHOWN,
+    DuplicateWatch,
     FileUnsuitable,
     ImportRun,
     ImportSummary,
     Rejects,
     batches,
-    contacts_of,
     feed_of,
     import_batch,
     kind_of,
-    replacing,
+    proven_order,
+    reading_of,
     rows_of,
 )
 
@@ -37,9 +40,18 @@ export_app = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is
 
 
 Organisation = Annotated[str, typer.Option("--org", metavar="ORG", help="Organisation that the contacts belong to.")]
+ExportedOrganisation = Annotated[
+    str | None,
+    typer.Option("--org", metavar="ORG", help="Organisation to export; needed where several are.", show_default=False),
+]
 DateOrder = Annotated[
     Literal["dmy", "mdy"] | None,
-    typer.Option("--dates", metavar="dmy|mdy", help="How 04/05/1988 is meant in a CSV file.", show_default=False),
+    typer.Option(
+        "--dates",
+        metavar="dmy|mdy",
+        help="How 04/05/1988 is meant in a CSV file; else as its other dates prove.",
+        show_default=False,
+    ),
 ]
 
 
@@ -78,13 +90,14 @@ def import_contacts(
 ) -> None:
     """Bring the contacts of a file in.
 
-    Each row is matched by its key: a known contact is changed where it differs, an unknown one is made.
+    Each row is matched by its key: a known contact is changed where it differs, an unknown one is made. Ends with 1
+    when rows were refused; the others are in.
     """
     kind = kind_of(file)
     if key is not None and kind != "csv":
         raise FileUnsuitable(f"--key names a column, and {file.name} has none")
     summary = ImportSummary()
-    rejected = file.with_suffix(".rejected.csv")
+    rejected = file.with_suffix(f".rejected{file.suffix.lower()}")
     with (
         installation.opened(data, database, config) as here,
         file.open("rb") as stream,
@@ -92,25 +105,35 @@ def import_contacts(
         Rejects(rejected, stored=not dry_run) as rejects,
     ):
         feed = here.database.read_now(lambda tx: feed_of(tx, org))
-        rows = rows_of(stream, kind, key, dates)
+        order = dates or proven_order(stream, kind, key)
+        rows = rows_of(stream, kind, key, order)
         if isinstance(rows, CsvRows):
             rejects.header, rejects.delimiter = tuple(rows.columns.header), rows.delimiter
         run = ImportRun(here.database, feed, here.settings.effective_provisioning == "open", kind == "vcf", dry_run)
+        watch = DuplicateWatch(here.database, feed)
         for batch in batches(iter(rows)):
-            import_batch(run, batch, summary, rejects)
+            import_batch(run, batch, summary, rejects, watch)
             advance()
-    _show(file, org, summary, rejected if rejects.count and not dry_run else None, dry_run=dry_run, as_json=as_json)
+    counts: Row = {"file": str(file), "organisation": org, "dry_run": dry_run}
+    stored = rejected if rejects.count and not dry_run else None
+    import_report.show(counts, summary, reading_of(rows, order), stored, as_json=as_json)
+    if rejects.count:
+        raise typer.Exit(1)
 
 
 @export_app.command(
     "contacts",
     epilog=options.examples(
-        "headwater export contacts members.csv --org org_hlf", "headwater export contacts members.vcf"
+        "headwater export contacts members.csv --org org_hlf", "headwater export contacts members.vcf --org default"
     ),
 )
 def export_contacts(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A .csv, .vcf or .jsonl file; it is replaced.")],
-    org: Organisation = "default",
+    org: ExportedOrganisation = None,
+    *,
+    mark: Annotated[
+        bool, typer.Option("--mark/--no-mark", help="Begin a CSV file with the mark by which Excel knows UTF-8.")
+    ] = True,
     data: options.DataFolder = None,
     database: options.DatabaseUrl = None,
     config: options.ConfigFile = None,
@@ -120,13 +143,16 @@ def export_contacts(
 
     An import reads it back unchanged.
     """
-    write = {"csv": write_csv, "vcf": write_vcard, "jsonl": write_jsonl}
+    write: dict[str, Callable[[BinaryIO, Iterable[ContactRow]], int]] = {
+        "csv": partial(write_csv, byte_order_mark=mark), "vcf": write_vcard, "jsonl": write_jsonl,
+    }  # fmt: skip
     kind = kind_of(file)
     with installation.opened(data, database, config) as here:
-        feed = here.database.read_now(lambda tx: feed_of(tx, org))
+        chosen = org or here.database.read_now(only_organisation)
+        feed = here.database.read_now(lambda tx: feed_of(tx, chosen))
         with replacing(file) as stream:
             count = write[kind](stream, contacts_of(here.database, feed))
-    show_one({"file": str(file), "organisation": org, "contacts": count}, as_json=as_json)
+    show_one({"file": str(file), "organisation": chosen, "contacts": count}, as_json=as_json)
 
 
 @contextmanager
@@ -146,42 +172,3 @@ class _Advance:
 
     def __call__(self) -> None:
         self._progress.update(self._task, completed=self._stream.tell())
-
-
-def _show(file: Path, org: str, summary: ImportSummary, rejected: Path | None, *, dry_run: bool, as_json: bool) -> None:
-    counts: Row = {
-        "file": str(file),
-        "organisation": org,
-        "dry_run": dry_run,
-        "rows": summary.effects.total(),
-        **{effect: summary.effects[effect] for effect in ("created", "updated", "unchanged", "refused")},
-        "warnings": summary.warnings,
-        "new_chapters": summary.new_chapters,
-        "rejected_file": None if rejected is None else str(rejected),
-    }
-    examples = [row for outcome in summary.changes for row in _changed(outcome)][:EXAMPLES_SHOWN]
-    refused = [row._asdict() for row in summary.refused]
-    if as_json:
-        print(as_json_text({**counts, "examples": examples, "refused_examples": refused}))
-        return
-    show_one(counts, as_json=False)
-    if dry_run and examples:
-        say_note("\nWhat would change, for example:")
-        show_rows(examples, as_json=False, none="")
-    if refused:
-        say_note("\nRefused rows" + (f", with reasons in {rejected}:" if rejected else ":"))
-        show_rows(refused, as_json=False, none="")
-
-
-def _changed(outcome: RowOutcome) -> list[Row]:
-    return [
-        {
-            "row": outcome.row_number,
-            "effect": outcome.effect,
-            "name": outcome.name,
-            "field": name,
-            "old": old,
-            "new": new,
-        }
-        for name, (old, new) in outcome.changed.items()
-    ]

@@ -28,6 +28,9 @@ _HEAD = re.compile(
     re.VERBOSE,
 )
 _ENCODED = frozenset({"ENCODING", "CHARSET"})
+_NESTED = "AGENT"
+"""The property whose value is a card, which arrives escaped in every version."""
+
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 _UNESCAPED = re.compile(r"[\\,;\n]|\r\n?")
 _PARTS = {
@@ -55,6 +58,11 @@ class ContentLine(NamedTuple):
     value: str
     text: str
 
+    @property
+    def group(self) -> str:
+        """The group of the line, such as ``item1``; empty without one."""
+        return self.text.partition(":")[0].partition(";")[0].rpartition(".")[0]
+
 
 def read_line(text: str, version: str = "4.0") -> ContentLine:
     """An unfolded line of a card of this version, brought into the form of vCard 4.0.
@@ -63,7 +71,7 @@ def read_line(text: str, version: str = "4.0") -> ContentLine:
     2.1 become types. Raises: LineUnreadable.
     """
     match = _PLAIN.fullmatch(text)
-    if match and version != "2.1":
+    if match and (version != "2.1" or match["name"].upper() == _NESTED):
         if not match["parameters"]:
             return ContentLine(match["name"].upper(), {}, match["value"], text)
         parameters: dict[str, list[str]] = {}
@@ -99,7 +107,7 @@ def _read_by_library(text: str, version: str) -> ContentLine:
         value = _escaped_again(name, value)
     if not changed and not was_printable:
         return ContentLine(name, parameters, value, text)
-    return ContentLine(name, parameters, value, _line_text(name, parameters, value, read.group))
+    return ContentLine(name, parameters, value, line_text(name, parameters, value, read.group))
 
 
 def _as_uri(name: str, parameters: dict[str, list[str]], value: str) -> str:
@@ -156,7 +164,8 @@ def text_line(name: str, value: str, kinds: Iterable[str] = ()) -> str:
     return f"{name};TYPE={types}:{escaped(value)}" if types else f"{name}:{escaped(value)}"
 
 
-def _line_text(name: str, parameters: dict[str, list[str]], value: str, group: str | None) -> str:
+def line_text(name: str, parameters: dict[str, list[str]], value: str, group: str | None) -> str:
+    """The unfolded line of these parts; the value is escaped already."""
     shown = "".join(f";{key}={','.join(map(_parameter, values))}" for key, values in parameters.items())
     return f"{group + '.' if group else ''}{name}{shown}:{value}"
 

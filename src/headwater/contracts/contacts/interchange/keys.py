@@ -29,13 +29,18 @@ def derived_key(
     """
     if email:
         mark = "email:" + email.casefold()
-    elif phone and (digits := _NOT_DIGIT.sub("", phone)):
+    elif phone and (digits := digits_of(phone)):
         mark = "phone:" + digits
     elif date_of_birth:
         mark = "born:" + date_of_birth
     else:
         mark = "address:" + _folded(address or "")
     return str(uuid.uuid5(KEY_NAMESPACE, f"{_folded(name)}\n{mark}"))
+
+
+def digits_of(phone: str) -> str:
+    """The digits of a phone number as it is written."""
+    return _NOT_DIGIT.sub("", phone)
 
 
 def replaced_key(key: str) -> str:
@@ -45,6 +50,10 @@ def replaced_key(key: str) -> str:
 
 def _folded(text: str) -> str:
     return " ".join(fold(text).split())
+
+
+def _mark_of(key: str) -> int:
+    return hash(key) & 0xFFFF_FFFF_FFFF_FFFF or 1
 
 
 class SeenKeys:
@@ -62,7 +71,7 @@ class SeenKeys:
 
     def put(self, key: str, row_number: int) -> int | None:
         """Remembers the row that has this key now; the row that had it before, or None."""
-        mark = hash(key) & 0xFFFF_FFFF_FFFF_FFFF or 1
+        mark = _mark_of(key)
         place = self._place(mark)
         if self._marks[place] == mark:
             earlier = self._rows[place]
@@ -74,6 +83,10 @@ class SeenKeys:
         if 3 * self._filled > 2 * self._places:
             self._grow()
         return None
+
+    def __contains__(self, key: str) -> bool:
+        mark = _mark_of(key)
+        return self._marks[self._place(mark)] == mark
 
     def _place(self, mark: int) -> int:
         last = self._places - 1

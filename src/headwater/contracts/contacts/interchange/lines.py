@@ -7,8 +7,8 @@ import io
 import re
 from typing import BinaryIO
 
-LINE_MAX_CHARS = 131_000
-"""Longest line that is read, in characters; a longer one is no row of contacts."""
+LINE_MAX_CHARS = 4_000_000
+"""Longest line that is read, in characters: the largest row that an export writes is far below it."""
 
 _UNDECODED = re.compile("[\udc80-\udcff]")
 """Bytes that were not UTF-8, as the decoder leaves them for us. Source: PEP 383."""
@@ -28,9 +28,12 @@ class TextLines:
     UTF-8 with or without a mark, and UTF-16 with one, are recognised. Any line that is not UTF-8 is read as
     Windows-1252 (Latin-1 where that has a hole) and counted in ``guessed_lines``; each line is judged for
     itself, so nothing has to be read twice and pipes work. The stream is not closed.
+
+    With ``guessing`` off, bytes that are not UTF-8 stay in the line as PEP 383 escapes, for a caller that joins
+    lines before it decodes them by ``decoded``.
     """
 
-    def __init__(self, stream: BinaryIO, limit_chars: int = LINE_MAX_CHARS) -> None:
+    def __init__(self, stream: BinaryIO, limit_chars: int = LINE_MAX_CHARS, *, guessing: bool = True) -> None:
         head = _read_exactly(stream, 3)
         self.encoding = "utf-8-sig" if head == codecs.BOM_UTF8 else "utf-8"
         errors = "surrogateescape"
@@ -38,6 +41,7 @@ class TextLines:
             self.encoding, errors = "utf-16", "replace"
         self.guessed_lines = 0
         self._limit_chars = limit_chars
+        self._guessing = guessing
         source = io.BufferedReader(_Rejoined(head, stream), buffer_size=1 << 16)
         self._text = io.TextIOWrapper(source, encoding=self.encoding, errors=errors, newline="")
 
@@ -52,18 +56,24 @@ class TextLines:
             while rest and rest[-1] not in "\r\n":
                 rest = self._text.readline(self._limit_chars)
             raise LineTooLong(head)
-        if line.isascii() or not _UNDECODED.search(line):
+        if not self._guessing:
             return line
-        self.guessed_lines += 1
-        return _guessed(line)
+        text, was_guessed = decoded(line)
+        self.guessed_lines += was_guessed
+        return text
 
 
-def _guessed(line: str) -> str:
+def decoded(line: str) -> tuple[str, bool]:
+    """A line with PEP 383 escapes as text, and True when it was not UTF-8 and was read as Windows-1252."""
+    if line.isascii() or not _UNDECODED.search(line):
+        return line, False
     raw = line.encode("utf-8", "surrogateescape")
-    try:
-        return raw.decode("cp1252")
-    except UnicodeDecodeError:
-        return raw.decode("latin-1")
+    for encoding in ("utf-8", "cp1252"):
+        try:
+            return raw.decode(encoding), encoding != "utf-8"
+        except UnicodeDecodeError:
+            continue
+    return raw.decode("latin-1"), True
 
 
 def _read_exactly(stream: BinaryIO, size_bytes: int) -> bytes:

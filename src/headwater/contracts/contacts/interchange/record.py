@@ -64,3 +64,22 @@ class Parsed(msgspec.Struct, frozen=True, kw_only=True):
     def accepted(self) -> bool:
         """True when nothing in the row refuses its import."""
         return not any(problem.refuses for problem in self.problems)
+
+
+def reason_of(parsed: Parsed) -> RowProblem:
+    """The first reason for which a row was refused; its sentence has all of them."""
+    refusing = [problem for problem in parsed.problems if problem.refuses]
+    return msgspec.structs.replace(refusing[0], detail="; ".join(problem.detail for problem in refusing))
+
+
+class UnusedColumn(msgspec.Struct, frozen=True):
+    """A column of a file (or key of its objects) that is not read: its name, and the rows that have a text in it.
+
+    ``reason`` is ``unknown`` (no field has this name) or ``repeated`` (an earlier column has this name); ``place``
+    counts columns from 1, and is 0 for a key.
+    """
+
+    name: str
+    rows: int
+    reason: str = "unknown"
+    place: int = 0

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from typing import BinaryIO
@@ -14,17 +15,21 @@ from typing import BinaryIO
 import msgspec
 
 from headwater.base.errors import Malformed
-from headwater.contracts.contacts.interchange.addresses import joined_address
+from headwater.base.textkeys import fold
+from headwater.contracts.contacts.interchange.addresses import completed_address, joined_address
 from headwater.contracts.contacts.interchange.content_lines import escaped, text_line
 from headwater.contracts.contacts.interchange.csv.cells import cell_list, cell_text, list_cell, text_cell
-from headwater.contracts.contacts.interchange.csv.columns import NUMBERED_RANK, Columns, Slot, columns_of, slot_of
+from headwater.contracts.contacts.interchange.csv.columns import NUMBERED_RANK, Columns, columns_of, slot_of
 from headwater.contracts.contacts.interchange.csv.records import CsvRecord, Records
-from headwater.contracts.contacts.interchange.dates import DateOrder
+from headwater.contracts.contacts.interchange.dates import DateOrder, proven_order
 from headwater.contracts.contacts.interchange.draft import ContactDraft
 from headwater.contracts.contacts.interchange.keys import SeenKeys
 from headwater.contracts.contacts.interchange.lines import LineTooLong, TextLines
 from headwater.contracts.contacts.interchange.names import split_name
-from headwater.contracts.contacts.interchange.record import COLUMNS, FIELDS, ContactRow, Parsed
+from headwater.contracts.contacts.interchange.record import COLUMNS, FIELDS, ContactRow, Parsed, UnusedColumn
+
+HEADER_MAX_CHARS = 131_000
+"""Longest row of headers, in characters."""
 
 DELIMITERS = ",;\t|"
 """The characters between cells that are recognised."""
@@ -70,6 +75,8 @@ def _first_line(lines: TextLines) -> str:
         raise Malformed("the first line is too long for a row of headers") from None
     if not line:
         raise Malformed("the file is empty")
+    if len(line) > HEADER_MAX_CHARS:
+        raise Malformed("the first line is too long for a row of headers")
     if line.startswith("PK\x03\x04"):
         raise Malformed("this is a workbook or another archive; save it as CSV first")
     if "\0" in line:
@@ -92,7 +99,7 @@ def _delimiter_of(line: str) -> str:
 class CsvRows:
     """Iterates over the contacts of a CSV file.
 
-    Shape: ``columns`` holds what was recognised and which headers were ignored; ``encoding``, ``delimiter``;
+    Shape: ``columns`` holds what was recognised and which headers were not; ``encoding``, ``delimiter``;
     ``guessed_lines`` counts, so far, the lines that were not in that encoding.
     """
 
@@ -123,6 +130,26 @@ class CsvRows:
         """The number of lines so far that were not in that encoding and were read as Windows-1252."""
         return self._lines.guessed_lines
 
+    @property
+    def unused(self) -> list[UnusedColumn]:
+        """The columns that are not read, with the number of rows so far that have a text in them."""
+        found = [(each, self._reading.unused_rows[each.place]) for each in self.columns.unused]
+        return [
+            UnusedColumn(each.header.strip() or f"column {each.place + 1}", rows, each.reason, each.place + 1)
+            for each, rows in found
+            if each.header.strip() or rows
+        ]
+
+    def proven_order(self) -> DateOrder | None:
+        """The order of day and month that the file's dates prove; None without a proof, or with both. Reads all."""
+        places = [place for place, _ in self.columns.of("date_of_birth")]
+        proven: set[DateOrder] = set()
+        for record in self._records if places else ():
+            if record.problem is None:
+                cells = (cell_text(record.cells[place]) for place in places if place < len(record.cells))
+                proven.update(order for cell in cells if (order := proven_order(cell)) is not None)
+        return proven.pop() if len(proven) == 1 else None
+
     def __iter__(self) -> Iterator[Parsed]:
         for row_number, record in enumerate(self._records, start=2):
             if record.problem:
@@ -142,8 +169,12 @@ class _RowReading:
         self._order = order
         self._has_names = not _NAME_FIELDS.isdisjoint(columns.by_field)
         given = {field for field in (*FIELDS, "chapter_ids") if field in columns.by_field}
+        if "birth" in columns.by_field:
+            given.add("date_of_birth")
         self._given = frozenset(given | ({"first_name", "last_name"} if self._has_names else set()))
         self._addresses = _address_groups(columns)
+        self._unused = tuple(each.place for each in columns.unused)
+        self.unused_rows: Counter[int] = Counter()
         self._places = {field: tuple(place for place, _ in found) for field, found in columns.by_field.items()}
 
     def draft(self, record: CsvRecord) -> ContactDraft:
@@ -156,75 +187,89 @@ class _RowReading:
         if record.guessed:
             draft.warn("", "encoding_guessed", "the row is not UTF-8; it was read as Windows-1252")
         cells.extend([""] * (self._width - len(cells)))
+        for place in self._unused:
+            if cells[place]:
+                self.unused_rows[place] += 1
         self._put_key(draft, cells)
         self._put_names(draft, cells)
         for field in ("created_at", "updated_at"):
-            draft.put_time(field, self._first(cells, field))
-        draft.put_date(self._first(cells, "date_of_birth"), self._order)
-        draft.put_email(self._several(draft, cells, "email", "EMAIL"))
-        draft.put("phone", self._several(draft, cells, "phone", "TEL"))
+            draft.put_time(field, self._first(draft, cells, field))
+        draft.put_date(self._first(draft, cells, "date_of_birth") or self._birth(cells), self._order)
+        draft.put_several("email", self._several(cells, "email"))
+        draft.put_several("phone", self._several(cells, "phone"))
         self._put_address(draft, cells)
         self._put_chapters(draft, cells)
         self._put_extra(draft, cells)
         return draft
 
-    def _first(self, cells: list[str], field: str) -> str:
-        """The first of a field's cells that holds anything."""
-        for place in self._places.get(field, ()):
-            if cells[place]:
-                return cells[place]
-        return ""
+    def _first(self, draft: ContactDraft, cells: list[str], field: str) -> str:
+        """The first of a field's cells that holds anything; another text in a further one is a warning."""
+        places = self._places.get(field, ())
+        if len(places) == 1:
+            return cells[places[0]]
+        found = {cells[place]: place for place in reversed(places) if cells[place]}
+        text, *others = reversed(found) if found else [""]
+        for other in others:
+            header = self._columns.header[found[other]]
+            draft.warn(field, "value_unused", f"the column {header!r} has {other!r}, but {text!r} is used")
+        return text
+
+    def _birth(self, cells: list[str]) -> str:
+        """The date of birth in columns of its own for year, month and day."""
+        parts = {slot.part: cells[place] for place, slot in self._columns.of("birth")}
+        year, month, day = (parts.get(part, "") for part in ("year", "month", "day"))
+        if not (month or year) or not all(not part or part.isdecimal() for part in (year, month, day)):
+            return " ".join(part for part in (day, month, year) if part)
+        if not (day and month):
+            return "-".join(filter(None, (year.rjust(4, "0") if year else "-", month.rjust(2, "0") if month else "")))
+        return f"{year.rjust(4, '0') if int(year or 0) else '-'}-{month.rjust(2, '0')}-{day.rjust(2, '0')}"
 
     def _put_key(self, draft: ContactDraft, cells: list[str]) -> None:
-        draft.put("contact_id", self._first(cells, "contact_id"))
+        draft.put("contact_id", self._first(draft, cells, "contact_id"))
         key = cells[self._columns.key] if self._columns.key is not None else ""
         draft.put("uid", key)
         if self._key_is_required and not key:
             draft.refuse("uid", "key_missing", "the row has nothing in the key column")
 
     def _put_names(self, draft: ContactDraft, cells: list[str]) -> None:
-        first, last = self._first(cells, "first_name"), self._first(cells, "last_name")
-        middle = self._first(cells, "middle_name")
+        first, last = self._first(draft, cells, "first_name"), self._first(draft, cells, "last_name")
+        middle = self._first(draft, cells, "middle_name")
         given = f"{first} {middle}" if first and middle else first or middle
         draft.put("first_name", given)
         draft.put("last_name", last)
+        whole = self._first(draft, cells, "name")
         if not given and not last:
-            draft.fields["first_name"], draft.fields["last_name"] = split_name(self._first(cells, "name"))
-        if self._has_names and not draft.name():
-            draft.refuse("name", "name_missing", "the row has neither a first nor a last name")
-        prefix, suffix = self._first(cells, "name_prefix"), self._first(cells, "name_suffix")
+            draft.fields["first_name"], draft.fields["last_name"] = split_name(whole)
+        elif whole and whole not in {draft.name(), f"{first} {last}"} and not _same_words(whole, draft.name()):
+            detail = f"the column of the whole name has {whole!r}, but {draft.name()!r} is used"
+            draft.warn("name", "value_unused", detail)
+        draft.needs_name = self._has_names
+        prefix, suffix = self._first(draft, cells, "name_prefix"), self._first(draft, cells, "name_suffix")
         if prefix or suffix:
             parts = (draft.fields["last_name"] or "", draft.fields["first_name"] or "", "", prefix, suffix)
             draft.keep_line("N", "N:" + ";".join(map(escaped, parts)))
             draft.keep_line("FN", text_line("FN", draft.name()))
 
-    def _several(self, draft: ContactDraft, cells: list[str], field: str, name: str) -> str:
-        """The first text of a field; when it has more, all of them are kept as lines too."""
-        places = self._places.get(field, ())
-        if len(places) == 1 and _SEVERAL not in cells[places[0]]:
-            return cells[places[0]]
-        found: dict[str, Slot] = {}
+    def _several(self, cells: list[str], field: str) -> dict[str, str]:
+        """The texts in a field's columns, each once, with their types."""
+        found: dict[str, str] = {}
         for place, slot in self._columns.of(field):
-            if cells[place]:
-                cell = cells[place]
+            if cell := cells[place]:
                 several = (part.strip() for part in cell.split(_SEVERAL)) if slot.rank > NUMBERED_RANK else (cell,)
-                found.update({text: slot for text in several if text and text not in found})
-        if len(found) > 1:
-            for text, slot in found.items():
-                draft.keep_line(name, text_line(name, text, (slot.group,) if slot.group else ()))
-        return next(iter(found), "")
+                found.update({text: slot.group for text in several if text and text not in found})
+        return found
 
     def _put_address(self, draft: ContactDraft, cells: list[str]) -> None:
         found: dict[str, str] = {}
         for group, places in self._addresses.items():
             parts = {part: cells[place] for part, place in places.items()}
-            streets = (parts.get(part, "") for part in ("pobox", "street", "street2", "street3"))
-            text = parts.get("whole") or joined_address(
-                street=streets,
-                postal_code=parts.get("postal_code", ""),
-                city=parts.get("city", ""),
-                region=parts.get("region", ""),
-                country=parts.get("country", ""),
+            streets = [parts.get(part, "") for part in ("pobox", "street", "street2", "street3")]
+            others = {part: parts.get(part, "") for part in ("postal_code", "city", "region", "country")}
+            whole = parts.get("whole")
+            text = (
+                completed_address(whole, street=streets, **others)
+                if whole
+                else joined_address(street=streets, **others)
             )
             if text:
                 found.setdefault(text, group)
@@ -256,6 +301,11 @@ class _RowReading:
                     continue
                 for name, texts in lines.items():
                     draft.put_extra(name, texts)
+
+
+def _same_words(one: str, other: str) -> bool:
+    """True when two names have the same words in any order, as ``Solberg, Ingrid`` and ``Ingrid Solberg``."""
+    return sorted(fold(one).replace(",", " ").split()) == sorted(fold(other).replace(",", " ").split())
 
 
 def _address_groups(columns: Columns) -> dict[str, dict[str, int]]:

@@ -10,6 +10,9 @@ from typing import NamedTuple
 from headwater.contracts.contacts.interchange.lines import LINE_MAX_CHARS, LineTooLong, TextLines
 from headwater.contracts.contacts.interchange.record import RowProblem
 
+# The parser's own limit would refuse a row with a photo.
+csv.field_size_limit(LINE_MAX_CHARS)
+
 RECORD_MAX_LINES = 200
 """Most lines of the file in one record: a cell with more line breaks has an unclosed quote."""
 

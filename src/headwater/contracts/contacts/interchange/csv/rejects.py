@@ -8,32 +8,25 @@ from collections.abc import Sequence
 from typing import BinaryIO
 
 from headwater.contracts.contacts.interchange.csv.cells import cell_text, text_cell
-from headwater.contracts.contacts.interchange.record import Parsed
-
-REASON_COLUMNS = ("rejected_row", "rejected_field", "rejected_code", "rejected_because")
-"""The columns before the row as it was read; an import ignores them."""
+from headwater.contracts.contacts.interchange.csv.columns import REASON_COLUMNS
+from headwater.contracts.contacts.interchange.record import Parsed, reason_of
 
 
-class RejectsFile:
-    """Writes refused rows; the header and delimiter are those of their CSV file.
+class RejectedRows:
+    """Writes refused rows of a CSV file, with its header and delimiter, and the mark by which Excel knows UTF-8."""
 
-    For cards and JSON lines leave ``header`` out: their text is written to the column ``raw``.
-    """
-
-    def __init__(self, stream: BinaryIO, header: Sequence[str] = ("raw",), *, delimiter: str = ",") -> None:
+    def __init__(self, stream: BinaryIO, header: Sequence[str], *, delimiter: str = ",") -> None:
         self._text = io.TextIOWrapper(stream, encoding="utf-8", errors="replace", newline="")
+        self._text.write("\ufeff")
         self._writer = csv.writer(self._text, delimiter=delimiter)
         self._writer.writerow([*REASON_COLUMNS, *map(text_cell, header)])
-        self.count = 0
 
     def add(self, parsed: Parsed) -> None:
         """Writes one refused row; its first reason has its own columns, the others follow in the sentence."""
-        refusing = [problem for problem in parsed.problems if problem.refuses]
-        because = "; ".join(problem.detail for problem in refusing)
-        reason = (str(parsed.row_number), refusing[0].field, refusing[0].code, text_cell(because))
+        reason = reason_of(parsed)
+        told = (str(parsed.row_number), reason.field, reason.code, text_cell(reason.detail))
         # Guards of the first file are removed first, so that the mended file reads as the first one did.
-        self._writer.writerow([*reason, *(text_cell(cell_text(cell)) for cell in parsed.raw)])
-        self.count += 1
+        self._writer.writerow([*told, *(text_cell(cell_text(cell)) for cell in parsed.raw)])
 
     def close(self) -> None:
         """Flushes the rows that are still buffered; the stream stays open."""

@@ -9,13 +9,20 @@ import msgspec
 
 from headwater.contracts.contacts.interchange.lines import LineTooLong, TextLines
 from headwater.contracts.contacts.interchange.record import RowProblem
+from headwater.contracts.contacts.interchange.vcard.logical_lines import Unfolding
 
 CARD_MAX_CHARS = 4_000_000
 """Largest card that is read, in characters; a photo in it has a few hundred thousand."""
 
+REASON = "X-HEADWATER-REJECTED"
+"""The property that states in a file of refused cards why a card was refused; a reader skips it."""
+
 
 class Card(msgspec.Struct, kw_only=True):
-    """One card: its unfolded lines without the frame, its text as it was read, and the reason to refuse it."""
+    """One card: its unfolded lines without the frame, its text as it was read, and the reason to refuse it.
+
+    Bytes of ``text`` that are not UTF-8 are PEP 383 escapes, so that the card can be written as it was.
+    """
 
     lines: list[str]
     text: str
@@ -24,10 +31,14 @@ class Card(msgspec.Struct, kw_only=True):
 
 
 class Cards:
-    """Iterates over the cards of a stream; text between cards becomes a card with a problem."""
+    """Iterates over the cards of a stream; text between cards becomes a card with a problem.
+
+    Shape: ``are_refused`` is True once the stream has shown itself as a file of refused cards.
+    """
 
     def __init__(self, stream: BinaryIO) -> None:
-        self._lines = TextLines(stream, CARD_MAX_CHARS)
+        self.are_refused = False
+        self._lines = TextLines(stream, CARD_MAX_CHARS, guessing=False)
         self._line = ""
         self._is_cut = False
 
@@ -36,11 +47,19 @@ class Cards:
         while self._line:
             if _marks(self._line, "BEGIN"):
                 yield self._card()
+            elif self._line.startswith(REASON):
+                self._pass_reason()
             elif self._line.strip():
-                yield Card(lines=[], text=self._line, problem=RowProblem("", "outside_card", "the line is in no card"))
+                yield _failed([self._line], "outside_card", "the line is in no card")
                 self._advance()
             else:
                 self._advance()
+
+    def _pass_reason(self) -> None:
+        self.are_refused = True
+        self._advance()
+        while self._line[:1] in {" ", "\t"}:
+            self._advance()
 
     def _advance(self) -> None:
         """Reads the next line; of one that is too long only the beginning."""
@@ -51,29 +70,25 @@ class Cards:
 
     def _card(self) -> Card:
         """The card that begins at the present line; leaves the line after its end."""
-        guessed_before = self._lines.guessed_lines
-        text, logical, nested = [self._line], _Unfolding(), 0
+        text, logical, nested = [self._line], Unfolding(), 0
         size_chars, is_too_large = 0, False
         self._advance()
         while self._line:
-            line = self._line
+            line, is_nested = self._line, nested > 0
             if line[0] in "BEbe":
                 if _marks(line, "BEGIN"):
-                    if not logical.in_agent:
+                    if not (is_nested or logical.in_agent):
                         return _failed(text, "card_unclosed", "the next card begins before this one has ended")
-                    nested += 1
+                    nested, is_nested = nested + 1, True
                 elif _marks(line, "END"):
                     if not nested:
                         break
                     nested -= 1
-                    self._advance()
-                    continue
             size_chars += len(line)
             is_too_large = is_too_large or self._is_cut or size_chars > CARD_MAX_CHARS
             if not is_too_large:
                 text.append(line)
-                if not nested:
-                    logical.add(line.rstrip("\r\n"))
+                logical.add(line.rstrip("\r\n"), nested=is_nested)
             self._advance()
         else:
             return _failed(text, "card_unclosed", "the file ends within the card")
@@ -81,8 +96,7 @@ class Cards:
         self._advance()
         if is_too_large:
             return _failed(text[:20], "card_too_large", f"the card has more than {CARD_MAX_CHARS} characters")
-        guessed = self._lines.guessed_lines > guessed_before
-        return Card(lines=logical.finished(), text="".join(text), guessed=guessed)
+        return Card(lines=logical.finished(), text="".join(text), guessed=logical.guessed)
 
 
 def _marks(line: str, word: str) -> bool:
@@ -91,41 +105,3 @@ def _marks(line: str, word: str) -> bool:
 
 def _failed(text: list[str], code: str, detail: str) -> Card:
     return Card(lines=[], text="".join(text), problem=RowProblem("", code, detail))
-
-
-class _Unfolding:
-    """Joins folded lines. Source: RFC 6350 3.2; vCard 2.1, soft line breaks of quoted-printable."""
-
-    def __init__(self) -> None:
-        self._finished: list[str] = []
-        self._pieces: list[str] = []
-        self._soft_break = False
-
-    @property
-    def in_agent(self) -> bool:
-        """True right after a line ``AGENT:``, whose value is a card of its own. Source: vCard 2.1 2.4.2."""
-        return self._pieces[:1] != [] and self._pieces[0].upper().startswith("AGENT") and len(self._pieces) == 1
-
-    def add(self, line: str) -> None:
-        """The next line of the file, without its line end."""
-        if self._soft_break:
-            self._pieces[-1] = self._pieces[-1].removesuffix("=")
-            self._pieces.append(line)
-        elif line and line[0] in " \t" and self._pieces:
-            self._pieces.append(line[1:])
-        else:
-            self._flush()
-            self._pieces = [line] if line.strip() else []
-        self._soft_break = line[-1:] == "=" and self._is_quoted_printable()
-
-    def finished(self) -> list[str]:
-        """All lines, unfolded."""
-        self._flush()
-        return self._finished
-
-    def _flush(self) -> None:
-        if self._pieces:
-            self._finished.append("".join(self._pieces))
-
-    def _is_quoted_printable(self) -> bool:
-        return bool(self._pieces) and "QUOTED-PRINTABLE" in self._pieces[0].partition(":")[0].upper()

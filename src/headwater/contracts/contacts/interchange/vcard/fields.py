@@ -16,12 +16,14 @@ from headwater.contracts.contacts.interchange.content_lines import (
     ContentLine,
     LineUnreadable,
     escaped,
+    line_text,
     read_line,
     split_value,
     text_line,
     unescaped,
 )
-from headwater.contracts.contacts.interchange.dates import read_date
+from headwater.contracts.contacts.interchange.dates import UNKNOWN_YEARS, known_part, read_date
+from headwater.contracts.contacts.interchange.draft import NOT_VOICE
 from headwater.contracts.contacts.interchange.names import full_name, split_name
 from headwater.contracts.contacts.interchange.record import ContactRow
 
@@ -29,16 +31,21 @@ Lines = Mapping[str, Sequence[ContentLine]]
 """The lines of a card by property name."""
 
 
+_OMITTED_YEAR = "X-APPLE-OMIT-YEAR"
+
+
 class KeptField(NamedTuple):
     """A field whose lines may hold more than it does: its properties, its reader and its writer.
 
-    ``read`` returns the field's values in these lines, ``values`` those in a contact, ``write`` the plain lines.
+    ``read`` returns the field's values in these lines, ``values`` those in a contact, ``write`` the plain lines;
+    ``choose`` returns the line that the field was read from.
     """
 
     names: tuple[str, ...]
     read: Callable[[Lines], tuple[str | None, ...]]
     values: Callable[[ContactRow], tuple[str | None, ...]]
     write: Callable[[ContactRow], list[str]]
+    choose: Callable[[Sequence[ContentLine]], ContentLine | None]
 
 
 def preferred(lines: Sequence[ContentLine]) -> ContentLine | None:
@@ -47,6 +54,12 @@ def preferred(lines: Sequence[ContentLine]) -> ContentLine | None:
     if len(filled) == 1:
         return filled[0]
     return min(filled, key=_preference, default=None)
+
+
+def organisation_names(lines: Lines) -> bool:
+    """True when the card describes an organisation. Source: RFC 6350 6.1.4; Apple's X-ABShowAs."""
+    kinds = [*lines.get("KIND", ()), *lines.get("X-ABSHOWAS", ())]
+    return any(line.value.strip().casefold() in {"org", "company"} for line in kinds)
 
 
 def _preference(line: ContentLine) -> int:
@@ -71,7 +84,10 @@ def _kept(text: str) -> str | None:
 
 
 def read_names(lines: Lines) -> tuple[str | None, ...]:
-    """First name with middle names, and last name: from N, or from FN where N is blank."""
+    """First name with middle names, and last name: from N, or from FN where N is blank.
+
+    The name of an organisation is one first name.
+    """
     structured = preferred(lines.get("N", ()))
     if structured:
         last, first, middle = _parts(structured, 3, " ")
@@ -79,6 +95,8 @@ def read_names(lines: Lines) -> tuple[str | None, ...]:
         if first.strip() or last.strip():
             return _kept(first), _kept(last)
     formatted = preferred(lines.get("FN", ()))
+    if formatted and organisation_names(lines):
+        return _kept(unescaped(formatted.value)), None
     return split_name(unescaped(formatted.value)) if formatted else (None, None)
 
 
@@ -95,13 +113,26 @@ def email_text(line: ContentLine) -> str:
 
 def read_email(lines: Lines) -> tuple[str | None, ...]:
     """The preferred email address among those of sound syntax."""
-    line = preferred([line for line in lines.get("EMAIL", ()) if check_email(email_text(line)) is None])
+    line = _chosen_email(lines.get("EMAIL", ()))
     return (email_text(line) if line else None,)
 
 
+def _chosen_email(lines: Sequence[ContentLine]) -> ContentLine | None:
+    return preferred([line for line in lines if check_email(email_text(line)) is None])
+
+
+def _chosen_phone(lines: Sequence[ContentLine]) -> ContentLine | None:
+    return preferred([line for line in lines if _reaches_a_person(line)])
+
+
+def _reaches_a_person(line: ContentLine) -> bool:
+    types = {part.casefold() for value in line.parameters.get("TYPE", ()) for part in value.split(",")}
+    return not types & NOT_VOICE or bool(types & {"voice", "cell"})
+
+
 def read_phone(lines: Lines) -> tuple[str | None, ...]:
-    """The preferred phone number; of a ``tel:`` URI its number."""
-    line = preferred(lines.get("TEL", ()))
+    """The preferred number that is no fax or pager; of a ``tel:`` URI its number."""
+    line = _chosen_phone(lines.get("TEL", ()))
     if line is None:
         return (None,)
     if "uri" in map(str.casefold, line.parameters.get("VALUE", ())):
@@ -131,6 +162,22 @@ def read_birthday(lines: Lines) -> tuple[str | None, ...]:
     return (read_date(unescaped(line.value))[0] if line else None,)
 
 
+def without_unknown_year(line: ContentLine) -> ContentLine:
+    """A birthday whose year means "unknown" in the form of 4.0 (``BDAY:--0421``); any other line unchanged.
+
+    The year is one that Apple's parameter names, or one that programs write for an unknown one.
+    """
+    value = unescaped(line.value).strip()
+    parameters = {name: values for name, values in line.parameters.items() if name not in {"VALUE", _OMITTED_YEAR}}
+    omitted = (line.parameters.get(_OMITTED_YEAR) or [""])[0]
+    if omitted and value.startswith(omitted):
+        value = f"{min(UNKNOWN_YEARS):04}{value[len(omitted) :]}"
+    part = known_part(value)
+    if part is None or value.startswith("-") or len(value) < len("16040421"):
+        return line
+    return ContentLine(line.name, parameters, part, line_text(line.name, parameters, part, line.group or None))
+
+
 def _write_birthday(contact: ContactRow) -> list[str]:
     return [f"BDAY:{contact.date_of_birth.replace('-', '')}"] if contact.date_of_birth else []
 
@@ -144,24 +191,26 @@ def _write_text(name: str, field: str) -> Callable[[ContactRow], list[str]]:
 
 
 KEPT_FIELDS = (
-    KeptField(("FN", "N"), read_names, lambda contact: (contact.first_name, contact.last_name), _write_names),
-    KeptField(("EMAIL",), read_email, lambda contact: (contact.email,), _write_text("EMAIL", "email")),
-    KeptField(("TEL",), read_phone, lambda contact: (contact.phone,), _write_text("TEL", "phone")),
-    KeptField(("ADR",), read_address, lambda contact: (contact.address,), _write_address),
-    KeptField(("BDAY",), read_birthday, lambda contact: (contact.date_of_birth,), _write_birthday),
+    KeptField(
+        ("FN", "N"), read_names, lambda contact: (contact.first_name, contact.last_name), _write_names, preferred
+    ),
+    KeptField(("EMAIL",), read_email, lambda contact: (contact.email,), _write_text("EMAIL", "email"), _chosen_email),
+    KeptField(("TEL",), read_phone, lambda contact: (contact.phone,), _write_text("TEL", "phone"), _chosen_phone),
+    KeptField(("ADR",), read_address, lambda contact: (contact.address,), _write_address, preferred),
+    KeptField(("BDAY",), read_birthday, lambda contact: (contact.date_of_birth,), _write_birthday, preferred),
 )
 """The fields whose original lines are kept when they hold more."""
 
 
 def lines_to_keep(field: KeptField, contact: ContactRow, lines: Lines) -> dict[str, list[str]]:
     """The lines of a field by property when they hold more than the field; else none."""
-    came = [line for name in field.names for line in lines.get(name, ())]
-    if [line.text for line in came] == field.write(contact):
+    came = [line for name in field.names for line in lines.get(name, ()) if line.value.strip(" ;")]
+    if not came or [line.text for line in came] == field.write(contact):
         return {}
     plain = {text.rstrip(";") for text in field.write(contact)}
     if all(_bare(line) in plain for line in came) and len(came) <= len(field.names):
         return {}
-    return {name: [line.text for line in lines[name]] for name in field.names if name in lines}
+    return {name: texts for name in field.names if (texts := [line.text for line in came if line.name == name])}
 
 
 def _bare(line: ContentLine) -> str | None:
@@ -188,7 +237,7 @@ def lines_to_write(field: KeptField, contact: ContactRow) -> list[str]:
     anew = field.write(contact)
     if len(field.names) > 1:
         return anew
-    chosen = preferred(kept[field.names[0]])
+    chosen = field.choose(kept[field.names[0]])
     others = [line for line in kept[field.names[0]] if line is not chosen]
     if anew and any(_preference(line) <= 100 for line in others):
         anew = [anew[0].replace(":", ";PREF=1:", 1)]

@@ -26,7 +26,7 @@ from headwater.contracts.contacts.interchange.dates import basic_time, read_date
 from headwater.contracts.contacts.interchange.draft import ContactDraft, is_extra_line
 from headwater.contracts.contacts.interchange.keys import SeenKeys, replaced_key
 from headwater.contracts.contacts.interchange.record import ContactRow, Parsed
-from headwater.contracts.contacts.interchange.vcard.cards import Card, Cards
+from headwater.contracts.contacts.interchange.vcard.cards import REASON, Card, Cards
 from headwater.contracts.contacts.interchange.vcard.fields import (
     KEPT_FIELDS,
     email_text,
@@ -38,13 +38,14 @@ from headwater.contracts.contacts.interchange.vcard.fields import (
     read_email,
     read_names,
     read_phone,
+    without_unknown_year,
 )
 
 CONTACT_ID = "X-HEADWATER-CONTACT-ID"
 """The property that carries a contact's own id."""
 
 _READ = frozenset({"UID", "CATEGORIES", "REV", "CREATED", CONTACT_ID, *(n for f in KEPT_FIELDS for n in f.names)})
-_DROPPED = frozenset({"VERSION", "PRODID", "BEGIN", "END"})
+_DROPPED = frozenset({"VERSION", "PRODID", "BEGIN", "END", REASON})
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[!-\[\]-~]+")
 _GIVEN = {
     "N": ("first_name", "last_name"),
@@ -63,12 +64,13 @@ def read_vcard(stream: BinaryIO) -> Iterator[Parsed]:
 
     Raises: Malformed, when the file as a whole is no vCard file.
     """
-    cards = iter(Cards(stream))
+    reader = Cards(stream)
+    cards = iter(reader)
     try:
         first = next(cards)
     except StopIteration:
         raise Malformed("the file is empty") from None
-    if first.problem and first.problem.code == "outside_card":
+    if first.problem and first.problem.code == "outside_card" and not reader.are_refused:
         raise Malformed("this is no vCard file: it does not begin with BEGIN:VCARD")
     return _parsed_cards(first, cards)
 
@@ -114,21 +116,22 @@ def _lines_by_name(card: Card, draft: ContactDraft) -> dict[str, list[ContentLin
         except LineUnreadable:
             draft.warn("", "line_unreadable", f"{text[:80]!r} is no vCard line; it was left out")
         else:
-            lines.setdefault(line.name, []).append(line)
+            lines.setdefault(line.name, []).append(without_unknown_year(line) if line.name == "BDAY" else line)
     return lines
 
 
 def _put_person(draft: ContactDraft, lines: dict[str, list[ContentLine]]) -> None:
     draft.fields["first_name"], draft.fields["last_name"] = read_names(lines)
-    if not draft.name():
-        draft.refuse("name", "name_missing", "the card has no name")
+    draft.needs_name = True
     (draft.fields["email"],) = read_email(lines)
     (draft.fields["phone"],) = read_phone(lines)
     (draft.fields["address"],) = read_address(lines)
     for line in lines.get("EMAIL", ()):
         address = email_text(line)
         if address and (reason := check_email(address)):
-            draft.warn("email", "email_invalid", f"{address!r} is no email address, it is kept as a line: {reason}")
+            draft.doubt("email", "email_invalid", f"{address!r} is no email address, it is kept as a line: {reason}")
+    if any(line.value.strip() for line in lines.get("TEL", ())) and draft.fields["phone"] is None:
+        draft.doubt("phone", "phone_not_voice", "all numbers are of a fax or pager; they are kept as lines")
 
 
 def _put_dates(draft: ContactDraft, lines: dict[str, list[ContentLine]]) -> None:
@@ -136,7 +139,7 @@ def _put_dates(draft: ContactDraft, lines: dict[str, list[ContentLine]]) -> None
     birthday = preferred(lines.get("BDAY", ()))
     problem = read_date(unescaped(birthday.value))[1] if birthday else None
     if problem:
-        draft.warn("date_of_birth", problem.code, f"{problem.detail}; it is kept as a line")
+        draft.doubt("date_of_birth", problem.code, f"{problem.detail}; it is kept as a line")
     draft.put_time("created_at", _text(lines, "CREATED"))
     draft.put_time("updated_at", _text(lines, "REV"))
 

@@ -67,8 +67,8 @@ def test_a_header_is_compared_without_case_accents_and_marks() -> None:
 
 def test_our_own_columns_are_all_known() -> None:
     columns = columns_of(COLUMNS)
-    assert columns.ignored == ()
-    assert set(columns.by_field) == set(COLUMNS)
+    assert columns.unused == ()
+    assert set(columns.by_field) == set(COLUMNS) - {"uid"}
     assert columns.key == 0
 
 
@@ -78,13 +78,46 @@ def test_columns_of_one_field_are_used_in_the_order_of_their_rank() -> None:
 
 
 def test_columns_that_say_nothing_are_named() -> None:
-    assert columns_of(["Navn", "Shoe size", ""]).ignored == ("Shoe size",)
+    unused = columns_of(["Navn", "Shoe size", ""]).unused
+    assert [(each.place, each.header, each.reason) for each in unused] == [
+        (1, "Shoe size", "unknown"),
+        (2, "", "unknown"),
+    ]
+
+
+def test_a_header_that_repeats_an_earlier_one_is_not_read() -> None:
+    columns = columns_of(["Last Name", "First Name", "E-mail", "last name", "Email", "Zip", "Postnr"])
+    assert [(each.place, each.reason) for each in columns.unused] == [(3, "repeated"), (4, "repeated"), (6, "repeated")]
+    assert columns.of("last_name") == ((0, Slot("last_name")),)
+
+
+def test_a_second_key_column_is_named_as_not_read() -> None:
+    assert [each.header for each in columns_of(["uid", "External id", "name"]).unused] == ["External id"]
+    assert [each.header for each in columns_of(["uid", "name", "no"], key_column="no").unused] == ["uid"]
+
+
+@pytest.mark.parametrize("header", ["Medlemsnr", "Medlemsnummer", "Member no", "Membership ID", "External Identifier"])
+def test_a_column_that_looks_like_a_member_number_is_pointed_out(header: str) -> None:
+    assert columns_of(["name", header]).key_like() == header
+    assert columns_of(["name", header, "uid"]).key_like() is None
+    assert columns_of(["name", header], key_column=header).key_like() is None
+
+
+def test_a_file_tells_apart_the_day_of_birth_and_the_date() -> None:
+    assert columns_of(["name", "Birth Day"]).of("date_of_birth") != ()
+    columns = columns_of(["name", "Birth Year", "Birth Month", "Birth Day"])
+    assert [(place, slot.part) for place, slot in columns.of("birth")] == [(1, "year"), (2, "month"), (3, "day")]
+
+
+def test_the_columns_that_are_read_are_named_with_their_fields() -> None:
+    used = columns_of(["Medlemsnr", "Navn", "Skonr", "Postnr"], key_column="medlemsnr").used()
+    assert used == {"Medlemsnr": "uid", "Navn": "name", "Postnr": "address.postal_code"}
 
 
 def test_the_key_column_is_found_however_it_is_written() -> None:
     columns = columns_of(["Navn", "Medlemsnr."], key_column="medlemsnr")
     assert columns.key == 1
-    assert columns.ignored == ()
+    assert columns.unused == ()
 
 
 def test_a_uid_column_goes_before_an_id_column() -> None:

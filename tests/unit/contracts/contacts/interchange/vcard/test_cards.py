@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import io
 
+import pytest
+
 from headwater.contracts.contacts.interchange.vcard.cards import CARD_MAX_CHARS, Card, Cards
 
 
@@ -35,9 +37,27 @@ def test_lines_between_cards_are_reported() -> None:
     assert outcome("BEGIN:VCARD\nEND:VCARD\nstray\nBEGIN:VCARD\nEND:VCARD\n") == [[], "outside_card", []]
 
 
-def test_the_card_of_an_agent_within_a_card_is_passed_over() -> None:
+def test_the_card_of_an_agent_within_a_card_is_the_text_of_its_line() -> None:
     text = "BEGIN:VCARD\nAGENT:\nBEGIN:VCARD\nFN:inner\nEND:VCARD\nFN:outer\nEND:VCARD\n"
-    assert outcome(text) == [["AGENT:", "FN:outer"]]
+    assert outcome(text) == [["AGENT:BEGIN:VCARD\\nFN:inner\\nEND:VCARD\\n", "FN:outer"]]
+
+
+@pytest.mark.parametrize("text", ["Bjørn", "🎻 Даша", "a\u0301"])
+def test_a_line_folded_anywhere_is_joined_before_it_is_decoded(text: str) -> None:
+    whole = f"FN:{text}".encode()
+    for place in range(1, len(whole)):
+        content = b"BEGIN:VCARD\r\n" + whole[:place] + b"\r\n " + whole[place:] + b"\r\nEND:VCARD\r\n"
+        [card] = Cards(io.BytesIO(content))
+        assert (card.lines, card.guessed) == ([f"FN:{text}"], False)
+
+
+def test_a_soft_break_and_a_fold_at_once_are_both_taken_away() -> None:
+    head = "BEGIN:VCARD\nVERSION:2.1\nN;ENCODING=QUOTED-PRINTABLE:"
+    assert outcome(f"{head}=C3=\n =85se=\n  x\nEND:VCARD\n")[0][1:] == ["N;ENCODING=QUOTED-PRINTABLE:=C3=85se x"]
+    assert outcome(f"{head}a=\n b\nEND:VCARD\n")[0][1:] == ["N;ENCODING=QUOTED-PRINTABLE:a b"]
+    assert outcome(f"{head}=F0=9F=\n =8E=BB\nEND:VCARD\n")[0][1:] == ["N;ENCODING=QUOTED-PRINTABLE:=F0=9F=8E=BB"]
+    later = outcome(f"{head.replace('2.1', '3.0')}a=\n b\nEND:VCARD\n")
+    assert later[0][1:] == ["N;ENCODING=QUOTED-PRINTABLE:ab"]
 
 
 def test_a_card_that_is_too_large_is_passed_over_and_mostly_forgotten() -> None:
