@@ -10,6 +10,9 @@ import pytest
 
 from headwater.identity.roles import SCOPES
 from headwater.web.access_rule import AccessRule
+from headwater.web.call import Call
+from headwater.web.contract import Route
+from headwater.web.reply import Reply
 from tests.support.server.doors import Door, contracts, doors
 
 WITHOUT_A_TOKEN = {
@@ -36,8 +39,8 @@ READING_POSTS = {"POST /api/v1/downloads/batch"}
 WITHOUT_A_KEY = READING_POSTS | {"POST /api/v1/uploads/check"}
 """POSTs that take no Idempotency-Key: they change nothing, and their answers are long."""
 
-OWN_PLACE = {"sell", "files-changes", "files-devices"}
-"""Doors where a device only moves its own place (sessions, acks, cursors, preferences): reading tokens may."""
+CHANGING_GETS = {"GET /v2/sync/{session_id}/queues/{queue}"}
+"""The routes whose GET hands something out, which no later one gets."""
 
 every_door = pytest.mark.parametrize("door", doors(), ids=lambda door: door.name)
 each_body = pytest.mark.parametrize("door", [one for one in doors() if one.route.body], ids=lambda door: door.name)
@@ -65,8 +68,25 @@ def test_a_route_has_an_access_rule_of_a_known_scope(door: Door) -> None:
 
 @every_door
 def test_a_route_that_changes_something_needs_the_writing_half_of_its_scope(door: Door) -> None:
-    if door.route.access.scope and door.contract.name not in OWN_PLACE:
-        assert door.route.access.write == (door.route.method != "GET" and door.name not in READING_POSTS)
+    if door.route.access.scope:
+        changes = door.name in CHANGING_GETS or (door.route.method != "GET" and door.name not in READING_POSTS)
+        assert door.route.access.write == door.route.changes_something == changes
+
+
+async def no_handler(_call: Call) -> Reply:
+    raise AssertionError
+
+
+@pytest.mark.parametrize(
+    ("method", "write", "changes"),
+    [("POST", False, None), ("PUT", False, None), ("PATCH", False, None), ("DELETE", False, None), ("GET", False, True),
+     ("GET", True, None), ("POST", True, False)],
+)  # fmt: skip
+def test_a_route_that_admits_a_reading_scope_to_a_change_cannot_be_declared(
+    method: str, write: bool, changes: bool | None
+) -> None:
+    with pytest.raises(ValueError, match="must need its"):
+        Route(method, "/x", no_handler, AccessRule("sync", write=write), "Do it", changes=changes)
 
 
 @every_door

@@ -10,6 +10,10 @@ import pytest
 from headwater.base.ids import random_id
 from headwater.base.settings.table import LimitSettings, Settings
 from headwater.identity.roles import SCOPES, Role
+from headwater.server import jobs
+from headwater.store import dump
+from headwater.store.database import Database, Transaction
+from headwater.store.migrate import steps
 from headwater.web.access_rule import AccessRule
 from tests.support.clock import MovableClock
 from tests.support.server.asgi import Answer, Client
@@ -118,6 +122,28 @@ def test_a_route_asks_for_its_scope_and_for_writing_for_the_whole_of_it(server: 
         own, caller = pair(server, Role.GLOBAL_ADMIN, scopes)
         answer = ask(caller, door, things_for(door, own))
         assert (answer.status != 403) == enough, (name, answer.body)
+
+
+@every_door
+def test_a_token_that_only_reads_changes_no_row(server: ServerUnderTest, door: Door) -> None:
+    own, reader = pair(server, Role.GLOBAL_ADMIN, READING)
+    ids = things_for(door, own)
+    server.loop.run(jobs.write_sightings(server.services))
+    before = every_row(server.database)
+    answer = ask(reader, door, ids, headers={"X-Device-Id": "device-1"})
+    server.loop.run(jobs.write_sightings(server.services))
+    assert every_row(server.database) == before
+    assert (answer.status == 403) == (door.route.access.write and bool(door.route.access.scope))
+
+
+def every_row(database: Database) -> dict[str, list[object]]:
+    """Every row of every table."""
+
+    def transaction(tx: Transaction) -> dict[str, list[object]]:
+        tables = [dump.describe(tx, name, embedded=database.embedded) for name in dump.names([n for n, _ in steps()])]
+        return {table.name: [row for page in dump.pages(tx, table) for row in page] for table in tables}
+
+    return database.read_now(transaction)
 
 
 @every_door_with_ids

@@ -8,6 +8,7 @@ HeadwaterError
 ├── Invalid              well-formed, but a field has a wrong type or value
 ├── Unauthenticated      no token, or an unknown one
 ├── Forbidden            the caller may see the resource, but may not perform this operation
+│   └── DeviceOfAnother  the device that the request names belongs to another user
 ├── NotFound             unknown, or another tenant's: both get the same answer
 ├── MethodNotAllowed     the path exists, the method does not
 ├── UpgradeRequired      the path is a WebSocket, and the request is a plain one
@@ -129,6 +130,14 @@ class Forbidden(HeadwaterError):
     code = "FORBIDDEN"
     title = "Not allowed"
     hint = "Use a token with the role or scope that the detail names."
+
+
+class DeviceOfAnother(Forbidden):
+    """The device that the request names belongs to another user."""
+
+    code = "DEVICE_OF_ANOTHER"
+    title = "Another user's device"
+    hint = "Use another device id; or deactivate the device with 'headwater device deactivate', then it is yours."
 
 
 class NotFound(HeadwaterError):

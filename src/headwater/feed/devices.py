@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from headwater.base.errors import NotFound, StateConflict
+from headwater.base.errors import DeviceOfAnother, NotFound, StateConflict
 from headwater.base.ids import random_id
+from headwater.feed.sightings import CallingDevice
 from headwater.store.database import Transaction
 
 _SELECT = (
@@ -41,13 +42,38 @@ class DeviceLag(NamedTuple):
         return None if self.position is None else (self.head or 0) - self.position
 
 
-def mark_seen(tx: Transaction, organisation: str, door: str, device_id: str, user_id: str) -> None:
-    """Registers a device at its first request, for doors without registration; later updates its last-seen time."""
+def require_own(tx: Transaction, device: CallingDevice) -> bool:
+    """Refuses a device of another user; returns True when the device is registered and active, so needs no claim.
+
+    A device passes to the next user that names it once an operator deactivated it, or when its user has no valid
+    token any more: so an app keeps its device where each new token has a new user. Raises: DeviceOfAnother.
+    """
+    row = tx.row(
+        "SELECT user_id, is_active FROM devices WHERE organisation = ? AND door = ? AND device_id = ?", *device[:3]
+    )
+    if row is None or not row[1]:
+        return False
+    if row[0] == device.user_id:
+        return True
+    valid = "SELECT 1 FROM tokens WHERE user_id = ? AND revoked_us IS NULL AND (expires_us IS NULL OR expires_us > ?)"
+    if tx.row(valid, row[0], tx.now_us) is not None:
+        raise DeviceOfAnother(f"the device {device.device_id!r} belongs to another user")
+    return False
+
+
+def claim(tx: Transaction, device: CallingDevice) -> None:
+    """Registers a device at its first request, for doors without registration; later updates its last-seen time.
+
+    Raises: DeviceOfAnother.
+    """
+    require_own(tx, device)
+    organisation, door, device_id, user_id = device
     tx.run(
         "INSERT INTO devices (organisation, door, device_id, id, user_id, device_name, platform, client_version,"
         " is_active, last_seen_us, created_us) VALUES (?, ?, ?, ?, ?, ?, '', '', 1, ?, ?)"
         " ON CONFLICT (organisation, door, device_id)"
-        " DO UPDATE SET last_seen_us = excluded.last_seen_us, is_active = 1, deactivated_us = NULL",
+        " DO UPDATE SET user_id = excluded.user_id, last_seen_us = excluded.last_seen_us, is_active = 1,"
+        " deactivated_us = NULL",
         organisation, door, device_id, random_id("dev", 16), user_id, device_id, tx.now_us, tx.now_us,
     )  # fmt: skip
 

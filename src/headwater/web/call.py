@@ -17,6 +17,7 @@ from headwater.base.wire import decode
 from headwater.feed.sightings import CallingDevice, Sighting
 from headwater.feed.wake import Waiter
 from headwater.identity.principal import Principal
+from headwater.identity.roles import allows
 from headwater.store import idempotency
 from headwater.store.database import Transaction, TransactionFunction
 from headwater.store.idempotency import AnswerKey, RecordName
@@ -33,6 +34,7 @@ T = TypeVar("T")
 Permitted = Callable[[], Awaitable[object]]
 
 _MAX_KEY = 255
+_DEVICE_SCOPES = {"files": "files", "feed": "sync", "sell": "sync"}
 
 
 class Call:
@@ -146,7 +148,8 @@ class Call:
         ``organisation`` is the one whose records it reads, by default the caller's own.
         """
         principal = self.principal
-        if device_id and not principal.anonymous:
+        # A token that only reads changes nothing, its device's last call included.
+        if device_id and allows(principal.scopes, _DEVICE_SCOPES[door], write=True):
             device = CallingDevice(organisation or principal.organisation, door, device_id, principal.user_id)
             self.services.sightings.note(device, Sighting(self.services.clock(), feed, position))
 

@@ -15,6 +15,7 @@ from headwater.web.sockets import Socket
 
 Handler = Callable[[Call], Awaitable[Reply]]
 SocketHandler = Callable[[Socket], Awaitable[None]]
+_READING_METHODS = frozenset(("GET", "HEAD", "OPTIONS"))
 Envelope = Callable[[HeadwaterError, int, str], Reply]
 """Converts an error, its HTTP status and the request id to the contract's own error answer."""
 
@@ -41,7 +42,8 @@ class Route:
     body, the others the same one); ``errors`` adds statuses to those that follow from the other fields. ``media`` is
     the media type of the answer, ``takes`` that of a raw body. ``keyed`` is False for a POST that does not accept an
     Idempotency-Key, ``tagged`` for a route about one resource that has no ETag. ``counted`` is False for a probe,
-    which is answered whatever other callers do: it takes no place and spends no rate.
+    which is answered whatever other callers do: it takes no place and spends no rate. ``changes`` states that a GET
+    changes something, or that a POST only reads.
     """
 
     method: str
@@ -66,6 +68,18 @@ class Route:
     takes: str = "application/octet-stream"
     tagged: bool = True
     counted: bool = True
+    changes: bool | None = None
+
+    def __post_init__(self) -> None:
+        """Refuses a route that a reading scope would admit to a change. Raises: ValueError."""
+        if self.access.scope and self.access.write != self.changes_something:
+            needed = "its writing scope" if self.changes_something else "its reading scope alone"
+            raise ValueError(f"{self.method} {self.path} must need {needed}")
+
+    @property
+    def changes_something(self) -> bool:
+        """True where the route changes something: unless stated, every method but GET, HEAD and OPTIONS."""
+        return self.method not in _READING_METHODS if self.changes is None else self.changes
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ import pytest
 from headwater.base.errors import NotFound, StateConflict
 from headwater.feed import devices
 from headwater.feed.devices import DeviceLag
+from headwater.feed.sightings import CallingDevice
 from headwater.store.database import Database
 from tests.support.clock import MovableClock
 from tests.support.store.transactions import make_feed, put
@@ -12,7 +13,7 @@ from tests.support.store.transactions import make_feed, put
 
 def note(database: Database, device_id: str, organisation: str = "acme", door: str = "sell") -> str:
     """Note a device; its id."""
-    database.write_now(lambda tx: devices.mark_seen(tx, organisation, door, device_id, "usr_1"))
+    database.write_now(lambda tx: devices.claim(tx, CallingDevice(organisation, door, device_id, "usr_1")))
     sql = "SELECT id FROM devices WHERE organisation = ? AND door = ? AND device_id = ?"
     return str(database.read_now(lambda tx: tx.value(sql, organisation, door, device_id)))
 

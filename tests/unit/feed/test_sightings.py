@@ -17,7 +17,7 @@ REPLICA = CallingDevice("acme", "feed", "replica", "usr_1")
 
 def register(database: Database, device: CallingDevice = PHONE) -> str:
     """Register a device; its id."""
-    database.write_now(lambda tx: devices.mark_seen(tx, *device))
+    database.write_now(lambda tx: devices.claim(tx, device))
     return next(row.id for row in everything(database) if row.device_id == device.device_id)
 
 

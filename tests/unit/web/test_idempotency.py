@@ -33,6 +33,13 @@ def test_a_repeat_gets_the_first_answer_even_when_the_thing_has_changed_since(cl
     assert count(client) == 1
 
 
+def test_a_repeat_gets_no_answer_that_shows_a_thing_deleted_since(client: Client) -> None:
+    first = client.post(CONTACTS, json=BODY, headers=KEY)
+    client.delete(first.headers["location"])
+    assert client.post(CONTACTS, json=BODY, headers=KEY).problem() == (404, "ERASED")
+    assert count(client) == 0
+
+
 @pytest.mark.parametrize(
     ("path", "body"),
     [(CONTACTS, {"first_name": "Kari"}), (CONTACTS + "?org_id=default", BODY), (CONTACTS + "/", BODY)],

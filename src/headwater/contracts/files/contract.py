@@ -96,20 +96,20 @@ def build_devices(services: Services) -> Contract:
     door = DeviceDoor(services)
     routes = (
         Route("GET", "/devices", door.list, _READ, "List your devices", answer=list[device_shapes.FileDevice]),
-        Route("POST", "/devices", door.register, _READ, "Register a device", body=device_shapes.DeviceFields,
+        Route("POST", "/devices", door.register, _WRITE, "Register a device", body=device_shapes.DeviceFields,
               answer=device_shapes.FileDevice, status=201, also=(200,), errors=(409,),
               example=device_shapes.REGISTER_EXAMPLE, answer_example=device_shapes.DEVICE_EXAMPLE),
-        Route("PATCH", "/devices/{device_id}", door.change, _READ, "Change a device", body=device_shapes.DevicePatch,
+        Route("PATCH", "/devices/{device_id}", door.change, _WRITE, "Change a device", body=device_shapes.DevicePatch,
               answer=device_shapes.FileDevice, example={"device_name": "old laptop"}, tagged=False),
-        Route("DELETE", "/devices/{device_id}", door.remove, _READ, "Remove a device", status=204,
+        Route("DELETE", "/devices/{device_id}", door.remove, _WRITE, "Remove a device", status=204,
               tagged=False),
-        Route("POST", "/devices/{device_id}/heartbeat", door.heartbeat, _READ, "Record device activity", status=204),
+        Route("POST", "/devices/{device_id}/heartbeat", door.heartbeat, _WRITE, "Record device activity", status=204),
         Route("GET", "/devices/{device_id}/preferences", door.preferences, _READ, "List sync preferences",
               answer=device_shapes.Preferences, answer_example=device_shapes.PREFERENCES_EXAMPLE),
-        Route("PUT", "/devices/{device_id}/preferences", door.set_preferences, _READ, "Set several preferences",
+        Route("PUT", "/devices/{device_id}/preferences", door.set_preferences, _WRITE, "Set several preferences",
               body=device_shapes.PreferenceList, answer=device_shapes.Preferences,
               example=device_shapes.PREFERENCES_EXAMPLE),
-        Route("PUT", "/devices/{device_id}/preferences/{share_id}", door.set_preference, _READ, "Set a preference",
+        Route("PUT", "/devices/{device_id}/preferences/{share_id}", door.set_preference, _WRITE, "Set a preference",
               body=device_shapes.PreferenceFields, answer=device_shapes.Preference,
               example=device_shapes.PREFERENCE_EXAMPLE, tagged=False),
     )  # fmt: skip
@@ -159,7 +159,7 @@ def build_batches(services: Services) -> Contract:
     """The door of batch downloads of one server."""
     door = DownloadDoor(services)
     routes = (
-        Route("POST", "/batch", door.batch, _READ, "Download many files in one stream",
+        Route("POST", "/batch", door.batch, _READ, "Download many files in one stream", changes=False,
               body=download_shapes.BatchFields,
               example=download_shapes.BATCH_EXAMPLE, media=FRAMES_MEDIA.decode(), errors=(404, 413), keyed=False),
     )  # fmt: skip
@@ -205,7 +205,7 @@ def build_changes(services: Services) -> Contract:
         Route("GET", "/status", changes.status, _READ, "Current cursor position and sync state",
               answer=change_shapes.SyncStatus, answer_example=change_shapes.STATUS_EXAMPLE, params=(_SHARE, _DEVICE),
               errors=(404,), head=False),
-        Route("POST", "/cursor", changes.cursor, _READ, "Advance the cursor", answer=change_shapes.CursorSet,
+        Route("POST", "/cursor", changes.cursor, _WRITE, "Advance the cursor", answer=change_shapes.CursorSet,
               errors=(400, 404), params=(_SHARE, _DEVICE, Param("position", "A cursor or a position.", required=True))),
     )  # fmt: skip
     return Contract("files-changes", "File sync: changes", _PREFIXES, routes, problem, source="files contract")

@@ -20,6 +20,7 @@ from headwater.contracts.record_feed.queries import FieldConflict
 from headwater.contracts.record_feed.shapes import PushedChange, PushOutcome, Sides
 from headwater.feed import devices
 from headwater.feed.kinds import RecordKind
+from headwater.feed.sightings import CallingDevice
 from headwater.identity import organisations
 from headwater.identity.principal import Principal
 from headwater.identity.roles import allows
@@ -53,9 +54,12 @@ class _Meeting(NamedTuple):
 
 
 def push(tx: Transaction, pusher: Pusher, pushed: list[PushedChange], kinds: Kinds) -> list[PushOutcome]:
-    """Applies edits in their order, each by itself: one that is refused writes nothing and stops no other."""
+    """Applies edits in their order, each by itself: one that is refused writes nothing and stops no other.
+
+    Raises: DeviceOfAnother.
+    """
     principal = pusher.principal
-    devices.mark_seen(tx, principal.organisation, "feed", pusher.device_id, principal.user_id)
+    devices.claim(tx, CallingDevice(principal.organisation, "feed", pusher.device_id, principal.user_id))
     return [_once(tx, pusher, change, kinds) for change in pushed]
 
 

@@ -9,7 +9,7 @@ from headwater.web.access_rule import AccessRule
 from headwater.web.contract import Contract, Param, Route
 from headwater.web.services import Services
 
-_SYNC = AccessRule("sync")
+_SYNC = AccessRule("sync", write=True)
 _DEVICE = Param(DEVICE_HEADER, "The device's id; it must not change between sessions.",
                 {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"}, required=True,
                 place="header")  # fmt: skip
@@ -23,7 +23,7 @@ def build(services: Services) -> Contract:
               status=201, also=(204,), params=(_DEVICE,), answer_example=shapes.SESSION_EXAMPLE),
         Route("GET", "/sync/{session_id}/queues/{queue}", door.drain, _SYNC, "Get data from a queue",
               answer=shapes.QueuePage, params=(_DEVICE,), answer_example=shapes.PAGE_EXAMPLE, also=(204,),
-              head=False),
+              head=False, changes=True),
         Route("POST", "/sync/ack", door.ack, _SYNC, "Acknowledge received data", body=shapes.AckRequest, status=202,
               params=(_DEVICE,), example=shapes.ACK_EXAMPLE),
     )  # fmt: skip

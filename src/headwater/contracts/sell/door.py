@@ -57,7 +57,7 @@ class SellDoor:
                 continue
             if not found.positions:
                 return reply.empty(204)
-            key = DeviceKey(device.feed, device.device_id)
+            key = DeviceKey(device.feed, device.device_id, device.user_id)
             live = self.sessions.open(key, found.positions, found.head, monotonic_seconds())
             return reply.json(self._envelope(call, live), 201)
         raise Unavailable("the device's state changes too fast to start a session", retry_after_seconds=1)
@@ -65,7 +65,7 @@ class SellDoor:
     async def drain(self, call: Call) -> Reply:
         """GET /{session}/queues/main: the next page, or 204 at the end."""
         device = await self._device(call)
-        key = DeviceKey(device.feed, device.device_id)
+        key = DeviceKey(device.feed, device.device_id, device.user_id)
         live = self.sessions.find(call.params["session_id"], key, monotonic_seconds())
         if call.params["queue"] != "main":
             raise NotFound(f"no queue {call.params['queue']!r}; the only one is 'main'")
@@ -100,7 +100,7 @@ class SellDoor:
 
         The read is long, so each device is read once for each floor.
         """
-        key = DeviceKey(device.feed, device.device_id)
+        key = DeviceKey(device.feed, device.device_id, device.user_id)
         if self._restored_upto.get(key) == floor:
             return False
         restored = 0

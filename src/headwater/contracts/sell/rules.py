@@ -13,6 +13,7 @@ from headwater.contracts.sell.ack_keys import AckKey, parse_key, render_key
 from headwater.contracts.sell.acks import AckState, acknowledge, event_type, offer
 from headwater.contracts.sell.queries import SELL_TYPES, FullChange
 from headwater.feed import devices
+from headwater.feed.sightings import CallingDevice
 from headwater.store.database import Transaction
 from headwater.store.log import changes, feeds, records
 
@@ -25,6 +26,11 @@ class SellDevice(NamedTuple):
     device_id: str
     user_id: str
     seed: int
+
+    @property
+    def calling(self) -> CallingDevice:
+        """The device and its user, for the check of whose it is."""
+        return CallingDevice(self.organisation, "sell", self.device_id, self.user_id)
 
 
 class Prospect(NamedTuple):
@@ -50,14 +56,18 @@ class ShownPage(NamedTuple):
 
 
 def prospect(tx: Transaction, device: SellDevice, types: Sequence[str]) -> Prospect:
-    """The session that would start now; reads only, so that a long read blocks no writer."""
+    """The session that would start now; reads only, so that a long read blocks no writer.
+
+    Raises: DeviceOfAnother.
+    """
+    is_registered = devices.require_own(tx, device.calling)
     stored = queries.state_bytes(tx, device.feed, device.device_id)
     state = queries.state_of(stored)
     head = feeds.head(tx, device.feed)
     if state.high_water >= head:
-        return Prospect(stored, state, BitMap64(), head, stored is None)
+        return Prospect(stored, state, BitMap64(), head, stored is None or not is_registered)
     found = offer(state, queries.live_in(tx, device.feed, state.gaps(head)), head, types)
-    news = stored is None or found.state is not state
+    news = stored is None or found.state is not state or not is_registered
     floor = feeds.floor(tx, device.feed)
     return Prospect(stored, found.state, found.positions, head, news, floor if state.high_water < floor else 0)
 
@@ -107,7 +117,7 @@ def commit_prospect(tx: Transaction, device: SellDevice, found: Prospect) -> boo
     """Stores a session's state before anything is delivered; False when the device's state changed meanwhile."""
     if queries.state_bytes(tx, device.feed, device.device_id) != found.stored:
         return False
-    devices.mark_seen(tx, device.organisation, "sell", device.device_id, device.user_id)
+    devices.claim(tx, device.calling)
     queries.keep_state(tx, device.feed, device.device_id, found.state)
     queries.note_position(tx, device.organisation, device.feed, device.device_id, found.state.high_water)
     return True
@@ -144,7 +154,12 @@ def keys_of(texts: Sequence[str], device: SellDevice) -> list[AckKey]:
 
 
 def ack(tx: Transaction, device: SellDevice, keys: Sequence[AckKey]) -> None:
-    """Notes what a device has stored; an ack of N never hides N+1, and a repeated one changes nothing."""
+    """Notes what a device has stored; an ack of N never hides N+1, and a repeated one changes nothing.
+
+    Raises: DeviceOfAnother.
+    """
+    if not devices.require_own(tx, device.calling):
+        devices.claim(tx, device.calling)
     state = queries.state_of(queries.state_bytes(tx, device.feed, device.device_id))
     positions = sorted({key.position for key in keys})
     live = {

@@ -21,10 +21,11 @@ _SPARE_AFTER_SECONDS = 60.0
 
 
 class DeviceKey(NamedTuple):
-    """A device: its organisation's feed and its own id."""
+    """A device: its organisation's feed, its own id and its user."""
 
     feed: int
     device_id: str
+    user_id: str = ""
 
 
 @dataclass
@@ -118,5 +119,5 @@ class Sessions:
 
     def _sign(self, nonce: str, device: DeviceKey) -> str:
         mac = self._mac.copy()
-        mac.update(f"{nonce}\0{device.feed}\0{device.device_id}".encode("utf-8", "surrogatepass"))
+        mac.update(f"{nonce}\0{device.feed}\0{device.device_id}\0{device.user_id}".encode("utf-8", "surrogatepass"))
         return mac.hexdigest()[:_MAC_CHARACTERS]

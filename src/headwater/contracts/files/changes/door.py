@@ -15,6 +15,7 @@ from headwater.contracts.files.changes.shapes import CursorSet, SyncStatus
 from headwater.contracts.files.devices import checkpoints
 from headwater.contracts.files.devices import rules as device_rules
 from headwater.contracts.files.devices.checkpoints import Checkpoint
+from headwater.identity.roles import allows
 from headwater.store.database import Transaction
 from headwater.store.log import feeds
 from headwater.store.log.feeds import ACCESS
@@ -47,9 +48,14 @@ class ChangesDoor:
         )
 
     async def status(self, call: Call) -> Reply:
-        """GET /status: the position of a device in a share; created at the head when it never reported one."""
+        """GET /status: the position of a device in a share; created at the head when it never reported one.
+
+        A token that only reads is shown the head in place of a position, and none is created.
+        """
         share_id, device_id = _needed(call, "share_id"), _needed(call, "device_id")
         call.note_device("files", device_id)
+
+        only_reads = not allows(call.principal.scopes, "files", write=True)
 
         def shown(tx: Transaction, *, begin: bool) -> SyncStatus | None:
             row = access.require(tx, call.principal, share_id, Access.READ)
@@ -58,6 +64,8 @@ class ChangesDoor:
                 checkpoint: Checkpoint | None = checkpoints.begin(tx, row.feed, device)
             else:
                 checkpoint = checkpoints.find(tx, row.feed, device)
+                if checkpoint is None and only_reads:
+                    checkpoint = Checkpoint(feeds.head(tx, row.feed), tx.now_us)
             if checkpoint is None:
                 return None
             return SyncStatus(

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from headwater.feed import devices
+from headwater.feed.sightings import CallingDevice
 from headwater.identity import tokens
 from headwater.identity.roles import Role
 from headwater.store.database import Transaction
@@ -180,7 +181,7 @@ def test_a_device_is_deactivated_by_the_clients_own_id_when_only_one_has_it(
 ) -> None:
     def transaction(tx: Transaction) -> None:
         for door, name in (("sell", "till"), ("files", "till"), ("files", "laptop")):
-            devices.mark_seen(tx, "default", door, name, "usr_1")
+            devices.claim(tx, CallingDevice("default", door, name, "usr_1"))
 
     with installed.database() as database:
         database.write_now(transaction)
