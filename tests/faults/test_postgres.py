@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -20,7 +21,7 @@ from headwater.store.postgres.database import PostgresDatabase
 from tests.support.clock import MovableClock
 from tests.support.store.databases import SHARED, SMALL, fresh_postgres, open_at, shared_postgres
 from tests.support.store.postgres import postgres_server
-from tests.support.store.transactions import KIND, draft, ids_of, log_of, make_feed, put, together
+from tests.support.store.transactions import KIND, Refused, draft, failing, ids_of, log_of, make_feed, put, together
 
 pytestmark = pytest.mark.postgres
 
@@ -117,6 +118,23 @@ def lose_next_commit(monkeypatch: pytest.MonkeyPatch, *, committed: bool) -> Non
     monkeypatch.setattr(PostgresLink, "end", end)
 
 
+def test_a_commit_that_fails_without_an_answer_of_the_database_is_not_run_again(
+    database: PostgresDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    feed = make_feed(database)
+    commit = PostgresLink.end
+
+    def end(link: PostgresLink, sql: bytes) -> None:
+        commit(link, sql)
+        monkeypatch.undo()
+        raise MemoryError
+
+    monkeypatch.setattr(PostgresLink, "end", end)
+    outcomes = together(database, [put(feed, "a"), put(feed, "b")], feed)
+    assert [type(outcome) for outcome in outcomes] == [Unavailable, Unavailable]
+    assert log_of(database, feed) == [(1, "a", 0), (2, "b", 0)]
+
+
 def test_a_server_that_restarts_under_load_loses_nothing_acknowledged(database: PostgresDatabase) -> None:
     feed = make_feed(database)
     acknowledged: list[str] = []
@@ -201,6 +219,58 @@ def test_a_feed_that_somebody_holds_too_long_is_refused_and_free_afterwards(
             with pytest.raises(Unavailable):
                 database.write_now(put(feed, "a"), feed=feed)
         assert database.write_now(put(feed, "a"), feed=feed).position == 1
+
+
+@pytest.mark.parametrize("before", range(5))
+def test_after_a_deadline_in_any_of_the_first_transactions_writes_go_on(
+    tmp_path: Path, clock: MovableClock, before: int
+) -> None:
+    # A statement is prepared at its third use; in an aborted pipeline the server never sees the preparation.
+    with fresh_postgres(tmp_path, clock, msgspec.structs.replace(SMALL, statement_seconds=1)) as database:
+        feed = make_feed(database)
+        with pytest.raises(Refused):
+            database.write_now(failing(put(feed, "undone")), feed=feed)
+        for n in range(before):
+            database.write_now(put(feed, f"c{n}"), feed=feed)
+        with psycopg.connect(shared_postgres()) as holder:
+            holder.execute("SELECT 1 FROM counters WHERE feed = %s FOR UPDATE", (feed,))
+            with pytest.raises(Unavailable):
+                database.write_now(put(feed, "late"), feed=feed)
+        for n in range(5):
+            assert database.write_now(put(feed, f"d{n}"), feed=feed).position == before + n + 1
+
+
+@pytest.mark.parametrize("before", range(4))
+def test_a_statement_first_prepared_after_a_failure_in_the_same_transaction_is_prepared_again(
+    database: PostgresDatabase, before: int
+) -> None:
+    feed = make_feed(database)
+    sql = "INSERT INTO counters (feed, name, value) VALUES (-1, ?, 0)"
+    for _ in range(2):
+        with pytest.raises(Refused):
+            database.write_now(failing(lambda tx: refused_part(tx, sql)), feed=feed)
+    for n in range(before):
+        database.write_now(lambda tx, n=n: tx.put(sql, f"n{n}"))  # type: ignore[misc]
+
+    def spoilt(tx: Transaction) -> None:
+        with suppress(psycopg.Error), tx.savepoint():
+            tx.put("INSERT INTO no_such_table (a) VALUES (?)", 1)
+            tx.put(sql, "undone")
+            tx.value("SELECT 1")
+        tx.put(sql, f"inside {before}")
+        put(feed, "a")(tx)
+
+    database.write_now(spoilt, feed=feed)
+    for n in range(4):
+        database.write_now(lambda tx, n=n: tx.put(sql, f"m{n}"))  # type: ignore[misc]
+    names = database.read_now(lambda tx: tx.rows("SELECT name FROM counters WHERE feed = -1 AND name <> 'head'"))
+    wanted = {f"n{n}" for n in range(before)} | {f"m{n}" for n in range(4)} | {f"inside {before}"}
+    assert {name for (name,) in names} == wanted
+
+
+def refused_part(tx: Transaction, sql: str) -> None:
+    with suppress(Refused), tx.savepoint():
+        failing(lambda inner: inner.put(sql, "undone"))(tx)
 
 
 def test_a_text_that_postgres_cannot_keep_is_refused_alone(database: PostgresDatabase) -> None:

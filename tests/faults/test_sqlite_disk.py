@@ -7,16 +7,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import apsw
 import pytest
 
 from headwater.base.errors import Fatal, QuotaExceeded
 from headwater.base.settings.field import KIB, MIB
 from headwater.base.settings.table import DatabaseSettings
+from headwater.store.log import records
 from headwater.store.migrate import migrate
 from headwater.store.sqlite.database import SqliteDatabase
 from headwater.store.sqlite.session import PAGE_BYTES
 from tests.support.store.disk import Disk, faulty_disk
-from tests.support.store.transactions import bury, ids_of, log_of, make_feed, put, together
+from tests.support.store.transactions import Refused, bury, failing, ids_of, log_of, make_feed, put, together
 
 pytestmark = pytest.mark.sqlite_only
 
@@ -164,6 +166,26 @@ def test_a_start_on_a_full_disk_serves_without_a_reserve(tmp_path: Path, monkeyp
         assert not (tmp_path / "headwater.reserve").exists()
     finally:
         database.close()
+
+
+def test_a_connection_that_cannot_roll_back_is_replaced(tmp_path: Path) -> None:
+    with opened(tmp_path, reserve_file_bytes=0) as on:
+        session = on.database._writer._session
+        execute, refused = session._execute, []  # type: ignore[attr-defined]
+
+        def refusing(sql: str) -> object:
+            if sql == "ROLLBACK":
+                refused.append(sql)
+                raise apsw.BusyError("no")
+            return execute(sql)
+
+        session._execute = refusing  # type: ignore[attr-defined]
+        outcomes = together(on.database, [failing(put(on.feed, "undone")), put(on.feed, "kept")])
+        assert refused
+        assert [type(outcome) for outcome in outcomes] == [Refused, records.Record]
+        assert ids_of(on.database, on.feed) == {"kept"}
+        assert on.database.write_now(put(on.feed, "again")).position == 2
+        assert on.fatal == []
 
 
 def test_a_damaged_file_stops_writing(tmp_path: Path) -> None:

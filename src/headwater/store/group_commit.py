@@ -41,8 +41,14 @@ class WriteSession(Protocol):
     def must_roll_back(self) -> bool:
         """True when the transaction can only be rolled back."""
 
+    def ignored_failure(self) -> HeadwaterError:
+        """Returns the error for a transaction that must be rolled back although its function returned a result."""
+
     def translate(self, failure: Exception) -> Exception:
         """Returns the Headwater error for an exception of the database; any other exception unchanged."""
+
+    def was_refused(self, failure: Exception) -> bool:
+        """True for a failed commit of which the database itself reports that nothing was committed."""
 
     def may_repeat(self, failure: Exception) -> bool:
         """True for an exception of the database after which the same group may succeed at once, such as a deadlock."""
@@ -257,7 +263,7 @@ class GroupWriter:
     def _attempt(self, items: list[_Queued], moved: dict[int, int], *, guarded: bool) -> _AttemptOutcome:
         """Runs the functions in one transaction, each in a savepoint when ``guarded``."""
         session, transaction = self._session, self._session.transaction
-        again = False
+        again = committing = False
         try:
             if self._failed is not None:
                 raise Fatal(f"writing stopped: {self._failed}")
@@ -274,9 +280,10 @@ class GroupWriter:
                 session.roll_back()
                 return _AttemptOutcome.REPEAT
             transaction.flush_counters()
+            committing = True
             session.commit()
         except Exception as failure:  # noqa: BLE001 - every caller of the group receives it
-            return self._fail_group(items, failure)
+            return self._fail_group(items, failure, unknown=committing and not session.was_refused(failure))
         moved |= transaction.moved
         return _AttemptOutcome.SETTLED
 
@@ -306,15 +313,21 @@ class GroupWriter:
             return _AttemptOutcome.SETTLED
         if session.must_roll_back():
             # The function swallowed the database's exception; its result reports changes that do not exist.
-            item.failure = HeadwaterError("a statement failed and the transaction function ignored it")
+            item.failure = session.ignored_failure()
             return _AttemptOutcome.ISOLATE
         return _AttemptOutcome.SETTLED
 
-    def _fail_group(self, items: list[_Queued], failure: Exception) -> _AttemptOutcome:
-        """Handles a failed begin or commit, or a failed disk, after which nothing of the group is committed."""
+    def _fail_group(self, items: list[_Queued], failure: Exception, *, unknown: bool) -> _AttemptOutcome:
+        """Handles a failed begin or commit, or a failed disk, after which nothing of the group is committed.
+
+        With ``unknown`` it may be committed all the same, so it is not run again.
+        """
         session = self._session
         repeat = session.may_repeat(failure)
         translated = session.translate(failure)
+        if unknown and not isinstance(translated, HeadwaterError):
+            _log.failure("the outcome of a commit is unknown", failure)
+            translated = Unavailable("the outcome of the write is unknown", retry_after_seconds=1)
         for item in items:
             item.result, item.failure = None, translated
         if isinstance(translated, Fatal):

@@ -109,6 +109,15 @@ class DatabaseSettings(Section, frozen=True, kw_only=True):
     ] = 64 * MIB
     read_threads: Annotated[int, count("Threads that read the database.", "threads", 1, 64)] = 4
     statement_seconds: Annotated[int, duration("How long one statement may run.", 1, 3600)] = 30
+    transaction_seconds: Annotated[
+        int,
+        duration(
+            "How long a writing transaction may hold its locks on PostgreSQL; then a process that was stopped in the"
+            " middle of it no longer blocks the others.",
+            1,
+            3600,
+        ),
+    ] = 20
 
 
 class LimitSettings(Section, frozen=True, kw_only=True):

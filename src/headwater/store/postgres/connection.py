@@ -23,8 +23,14 @@ CONNECT_SECONDS = 10
 OLDEST_VERSION = 140_000
 """The oldest supported server, in PostgreSQL's numbering of versions."""
 
+TRANSACTION_TIMEOUT_VERSION = 170_000
+"""The first server with ``transaction_timeout``."""
+
 SAFEGUARDS = ("fsync", "full_page_writes")
 """The server's settings without which it can lose committed transactions."""
+
+_IDLE_SECONDS = 10
+"""The longest time that a writer computes between two statements; then the server frees its locks."""
 
 _PREPARED_MAX = 500
 _CONTENTION = (errors.SerializationFailure, errors.DeadlockDetected, errors.LockNotAvailable)
@@ -34,10 +40,13 @@ _LOSSES = (
     errors.CannotConnectNow,
     errors.IdleInTransactionSessionTimeout,
     errors.IdleSessionTimeout,
+    errors.TransactionTimeout,
 )
 _TUNE = b"""
 SELECT set_config('statement_timeout', %s, false), set_config('idle_in_transaction_session_timeout', %s, false),
   set_config('timezone', 'UTC', false), set_config('application_name', 'headwater', false),
+  set_config('tcp_keepalives_idle', '20', false), set_config('tcp_keepalives_interval', '10', false),
+  set_config('tcp_keepalives_count', '3', false), set_config('tcp_user_timeout', '50000', false),
   CASE current_setting('synchronous_commit') WHEN 'off' THEN set_config('synchronous_commit', 'on', false) END,
   current_setting('server_encoding'), current_setting('server_version_num')::bigint,
   current_setting('fsync'), current_setting('full_page_writes')
@@ -69,15 +78,26 @@ def _adapters() -> AdaptersMap:
 _ADAPTERS = _adapters()
 
 
+class _Connection(psycopg.Connection[Any]):
+    """A connection whose record of prepared statements can be dropped."""
+
+    def forget_statements(self) -> None:
+        """Prepares every statement again at its next uses.
+
+        In an aborted pipeline the server skips preparations that psycopg has recorded; each later use would fail.
+        """
+        self._prepared.clear()
+
+
 class PostgresLink:
     """A connection in autocommit mode; statements begin and end transactions.
 
-    With ``pipelined``, ``send`` does not wait for the server; the next ``fetch``, ``count`` or ``wait`` raises the
-    failure of such a statement.
+    With ``pipelined``, for writing, ``send`` does not wait for the server; the next ``fetch``, ``count`` or ``wait``
+    raises the failure of such a statement.
     """
 
     def __init__(self, url: str, settings: DatabaseSettings, *, pipelined: bool = False) -> None:
-        self._connection = psycopg.connect(
+        self._connection = _Connection.connect(
             url,
             autocommit=True,
             prepare_threshold=2,
@@ -100,9 +120,14 @@ class PostgresLink:
         """The safeguards that the server has turned off."""
         self.failed = False
         """True after any failure, until the transaction or savepoint is rolled back."""
+        self.suspect = False
+        """True after any failure, for ever: the transaction is the last one on this connection."""
+        self.version = 0
+        """The server's version, in PostgreSQL's numbering."""
         with ExitStack() as undo:
             undo.callback(self._connection.close)
-            self._tune(settings)
+            idle_seconds = min(settings.transaction_seconds, _IDLE_SECONDS) if pipelined else settings.statement_seconds
+            self._tune(settings.statement_seconds, idle_seconds)
             undo.pop_all()
         if pipelined:
             self._enter_pipeline()
@@ -117,6 +142,11 @@ class PostgresLink:
         """True when the connection is closed."""
         return self._connection.closed
 
+    @property
+    def reusable(self) -> bool:
+        """True when another transaction may begin on this connection: it is open, and nothing failed on it."""
+        return not self.suspect and not self._connection.closed
+
     def is_lost(self, failure: psycopg.Error) -> bool:
         """True when the failure ended the connection, which is then closed."""
         # The server's last message arrives before the end of the connection is detected.
@@ -128,6 +158,8 @@ class PostgresLink:
         """Returns every row of the statement."""
         with self._watched():
             self._answers.execute(sql, params)
+            # Without it, the server would wait inside the pipeline for the next statement, without a time limit.
+            self.wait()
             return self._answers.fetchall()
 
     def count(self, sql: bytes, params: Sequence[Any] = ()) -> int:
@@ -178,10 +210,12 @@ class PostgresLink:
         Raises: psycopg.Error when the connection is lost.
         """
         for _ in range(3):
-            with suppress(errors.Error):
+            with suppress(errors.Error), self._watched():
                 if self._pipeline is not None and not self._connection.closed:
                     self._pipeline.sync()
                 break
+        if self.failed:
+            self._connection.forget_statements()
         for statement in statements:
             self._sends.execute(statement)
         self.wait()
@@ -202,19 +236,18 @@ class PostgresLink:
     def _watched(self) -> Iterator[None]:
         try:
             yield
-        except psycopg.Error:
-            self.failed = True
+        except BaseException:
+            self.failed = self.suspect = True
             raise
 
-    def _tune(self, settings: DatabaseSettings) -> None:
-        limit = f"{settings.statement_seconds}s"
-        found = self.fetch(_TUNE, (limit, limit))[0]
-        encoding, version, *safeguards = found[-4:]
+    def _tune(self, statement_seconds: int, idle_seconds: int) -> None:
+        found = self.fetch(_TUNE, (f"{statement_seconds}s", f"{idle_seconds}s"))[0]
+        encoding, self.version, *safeguards = found[-4:]
         self.unsafe = [name for name, value in zip(SAFEGUARDS, safeguards, strict=True) if value == "off"]
         if encoding != "UTF8":
             raise HeadwaterError(f"the PostgreSQL database is encoded in {encoding}; Headwater needs UTF8")
-        if version < OLDEST_VERSION:
-            raise HeadwaterError(f"PostgreSQL {version // 10_000} is too old; 14 or later is needed")
+        if self.version < OLDEST_VERSION:
+            raise HeadwaterError(f"PostgreSQL {self.version // 10_000} is too old; 14 or later is needed")
 
     def _enter_pipeline(self) -> None:
         self._pipeline = self._stack.enter_context(self._connection.pipeline())

@@ -125,6 +125,7 @@ class PostgresDatabase:
                 lambda: PostgresLink(self._url, self._settings, pipelined=True),
                 self._mint,
                 lambda pid: self._pids.update({number: pid}),
+                self._settings.transaction_seconds,
                 self._traces.set,
             ),
             self._clock,

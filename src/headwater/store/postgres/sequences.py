@@ -65,7 +65,8 @@ class Mint:
         return list(range(last - count + 1, last + 1))
 
     def _take(self, name: str, count: int) -> int:
-        if self._link.closed:
+        if not self._link.reusable:
+            self._link.close()
             self._link = self._open_link()
             self._prepare()
         last: int = self._link.fetch(_TAKE, (f"mint:{name}", count))[0][0]

@@ -14,10 +14,10 @@ from typing import Any
 import psycopg
 from psycopg import errors
 
-from headwater.base.errors import Unavailable
+from headwater.base.errors import HeadwaterError, Unavailable
 from headwater.store.database import FeedNotLocked, Result, Row, Transaction, TransactionFunction
 from headwater.store.dialect import bulk, to_postgres, to_postgres_schema
-from headwater.store.postgres.connection import PostgresLink, may_repeat, translate
+from headwater.store.postgres.connection import TRANSACTION_TIMEOUT_VERSION, PostgresLink, may_repeat, translate
 from headwater.store.postgres.sequences import Mint
 
 CHANNEL = "headwater_moved"
@@ -29,6 +29,11 @@ BULK_ROWS = 32
 _LOCK_OF_FEED_0 = 0x4845_4144
 _PAYLOAD_BYTES = 7_000
 _LOCK = b"SELECT 1 FROM counters WHERE feed = ANY(%s) AND name = 'head' ORDER BY feed FOR NO KEY UPDATE"
+# The time limit begins when the locks are there: waiting for another process's locks does not count.
+_LOCK_FOR_A_TIME = (
+    b"SELECT count(*), set_config('transaction_timeout', %s, true) FROM (SELECT 1 FROM counters"
+    b" WHERE feed = ANY(%s) AND name = 'head' ORDER BY feed FOR NO KEY UPDATE) AS locked"
+)
 _COUNTERS = b"SELECT feed, name, value FROM counters WHERE feed = ANY(%s)"
 _MAKE_HEAD = b"INSERT INTO counters (feed, name, value) VALUES (%s, 'head', 0) ON CONFLICT (feed, name) DO NOTHING"
 _FLUSH = (
@@ -46,9 +51,10 @@ class PostgresTransaction(Transaction):
     link: PostgresLink
     """Set before each transaction."""
 
-    def __init__(self, mint: Mint) -> None:
+    def __init__(self, mint: Mint, longest_seconds: int = 0) -> None:
         super().__init__()
         self._mint = mint
+        self._longest = f"{longest_seconds}s"
         self._locked: set[int] = set()
         self._minted: dict[str, list[int]] = {}
 
@@ -79,6 +85,8 @@ class PostgresTransaction(Transaction):
         """Executes one statement of a schema file, without a time limit."""
         self.wrote = True
         self.link.fetch(b"SELECT set_config('statement_timeout', '0', true)")
+        if self.link.version >= TRANSACTION_TIMEOUT_VERSION:
+            self.link.fetch(b"SELECT set_config('transaction_timeout', '0', true)")
         self.link.send(to_postgres_schema(sql))
         self.link.wait()
 
@@ -121,7 +129,10 @@ class PostgresTransaction(Transaction):
             self._locked = set(feeds)
             return
         wanted = sorted(feeds)
-        self.link.send(_LOCK, (wanted,))
+        if self.link.version >= TRANSACTION_TIMEOUT_VERSION:
+            self.link.send(_LOCK_FOR_A_TIME, (self._longest, wanted))
+        else:
+            self.link.send(_LOCK, (wanted,))
         # A separate statement, so that its snapshot is newer than the locks.
         for feed, name, value in self.link.fetch(_COUNTERS, (wanted,)):
             self._counters[feed, name] = value
@@ -188,13 +199,14 @@ class PostgresTransaction(Transaction):
 
 
 class PostgresSession:
-    """The connection of one writer; ``begin`` opens it at first use, and again after it was lost."""
+    """The connection of one writer; ``begin`` opens it at first use, and again after any failure on it."""
 
     def __init__(
         self,
         open_link: Callable[[], PostgresLink],
         mint: Mint,
         note_pid: Callable[[int], None],
+        longest_seconds: int,
         note_erased: Callable[[], None] = lambda: None,
     ) -> None:
         self._open_link = open_link
@@ -202,11 +214,13 @@ class PostgresSession:
         self._note_erased = note_erased
         self._link: PostgresLink | None = None
         self._has_counters = False
-        self._transaction = PostgresTransaction(mint)
+        self._transaction = PostgresTransaction(mint, longest_seconds)
         self.transaction: Transaction = self._transaction
 
     def begin(self, now_us: int, feeds: Sequence[int]) -> None:
         """Opens a writing transaction that locks these feeds."""
+        if self._link is not None and self._link.suspect:
+            self._link.close()
         if self._link is not None and not self._link.closed:
             try:
                 self._begin(self._link, now_us, feeds)
@@ -215,7 +229,8 @@ class PostgresSession:
                     raise
             else:
                 return
-        # The first use; or the server was restarted, or closed an idle connection, before anything was written.
+        # The first use; or something failed on the last connection; or the server was restarted, or closed an idle
+        # connection, before anything was written.
         self._link = self._open_link()
         self._note_pid(self._link.pid)
         self._begin(self._link, now_us, feeds)
@@ -238,9 +253,19 @@ class PostgresSession:
         except psycopg.Error:
             self._link.close()
 
+    def was_refused(self, failure: Exception) -> bool:
+        """True for an answer of the server; without one, the commit may have happened."""
+        return isinstance(failure, psycopg.Error) and failure.sqlstate is not None
+
     def must_roll_back(self) -> bool:
         """True after a failed statement: PostgreSQL executes nothing more in this transaction."""
         return self._transaction.link.failed
+
+    def ignored_failure(self) -> HeadwaterError:
+        """Returns the error for a function that ignored the loss of the connection, or a failed statement."""
+        if self._transaction.link.closed:
+            return Unavailable("the database cannot be reached", retry_after_seconds=2)
+        return HeadwaterError("a statement failed and the transaction function ignored it")
 
     def translate(self, failure: Exception) -> Exception:
         """Returns the Headwater error for an exception of PostgreSQL; any other exception unchanged."""
@@ -302,7 +327,8 @@ class PostgresReader:
             self._link.close()
 
     def _run(self, function: TransactionFunction[Result], now_us: int) -> Result:
-        if self._link is None or self._link.closed:
+        if self._link is None or not self._link.reusable:
+            self.close()
             self._link = self._open_link()
         link = self._transaction.link = self._link
         self._transaction.begin(now_us)

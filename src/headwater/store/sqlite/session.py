@@ -11,7 +11,7 @@ import apsw
 import msgspec
 
 from headwater.base.clock import monotonic_seconds
-from headwater.base.errors import Fatal, QuotaExceeded, Unavailable
+from headwater.base.errors import Fatal, HeadwaterError, QuotaExceeded, Unavailable
 from headwater.base.log import get_log
 from headwater.base.settings.field import KIB
 from headwater.base.settings.table import DatabaseSettings
@@ -180,8 +180,8 @@ class SqliteSession:
     """
 
     def __init__(self, path: str, settings: DatabaseSettings, free_reserve: Callable[[], None]) -> None:
-        self._connection = connect(path, synchronous=settings.synchronous, cache_bytes=_WRITER_CACHE_BYTES)
-        self.transaction: Transaction = SqliteTransaction(self._connection)
+        self._path = path
+        self._synchronous = settings.synchronous
         self._limit_bytes = settings.wal_limit_bytes
         self._free_reserve = free_reserve
         self._wal_bytes = 0
@@ -189,8 +189,7 @@ class SqliteSession:
         self._warn_at_bytes = 2 * self._limit_bytes
         self._has_traces = True
         self._scrub_at_seconds = 0.0
-        self._connection.set_wal_hook(self._note_wal)
-        self._execute = self._connection.cursor().execute
+        self._open()
 
     def begin(self, now_us: int, feeds: Sequence[int]) -> None:  # noqa: ARG002 - the one writer locks every feed
         """Opens a writing transaction; waits for another process's writer up to the busy timeout."""
@@ -203,14 +202,21 @@ class SqliteSession:
         self._has_traces = self._has_traces or self.transaction.erased
 
     def roll_back(self) -> None:
-        """Rolls back everything since ``begin``."""
+        """Rolls back everything since ``begin``; a connection that cannot is replaced, which rolls back as well."""
         if self._connection.in_transaction:
             with suppress(apsw.Error):
                 self._execute("ROLLBACK")
+        if self._connection.in_transaction:
+            self._connection.close(True)
+            self._open()
 
     def must_roll_back(self) -> bool:
         """True when SQLite itself has ended the transaction, as it does after some failures."""
         return not self._connection.in_transaction
+
+    def ignored_failure(self) -> HeadwaterError:
+        """Returns the error for a function that ignored SQLite's end of the transaction."""
+        return HeadwaterError("a statement failed and the transaction function ignored it")
 
     def translate(self, failure: Exception) -> Exception:
         """Returns the Headwater error for a full disk, a failed fsync, a damaged file or a busy one."""
@@ -224,6 +230,10 @@ class SqliteSession:
         if isinstance(failure, (apsw.BusyError, apsw.LockedError)):
             return Unavailable("another process holds the database", retry_after_seconds=1)
         return failure
+
+    def was_refused(self, failure: Exception) -> bool:
+        """True for SQLite's own errors: a COMMIT that fails has committed nothing."""
+        return isinstance(failure, apsw.Error)
 
     def may_repeat(self, failure: Exception) -> bool:  # noqa: ARG002 - there is only one writer
         """Returns False: no other transaction can interfere with the holder of the write lock."""
@@ -260,6 +270,12 @@ class SqliteSession:
     def close(self) -> None:
         """Closes the connection."""
         self._connection.close()
+
+    def _open(self) -> None:
+        self._connection = connect(self._path, synchronous=self._synchronous, cache_bytes=_WRITER_CACHE_BYTES)
+        self.transaction: Transaction = SqliteTransaction(self._connection)
+        self._connection.set_wal_hook(self._note_wal)
+        self._execute = self._connection.cursor().execute
 
     def _note_wal(self, _connection: apsw.Connection, _name: str, pages: int) -> int:
         self._wal_bytes = pages * PAGE_BYTES
