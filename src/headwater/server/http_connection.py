@@ -55,7 +55,7 @@ class BoundedConnection(HttpToolsProtocol):
         self._deadline: asyncio.TimerHandle | None = None
         self._unread_deadline: asyncio.TimerHandle | None = None
         self._held: tuple[RequestResponseCycle, ASGI3Application] | None = None
-        self._presence = Presence(self._has_hung_up)
+        self._presence = Presence(self._has_hung_up, self._abort)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Starts the deadline of the first head."""
@@ -184,12 +184,15 @@ class BoundedConnection(HttpToolsProtocol):
 
     def _start_unread_clock(self) -> None:
         if self._unread_deadline is None:
-            self._unread_deadline = self.loop.call_later(UNREAD_SECONDS, self.transport.abort)
+            self._unread_deadline = self.loop.call_later(UNREAD_SECONDS, self._abort)
 
     def _stop_unread_clock(self) -> None:
         if self._unread_deadline is not None:
             self._unread_deadline.cancel()
             self._unread_deadline = None
+
+    def _abort(self) -> None:
+        self.transport.abort()
 
     def _has_hung_up(self) -> bool:
         """True when the caller has closed the connection, also while its bytes are not read."""

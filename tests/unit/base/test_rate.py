@@ -68,3 +68,13 @@ def test_keys_that_come_and_go_take_no_memory(monkeypatch: pytest.MonkeyPatch) -
     for number in range(1000):
         rate.spend(str(number), 1000.0)
         assert len(rate._buckets) <= 10
+
+
+def test_a_flood_of_new_keys_makes_no_key_forgotten_that_has_spent_much(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rate_module, "_MAX_KEYS", 10)
+    rate = Rate(1, 5)
+    while refused(rate, "greedy", 0.0) is None:
+        pass
+    for number in range(100):
+        rate.spend(str(number), 0.0)
+    assert refused(rate, "greedy", 0.0) is not None

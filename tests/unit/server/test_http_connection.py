@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import msgspec
 import pytest
 
+from headwater.base.clock import monotonic_seconds
+from headwater.base.settings.table import FileSettings, LimitSettings, Settings
 from headwater.server import http_connection
+from headwater.server.http_connection import BoundedConnection
+from tests.support.file_share import FileShare
 from tests.support.server.live import LiveServer
+from tests.support.server.wire import packed
 
 WAIT_SECONDS = 30.0
 SHORT_SECONDS = 0.2
@@ -152,3 +159,109 @@ def test_bytes_that_are_no_request_get_the_envelope_of_the_door_that_they_name(l
     assert status == 400
     assert envelope["meta"]["http_status"] == "400 Bad Request"
     assert envelope["meta"]["logref"] == headers["x-request-id"]
+
+
+def until(server: LiveServer, condition: Callable[[], bool]) -> None:
+    """Go on when a condition holds on the server's side."""
+    ends_seconds = monotonic_seconds() + WAIT_SECONDS
+    while not condition():
+        assert monotonic_seconds() < ends_seconds, "the server did not come so far"
+        server.under.loop.run(asyncio.sleep(0.01))
+
+
+def asked(server: LiveServer, method: str, path: str, *headers: str) -> bytes:
+    lines = [f"{method} {path} HTTP/1.1", "Host: localhost", f"Authorization: Bearer {server.admin_token}", *headers]
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
+def large_file(server: LiveServer) -> str:
+    """The path of a download that is larger than the buffers of a connection."""
+    share = FileShare(server.under)
+    body = packed([({"path": "/large"}, bytes(24_000_000))])
+    made = server.under.client.post(f"/api/v1/uploads/packed?share_id={share.id}", content=body).json()["results"]
+    return f"/api/v1/sync/download/{made[0]['resource_id']}"
+
+
+def unread(server: LiveServer) -> bytes:
+    """Requests in a row, whose answers are small and together more than a connection buffers."""
+    people = [{"first_name": "Ada", "email": f"ada{number}@example.org"} for number in range(100)]
+    made = server.under.client.together(("POST", "/api/v1/contacts", {"json": person}) for person in people)
+    assert {answer.status for answer in made} == {201}
+    return asked(server, "GET", "/api/v1/contacts?limit=100") * 400
+
+
+@pytest.mark.sqlite_only
+def test_a_request_waits_until_the_answer_before_was_read(
+    live_server: LiveServer,
+) -> None:
+    requests, edge = unread(live_server), live_server.under.edge
+    before = edge._count
+    with socket.socket() as plain:
+        plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        plain.settimeout(WAIT_SECONDS)
+        plain.connect((live_server.host, live_server.port))
+        plain.sendall(requests)
+        until(live_server, lambda: edge._count > before and edge.places.requests.count == 0)
+        live_server.under.loop.run(asyncio.sleep(0.1))
+        assert (edge._count - before < 400, edge.places.requests.count) == (True, 0)
+        while edge._count - before < 400:
+            assert plain.recv(1 << 20)
+
+
+@pytest.mark.sqlite_only
+@pytest.mark.parametrize("small", [True, False])
+def test_a_caller_that_does_not_read_its_answer_is_cut(
+    live_server: LiveServer, monkeypatch: pytest.MonkeyPatch, *, small: bool
+) -> None:
+    monkeypatch.setattr(http_connection, "UNREAD_SECONDS", SHORT_SECONDS)
+    limits = msgspec.structs.replace(live_server.under.settings.limits, body_seconds_base=1)
+    settings = msgspec.structs.replace(live_server.under.settings, limits=limits)
+    object.__setattr__(live_server.under.services, "settings", settings)
+    requests = unread(live_server) if small else asked(live_server, "GET", large_file(live_server))
+    lost = []
+    connection_lost = BoundedConnection.connection_lost
+
+    def noted(self: BoundedConnection, exc: Exception | None) -> None:
+        lost.append(self)
+        connection_lost(self, exc)
+
+    monkeypatch.setattr(BoundedConnection, "connection_lost", noted)
+    with socket.socket() as plain:
+        plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        plain.settimeout(WAIT_SECONDS)
+        plain.connect((live_server.host, live_server.port))
+        plain.sendall(requests)
+        until(live_server, lambda: bool(lost))
+    assert live_server.under.edge.places.answers.count == 0
+
+
+@pytest.mark.sqlite_only
+def test_a_long_poll_whose_caller_is_gone_frees_its_place(live_server: LiveServer) -> None:
+    places = live_server.under.edge.places
+    with raw(live_server) as plain:
+        plain.sendall(asked(live_server, "GET", "/api/v1/sync/changes?wait=60"))
+        until(live_server, lambda: places.waiting.count == 1)
+    until(live_server, lambda: places.waiting.count == 0)
+    assert places.requests.count == 0
+
+
+class TestGate:
+    @pytest.fixture
+    def settings(self) -> Settings:
+        return Settings(limits=LimitSettings(gate_seconds=300), files=FileSettings(uploads_at_once=1))
+
+    @pytest.mark.sqlite_only
+    def test_an_upload_whose_caller_is_gone_leaves_the_gate_though_its_bytes_are_unread(
+        self, live_server: LiveServer
+    ) -> None:
+        share = FileShare(live_server.under)
+        places = live_server.under.edge.places
+        begin = asked(live_server, "POST", f"/api/v1/uploads/packed?share_id={share.id}", "Content-Length: 90000000")
+        with raw(live_server) as slow:
+            slow.sendall(begin)
+            until(live_server, lambda: places.uploads.count == 1)
+            with raw(live_server) as leaving:
+                leaving.sendall(begin + bytes(1_000_000))
+                until(live_server, lambda: places.waiting.count == 1)
+            until(live_server, lambda: places.waiting.count == 0)
+            assert (places.uploads.count, places.requests.count) == (1, 0)

@@ -37,6 +37,7 @@ _NO_BODY = frozenset(("GET", "HEAD", "OPTIONS", "TRACE"))
 _ONCE = frozenset((b"authorization", b"content-length", b"content-type", b"content-encoding", b"idempotency-key"))
 _AT_ONCE_BYTES = 64 * 1024
 _PIECE_BYTES = 128 * 1024
+_UNREAD_SECONDS = 20.0
 _FAULTS = frozenset((500, 502, 507))
 """Statuses that are logged each time; a caller can cause every other error at will, so those lines are bounded."""
 
@@ -228,7 +229,8 @@ class Edge:
         """Sends a body in pieces. A body that fails has no end marker, so that the caller detects the failure."""
         limits = self._services.settings.limits
         pieces = reply.stream or _whole(reply)
-        gone = None if presence_of(exchange.scope) else asyncio.ensure_future(_until_disconnect(receive))
+        presence = presence_of(exchange.scope)
+        gone = None if presence else asyncio.ensure_future(_until_disconnect(receive))
         try:
             async with asyncio.timeout(None) as scope:
                 with exchange.ending(scope, reply):
@@ -241,8 +243,12 @@ class Edge:
                             return
             await send({"type": "http.response.body", "body": b""})
         except TimeoutError:
+            if presence is not None:
+                presence.cut()
             log.info("answer_cut_short", request_id=exchange.request_id, contract=exchange.name)
         except Exception as failure:  # noqa: BLE001 - the status is already sent; the missing end shows the failure
+            if presence is not None:
+                asyncio.get_running_loop().call_later(_UNREAD_SECONDS, presence.cut)
             log.failure("answer_broke_off", failure, request_id=exchange.request_id, contract=exchange.name)
         finally:
             if gone is not None:

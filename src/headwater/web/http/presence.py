@@ -13,12 +13,14 @@ _STATE = "presence"
 class Presence:
     """Reports that a caller's connection ended.
 
-    A connection whose body is not read yet does not notice its end by itself: ``look`` asks the system.
+    A connection whose body is not read yet does not notice its end by itself: ``look`` asks the system. ``cut`` ends
+    the connection at once, with all that its caller has not read.
     """
 
-    __slots__ = ("_gone", "_listeners", "_look")
+    __slots__ = ("_gone", "_listeners", "_look", "cut")
 
-    def __init__(self, look: Callable[[], bool]) -> None:
+    def __init__(self, look: Callable[[], bool], cut: Callable[[], None] = lambda: None) -> None:
+        self.cut = cut
         self._look = look
         self._gone = False
         self._listeners: set[Callable[[], None]] = set()
