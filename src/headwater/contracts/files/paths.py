@@ -116,6 +116,11 @@ class PathIndex:
         self.row = row
         self.forget()
 
+    @property
+    def folders_known(self) -> int:
+        """The number of folders that are remembered: those that were looked up, or of late that many."""
+        return len(self._chains)
+
     def forget(self) -> None:
         """Looks everything up again."""
         self._root = FolderChain(None, None)

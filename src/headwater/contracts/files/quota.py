@@ -38,6 +38,12 @@ def tightest(tx: Transaction, row: ShareRow, settings: FileSettings) -> Level | 
     return min(_levels(tx, row, settings), key=lambda level: level.left_bytes, default=None)
 
 
+def estimate(tx: Transaction, row: ShareRow, settings: FileSettings) -> Level | None:
+    """As ``tightest``, on a snapshot: to refuse content before it is written. Storing it asks the quota itself."""
+    levels = _levels(tx, row, settings, locked=False)
+    return min(levels, key=lambda level: level.left_bytes, default=None)
+
+
 def require_room(tx: Transaction, row: ShareRow, settings: FileSettings, size_bytes: int) -> None:
     """Refuses a content that is larger than a file may be, or than the room that is left.
 
@@ -80,7 +86,7 @@ class Level:
         )
 
 
-def _levels(tx: Transaction, row: ShareRow, settings: FileSettings) -> list[Level]:
+def _levels(tx: Transaction, row: ShareRow, settings: FileSettings, *, locked: bool = True) -> list[Level]:
     """The quotas that bind a share; nothing is counted without one.
 
     A transaction that counts blocks others until its commit: two that compare at once would both find the same room.
@@ -88,10 +94,12 @@ def _levels(tx: Transaction, row: ShareRow, settings: FileSettings) -> list[Leve
     levels = []
     share_quota = row.quota_bytes if row.quota_bytes is not None else settings.quota_share_bytes
     if share_quota is not None:
-        tx.lock(row.feed)
+        if locked:
+            tx.lock(row.feed)
         levels.append(Level("the share", share_quota, used_bytes(tx, row.feed)))
     if settings.quota_organisation_bytes is not None:
-        tx.lock(organisations.feed_of(tx, row.organisation))
+        if locked:
+            tx.lock(organisations.feed_of(tx, row.organisation))
         used = sum(used_bytes(tx, found[0]) for found in tx.rows(_SHARES, row.organisation))
         levels.append(Level("the organisation", settings.quota_organisation_bytes, used))
     return levels

@@ -9,8 +9,11 @@ from typing import Any
 import pytest
 
 from headwater.contracts.files.names import NamePolicy, name_key
+from headwater.contracts.files.tree import page_rows
 from headwater.store.tree import nodes
+from headwater.web.call import Call
 from tests.support.file_share import Device, FileShare, created, placed, updated
+from tests.support.server.wire import packed, unpacked
 
 DEPTH = 60
 PATHS = ["/d" * depth for depth in range(1, DEPTH + 1)]
@@ -255,3 +258,82 @@ def test_files_in_many_folders_of_one_deep_folder_climb_to_it_once(
         assert {result["status"] for result in answer.json()["results"]} == {status}
         # Each folder's own name once or twice, and the names above them a few times: not a hundred times sixty.
         assert len(keys) < 5 * (100 + DEPTH)
+
+
+def deep_files(share: FileShare, laptop: Device) -> list[dict[str, Any]]:
+    """A file in each of the folders of one deep path."""
+    make_at_once(share, laptop)
+    return [laptop.put(f"{path}/file", b"x") for path in PATHS]
+
+
+@pytest.mark.sqlite_only
+def test_a_page_of_the_trash_reads_each_folder_above_it_once(
+    share: FileShare, laptop: Device, looks: list[int]
+) -> None:
+    for file in deep_files(share, laptop):
+        assert share.client.delete(f"/api/v1/shares/{share.id}/nodes/{file['resource_id']}").status == 200
+    looks.clear()
+    listed = share.client.get(f"/api/v1/shares/{share.id}/trash?limit=200").json()
+    assert sorted(node["path"] for node in listed["data"]) == sorted(f"{path}/file" for path in PATHS)
+    assert sum(looks) < 3 * DEPTH
+
+
+@pytest.mark.sqlite_only
+def test_a_batch_of_files_of_deep_folders_reads_each_folder_once(
+    share: FileShare, laptop: Device, looks: list[int]
+) -> None:
+    make_at_once(share, laptop)
+    stream = packed(({"path": f"{path}/file"}, b"x") for path in PATHS)
+    results = share.client.post(f"/api/v1/uploads/packed?share_id={share.id}", content=stream).json()["results"]
+    ids = [result["resource_id"] for result in results]
+    looks.clear()
+    answer = share.client.post("/api/v1/downloads/batch", json={"share_id": share.id, "file_ids": ids})
+    assert [content for _, content in unpacked(answer.body)] == [b"x"] * DEPTH
+    assert sum(looks) < 3 * DEPTH
+
+
+@pytest.mark.parametrize("limit", ["MAX_FOLDERS", "MAX_PATH_CHARACTERS"])
+@pytest.mark.sqlite_only
+def test_a_page_that_has_cost_enough_ends_early_and_the_next_one_continues(
+    share: FileShare, laptop: Device, monkeypatch: pytest.MonkeyPatch, limit: str
+) -> None:
+    for file in deep_files(share, laptop):
+        share.client.delete(f"/api/v1/shares/{share.id}/nodes/{file['resource_id']}")
+    monkeypatch.setattr(page_rows, limit, 20)
+    found: list[str] = []
+    pages, cursor = 0, ""
+    while True:
+        page = share.client.get(f"/api/v1/shares/{share.id}/trash?limit=200&cursor={cursor}").json()
+        found += [node["path"] for node in page["data"]]
+        pages, cursor = pages + 1, page["cursor"]
+        if not page["has_more"]:
+            break
+    assert sorted(found) == sorted(f"{path}/file" for path in PATHS)
+    assert pages > 10
+
+
+@pytest.mark.parametrize(
+    ("query", "slow"),
+    [
+        ("children?limit=200", False),
+        ("children?limit=201", True),
+        ("children?path=/d/d", True),
+        ("trash?limit=1", True),
+    ],
+)
+@pytest.mark.sqlite_only
+def test_a_listing_whose_cost_is_not_known_is_read_off_the_event_loop(
+    share: FileShare, laptop: Device, monkeypatch: pytest.MonkeyPatch, query: str, slow: bool
+) -> None:
+    laptop.folder("/d")
+    laptop.folder("/d/d")
+    seen: list[bool] = []
+    read = Call.read
+
+    async def noted(call: Call, function: Any, *, slow: bool = False) -> Any:
+        seen.append(slow)
+        return await read(call, function, slow=slow)
+
+    monkeypatch.setattr(Call, "read", noted)
+    assert share.client.get(f"/api/v1/shares/{share.id}/{query}").status == 200
+    assert seen == [slow]

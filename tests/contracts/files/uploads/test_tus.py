@@ -15,7 +15,7 @@ from headwater.base.errors import Unavailable
 from headwater.base.settings.table import FileSettings, Settings
 from headwater.contracts.files.uploads import rules as upload_rules
 from headwater.contracts.files.uploads import tus_receiver
-from tests.support.content import KIB, MIB, begin, content_of, make_share
+from tests.support.content import KIB, MIB, begin, content_of, make_file, make_share
 from tests.support.server.asgi import Answer, Client
 from tests.support.server.live import LiveServer
 from tests.support.server.serving import ServerUnderTest
@@ -310,6 +310,36 @@ def test_the_last_bytes_are_known_only_together_with_the_completion(
     assert patch(client, locations[1], 2, b"", upload_length="2").headers["x-version-id"].startswith("ver_")
     for name, size in (("6", 6), ("None", 2)):
         assert client.get(f"/api/v1/shares/{share}/node?path=/{name}.bin").json()["size"] == size
+
+
+@pytest.mark.parametrize("declared", [True, False])
+def test_an_upload_of_unknown_length_is_refused_by_the_quota_before_its_bytes_are_stored(
+    client: Client, server: ServerUnderTest, declared: bool
+) -> None:
+    share = make_share(client, quota_bytes=1000)
+    make_file(client, share, "/a", content_of(600))
+    location = create(client, None, share_id=share, path="t.bin").headers["location"]
+    assert patch(client, location, 0, content_of(300)).status == 204
+    before = sum(1 for _ in server.services.packs.listing())
+    body = content_of(101) if declared else [content_of(50), content_of(51)]
+    refused = patch(client, location, 300, body)
+    assert refused.problem() == (507, "QUOTA_EXCEEDED")
+    assert sum(1 for _ in server.services.packs.listing()) == before
+    assert patch(client, location, 300, content_of(100)).status == 204
+    assert patch(client, location, 400, b"!").problem() == (507, "QUOTA_EXCEEDED")
+    assert client.delete(location, headers=TUS).status == 204
+    assert client.get(f"/api/v1/shares/{share}").json()["used_bytes"] == 600
+
+
+def test_the_requests_of_one_upload_are_bounded_because_each_is_a_row(
+    client: Client, share: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upload_rules, "MAX_PARTS", 3)
+    location = create(client, 5, share_id=share, path="t.bin").headers["location"]
+    for offset in range(3):
+        assert patch(client, location, offset, b"x").status == 204
+    assert patch(client, location, 3, b"x").problem() == (413, "TOO_MANY_CHUNKS")
+    assert offset_of(client, location) == 3
 
 
 def test_asking_for_the_offset_writes_nothing_and_an_empty_patch_at_the_end_completes(

@@ -21,8 +21,8 @@ from headwater.identity.principal import Principal
 from headwater.store.database import Transaction
 from headwater.store.packs import chunks
 from headwater.store.packs.format import ChunkRef
-from headwater.store.tree import nodes, versions
-from headwater.store.tree.nodes import ROOT
+from headwater.store.tree import versions
+from headwater.store.tree.nodes import ROOT, Node
 
 _FILES = (
     "SELECT n.id, n.parent, v.id, v.number, v.size_bytes, v.content_hash, v.sha256, v.mime_type, v.modified_us"
@@ -125,7 +125,7 @@ def _files(
     asked: Sequence[str] | None,
 ) -> list[BatchItem]:
     """The current contents of files."""
-    alive = _Alive(tx, row.feed)
+    alive = _Alive(tx, row)
     wanted = list(dict.fromkeys(node_id for node_id in ids if node_id is not None))
     found = {each[0]: each for each in tx.rows_in(_FILES, wanted, row.feed) if alive.is_live(each[1])}
     single = {each[0]: chunk for each in found.values() if (chunk := versions.only_chunk(each[5])) is not None}
@@ -157,20 +157,25 @@ def _files(
 
 
 class _Alive:
-    """The folders that are live; each is read once."""
+    """The folders that are live; each is read once, however many files are below it."""
 
-    def __init__(self, tx: Transaction, feed: int) -> None:
-        self._tx = tx
-        self._feed = feed
+    def __init__(self, tx: Transaction, row: ShareRow) -> None:
+        self._index = PathIndex(tx, row)
         self._known: dict[str, bool] = {ROOT: True}
 
     def is_live(self, folder_id: str) -> bool:
         """True when neither the folder nor one above it is in the trash."""
-        found = self._known.get(folder_id)
-        if found is None:
-            node = nodes.find(self._tx, self._feed, folder_id)
-            found = self._known[folder_id] = node is not None and nodes.is_live(self._tx, self._feed, node)
-        return found
+        if folder_id in self._known:
+            return self._known[folder_id]
+        above: list[Node] = []
+        for folder in self._index.chain(folder_id).nodes():
+            if folder.id in self._known:
+                break
+            above.append(folder)
+        found = self._known.get(above[-1].parent, True) if above else False
+        for folder in reversed(above):
+            found = self._known[folder.id] = found and folder.trashed_us is None
+        return self._known.setdefault(folder_id, False)
 
 
 def _missing(head: BatchHead, failure: HeadwaterError) -> BatchItem:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from headwater.base.errors import Invalid, TooLarge
-from headwater.contracts.files import access
+from headwater.contracts.files import access, quota
 from headwater.contracts.files.access import Access, ShareRow
 from headwater.contracts.files.caller import actor_of
 from headwater.contracts.files.packed import checksums, writer
@@ -64,7 +64,10 @@ class PackedDoor:
                 f"a packed upload has at most {self._settings.packed_bytes} bytes; {declared} were announced"
             )
         digested = b"idempotency-key" in call.headers
-        unpacker = Unpacker(self._services.packs, row.organisation, row.policy, self._settings, digested=digested)
+        room = await call.read(lambda tx: quota.estimate(tx, row, self._settings))
+        unpacker = Unpacker(
+            self._services.packs, row.organisation, row.policy, self._settings, digested=digested, room=room
+        )
         async with unpacker, call.counted_as_upload():
             await pour(call.stream(), unpacker.take)
             arrived, written = await asyncio.to_thread(unpacker.finish)

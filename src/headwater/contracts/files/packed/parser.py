@@ -20,6 +20,7 @@ from headwater.base.settings.table import FileSettings
 from headwater.base.wire import decode, parse_time
 from headwater.contracts.files.names import MAX_PATH_BYTES, NamePolicy, name_key, stored_name, stored_path
 from headwater.contracts.files.packed.shapes import PackedFields, read_packed
+from headwater.contracts.files.quota import Level
 from headwater.contracts.files.uploads.ingest import PendingPacks, sizes_of
 from headwater.contracts.files.uploads.shapes import FailureAnswer
 from headwater.store.packs.backend import PackBackend
@@ -29,6 +30,13 @@ from headwater.store.tree.versions import Piece
 
 MAX_LINE_BYTES = 1024 * 1024
 """Longest line; one with a list of chunks is long."""
+
+MAX_LISTED_CHUNKS = 20_000
+"""Most chunks that the files of one stream list: each becomes a row, while other writers wait."""
+
+MAX_SMALL_CHUNKS = 64
+"""Most chunks of a list, but for its last one, that are smaller than this server cuts them: the ends of a session's
+parts are such."""
 
 _NO_FIELDS = PackedFields(size=0)
 
@@ -65,8 +73,11 @@ class Unpacker(PendingPacks):
         settings: FileSettings,
         *,
         digested: bool = False,
+        room: Level | None = None,
     ) -> None:
         self._settings = settings
+        self._room = room
+        self._listed_left = MAX_LISTED_CHUNKS
         self._sizes = sizes_of(settings)
         self._names = _Names(policy)
         self._writer = PackWriter(place, organisation)
@@ -109,7 +120,10 @@ class Unpacker(PendingPacks):
             at += taken
             if not self._file.is_complete:
                 break
-            self._arrived.append(self._file.close())
+            closed = self._file.close()
+            self._arrived.append(closed)
+            if self._room is not None and closed.failure is not None and not isinstance(self._file, _Skipped):
+                self._room.left_bytes += closed.size_bytes
             self._file = None
         self._held = held[at:]
         if self._file is None and len(self._held) > MAX_LINE_BYTES:
@@ -144,7 +158,8 @@ class Unpacker(PendingPacks):
         try:
             folder, name = self._names.of(fields)
             modified_us = None if fields.modified_at is None else parse_time(fields.modified_at, "modified_at")
-            _require_sizes(fields, self._settings)
+            self._require_room(_require_sizes(fields, self._settings))
+            self._require_few_chunks(fields)
         except HeadwaterError as failure:
             return _Skipped(index, fields.size, fields, failure)
         arrived = Arrived(index, fields, folder, name, modified_us)
@@ -156,6 +171,23 @@ class Unpacker(PendingPacks):
         if fields.size and fields.blake3 is None and fields.checksum_sha256 is None:
             return arrived
         return _Whole(arrived, self._writer)
+
+    def _require_room(self, size_bytes: int) -> None:
+        """Refuses a file before its bytes are written, where the quota has no room for it. Raises: QuotaExceeded."""
+        if self._room is not None:
+            if size_bytes > self._room.left_bytes:
+                raise self._room.refusal(size_bytes)
+            self._room.left_bytes -= size_bytes
+
+    def _require_few_chunks(self, fields: PackedFields) -> None:
+        """Refuses a list beyond the chunks that one stream may list. Raises: TooLarge."""
+        number = len(fields.chunks or ())
+        if number > self._listed_left:
+            raise TooLarge(
+                f"the files of one packed upload list at most {MAX_LISTED_CHUNKS} chunks; send this one in the next",
+                code="TOO_MANY_CHUNKS",
+            )
+        self._listed_left -= number
 
     def _size_in(self, line: bytes) -> int:
         """The size in a line that is wrong otherwise. Raises: Malformed."""
@@ -333,16 +365,25 @@ def failure_of(failure: HeadwaterError | None) -> FailureAnswer | None:
     return None if failure is None else FailureAnswer(failure.error_code, failure.detail)
 
 
-def _require_sizes(fields: PackedFields, settings: FileSettings) -> None:
-    """Refuses a file that is too large, or whose list of chunks does not fit its size. Raises: TooLarge, Invalid."""
+def _require_sizes(fields: PackedFields, settings: FileSettings) -> int:
+    """The size of a file's content.
+
+    Raises: TooLarge (the file), Invalid (its list of chunks does not fit its size, or lists tiny ones).
+    """
     size_bytes = fields.size
     if fields.chunks is not None:
         sent_bytes = sum(chunk.size for chunk in fields.chunks if chunk.sent)
         if sent_bytes != fields.size:
             raise Invalid.of("size", "incorrect_value", f"the chunks that are sent have {sent_bytes} bytes")
         size_bytes = sum(chunk.size for chunk in fields.chunks)
+        # Each chunk is a row, so many tiny ones would take room that no quota counts.
+        small = sum(chunk.size < settings.chunk_min_bytes for chunk in fields.chunks[:-1])
+        if small > MAX_SMALL_CHUNKS:
+            least = f"of the listed chunks at most {MAX_SMALL_CHUNKS} have less than {settings.chunk_min_bytes} bytes"
+            raise Invalid.of("chunks", "incorrect_value", f"{least}; send this file without a list")
     if size_bytes > settings.file_bytes:
         raise TooLarge(f"a file has at most {settings.file_bytes} bytes; this one has {size_bytes}")
+    return size_bytes
 
 
 def unequal(name: str) -> Invalid:

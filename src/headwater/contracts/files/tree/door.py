@@ -15,6 +15,7 @@ from headwater.contracts.files.access import Access, ShareRow
 from headwater.contracts.files.caller import actor_of
 from headwater.contracts.files.paths import PathIndex, Target
 from headwater.contracts.files.tree import cross_share, rules, shapes
+from headwater.contracts.files.tree.page_rows import PageRows
 from headwater.contracts.files.tree.shapes import NodeAnswer, NodePage, Placement, VersionAnswer, VersionPage
 from headwater.feed.cursor import invalid
 from headwater.store.database import Transaction
@@ -27,6 +28,9 @@ from headwater.web.http import etags
 from headwater.web.http.paging import integer
 from headwater.web.reply import Reply
 from headwater.web.services import Services
+
+_QUICK_ROWS = 200
+"""Rows that are read and shown in well under a millisecond, on the event loop where the database is embedded."""
 
 
 class TreeDoor:
@@ -47,7 +51,9 @@ class TreeDoor:
             found = nodes.children(tx, row.feed, folder, after, limit + 1)
             return _page(tx, row, found, limit, [node.name_key for node in found])
 
-        return reply.json(await call.read(transaction, slow=limit > 200))
+        # Of a folder at the top the cost is known: its rows. Another one may be any number of levels deep.
+        is_deep = folder_id is not None or path not in (None, "/")
+        return reply.json(await call.read(transaction, slow=is_deep or limit > _QUICK_ROWS))
 
     async def trash(self, call: Call) -> Reply:
         """GET /{id}/trash: the deleted nodes, the oldest first."""
@@ -59,7 +65,8 @@ class TreeDoor:
             found = rules.in_trash(tx, row, after, limit + 1)
             return _page(tx, row, found, limit, [rules.trash_key(node) for node in found])
 
-        return reply.json(await call.read(transaction, slow=limit > 200))
+        # Each node may be in a folder of its own, any number of levels deep.
+        return reply.json(await call.read(transaction, slow=True))
 
     async def create_folder(self, call: Call) -> Reply:
         """POST /{id}/folders: a new folder; 201."""
@@ -147,7 +154,7 @@ class TreeDoor:
             found = versions.history(tx, row.feed, node.id, before, limit + 1)
             return VersionPage([_version(version, node) for version in found[:limit]], len(found) > limit)
 
-        return reply.json(await call.read(transaction))
+        return reply.json(await call.read(transaction, slow=limit > _QUICK_ROWS))
 
     async def restore_version(self, call: Call) -> Reply:
         """POST /{id}/nodes/{node_id}/versions/{version_id}/restore: an old content on top again."""
@@ -162,18 +169,16 @@ class TreeDoor:
         return await call.act(transaction, lambda node: reply.json(node, 200, (_etag(node),)))
 
 
-def shown(tx: Transaction, row: ShareRow, node: Node, folders: dict[str, str] | None = None) -> NodeAnswer:
-    """A node in its wire form; ``folders`` holds the paths of the folders of a page, so that each is read once."""
-    folders = {} if folders is None else folders
-    if node.parent not in folders:
-        folders[node.parent] = nodes.path_of(tx, row.feed, node).removesuffix(node.name)
-    version = versions.find(tx, row.feed, node.version) if node.version else None
+def shown(tx: Transaction, row: ShareRow, node: Node, page: PageRows | None = None) -> NodeAnswer:
+    """A node in its wire form; ``page`` has the rows that the nodes of a page have in common."""
+    page = PageRows(tx, row) if page is None else page
+    version = page.version(node)
     return NodeAnswer(
         node.id,
         row.id,
         node.type,
         node.name,
-        folders[node.parent] + node.name,
+        page.path(node),
         node.parent or None,
         node.version,
         version.number if version else None,
@@ -205,10 +210,15 @@ def _target(tx: Transaction, row: ShareRow, node: Node, wanted: Placement) -> Ta
 
 
 def _page(tx: Transaction, row: ShareRow, found: Sequence[Node], limit: int, keys: Sequence[str]) -> NodePage:
-    folders: dict[str, str] = {}
-    data = [shown(tx, row, node, folders) for node in found[:limit]]
+    page = PageRows(tx, row)
+    page.read_versions(found[:limit])
+    data = []
+    for node in found[:limit]:
+        if page.is_spent:
+            break
+        data.append(shown(tx, row, node, page))
     cursor = base64.urlsafe_b64encode(keys[len(data) - 1].encode()).decode() if data else None
-    return NodePage(data, cursor, len(found) > limit)
+    return NodePage(data, cursor, len(found) > len(data))
 
 
 def _after(cursor: str | None) -> str:

@@ -13,7 +13,7 @@ import msgspec
 
 from headwater.base import errors
 from headwater.base.clock import SECOND_US
-from headwater.base.errors import FieldError, Gone, HeadwaterError, Invalid, NotFound, StateConflict
+from headwater.base.errors import FieldError, Gone, HeadwaterError, Invalid, NotFound, StateConflict, TooLarge
 from headwater.base.ids import random_id
 from headwater.base.settings.table import FileSettings
 from headwater.base.wire import encode, parse_time
@@ -37,6 +37,8 @@ CHUNKS = "chunks"
 TUS = "tus"
 DEFAULT_TYPE = "application/octet-stream"
 MAX_PARTS = 100_000
+"""Most chunks of a session and most requests of tus: each is at least one row, however few bytes it brings."""
+
 _NO_LIMIT = 1 << 62
 
 _COLUMNS = (
@@ -222,9 +224,21 @@ def append(
     if upload.size_bytes is None:
         quota.require_room(tx, share, settings, batch.size_bytes)
     chunks.register(tx, batch.written)
-    part = tx.value("SELECT max(part) FROM upload_chunks WHERE upload = ?", upload.id)
-    _record(tx, upload, 0 if part is None else part + 1, batch.pieces)
+    last = tx.value("SELECT max(part) FROM upload_chunks WHERE upload = ?", upload.id)
+    part = 0 if last is None else last + 1
+    if part >= MAX_PARTS:
+        raise TooLarge(
+            f"an upload arrives in at most {MAX_PARTS} requests; begin a new one, with more bytes in each",
+            code="TOO_MANY_CHUNKS",
+        )
+    _record(tx, upload, part, batch.pieces)
     return _renew(tx, upload, settings, offset_bytes + batch.size_bytes)
+
+
+def room_left(tx: Transaction, principal: Principal, upload_id: str, settings: FileSettings) -> quota.Level | None:
+    """The quota that leaves an upload of unknown length the least room; None when it reserved its room."""
+    upload, share = find_open(tx, principal, upload_id)
+    return quota.estimate(tx, share, settings) if upload.size_bytes is None else None
 
 
 def require_offset(upload: Upload, offset_bytes: int) -> None:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 
 from headwater.base.errors import HeadwaterError, Invalid, Malformed, StateConflict, TooLarge
 from headwater.contracts.files import content
+from headwater.contracts.files.quota import Level
 from headwater.contracts.files.uploads import rules
 from headwater.contracts.files.uploads.ingest import DurableChunks, Intake, commit_or_discard, pour, sizes_of
 from headwater.contracts.files.uploads.rules import Completed, Upload
@@ -39,11 +40,16 @@ class TusReceiver:
         completed = None
         size_bytes = self._settings.file_bytes if upload.size_bytes is None else upload.size_bytes
         room_bytes = size_bytes - upload.offset_bytes
+        level = await call.read(lambda tx: rules.room_left(tx, call.principal, upload.id, self._settings))
+        if level is not None and level.left_bytes < room_bytes:
+            room_bytes = max(0, level.left_bytes)
+        else:
+            level = None
         declared = call.header(b"content-length")
         if declared is not None and int(declared) > room_bytes:
-            raise TooLarge(f"{declared} bytes come, and {room_bytes} are left", extra={"left_bytes": room_bytes})
+            raise _no_room(level, int(declared), room_bytes)
         checksum = Checksum.of(call)
-        body = BodyReader(call.stream(), turn, room_bytes, checksum)
+        body = BodyReader(call.stream(), turn, room_bytes, checksum, level)
         # A checksum covers the whole body: nothing of it may be recorded before all of it was compared.
         part_bytes = PART_BYTES if checksum is None else room_bytes + 1
         sizes = sizes_of(self._settings)
@@ -120,8 +126,15 @@ class BodyReader:
     """A request's body in parts; a break in it is remembered until what arrived before is safe."""
 
     def __init__(
-        self, stream: AsyncIterator[bytes], turn: UploadTurn, room_bytes: int, checksum: Checksum | None
+        self,
+        stream: AsyncIterator[bytes],
+        turn: UploadTurn,
+        room_bytes: int,
+        checksum: Checksum | None,
+        level: Level | None = None,
     ) -> None:
+        self._level = level
+        self._read_bytes = 0
         self._ended = False
         self._stream = stream
         self._turn = turn
@@ -134,14 +147,15 @@ class BodyReader:
         return self._ended
 
     async def part(self, part_bytes: int) -> AsyncIterator[bytes]:
-        """The next pieces, about this many bytes. Raises: TooLarge."""
+        """The next pieces, about this many bytes. Raises: TooLarge, QuotaExceeded (an upload of unknown length)."""
         while part_bytes > 0 and not self._ended:
             piece = await self._next()
             if piece is None:
                 return
             self._left_bytes -= len(piece)
+            self._read_bytes += len(piece)
             if self._left_bytes < 0:
-                raise TooLarge("more bytes came than the upload has left")
+                raise _no_room(self._level, self._read_bytes, self._left_bytes + self._read_bytes)
             if self._checksum is not None:
                 self._checksum.update(piece)
             part_bytes -= len(piece)
@@ -162,3 +176,10 @@ class BodyReader:
             self._failure = StateConflict("a later request goes on with this upload", code="UPLOAD_TAKEN_OVER")
         self._ended = piece is None
         return piece
+
+
+def _no_room(level: Level | None, size_bytes: int, left_bytes: int) -> HeadwaterError:
+    """The refusal of bytes beyond the length of an upload, or beyond the quota where its length is unknown."""
+    if level is not None:
+        return level.refusal(size_bytes)
+    return TooLarge(f"{size_bytes} bytes come, and {left_bytes} are left", extra={"left_bytes": left_bytes})

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from blake3 import blake3
 from hypothesis import given, settings
@@ -15,12 +16,15 @@ from hypothesis import strategies as st
 from headwater.base.errors import Malformed, TooLarge
 from headwater.base.settings.table import FileSettings
 from headwater.contracts.files.names import DEFAULT_POLICY, NamePolicy
-from headwater.contracts.files.packed.parser import MAX_LINE_BYTES, Arrived, Unpacker
+from headwater.contracts.files.packed import parser
+from headwater.contracts.files.packed.parser import MAX_LINE_BYTES, MAX_SMALL_CHUNKS, Arrived, Unpacker
+from headwater.contracts.files.quota import Level
 from headwater.store.packs.folder import PackFolder
 from headwater.store.packs.reader import read_range
 from headwater.store.packs.writer import Written
 
 KIB = 1024
+MIB = 1024 * KIB
 SMALL = FileSettings(
     chunk_min_bytes=4 * KIB, chunk_avg_bytes=8 * KIB, chunk_max_bytes=32 * KIB, packed_files=20, file_bytes=100 * KIB,
     packed_bytes=2048 * KIB,
@@ -232,6 +236,48 @@ class TestChunkList:
     def test_a_list_that_is_larger_than_a_file_may_be_fails(self, place: PackFolder) -> None:
         chunk = {"hash": "0" * 64, "size": 60 * KIB}
         assert code_of(only(place, frame(chunks=[chunk, chunk]))) == "TOO_LARGE"
+
+
+def listing(*sizes: int) -> bytes:
+    """A file as a list of chunks of these sizes, none of them sent."""
+    return frame(chunks=[{"hash": "0" * 64, "size": size} for size in sizes])
+
+
+@pytest.mark.parametrize(
+    ("sizes", "good"),
+    [
+        ([1] * (MAX_SMALL_CHUNKS + 1), True),
+        ([1] * (MAX_SMALL_CHUNKS + 2), False),
+        ([1] * MAX_SMALL_CHUNKS + [4 * KIB] * 5, True),
+        ([4 * KIB - 1] * MAX_SMALL_CHUNKS + [1, 4 * KIB], False),
+        ([4 * KIB] * 20 + [1], True),
+    ],
+)
+def test_a_list_of_tiny_chunks_is_refused_because_each_is_a_row(
+    place: PackFolder, sizes: list[int], good: bool
+) -> None:
+    roomy = msgspec.structs.replace(SMALL, file_bytes=MIB)
+    unpacker = Unpacker(place, "acme", DEFAULT_POLICY, roomy)
+    unpacker.take(listing(*sizes) + frame(b"after"))
+    arrived, _ = unpacker.finish()
+    assert [file.failure is None for file in arrived] == [good, True]
+    assert good or "without a list" in str(arrived[0].failure)
+
+
+def test_the_lists_of_one_stream_have_few_chunks_together(place: PackFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parser, "MAX_LISTED_CHUNKS", 5)
+    arrived, _ = unpack(place, listing(1, 1, 1) + listing(1, 1, 1) + listing(1, 1))
+    assert [code_of(file) for file in arrived] == [None, "TOO_MANY_CHUNKS", None]
+
+
+def test_what_the_quota_has_no_room_for_is_not_written(place: PackFolder) -> None:
+    room = Level("the share", 100, 90)
+    unpacker = Unpacker(place, "acme", DEFAULT_POLICY, SMALL, room=room)
+    wrong = frame(b"y" * 6, blake3="0" * 64)
+    unpacker.take(frame(b"a" * 11) + wrong + frame(b"c" * 7) + frame(b"d" * 4) + frame(b"e" * 3))
+    arrived, written = unpacker.finish()
+    assert [code_of(file) for file in arrived] == ["QUOTA_EXCEEDED", "CHECKSUM_MISMATCH", None, "QUOTA_EXCEEDED", None]
+    assert sorted(ref.length_bytes for ref in written.refs) == [3, 6, 7]
 
 
 def test_the_digest_is_that_of_the_whole_stream(place: PackFolder) -> None:
