@@ -18,7 +18,8 @@ from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from headwater.base.errors import HeadwaterError, Malformed, TooLarge
-from headwater.web.http.presence import Presence, put
+from headwater.web.http import peer, presence
+from headwater.web.http.presence import Presence
 from headwater.web.reply import Reply
 
 HEAD_SECONDS = 10.0
@@ -108,7 +109,9 @@ class BoundedConnection(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Resets the state for a new request."""
         super().on_message_begin()
-        put(self.scope, self._presence)
+        presence.put(self.scope, self._presence)
+        ends = [peer.Endpoint(end[0], end[1] or 0) if end else peer.NOWHERE for end in (self.client, self.server)]
+        peer.put(self.scope, peer.Peer(*ends))
         self._in_head = self._in_message = True
         self._ahead_bytes = HIGH_WATER_LIMIT
 

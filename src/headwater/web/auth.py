@@ -10,13 +10,13 @@ from headwater.identity.principal import ANONYMOUS, Principal
 from headwater.identity.roles import allows
 from headwater.store.database import Database, Transaction
 from headwater.web.access_rule import AccessRule
-from headwater.web.http.hosts import same_site
+from headwater.web.http.hosts import is_forwarded, is_loopback_host, same_site
+from headwater.web.http.peer import Peer
 
 _IDENTITY = "SELECT value FROM counters WHERE feed = 0 AND name = 'identity'"
 _MAX_CACHED = 10_000
 _MAX_KNOWN_BYTES = 128
 """Longer credentials are not cached: a token padded with spaces in many ways would fill the cache."""
-_FORWARDED = (b"x-forwarded-for", b"forwarded", b"x-real-ip", b"via")
 
 
 class Authenticator:
@@ -42,14 +42,15 @@ class Authenticator:
         permit(found, access)
         return found
 
-    async def caller(self, headers: dict[bytes, bytes], access: AccessRule) -> Principal:
+    async def caller(self, headers: dict[bytes, bytes], access: AccessRule, peer: Peer | None = None) -> Principal:
         """Returns the caller, who may use a route with this access rule.
 
+        ``peer`` is the other end of the connection; a caller without a token and without a peer is not admitted.
         Raises: Unauthenticated, Forbidden.
         """
         credentials = headers.get(b"authorization")
         if credentials is None:
-            if access.open or (access.public and self._public(headers)):
+            if access.open or (access.public and await self._public(headers, peer)):
                 return ANONYMOUS
             raise Unauthenticated("this needs a token: send 'Authorization: Bearer TOKEN'")
         if access.open:
@@ -115,17 +116,19 @@ class Authenticator:
         text = short_tokens.mint(self._jwt_key, principal.token_id, at_seconds, lifetime_seconds)
         return text, at_seconds + lifetime_seconds
 
-    def _public(self, headers: dict[bytes, bytes]) -> bool:
+    async def _public(self, headers: dict[bytes, bytes], peer: Peer | None) -> bool:
         """True when a caller without a token is admitted.
 
-        Requests from pages of other sites are never admitted. On a loopback bind, requests that a proxy forwarded
-        are not admitted either.
+        Requests from pages of other sites are never admitted. With ``loopback`` a person of this machine is: the
+        request names a loopback host, over a loopback address, from a person's account, and through no proxy.
         """
         if not same_site(headers, self._settings.server.public_url):
             return False
         if self._settings.access.public_access == "on":
             return True
-        return self._admits_public and not any(name in headers for name in _FORWARDED)
+        if not self._admits_public or is_forwarded(headers) or not is_loopback_host(headers.get(b"host")):
+            return False
+        return peer is not None and await peer.is_person()
 
     def _from_cache(self, credentials: bytes) -> Principal | None:
         if not self._database.embedded:

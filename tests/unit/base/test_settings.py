@@ -222,6 +222,10 @@ def test_access_follows_the_bind(host: str, loopback: bool) -> None:
     turned_off = Settings(server=server, access=AccessSettings(public_access="off", provisioning="closed"))
     assert not turned_off.answers_without_token
     assert turned_off.effective_provisioning == "closed"
+    for proxied in (ServerSettings(host=host, public_url="https://a.no"),
+                    ServerSettings(host=host, trusted_proxies=("127.0.0.1",))):  # fmt: skip
+        assert not Settings(server=proxied).answers_without_token
+        assert Settings(server=proxied, access=AccessSettings(public_access="on")).answers_without_token
     turned_on = Settings(server=server, access=AccessSettings(public_access="on", provisioning="open"))
     assert turned_on.answers_without_token
     assert turned_on.effective_provisioning == "open"

@@ -7,7 +7,7 @@ from typing import Any
 import jwt
 import pytest
 
-from headwater.base.settings.table import AccessSettings, ServerSettings, Settings
+from headwater.base.settings.table import LOOPBACK_NAMES, AccessSettings, ServerSettings, Settings
 from headwater.identity import meta
 from headwater.store.database import Transaction
 from tests.support.server.asgi import Client
@@ -20,6 +20,13 @@ LOOPBACK = Settings()
 REACHABLE = Settings(server=ServerSettings(host="0.0.0.0", allowed_hosts=("localhost", "127.0.0.1")))
 REACHABLE_ON = Settings(server=REACHABLE.server, access=AccessSettings(public_access="on"))
 OFF = Settings(access=AccessSettings(public_access="off"))
+BEHIND_A_PROXY = Settings(
+    server=ServerSettings(public_url="https://contacts.example", allowed_hosts=("contacts.example", *LOOPBACK_NAMES))
+)
+BEHIND_AN_ADDRESS = Settings(
+    server=ServerSettings(trusted_proxies=("10.0.0.1",), allowed_hosts=("contacts.example", *LOOPBACK_NAMES))
+)
+NAMED = Settings(server=ServerSettings(allowed_hosts=("contacts.example", *LOOPBACK_NAMES)))
 REACHABLE_OPEN = Settings(server=REACHABLE.server, access=AccessSettings(provisioning="open"))
 CLOSED = Settings(access=AccessSettings(provisioning="closed"))
 
@@ -49,9 +56,61 @@ def test_a_public_door_needs_a_token_elsewhere(server: ServerUnderTest) -> None:
 
 
 @pytest.mark.sqlite_only
-@pytest.mark.parametrize("header", ["x-forwarded-for", "forwarded", "via", "x-real-ip"])
+@pytest.mark.parametrize(
+    "header",
+    [
+        "x-forwarded-for",
+        "forwarded",
+        "via",
+        "x-real-ip",
+        "x-forwarded-host",
+        "x-forwarded-proto",
+        "x-forwarded-port",
+        "x-forwarded-server",
+        "x-forwarded-prefix",
+        "cf-connecting-ip",
+        "cf-ray",
+        "true-client-ip",
+        "x-client-ip",
+        "x-cluster-client-ip",
+        "fastly-client-ip",
+        "fly-client-ip",
+        "x-envoy-external-address",
+        "x-original-forwarded-for",
+        "x-original-url",
+        "x-amzn-trace-id",
+        "x-azure-clientip",
+        "x-appengine-user-ip",
+        "tailscale-user-login",
+        "cdn-loop",
+    ],
+)
 def test_what_a_proxy_passes_on_is_not_taken_for_loopback(client: Client, header: str) -> None:
     assert client.as_token(None).get(CONTACTS, headers={header: "1.2.3.4"}).status == 401
+    assert client.get(CONTACTS, headers={header: "1.2.3.4"}).status == 200
+
+
+@pytest.mark.sqlite_only
+@pytest.mark.parametrize("settings", [BEHIND_A_PROXY, BEHIND_AN_ADDRESS], indirect=True, ids=["public_url", "trusted"])
+def test_a_server_that_knows_of_its_proxy_answers_no_caller_without_a_token(server: ServerUnderTest) -> None:
+    for host in ("localhost", "127.0.0.1:8484", "contacts.example"):
+        assert server.public.get(CONTACTS, headers={"host": host}).status == 401
+        assert server.public.post(CONTACTS, json=BODY, headers={"host": host}).status == 401
+        assert server.client.get(CONTACTS, headers={"host": host}).status == 200
+
+
+@pytest.mark.sqlite_only
+@pytest.mark.parametrize("settings", [NAMED], indirect=True)
+def test_only_a_loopback_name_is_this_machine(server: ServerUnderTest) -> None:
+    for host, status in (("contacts.example", 401), ("localhost:80", 200), ("127.0.0.1", 200), ("[::1]:8484", 200)):
+        assert server.public.get(CONTACTS, headers={"host": host}).status == status
+
+
+@pytest.mark.sqlite_only
+@pytest.mark.parametrize("address", ["10.0.0.7", "::ffff:10.0.0.7", "", "unix"])
+def test_a_peer_elsewhere_is_not_this_machine(server: ServerUnderTest, address: str) -> None:
+    far = Client(server.edge, server.loop, None, address=address)
+    assert far.get(CONTACTS).status == 401
 
 
 @pytest.mark.sqlite_only
@@ -60,6 +119,9 @@ def test_what_a_proxy_passes_on_is_not_taken_for_loopback(client: Client, header
     [
         {"origin": "https://evil.example"},
         {"origin": "null"},
+        {"origin": ""},
+        {"origin": "127.0.0.1:8484"},
+        {"origin": "ftp://127.0.0.1:8484"},
         {"origin": "http://127.0.0.1:9999"},
         {"sec-fetch-site": "cross-site"},
         {"sec-fetch-site": "same-site"},

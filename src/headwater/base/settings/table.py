@@ -58,7 +58,8 @@ class AccessSettings(Section, frozen=True, kw_only=True):
     public_access: Annotated[
         Literal["loopback", "on", "off"],
         described(
-            "Whether the public doors (contacts, cache) answer without a token; `loopback`: only on a loopback bind."
+            "Whether the public doors (contacts, cache) answer without a token; `loopback`: only people of this"
+            " machine, on a loopback bind, while neither `server.public_url` nor `server.trusted_proxies` is set."
         ),
     ] = "loopback"
     provisioning: (
@@ -379,7 +380,12 @@ class Settings(Section, frozen=True, kw_only=True):
         Source: `public_access` in docs/contracts, common rules.
         """
         access = self.access.public_access
-        return access == "on" or (access == "loopback" and self.is_loopback_bind)
+        return access == "on" or (access == "loopback" and self.is_loopback_bind and not self.is_proxied)
+
+    @property
+    def is_proxied(self) -> bool:
+        """True when a setting shows that a proxy is in front of the server."""
+        return self.server.public_url is not None or bool(self.server.trusted_proxies)
 
     @property
     def effective_provisioning(self) -> Literal["open", "closed"]:

@@ -24,6 +24,7 @@ from headwater.web.http import bodies
 from headwater.web.http.bodies import Message, Receive
 from headwater.web.http.compression import LEAST_BYTES, compressed
 from headwater.web.http.hosts import AllowedHosts
+from headwater.web.http.peer import peer_of
 from headwater.web.http.presence import presence_of
 from headwater.web.limits import AllPlaces, Seat, block_of
 from headwater.web.reply import Header, Part, Reply
@@ -153,7 +154,7 @@ class Edge:
             if principal is None:
                 if not seat.try_enter(address):
                     await seat.enter(address)
-                principal = await authenticator.caller(exchange.headers, access)
+                principal = await authenticator.caller(exchange.headers, access, peer_of(exchange.scope))
                 seat.leave()
         except (Unauthenticated, Forbidden):
             self._address_rate.spend(address, exchange.started)

@@ -2,7 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from urllib.parse import urlsplit
+
 from headwater.base.errors import Malformed
+from headwater.web.http.peer import is_loopback_address
+
+_FORWARDING_NAMES = frozenset(
+    (
+        *(b"forwarded", b"via", b"x-real-ip", b"x-client-ip", b"client-ip", b"true-client-ip", b"x-cluster-client-ip"),
+        *(b"x-remote-ip", b"x-remote-addr", b"x-host", b"x-scheme", b"x-url-scheme", b"x-request-start"),
+        *(b"front-end-https", b"cdn-loop", b"x-script-name", b"x-original-to", b"x-coming-from", b"x-rewrite-url"),
+        b"x-proxy-user",
+    )
+)  # fmt: skip
+_FORWARDING_PREFIXES = (
+    b"x-forwarded", b"x-forward-", b"x-original-", b"x-proxyuser", b"x-envoy-", b"x-amzn-", b"x-amz-cf-", b"x-arr-",
+    b"x-azure-", b"x-appengine-", b"x-goog-", b"x-google-", b"x-vercel-", b"x-ngrok-", b"x-nginx-", b"x-haproxy-",
+    b"x-sucuri-", b"x-akamai-", b"x-tailscale-", b"tailscale-", b"cf-", b"fastly-", b"fly-", b"akamai-", b"cloudfront-",
+)  # fmt: skip
+"""The headers that proxies, tunnels and content delivery networks add, by their documentation."""
 
 _CACHED_HOSTS = 1000
 
@@ -37,10 +56,31 @@ def _name_of(host: str) -> str:
     return name[1:-1] if name.startswith("[") and name.endswith("]") else name
 
 
+def is_loopback_host(host: bytes | None) -> bool:
+    """True when a Host header names this machine's loopback: ``localhost`` or a loopback address."""
+    name = _name_of((host or b"").decode("latin-1").lower())
+    return name == "localhost" or is_loopback_address(name)
+
+
+def is_forwarded(headers: Iterable[bytes]) -> bool:
+    """True when a header shows that a proxy or a tunnel passed the request on."""
+    return any(name in _FORWARDING_NAMES or name.startswith(_FORWARDING_PREFIXES) for name in headers)
+
+
 def same_site(headers: dict[bytes, bytes], public_url: str | None) -> bool:
     """True when no page of another site sent the request: its Origin, if it has one, is this server."""
     origin = headers.get(b"origin")
     if origin is None:
         return headers.get(b"sec-fetch-site", b"none") in (b"none", b"same-origin")
-    host = origin.split(b"://", 1)[-1]
-    return host == headers.get(b"host") or origin.decode("latin-1") == (public_url or "").rstrip("/")
+    scheme, mark, host = origin.partition(b"://")
+    if not mark or scheme not in (b"http", b"https"):
+        return False
+    return host == headers.get(b"host") or origin.decode("latin-1") == origin_of(public_url)
+
+
+def origin_of(url: str | None) -> str | None:
+    """Returns the origin of an address: its scheme and its host, without a path."""
+    if url is None:
+        return None
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}".lower()

@@ -66,6 +66,8 @@ class TestSameSite:
             ({b"origin": b"http://localhost"}, False),
             ({b"origin": b"http://evil.org"}, False),
             ({b"origin": b"null"}, False),
+            ({b"origin": b""}, False),
+            ({b"origin": b"localhost:8484"}, False),
             ({b"origin": b"https://sync.example.org"}, True),
             ({b"origin": b"https://sync.example.org.evil.org"}, False),
             ({b"origin": b"http://evil.org", b"sec-fetch-site": b"same-origin"}, False),
@@ -73,6 +75,13 @@ class TestSameSite:
     )
     def test_a_request_is_ours_when_its_origin_is(self, headers: dict[bytes, bytes], ours: bool) -> None:
         assert same_site({b"host": b"localhost:8484", **headers}, "https://sync.example.org/") is ours
+
+    def test_the_path_of_the_public_url_is_no_part_of_its_origin(self) -> None:
+        headers = {b"host": b"localhost", b"origin": b"https://sync.example.org"}
+        assert same_site(headers, "https://Sync.example.org/headwater/")
+
+    def test_an_empty_origin_is_not_ours_when_no_public_url_is_set(self) -> None:
+        assert not same_site({b"host": b"a", b"origin": b""}, None)
 
     def test_without_a_public_url_only_the_host_counts(self) -> None:
         assert same_site({b"host": b"a", b"origin": b"http://a"}, None)

@@ -111,10 +111,13 @@ def greeting(settings: Settings, url: str, folder: Path, token: str | None) -> l
 
 
 def _public_line(settings: Settings) -> str:
-    if not settings.answers_without_token:
-        return "nothing; every door needs a token"
-    reason = "only this machine can reach the server" if settings.is_loopback_bind else "access.public_access is on"
-    return f"contacts and cache answer without a token, because {reason}"
+    if settings.access.public_access == "on":
+        return "contacts and cache answer every caller without a token, because access.public_access is on"
+    if settings.answers_without_token:
+        return "contacts and cache answer people of this machine without a token; proxies and system accounts need one"
+    if settings.is_loopback_bind and settings.is_proxied and settings.access.public_access == "loopback":
+        return "nothing; every door needs a token, because server.public_url or server.trusted_proxies names a proxy"
+    return "nothing; every door needs a token"
 
 
 def _provisioning_line(settings: Settings) -> str:

@@ -42,14 +42,16 @@ def test_the_calls_read_the_token_from_a_folder_of_any_name(tmp_path: Path, name
 @pytest.mark.parametrize(
     ("settings", "public", "provisioning", "open_call"),
     [
-        (Settings(), "only this machine can reach the server", "open;", True),
+        (Settings(), "answer people of this machine without a token", "open;", True),
         (Settings(access=AccessSettings(public_access="off")), "nothing;", "open;", False),
         (Settings(server=ServerSettings(host="0.0.0.0")), "nothing;", "closed;", False),
+        (Settings(server=ServerSettings(public_url="https://a.example")), "names a proxy", "open;", False),
+        (Settings(server=ServerSettings(trusted_proxies=("127.0.0.1",))), "names a proxy", "open;", False),
         (
             Settings(server=ServerSettings(host="0.0.0.0"), access=AccessSettings(public_access="on")),
             "access.public_access is on", "closed;", True,
         ),
-        (Settings(access=AccessSettings(provisioning="closed")), "only this machine", "closed;", True),
+        (Settings(access=AccessSettings(provisioning="closed")), "people of this machine", "closed;", True),
     ],
 )  # fmt: skip
 def test_what_is_public_is_said_with_the_reason_and_the_second_call_fits_it(
