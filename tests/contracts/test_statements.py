@@ -129,5 +129,5 @@ def test_changes_at_the_head(share: FileShare, laptop: Device, statements: Count
 
 
 def test_a_new_contact(client: Client, statements: Counted) -> None:
-    with statements.at_most(11):
+    with statements.at_most(14):
         assert client.post("/api/v1/contacts", json={"last_name": "Lind"}).status == 201

@@ -11,7 +11,7 @@ from headwater.contracts.files import contract as files
 from headwater.contracts.record_feed import contract as record_feed
 from headwater.contracts.sell import contract as sell
 from headwater.contracts.terminology import contract as terminology
-from headwater.feed.kinds import RecordKind, joined
+from headwater.feed.kinds import RecordKind
 from headwater.server.docs_door import Documentation
 from headwater.server.docs_door import build as documentation
 from headwater.server.operator_door import build as operations
@@ -44,7 +44,7 @@ CONTRACTS: tuple[ContractModule, ...] = (
 
 def kinds() -> tuple[RecordKind, ...]:
     """The kinds of record that devices may write through the record feed, of all contracts."""
-    return joined(kind for module in CONTRACTS for kind in module.KINDS)
+    return tuple(kind for module in CONTRACTS for kind in module.KINDS)
 
 
 def contracts(services: Services, metrics: Metrics) -> tuple[Contract, ...]:

@@ -55,19 +55,10 @@ def _draft(
     return draft if current is None else draft._replace(created_us=current[0].created_us)
 
 
-def link_notes(tx: Transaction, feed: int, id: str, created: bool) -> None:
-    """Sends the notes that waited for a new contact of either kind again; a ``RecordKind.after``."""
-    if created:
-        rules.link(tx, feed, [id], set())
-
-
 CACHED_CONTACT_KIND = RecordKind(
-    rules.CONTACT, "cache", frozenset(_CONTACT_FIELDS), _taker(StoredContact, _CONTACT_FIELDS), _contact, link_notes
+    rules.CONTACT, "cache", frozenset(_CONTACT_FIELDS), _taker(StoredContact, _CONTACT_FIELDS), _contact
 )
 """Cached contacts, as the record feed writes them."""
 
-NOTE_KIND = RecordKind(
-    rules.NOTE, "cache", frozenset(_NOTE_FIELDS), _taker(StoredNote, _NOTE_FIELDS), _note,
-    follows={"contact": link_notes},
-)  # fmt: skip
-"""Notes, as the record feed writes them; one that waits for a contact is linked when the contact arrives."""
+NOTE_KIND = RecordKind(rules.NOTE, "cache", frozenset(_NOTE_FIELDS), _taker(StoredNote, _NOTE_FIELDS), _note)
+"""Notes, as the record feed writes them."""

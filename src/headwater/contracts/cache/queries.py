@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 from headwater.base.textkeys import search_prefixes
-from headwater.store.database import Row, Transaction
+from headwater.store.database import Transaction
 from headwater.store.log import changes
 from headwater.store.log.records import COLUMNS, Record
 
@@ -82,15 +81,6 @@ def live(tx: Transaction, feed: int, kind: str) -> list[Record]:
     """Every live record of a kind."""
     rows = tx.rows(f"SELECT {COLUMNS} FROM records WHERE feed = ? AND kind = ? AND deleted = 0", feed, kind)
     return [Record(*row) for row in rows]
-
-
-def notes_of(tx: Transaction, feed: int, contacts: Sequence[str]) -> list[Row]:
-    """Id and wire of the live notes that belong to these contacts."""
-    sql = (
-        "SELECT r.id, c.wire FROM records r JOIN changes c ON c.feed = r.feed AND c.position = r.position"
-        " WHERE r.feed = ? AND r.kind = 'note' AND r.deleted = 0 AND r.parent"
-    )
-    return tx.rows_in(sql, contacts, feed)
 
 
 def cached_page(tx: Transaction, feed: int, wanted: CacheFilter) -> tuple[bytes, str | None, bool]:

@@ -13,7 +13,7 @@ from headwater.contracts.cache.batches import CONTACTS, NOTES, Prepared, changed
 from headwater.contracts.cache.queries import Sync
 from headwater.contracts.cache.shapes import Cleared, SkippedRow, SyncResult
 from headwater.store.database import Transaction
-from headwater.store.log import changes, records, unique_numbers
+from headwater.store.log import records, unique_numbers
 from headwater.store.log.records import Draft, Record
 
 CONTACT = "cached_contact"
@@ -27,7 +27,6 @@ class Taken(NamedTuple):
     inserted: int
     updated: int
     skipped: list[SkippedRow]
-    new_ids: list[str]
 
     @property
     def accepted(self) -> int:
@@ -57,8 +56,9 @@ def clear(tx: Transaction, feed: int, found: Sync) -> Cleared:
     """Empties an organisation's cache: each contact and note leaves a tombstone. Raises: NotFound (cleared already)."""
     if found.status == "cleared":
         raise NotFound(f"{sync_id(found.number)} was cleared before")
-    removed_contacts = records.delete_many(tx, feed, CONTACT, queries.live(tx, feed, CONTACT))
+    # Notes first: those of a deleted contact would be sent again only to be deleted.
     removed_notes = records.delete_many(tx, feed, NOTE, queries.live(tx, feed, NOTE))
+    removed_contacts = records.delete_many(tx, feed, CONTACT, queries.live(tx, feed, CONTACT))
     queries.keep(tx, found._replace(status="cleared", updated_us=tx.now_us))
     queries.keep_success(tx, found.organisation, None, None)
     return Cleared(
@@ -68,7 +68,6 @@ def clear(tx: Transaction, feed: int, found: Sync) -> Cleared:
 
 def _take(tx: Transaction, feed: int, record: Sync, contacts: Prepared, notes: Prepared) -> SyncResult:
     taken = _upsert(tx, feed, CONTACT, CONTACTS, contacts)
-    link(tx, feed, taken.new_ids, {draft.id for _, draft in notes.rows})
     taken_notes = _upsert(tx, feed, NOTE, NOTES, notes)
     errors = contacts.errors + notes.errors
     skipped = taken.skipped + taken_notes.skipped
@@ -123,25 +122,13 @@ def _upsert(tx: Transaction, feed: int, kind: str, collection: str, prepared: Pr
             del chosen[id]
         else:
             changed[id] = changed_fields(stored, chosen[id].body)
-    new_ids = [id for id in chosen if id not in changed]
     inserted, _ = records.put_many(tx, feed, kind, list(chosen.values()), current, changed)
-    return Taken(inserted, len(known) + repeated, skipped, new_ids)
+    return Taken(inserted, len(known) + repeated, skipped)
 
 
 def _since(current: Record | None, draft: Draft) -> Draft:
     """The draft with the creation time of the record that it replaces."""
     return draft if current is None or current.deleted else draft._replace(created_us=current.created_us)
-
-
-def link(tx: Transaction, feed: int, new_contacts: list[str], arriving_notes: set[str]) -> None:
-    """Appends the notes that waited for these contacts again, so that devices receive their contacts' ids."""
-    if not new_contacts or not records.live_count(tx, feed, NOTE):
-        return
-    waiting = [row for row in queries.notes_of(tx, feed, new_contacts) if row[0] not in arriving_notes]
-    if not waiting:
-        return
-    current = records.find_many(tx, feed, NOTE, [row[0] for row in waiting])
-    records.resend(tx, feed, NOTE, [(current[id], changes.body_of(bytes(wire))) for id, wire in waiting])
 
 
 def _count_unlinked(tx: Transaction, feed: int, notes: Iterable[tuple[int, Draft]]) -> int:

@@ -190,7 +190,6 @@ def _create(tx: Transaction, pusher: Pusher, meeting: _Meeting) -> PushOutcome:
             raise
         return _refused(change, "DELETED", "the record was deleted; send all its fields to bring it back")
     record = records.create(tx, pusher.feed, kind.name, draft, current)
-    kind.after(tx, pusher.feed, change.id, True)
     if current is None or meeting.base is BaseState.CURRENT:
         return PushOutcome(change.client_change_id, "applied", record.revision)
     sides = {name: Sides(None, value) for name, value in change.fields.items()}
@@ -226,7 +225,9 @@ def _delete(tx: Transaction, pusher: Pusher, meeting: _Meeting) -> PushOutcome:
         raise NotFound(f"no {meeting.kind.name} {change.id!r}")
     if current.deleted:
         return PushOutcome(change.client_change_id, "applied", current.revision)
-    if meeting.base is not BaseState.CURRENT:
+    # A record that was only sent again is the one that the device saw.
+    edited = max(records.field_revisions(current).values()) > change.base_revision
+    if meeting.base is not BaseState.CURRENT and (edited or meeting.base is not BaseState.EARLIER):
         return _conflict(tx, pusher, change, current.revision, {}, "server", deleted="client")
     buried = records.delete(tx, pusher.feed, meeting.kind.name, current)
     return PushOutcome(change.client_change_id, "applied", buried.revision)
@@ -236,9 +237,7 @@ def _replace(tx: Transaction, feed: int, meeting: _Meeting, values: Mapping[str,
     if meeting.current is None or meeting.body is None:
         raise NotFound(f"no {meeting.kind.name} {meeting.change.id!r}")
     draft = meeting.kind.draft(tx, meeting.change.id, values, (meeting.current, meeting.body))
-    record = records.replace(tx, feed, meeting.kind.name, meeting.current, draft, changed)
-    meeting.kind.after(tx, feed, meeting.change.id, False)
-    return record
+    return records.replace(tx, feed, meeting.kind.name, meeting.current, draft, changed)
 
 
 def _conflict(

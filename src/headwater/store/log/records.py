@@ -24,6 +24,12 @@ _INSERT = (
     "INSERT INTO records (feed, kind, id, number, revision, position, deleted, parent, search, created_us,"
     " updated_us, fields, born) VALUES (?, ?, ?, ?, ?, ?, 0, ?, ?, ?, ?, ?, ?)"
 )
+_LIVE_BY_PARENT = (
+    f"SELECT {', '.join('r.' + column for column in COLUMNS.split(', '))}, c.wire FROM records r"
+    " JOIN changes c ON c.feed = r.feed AND c.position = r.position"
+    " WHERE r.feed = ? AND r.kind = ? AND r.deleted = 0 AND r.parent"
+)
+_PARENT = COLUMNS.split(", ").index("parent")
 _UPSERT = _INSERT + (
     " ON CONFLICT (feed, kind, id) DO UPDATE SET number = excluded.number, revision = excluded.revision,"
     " position = excluded.position, deleted = 0, parent = excluded.parent, search = excluded.search,"
@@ -44,6 +50,10 @@ _BODY = (
     " WHERE r.feed = ? AND r.kind = ? AND r.id = ? AND r.deleted = 0"
 )
 _FAMILIES = {"cached_contact": "contact"}
+_LINKED = {"contact": "note"}
+"""By family: the kind of the records that belong to one of it (``parent``), and show its number to some devices."""
+
+_LINKED_PAGE = 5_000
 
 
 class Record(NamedTuple):
@@ -158,6 +168,7 @@ def create(tx: Transaction, feed: int, kind: str, draft: Draft, previous: Record
         feed, kind, draft.id, number, position, position, draft.parent, draft.search, draft.created_us,
         draft.updated_us, None, position,
     )  # fmt: skip
+    _resend_linked(tx, feed, kind, [draft.id])
     return Record(
         draft.id, number, position, position, 0, draft.parent, draft.created_us, draft.updated_us, None, position
     )
@@ -244,6 +255,7 @@ def put_many(
     tx.run_many(_UPSERT if current else _INSERT, rows)
     if new:
         tx.bump(feed, "live:" + kind, len(new))
+        _resend_linked(tx, feed, kind, [draft.id for draft in new])
     return len(new), count - len(new)
 
 
@@ -290,7 +302,32 @@ def delete_many(tx: Transaction, feed: int, kind: str, records: Sequence[Record]
     )  # fmt: skip
     copies.erase(tx, feed, kind, [r.id for r in deleted])
     tx.run_many(_MARK_DELETED, [(r.revision, r.position, tx.now_us, feed, kind, r.id) for r in deleted])
+    _resend_linked(tx, feed, kind, [r.id for r in deleted])
     return deleted
+
+
+def _resend_linked(tx: Transaction, feed: int, kind: str, ids: Sequence[str]) -> None:
+    """Sends the records that belong to these ones again: the number that they show has come, changed or gone.
+
+    Every creation and every deletion of every door passes here.
+    """
+    linked = _LINKED.get(family(kind))
+    if linked is None or not live_count(tx, feed, linked):
+        return
+    for start in range(0, len(ids), _LINKED_PAGE):
+        rows = tx.rows_in(_LIVE_BY_PARENT, ids[start : start + _LINKED_PAGE], feed, linked)
+        unchanged = _shown_by_another(tx, feed, kind, [row[_PARENT] for row in rows])
+        found = [(Record(*row[:-1]), changes.body_of(bytes(row[-1]))) for row in rows if row[_PARENT] not in unchanged]
+        resend(tx, feed, linked, found)
+
+
+def _shown_by_another(tx: Transaction, feed: int, kind: str, ids: Sequence[str]) -> set[str]:
+    """Returns those of these ids whose number another record shows: a cached contact precedes our own of its id."""
+    if kind not in _FAMILIES.values() or not ids:
+        return set()
+    sql = "SELECT id FROM records WHERE feed = ? AND deleted = 0 AND kind = ? AND id"
+    twins = [name for name, its_family in _FAMILIES.items() if its_family == kind]
+    return {row[0] for twin in twins for row in tx.rows_in(sql, list(dict.fromkeys(ids)), feed, twin)}
 
 
 class LostTombstone(NamedTuple):

@@ -15,7 +15,7 @@ from headwater.store.database import Database, Transaction
 from headwater.store.log import records
 from headwater.store.log.records import Draft
 from tests.support.clock import MovableClock
-from tests.support.store.transactions import head_of, make_feed
+from tests.support.store.transactions import make_feed
 
 
 def draft(database: Database, kind: RecordKind, values: dict[str, Any]) -> Draft:
@@ -69,24 +69,3 @@ def test_a_replaced_record_keeps_the_time_of_its_creation(database: Database, cl
     clock.advance(60)
     again = database.write_now(lambda tx: CACHED_CONTACT_KIND.draft(tx, "x1", values, (row, b"{}")))
     assert (again.created_us, again.updated_us) == (created_us, clock.at_us)
-
-
-class TestLinks:
-    @pytest.fixture
-    def feed(self, database: Database) -> int:
-        """A feed with a note that waits for the contact c1."""
-        feed = make_feed(database, "org:acme")
-        values = {"contact_id": "c1", "content": "Hello", "author_name": None}
-        database.write_now(lambda tx: records.create(tx, feed, "note", NOTE_KIND.draft(tx, "n1", values, None)))
-        return feed
-
-    @pytest.mark.parametrize(("id", "created", "head"), [("c1", True, 2), ("c1", False, 1), ("c2", True, 1)])
-    def test_a_note_comes_again_with_its_new_contact_of_either_kind_and_no_other(
-        self, database: Database, feed: int, id: str, created: bool, head: int
-    ) -> None:
-        assert NOTE_KIND.follows.keys() == {"contact"}
-        after = NOTE_KIND.follows["contact"]
-        database.write_now(lambda tx: after(tx, feed, id, created), feed=feed)
-        assert head_of(database, feed) == head
-        database.write_now(lambda tx: CACHED_CONTACT_KIND.after(tx, feed, id, created), feed=feed)
-        assert head_of(database, feed) == 2 * head - 1

@@ -92,12 +92,6 @@ def test_live_records_of_a_kind_are_read_whole(database: Database, feed: int) ->
     assert database.read_now(lambda tx: queries.live(tx, feed, "contact")) == []
 
 
-def test_notes_of_contacts_come_with_their_wires(database: Database, feed: int) -> None:
-    rows = database.read_now(lambda tx: queries.notes_of(tx, feed, ["a", "z"]))
-    assert [row[0] for row in rows] == ["n1"]
-    assert b'"body":{"id":"n1"}' in bytes(rows[0][1])
-
-
 class TestSyncs:
     def keep(self, database: Database, number: int, organisation: str = "acme", status: str = "success") -> Sync:
         sync = Sync(number, organisation, number, 0, status, 5, 6)

@@ -44,7 +44,7 @@ WITHOUT_CONTENT = {
 FILES = {
     # Files are no records: their content is freed with their packs, by retention and gc.
     "compacted", "packs", "chunks", "shares", "share_members", "nodes", "versions", "version_chunks", "file_conflicts",
-    "sync_preferences", "uploads", "upload_chunks", "purged_files",
+    "sync_preferences", "uploads", "upload_chunks", "purged_files", "damaged_chunks",
 }  # fmt: skip
 
 
