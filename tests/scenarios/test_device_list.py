@@ -77,3 +77,19 @@ def test_an_unacceptable_device_name_is_refused(server: ServerUnderTest) -> None
     answer = server.client.get("/api/v1/feed", headers={"X-Device-Id": "x" * 129})
     assert answer.problem() == (422, "INVALID")
     assert answer.json()["errors"][0]["field"] == "X-Device-Id"
+
+
+def test_an_edit_pushed_into_another_organisation_lists_its_device_there(server: ServerUnderTest) -> None:
+    server.token("acme")
+    change = {"client_change_id": "1", "kind": "contact", "id": "ada", "op": "put", "fields": {"first_name": "Ada"}}
+    pushed = {"device_id": "admins", "changes": [change]}
+    assert server.client.post("/api/v1/feed/push?org_id=acme", json=pushed).status == 200
+    assert listed(server, "feed").organisation == "acme"
+
+
+def test_a_replica_of_another_user_is_refused(server: ServerUnderTest) -> None:
+    replica = {"X-Device-Id": "replica"}
+    assert server.client.get("/api/v1/feed", headers=replica).status == 200
+    other = server.caller(role="coordinator")
+    assert other.get("/api/v1/feed", headers=replica).problem() == (403, "DEVICE_OF_ANOTHER")
+    assert server.client.get("/api/v1/feed", headers=replica).status == 200

@@ -13,10 +13,11 @@ from headwater.contracts.record_feed import queries, rules, shapes
 from headwater.contracts.record_feed.queries import FieldConflict
 from headwater.contracts.record_feed.rules import Kinds, Pusher
 from headwater.contracts.record_feed.shapes import ConflictRecord, PushOutcome
-from headwater.feed import reader
+from headwater.feed import devices, reader
 from headwater.feed.cursor import Place
 from headwater.feed.reader import FeedPage
 from headwater.feed.runs import Runs, size_of
+from headwater.feed.sightings import CallingDevice
 from headwater.store.database import Transaction
 from headwater.web import reply
 from headwater.web.call import Call
@@ -45,6 +46,7 @@ class RecordFeedDoor:
         self._kinds: Kinds = {kind.name: kind for kind in services.kinds}
         self._feeds: dict[str, int] = {}
         self._opened: dict[str, tuple[int, Place]] = {}
+        self._own: set[CallingDevice] = set()
         self._runs = Runs(services.settings.feed.runs_bytes)
 
     async def changes(self, call: Call) -> Reply:
@@ -56,7 +58,7 @@ class RecordFeedDoor:
         kinds = _kinds(call.query.get("kinds", ""))
         text = call.query.get("cursor")
         place = None if text is None else self._open(text, feed)
-        self._note_device(call, feed, place)
+        await self._note_device(call, feed, place)
         if text is not None and place is not None and not wait_seconds and self._at_head(feed, place):
             return reply.json_bytes(b'{"changes":[],"cursor":%b,"has_more":false}' % encode(text))
         with self._services.wake.waiter((feed,)) as waiter:
@@ -78,7 +80,7 @@ class RecordFeedDoor:
         scope = scope_of(call)
 
         def transaction(tx: Transaction) -> list[PushOutcome]:
-            pusher = Pusher(call.principal, scope.feed(tx), pushed.device_id, oldest_us)
+            pusher = Pusher(call.principal, scope.organisation, scope.feed(tx), pushed.device_id, oldest_us)
             return rules.push(tx, pusher, pushed.changes, self._kinds)
 
         outcomes: list[PushOutcome] = []
@@ -131,18 +133,26 @@ class RecordFeedDoor:
         await nudge(feed, 0)
         await serve(socket, nudges, nudge, received)
 
-    def _note_device(self, call: Call, feed: int, place: Place | None) -> None:
+    async def _note_device(self, call: Call, feed: int, place: Place | None) -> None:
         """Notes the device that a header names; the cursor that it sends is its ack.
 
-        Raises: Invalid (no acceptable id).
+        Raises: Invalid (no acceptable id), DeviceOfAnother.
         """
         device_id = call.header(DEVICE_HEADER)
-        if device_id is None:
+        if device_id is None or call.principal.anonymous:
             return
         if not is_acceptable(device_id):
             raise Invalid.of("X-Device-Id", "incorrect_value", "expected 1-128 printable characters")
+        device = CallingDevice(scope_of(call).organisation, "feed", device_id, call.principal.user_id)
+        if device not in self._own:
+            registered = await call.read(lambda tx: devices.require_own(tx, device))
+            if not registered:
+                await call.write(lambda tx: devices.claim(tx, device), feed=feed)
+            if len(self._own) >= _MAX_REMEMBERED:
+                self._own.clear()
+            self._own.add(device)
         position = 0 if place is None or place.snapshot_head else place.position
-        call.note_device("feed", device_id, organisation=scope_of(call).organisation, feed=feed, position=position)
+        call.note_device("feed", device_id, organisation=device.organisation, feed=feed, position=position)
 
     def _open(self, text: str, feed: int) -> Place:
         """The place of a cursor; the last ones are remembered, since an idle device sends the same one again."""

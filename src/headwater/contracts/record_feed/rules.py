@@ -35,9 +35,10 @@ Kinds = Mapping[str, RecordKind]
 
 
 class Pusher(NamedTuple):
-    """The caller, its device and the feed that it pushes into; answers older than ``oldest_us`` are forgotten."""
+    """The caller, its device, and where it pushes; answers older than ``oldest_us`` are forgotten."""
 
     principal: Principal
+    organisation: str
     feed: int
     device_id: str
     oldest_us: int
@@ -58,8 +59,7 @@ def push(tx: Transaction, pusher: Pusher, pushed: list[PushedChange], kinds: Kin
 
     Raises: DeviceOfAnother.
     """
-    principal = pusher.principal
-    devices.claim(tx, CallingDevice(principal.organisation, "feed", pusher.device_id, principal.user_id))
+    devices.claim(tx, CallingDevice(pusher.organisation, "feed", pusher.device_id, pusher.principal.user_id))
     return [_once(tx, pusher, change, kinds) for change in pushed]
 
 

@@ -49,7 +49,7 @@ class Feed:
         self._changes = 0
 
     def push(self, *changes: PushedChange, device: str = "phone", caller: Principal = CALLER) -> list[PushOutcome]:
-        pusher = Pusher(caller, self.number, device, self.clock.at_us - 60_000_000)
+        pusher = Pusher(caller, caller.organisation, self.number, device, self.clock.at_us - 60_000_000)
         return self.database.write_now(lambda tx: rules.push(tx, pusher, list(changes), KINDS), feed=self.number)
 
     def change(
