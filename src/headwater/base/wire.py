@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from headwater.base.errors import FieldError, Invalid, Malformed
+from headwater.base.wrong_fields import read_again
 
 T = TypeVar("T")
 
@@ -17,6 +18,14 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _PATH_MARK = " - at `"
 _MISSING = re.compile(r"missing required field `(?P<field>[^`]+)`")
+_TYPES = re.compile(r"Expected `(?P<wanted>[^`]*)`, got `(?P<got>[^`]*)`")
+_BYTE = re.compile(r"\(byte (\d+)\)")
+_WORDS = {
+    "str": "a text", "int": "a whole number", "float": "a number", "bool": "true or false", "null": "null",
+    "array": "a list", "object": "an object",
+}  # fmt: skip
+_READ_AGAIN_MAX_BYTES = 1 << 20
+_NAMED_IN_SENTENCE = 10
 _ZONED_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
 
@@ -34,24 +43,57 @@ def encode(value: Any) -> bytes:
 
 
 def decode(decoder: msgspec.json.Decoder[T], body: bytes | bytearray | memoryview | str) -> T:
-    """Returns the typed value of a JSON body.
+    """Returns the typed value of a JSON body; 5.0 is accepted as the whole number 5.
 
-    Raises: Malformed (not JSON, or nested deeper than the parser allows), Invalid (a field of the wrong type or
+    Raises: Malformed (not JSON, or nested deeper than the parser allows), Invalid (each field of a wrong type or
     value, with its path).
     """
     try:
-        return decoder.decode(body)
-    except msgspec.ValidationError as failure:
-        field = field_error(failure)
-        raise Invalid(f"{field.field or 'the body'}: {field.detail}", fields=(field,)) from None
+        try:
+            return decoder.decode(body)
+        except msgspec.ValidationError as failure:
+            return _decode_again(decoder, body, failure)
     except (msgspec.DecodeError, UnicodeDecodeError) as failure:
-        raise Malformed(f"the body is not valid JSON: {failure}") from None
+        raise Malformed(_malformed_sentence(str(failure))) from None
     except RecursionError:
         raise Malformed("the body is nested too deeply") from None
 
 
-def field_error(failure: msgspec.ValidationError) -> FieldError:
-    """Returns the field that failed validation: its path (``contacts[3].email``), a code, and the parser's sentence."""
+def convert(value: Any, shape: type[T]) -> T:
+    """Returns a decoded JSON value as a shape. Raises: Invalid (each wrong field, with its path)."""
+    try:
+        return msgspec.convert(value, shape)
+    except msgspec.ValidationError as failure:
+        read = read_again(shape, value)
+        if read.changed and not read.errors:
+            return msgspec.convert(read.value, shape)
+        raise invalid(read.errors or (_first_error(failure),)) from None
+
+
+def invalid(fields: tuple[FieldError, ...]) -> Invalid:
+    """Returns the error of these wrong fields; its sentence names the first of many."""
+    named = [f"{field.field or 'the body'}: {field.detail}" for field in fields[:_NAMED_IN_SENTENCE]]
+    more = len(fields) - len(named)
+    return Invalid("; ".join(named) + (f"; and {more} more" if more else ""), fields=fields)
+
+
+def _decode_again(
+    decoder: msgspec.json.Decoder[T], body: bytes | bytearray | memoryview | str, failure: msgspec.ValidationError
+) -> T:
+    """Reads a body that the decoder refused field by field; a larger one has its first wrong field named alone."""
+    if len(body) > _READ_AGAIN_MAX_BYTES:
+        raise invalid((_first_error(failure),)) from None
+    read = read_again(decoder.type, msgspec.json.decode(body))
+    if read.errors or not read.changed:
+        raise invalid(read.errors or (_first_error(failure),)) from None
+    try:
+        return decoder.decode(msgspec.json.encode(read.value))
+    except msgspec.ValidationError as second:
+        raise invalid((_first_error(second),)) from None
+
+
+def _first_error(failure: msgspec.ValidationError) -> FieldError:
+    """The field that the decoder refused first: its path (``contacts[3].email``), a code, and a sentence of ours."""
     sentence = str(failure)
     # The last mark: the sentence may quote a text of the caller that contains the mark too.
     what, mark, path = sentence.rpartition(_PATH_MARK)
@@ -62,8 +104,19 @@ def field_error(failure: msgspec.ValidationError) -> FieldError:
     if missing:
         path = f"{path}.{missing['field']}" if path else missing["field"]
         return FieldError(path, "missing", "this field is required")
-    code = "invalid_type" if what.startswith("Expected `") and "got" in what else "incorrect_value"
-    return FieldError(path, code, what[:1].lower() + what[1:])
+    types = _TYPES.fullmatch(what)
+    if types is None:
+        return FieldError(path, "incorrect_value", "has a value that is not allowed here")
+    wanted = " or ".join(dict.fromkeys(_WORDS.get(name, "another value") for name in types["wanted"].split(" | ")))
+    return FieldError(path, "invalid_type", f"must be {wanted}, not {_WORDS.get(types['got'], 'this one')}")
+
+
+def _malformed_sentence(parser: str) -> str:
+    """The sentence for a body that is no JSON, with the place that the parser names."""
+    if "truncated" in parser:
+        return "the body is not valid JSON: it ends too early"
+    place = _BYTE.search(parser)
+    return f"the body is not valid JSON at byte {place[1]}" if place else "the body is not valid JSON in UTF-8"
 
 
 @lru_cache(maxsize=4096)

@@ -153,7 +153,7 @@ def test_a_row_over_five_minutes_ahead_is_refused_alone(server: ServerUnderTest,
     [
         ({"id": "a"}, "missing"),
         ({"id": "a", "name": 1, "updated_at": "2026-03-25T14:00:00Z"}, "invalid_type"),
-        ({"id": "", "name": "A", "updated_at": "2026-03-25T14:00:00Z"}, "incorrect_value"),
+        ({"id": "", "name": "A", "updated_at": "2026-03-25T14:00:00Z"}, "blank"),
         ({"id": "a\n", "name": "A", "updated_at": "2026-03-25T14:00:00Z"}, "incorrect_value"),
         ({"id": "a", "name": "A", "updated_at": "yesterday"}, "incorrect_value"),
         ("text", "invalid_type"),

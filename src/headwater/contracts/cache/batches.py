@@ -15,7 +15,7 @@ from headwater.base.clock import SECOND_US
 from headwater.base.errors import Invalid
 from headwater.base.ids import is_acceptable
 from headwater.base.textkeys import fold, phone_digits
-from headwater.base.wire import encode, field_error, format_seconds, parse_time
+from headwater.base.wire import decode, encode, format_seconds, parse_time
 from headwater.contracts.cache.shapes import RowError, StoredContact, StoredNote, read_contact, read_note
 from headwater.store.log.records import Draft
 
@@ -57,17 +57,13 @@ def _prepare(
     for index, row in enumerate(raw):
         try:
             rows.append((index, make(row, now_us)))
-        except msgspec.ValidationError as failure:
-            field = field_error(failure)
-            detail = f"{field.field}: {field.detail}" if field.field else field.detail
-            errors.append(RowError(index, collection, _id_in(row), field.code, detail))
         except Invalid as failure:
             errors.append(RowError(index, collection, _id_in(row), failure.fields[0].code, failure.detail))
     return Prepared(rows, errors)
 
 
 def _contact(raw: msgspec.Raw, now_us: int) -> Draft:
-    row = read_contact.decode(raw)
+    row = decode(read_contact, raw)
     at_us = _instant(row.id, row.updated_at, now_us)
     stored = StoredContact(row.id, row.name, row.email, row.phone, row.org_name, format_seconds(at_us))
     digits = (phone_digits(row.phone) or "") if row.phone else ""
@@ -77,7 +73,7 @@ def _contact(raw: msgspec.Raw, now_us: int) -> Draft:
 
 
 def _note(raw: msgspec.Raw, now_us: int) -> Draft:
-    row = read_note.decode(raw)
+    row = decode(read_note, raw)
     at_us = _instant(row.id, row.updated_at, now_us)
     stored = StoredNote(row.id, row.contact_id, row.content, row.author_name, format_seconds(at_us))
     _acceptable(row.contact_id, "contact_id")

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
-
 from headwater.base.errors import Invalid
-from headwater.base.wire import encode, field_error, format_seconds
+from headwater.base.wire import convert, encode, format_seconds
 from headwater.contracts.contacts import rules
 from headwater.contracts.contacts.shapes import FIELDS, Contact, ContactFields, read_contact
 from headwater.feed.kinds import RecordKind, Values
@@ -23,10 +21,9 @@ def _values(body: bytes) -> dict[str, Any]:
 def _draft(tx: Transaction, id: str, values: Values, current: tuple[Record, bytes] | None) -> Draft:
     """Raises: Invalid, as the contacts door would."""
     try:
-        fields = msgspec.convert(values, ContactFields)
-    except msgspec.ValidationError as failure:
-        wrong = field_error(failure)
-        raise Invalid(f"fields.{wrong.field}: {wrong.detail}", fields=(wrong,)) from None
+        fields = convert(values, ContactFields)
+    except Invalid as failure:
+        raise Invalid(f"fields.{failure.detail}", fields=failure.fields) from None
     rules.check(values)
     rules.check_named(fields.first_name, fields.last_name)
     at = format_seconds(tx.now_us)

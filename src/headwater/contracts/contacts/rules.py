@@ -6,22 +6,25 @@ Every function takes a transaction and the feed of the organisation; none knows 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date
 from typing import Any, NamedTuple
 
 from msgspec import UNSET, UnsetType
 
 from headwater.base.errors import FieldError, Invalid, NotFound, PreconditionFailed
 from headwater.base.ids import contact_id
-from headwater.base.textkeys import check_email, fold, phone_digits
-from headwater.base.wire import encode, format_seconds
-from headwater.contracts.contacts.shapes import FIELDS, Contact, ContactFields, read_contact
+from headwater.base.textkeys import fold, phone_digits
+from headwater.base.wire import encode, format_seconds, invalid
+from headwater.contracts.contacts.shapes import FIELDS, Contact, ContactFields, date_fault, email_fault, read_contact
 from headwater.store.database import Transaction
 from headwater.store.log import feeds, records, unique_numbers
 from headwater.store.log.records import Draft, Record
 
 KIND = "contact"
 """The kind of a contact in the log."""
+
+
+_NAMES = ("first_name", "last_name")
+_NAMELESS = FieldError("first_name", "missing", "a contact needs a first or a last name")
 
 
 class Stored(NamedTuple):
@@ -43,8 +46,7 @@ def require_organisation(tx: Transaction, feed: int, named: str | UnsetType | No
 def create(tx: Transaction, feed: int, fields: ContactFields) -> Stored:
     """Creates a contact. Raises: Invalid (no name, bad email, impossible date)."""
     given = {name: value for name in FIELDS if (value := getattr(fields, name)) is not UNSET}
-    check(given)
-    check_named(given.get("first_name"), given.get("last_name"))
+    check_whole(given)
     at = format_seconds(tx.now_us)
     values: dict[str, Any] = dict.fromkeys(FIELDS) | given
     contact = Contact(contact_id=_new_id(tx, feed), created_at=at, updated_at=at, **values)
@@ -114,22 +116,34 @@ def show(tx: Transaction, feed: int, id: str) -> Stored:
 
 def check(given: Mapping[str, Any]) -> None:
     """Checks the values of a contact's fields. Raises: Invalid naming every wrong field."""
-    wrong: list[FieldError] = []
-    email = given.get("email")
-    if email is not None and (reason := check_email(email)) is not None:
-        wrong.append(FieldError("email", "incorrect_value", reason))
-    born = given.get("date_of_birth")
-    if born is not None and not _is_date(born):
-        wrong.append(FieldError("date_of_birth", "incorrect_value", "there is no such date"))
-    if wrong:
-        raise Invalid("; ".join(f"{field.field}: {field.detail}" for field in wrong), fields=tuple(wrong))
+    if wrong := _faults(given):
+        raise invalid(wrong)
 
 
 def check_named(first_name: object, last_name: object) -> None:
     """Refuses a contact without any name. Raises: Invalid."""
     if not any(isinstance(name, str) and name.strip() for name in (first_name, last_name)):
-        detail = "a contact needs a first or a last name"
-        raise Invalid(detail, fields=(FieldError("first_name", "missing", detail),))
+        raise Invalid(_NAMELESS.detail, fields=(_NAMELESS,))
+
+
+def check_whole(values: Mapping[str, Any]) -> None:
+    """Checks the values of a whole contact, and that it has a name. Raises: Invalid naming every wrong field."""
+    wrong = _faults(values)
+    if wrong and not any(isinstance(name, str) and name.strip() for name in map(values.get, _NAMES)):
+        raise invalid((*wrong, _NAMELESS))
+    if wrong:
+        raise invalid(wrong)
+    check_named(values.get("first_name"), values.get("last_name"))
+
+
+def _faults(given: Mapping[str, Any]) -> tuple[FieldError, ...]:
+    wrong = []
+    for name, fault_of in (("email", email_fault), ("date_of_birth", date_fault)):
+        value = given.get(name)
+        if value is not None and (fault := fault_of(value)) is not None:
+            code, end = ("incorrect_value", "") if value.strip() else ("blank", "; send null for none")
+            wrong.append(FieldError(name, code, fault + end))
+    return tuple(wrong)
 
 
 def search_terms(contact: Contact) -> str:
@@ -154,11 +168,3 @@ def _new_id(tx: Transaction, feed: int) -> str:
 def _expect(current: Record, expected: int | None) -> None:
     if expected is not None and current.revision != expected:
         raise PreconditionFailed(f"the contact is at revision {current.revision}, not {expected}")
-
-
-def _is_date(text: str) -> bool:
-    try:
-        date.fromisoformat(text)
-    except ValueError:
-        return False
-    return True

@@ -5,18 +5,42 @@ Source: contacts contract, all headings.
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Annotated, Any
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from headwater.base.textkeys import check_email
 from headwater.base.wire import Pagination, encode, format_seconds
 
+
+def email_fault(text: str) -> str | None:
+    """The fault of an email address; None when its syntax is sound."""
+    return check_email(text) if text else "must be an email address like ola@example.no"
+
+
+def date_fault(text: str) -> str | None:
+    """The fault of a text as a date; None for a day of the calendar."""
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        return "there is no such date"
+    return None
+
+
 Name = Annotated[str, Meta(max_length=200)]
-EmailText = Annotated[str, Meta(max_length=254)]
+EmailText = Annotated[str, Meta(max_length=254, extra={"check": email_fault})]
 PhoneText = Annotated[str, Meta(max_length=64)]
 AddressText = Annotated[str, Meta(max_length=1000)]
-DateText = Annotated[str, Meta(pattern=r"^\d{4}-\d{2}-\d{2}$", description="A date, YYYY-MM-DD")]
+DateText = Annotated[
+    str,
+    Meta(
+        pattern=r"^\d{4}-\d{2}-\d{2}$",
+        description="A date, YYYY-MM-DD",
+        extra={"form": "a date like 1988-04-21", "check": date_fault},
+    ),
+]
 Id = Annotated[str, Meta(min_length=1, max_length=128)]
 
 

@@ -20,9 +20,18 @@ TtlSeconds = Annotated[int, Meta(ge=1, le=2_592_000, description="How long a syn
 LABEL_KEY = r"^[^\u0000-\u001f\u007f-\u009f]+$"
 """The pattern of a label's key: no control characters."""
 
-LabelKey = Annotated[str, Meta(min_length=1, max_length=200, pattern=LABEL_KEY)]
+LabelKey = Annotated[
+    str, Meta(min_length=1, max_length=200, pattern=LABEL_KEY, extra={"form": "a text without control characters"})
+]
 LabelText = Annotated[str, Meta(max_length=2_000)]
-SourceUrl = Annotated[str, Meta(max_length=2_048, pattern=r'^https?://[A-Za-z0-9.:\[\]-]+(/[!"$-\[\]-~]*)?$')]
+SourceUrl = Annotated[
+    str,
+    Meta(
+        max_length=2_048,
+        pattern=r'^https?://[A-Za-z0-9.:\[\]-]+(/[!"$-\[\]-~]*)?$',
+        extra={"form": "a URL that begins with https:// or http://"},
+    ),
+]
 
 
 class SyncState(msgspec.Struct, gc=False):
@@ -112,29 +121,15 @@ class SyncStateList(msgspec.Struct, gc=False):
     pagination: Pagination
 
 
-class LabelsFields(msgspec.Struct, gc=False):
-    """Labels that an organisation shall have, each judged for itself."""
-
-    organization_id: Id
-    labels: dict[str, Any]
-
-
-class LabelsChange(msgspec.Struct, gc=False):
-    """Labels to change: over the present ones, or in their place when ``merge`` is false; null removes one."""
-
-    labels: dict[str, Any]
-    merge: bool = True
-
-
 class LabelsBody(msgspec.Struct):
-    """Labels that an organisation shall have, as the API description shows them."""
+    """Labels that an organisation shall have."""
 
     organization_id: Id
     labels: dict[LabelKey, LabelText]
 
 
 class LabelsChangeBody(msgspec.Struct):
-    """Labels to change, as the API description shows them."""
+    """Labels to change: over the present ones, or in their place when ``merge`` is false; null removes one."""
 
     labels: dict[LabelKey, LabelText | None]
     merge: bool = True
@@ -207,8 +202,8 @@ class SourceShown(msgspec.Struct, gc=False):
 
 read_record = msgspec.json.Decoder(SyncRecordFields)
 read_record_change = msgspec.json.Decoder(SyncRecordChange)
-read_labels = msgspec.json.Decoder(LabelsFields)
-read_labels_change = msgspec.json.Decoder(LabelsChange)
+read_labels = msgspec.json.Decoder(LabelsBody)
+read_labels_change = msgspec.json.Decoder(LabelsChangeBody)
 read_source = msgspec.json.Decoder(SourceFields)
 
 LIST_EXAMPLE: dict[str, Any] = {

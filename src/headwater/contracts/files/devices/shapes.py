@@ -9,7 +9,14 @@ from msgspec import UNSET, Meta, UnsetType
 
 Id = Annotated[str, Meta(min_length=1, max_length=128)]
 DeviceName = Annotated[str, Meta(min_length=1, max_length=200)]
-SemVer = Annotated[str, Meta(max_length=64, pattern=r"^\d+\.\d+\.\d+([-+][0-9A-Za-z.+-]+)?$")]
+SemVer = Annotated[
+    str,
+    Meta(
+        max_length=64,
+        pattern=r"^\d+\.\d+\.\d+([-+][0-9A-Za-z.+-]+)?$",
+        extra={"form": "a version like 1.2.3"},
+    ),
+]
 FolderPaths = Annotated[list[Annotated[str, Meta(max_length=4096)]], Meta(max_length=10_000)]
 
 

@@ -21,9 +21,14 @@ Id = Annotated[str, Meta(min_length=1, max_length=128)]
 Size = Annotated[int, Meta(ge=0, le=MAX_SIZE_BYTES)]
 PathText = Annotated[str, Meta(min_length=1, max_length=8192)]
 NameText = Annotated[str, Meta(min_length=1, max_length=1024)]
-MediaType = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[!-~][ -~]*$")]
-Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-fA-F]{64}$")]
-Blake3 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
+_HASH = {"form": "a hash of 64 hexadecimal digits"}
+_SMALL_HASH = {"form": "a hash of 64 hexadecimal digits in small letters"}
+
+MediaType = Annotated[
+    str, Meta(min_length=1, max_length=255, pattern=r"^[!-~][ -~]*$", extra={"form": "a media type like text/plain"})
+]
+Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-fA-F]{64}$", extra=_HASH)]
+Blake3 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$", extra=_SMALL_HASH)]
 Time = Annotated[str, Meta(max_length=64)]
 
 
