@@ -38,6 +38,14 @@ def parse_end(text: str, now_us: int) -> int | None:
     return ends_us
 
 
+def parse_length(text: str) -> int:
+    """The seconds that a text means. Raises: Invalid (no length of time)."""
+    length = _LENGTH.fullmatch(text.strip().lower())
+    if length is None:
+        raise Invalid(f"{text!r} is no length of time: write 90d, 12h or 30m")
+    return int(length[1]) * _UNIT_SECONDS[length[2]]
+
+
 def parse_size(text: str) -> int | None:
     """The bytes that a text means; None for ``none``. Raises: Invalid (no size, or more than 2^62 bytes)."""
     bare = text.strip().lower()

@@ -108,6 +108,7 @@ class GcJob:
             "content_swept",
             purged_shares_count=cleaned.purged_shares,
             purged_nodes_count=cleaned.purged_nodes,
+            pruned_versions_count=cleaned.pruned_versions,
             sweep_seconds=round(self._seconds, 3),
             freed_bytes=swept.freed_bytes,
             dropped_bytes=swept.dropped_bytes,

@@ -317,6 +317,24 @@ class FileSettings(Section, frozen=True, kw_only=True):
         ),
     ] = 0
 
+    keep_versions: Annotated[
+        int,
+        count(
+            "Last versions of each file that are kept, the current one included; older ones are removed for good. 0"
+            " keeps all, unless keep_versions_seconds is set.",
+            "versions", 0, 1_000_000,
+        ),
+    ] = 0  # fmt: skip
+    keep_versions_seconds: Annotated[
+        int,
+        duration(
+            "Versions younger than this are kept, whatever keep_versions says; older ones are removed for good, but for"
+            " the current one. 0 keeps none for its age.",
+            0,
+            3650 * DAY_SECONDS,
+        ),
+    ] = 0
+
 
 class SocketSettings(Section, frozen=True, kw_only=True):
     """WebSockets that notify devices of changes (nudges)."""

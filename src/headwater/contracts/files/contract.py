@@ -14,6 +14,8 @@ from headwater.contracts.files.downloads import shapes as download_shapes
 from headwater.contracts.files.downloads.door import DownloadDoor
 from headwater.contracts.files.packed import shapes as packed_shapes
 from headwater.contracts.files.packed.door import PackedDoor
+from headwater.contracts.files.retention import shapes as retention_shapes
+from headwater.contracts.files.retention.door import RetentionDoor
 from headwater.contracts.files.shares import shapes as share_shapes
 from headwater.contracts.files.shares.door import ShareDoor
 from headwater.contracts.files.tree import shapes as tree_shapes
@@ -54,7 +56,7 @@ _DEVICE = Param("device_id", "The device, which must be registered.", required=T
 
 def build_shares(services: Services) -> Contract:
     """The share door of one server."""
-    door, tree = ShareDoor(), TreeDoor(services)
+    door, tree, retention = ShareDoor(), TreeDoor(services), RetentionDoor(services)
     routes = (
         Route("GET", "", door.list, _READ, "List shares", answer=share_shapes.ShareList),
         Route("POST", "", door.create, _WRITE, "Create a share", body=share_shapes.ShareFields,
@@ -71,6 +73,16 @@ def build_shares(services: Services) -> Contract:
               params=(*_PAGE, Param("folder_id", "The folder."), Param("path", "The folder's path."))),
         Route("GET", "/{share_id}/trash", tree.trash, _READ, "List the trash", answer=tree_shapes.NodePage,
               params=_PAGE),
+        Route("DELETE", "/{share_id}/trash", retention.empty, _WRITE, "Empty the trash",
+              answer=retention_shapes.EmptiedTrash, tagged=False, params=(
+                  Param("older_than_seconds", "Only what has been in the trash for longer.",
+                        {"type": "integer", "minimum": 0, "maximum": retention_shapes.YEARS_SECONDS, "default": 0}),
+              )),
+        Route("DELETE", "/{share_id}/trash/{node_id}", retention.remove, _WRITE, "Remove one thing from the trash",
+              answer=retention_shapes.EmptiedTrash, errors=(409,), tagged=False),
+        Route("POST", "/{share_id}/versions/prune", retention.prune, _WRITE, "Remove old versions",
+              body=retention_shapes.PruneFields, answer=retention_shapes.PrunedHistory,
+              example=retention_shapes.PRUNE_EXAMPLE),
         Route("POST", "/{share_id}/folders", tree.create_folder, _WRITE, "Create a folder",
               body=tree_shapes.FolderFields,
               answer=tree_shapes.NodeAnswer, status=201, example=tree_shapes.FOLDER_EXAMPLE, errors=(409,)),

@@ -23,6 +23,10 @@ CHUNKS_TABLE = "version_chunks"
 """The table that marks the chunks of versions as live."""
 
 _NO_LIMIT = 1 << 62
+_DROP_SOME_CHUNKS = (
+    "DELETE FROM version_chunks WHERE feed = ? AND version = ? AND place IN"
+    " (SELECT place FROM version_chunks WHERE feed = ? AND version = ? ORDER BY place LIMIT ?)"
+)
 
 
 class Version(NamedTuple):
@@ -135,6 +139,12 @@ def history(tx: Transaction, feed: int, node: str, before_number: int, limit: in
     return [Version(*row) for row in rows]
 
 
+def of_files(tx: Transaction, feed: int, files: Sequence[str]) -> list[Version]:
+    """The versions in the histories of files, file by file, the newest first."""
+    rows = tx.rows_in(f"SELECT {_COLUMNS} FROM versions WHERE feed = ? AND node", files, feed)
+    return sorted((Version(*row) for row in rows), key=lambda version: (version.node or "", -version.number))
+
+
 def keep(
     tx: Transaction, feed: int, version: Version, node: str, modified_us: int, *, is_first: bool = False
 ) -> Version:
@@ -200,6 +210,51 @@ def hold(tx: Transaction, feed: int, id: str) -> None:
     _require(size_bytes is not None, id)
     if held:
         tx.bump(feed, BYTES, size_bytes)
+
+
+class PrunedVersion(NamedTuple):
+    """An old version that was removed to have its room back: what is still known of it."""
+
+    id: str
+    node: str
+    content_hash: str
+    modified_us: int
+
+
+def find_pruned(tx: Transaction, feed: int, id: str) -> PrunedVersion | None:
+    """The version with this id that was pruned, or None."""
+    row = tx.row("SELECT id, node, content_hash, modified_us FROM pruned_versions WHERE feed = ? AND id = ?", feed, id)
+    return None if row is None else PrunedVersion(*row)
+
+
+def prune(tx: Transaction, feed: int, pruned: Sequence[Version]) -> int:
+    """Removes versions from their histories; returns their bytes, which count as free from now on.
+
+    Their marks on content follow by ``drop_pruned_chunks``.
+    """
+    rows = [(feed, each.id, each.node, each.content_hash, each.modified_us, tx.now_us) for each in pruned]
+    tx.run_many(
+        "INSERT INTO pruned_versions (feed, id, node, content_hash, modified_us, pruned_us, chunks_left)"
+        " VALUES (?, ?, ?, ?, ?, ?, 1)",
+        rows,
+    )
+    tx.run_many("DELETE FROM versions WHERE feed = ? AND id = ?", [(feed, each.id) for each in pruned])
+    size_bytes = sum(each.size_bytes for each in pruned)
+    if size_bytes:
+        tx.bump(feed, BYTES, -size_bytes)
+    return size_bytes
+
+
+def drop_pruned_chunks(tx: Transaction, feed: int, limit: int) -> bool:
+    """Removes up to ``limit`` marks on content of pruned versions; True when there may be more."""
+    ids = tx.rows("SELECT id FROM pruned_versions WHERE feed = ? AND chunks_left = 1 ORDER BY id LIMIT ?", feed, limit)
+    left = limit
+    for (id,) in ids:
+        left -= tx.run(_DROP_SOME_CHUNKS, feed, id, feed, id, left) + 1
+        if left <= 0:
+            break
+        tx.run("UPDATE pruned_versions SET chunks_left = 0 WHERE feed = ? AND id = ?", feed, id)
+    return bool(ids)
 
 
 def pieces(tx: Transaction, feed: int, id: str, first: int = 0, limit: int | None = None) -> list[Piece]:

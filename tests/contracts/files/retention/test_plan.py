@@ -85,7 +85,7 @@ def test_a_plan_states_what_the_cleaning_then_removes_and_changes_nothing(
     second = planned(server)
     assert second.swept.freed_bytes > 144 * KIB
     assert second == clean(server)
-    assert planned(server) == clean(server) == Cleaned(0, 0, 0, pack_gc.Swept())
+    assert planned(server) == clean(server) == Cleaned(0, 0, 0, 0, pack_gc.Swept())
 
 
 def test_a_plan_counts_the_versions_that_a_purge_cut_off_has_left(

@@ -12,7 +12,7 @@ import typer
 from headwater.base.errors import NotFound
 from headwater.base.wire import decode, encode
 from headwater.cli import installation, options, run_as
-from headwater.cli.commands.content import share_get, share_put
+from headwater.cli.commands.content import share_get, share_put, share_room
 from headwater.cli.output import Row, say_note, show_one, show_rows
 from headwater.cli.values import parse_size
 from headwater.contracts.files import access
@@ -241,6 +241,22 @@ app.command(
         "headwater share get shr_7d1fd2kcxj8rw0mq ./minutes --from /Minutes/2026",
     )
 )(share_get.get)
+
+
+app.command(
+    "empty-trash",
+    epilog=options.examples(
+        "headwater share empty-trash shr_7d1fd2kcxj8rw0mq",
+        "headwater share empty-trash shr_7d1fd2kcxj8rw0mq --older-than 30d --yes",
+    ),
+)(share_room.empty)
+app.command(
+    "prune-versions",
+    epilog=options.examples(
+        "headwater share prune-versions shr_7d1fd2kcxj8rw0mq --keep-last 10 --dry-run",
+        "headwater share prune-versions shr_7d1fd2kcxj8rw0mq --keep-last 10 --keep-younger 90d --yes",
+    ),
+)(share_room.prune)
 
 
 @app.command("conflicts", epilog=options.examples("headwater share conflicts shr_7d1fd2kcxj8rw0mq --json"))

@@ -34,7 +34,8 @@ def gc(
     """Free the content that no version and no upload refers to any more.
 
     Shares that were deleted longer ago than files.keep_deleted_shares_seconds are removed first, for good; so is what
-    lay in the trash longer than files.keep_trash_seconds, if that is set.
+    lay in the trash longer than files.keep_trash_seconds, if that is set, and so are old versions, if
+    files.keep_versions or files.keep_versions_seconds is set.
     It may run while the server runs. What is younger than files.gc_grace_seconds stays, and a file of packed
     content is removed an hour after it was emptied, for downloads under way: its bytes are freed by the next run.
     With --dry-run the counts are what such a run would do now.
@@ -54,6 +55,7 @@ def _row(cleaned: Cleaned) -> dict[str, Any]:
     return {
         "purged_shares": cleaned.purged_shares,
         "purged_files_and_folders": cleaned.purged_nodes,
+        "pruned_versions": cleaned.pruned_versions,
         "expired_uploads_and_versions": cleaned.expired,
         "freed_bytes": swept.freed_bytes,
         "dropped_chunks": swept.dropped_chunks,

@@ -130,7 +130,8 @@ def _spot_of(paths: PathIndex, rows: Rows, path: str, resource: Resource | None)
 
 
 def _base(rows: Rows, node: Node, version_id: str | None) -> Base | None:
-    version = rows.version(version_id)
+    # A base whose bytes were pruned is still known: an edit of it is a conflict like any other.
+    version = rows.version(version_id) or rows.pruned(version_id)
     if version is None or version.node != node.id:
         return None
     return Base(version.content_hash, version.modified_us)

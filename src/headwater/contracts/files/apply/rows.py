@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from headwater.store.database import Transaction
 from headwater.store.tree import nodes, versions
 from headwater.store.tree.nodes import Node
-from headwater.store.tree.versions import Version
+from headwater.store.tree.versions import PrunedVersion, Version
 
 
 class Rows:
@@ -38,6 +38,10 @@ class Rows:
         if version_id not in self._versions:
             self._versions[version_id] = versions.find(self._tx, self._feed, version_id)
         return self._versions[version_id]
+
+    def pruned(self, version_id: str | None) -> PrunedVersion | None:
+        """The version with this id that was removed from its history, or None."""
+        return None if not version_id else versions.find_pruned(self._tx, self._feed, version_id)
 
     def read_nodes(self, node_ids: Iterable[str | None]) -> None:
         """Reads those of these nodes that are not known, in one statement."""

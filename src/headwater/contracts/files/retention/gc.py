@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from headwater.base.clock import SECOND_US
 from headwater.base.settings.table import FileSettings
-from headwater.contracts.files.retention import purge_shares, purge_trash
+from headwater.contracts.files.retention import prune_versions, purge_shares, purge_trash
 from headwater.contracts.files.uploads import rules as upload_rules
 from headwater.store.database import Database, Transaction
 from headwater.store.packs.backend import PackBackend
@@ -29,6 +29,7 @@ class Cleaned(NamedTuple):
 
     purged_shares: int
     purged_nodes: int
+    pruned_versions: int
     expired: int
     swept: Swept
 
@@ -36,14 +37,16 @@ class Cleaned(NamedTuple):
 def clean(
     database: Database, packs: PackBackend, settings: FileSettings, breathe: Callable[[], None] = lambda: None
 ) -> Cleaned:
-    """Purges deleted shares and old trash, then frees the content that nothing refers to; a server may run meanwhile.
+    """Purges deleted shares, old trash and old versions, then frees the content that nothing refers to.
 
+    A server may run meanwhile.
     ``breathe`` as for ``sweep``.
     """
     shares = purge_shares.purge_shares(database, settings, breathe)
     nodes = purge_trash.purge_trash(database, settings, breathe)
+    pruned = prune_versions.prune_by_settings(database, settings, breathe)
     expired = forget_expired(database, breathe)
-    return Cleaned(shares, nodes, expired, free(database, packs, settings, breathe))
+    return Cleaned(shares, nodes, pruned, expired, free(database, packs, settings, breathe))
 
 
 def drop_expired(tx: Transaction) -> int:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from headwater.base.clock import SECOND_US
 from headwater.base.settings.table import FileSettings
-from headwater.contracts.files.retention import purge_shares, purge_trash
+from headwater.contracts.files.retention import prune_versions, purge_shares, purge_trash
 from headwater.contracts.files.retention.gc import MARKS, Cleaned
 from headwater.contracts.files.uploads import rules as upload_rules
 from headwater.store.database import Database, Transaction
@@ -29,7 +29,7 @@ class _Doomed(NamedTuple):
     shares: frozenset[int]
     files: frozenset[tuple[int, str]]
     uploads: frozenset[str]
-    staged: frozenset[tuple[int, str]]
+    versions: frozenset[tuple[int, str]]
 
     def marks(self, tx: Transaction, organisation: str, ids: Sequence[bytes]) -> set[bytes]:
         """The chunks that an upload or version keeps which none of these steps would remove."""
@@ -40,7 +40,7 @@ class _Doomed(NamedTuple):
         marked |= {
             chunk
             for chunk, feed, version, node in among(tx, _BY_VERSIONS, (organisation,), ids)
-            if feed not in self.shares and (feed, version) not in self.staged and (feed, node) not in self.files
+            if feed not in self.shares and (feed, version) not in self.versions and (feed, node) not in self.files
         }
         return marked
 
@@ -54,6 +54,17 @@ def plan(database: Database, packs: PackBackend, settings: FileSettings) -> Clea
     trash = purge_trash.plan_trash(database, settings)
     uploads = frozenset(database.read_now(upload_rules.expired))
     staged = frozenset(row for row in database.read_now(versions.expired) if row[0] not in shares)
-    doomed = _Doomed(shares, trash.files, uploads, staged)
+    pruned = frozenset(
+        (feed, version.id)
+        for feed, rule in prune_versions.due(database, settings)
+        for version in prune_versions.plan(database, feed, rule)
+        if (feed, version.node) not in trash.files
+    )
+    doomed = _Doomed(shares, trash.files, uploads, staged | pruned | database.read_now(_pruned_before))
     swept = plan_sweep(database, packs, doomed.marks, grace_us=settings.gc_grace_seconds * SECOND_US)
-    return Cleaned(len(shares), trash.nodes, len(uploads) + len(staged), swept)
+    return Cleaned(len(shares), trash.nodes, len(pruned), len(uploads) + len(staged), swept)
+
+
+def _pruned_before(tx: Transaction) -> frozenset[tuple[int, str]]:
+    """The versions whose pruning was cut off: their marks on content go first."""
+    return frozenset((row[0], row[1]) for row in tx.rows("SELECT feed, id FROM pruned_versions WHERE chunks_left = 1"))

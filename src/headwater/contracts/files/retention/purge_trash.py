@@ -6,6 +6,9 @@ A file or folder is removed when it was in the trash for that time, itself or wi
 - for a file: no conflict that waits, be it about another file, has one of its versions as a side;
 - for a folder: nothing is left in it, and no conflict of the share waits, for its answer may need the folder.
 
+What a person empties by an explicit call does not wait for the log: the deletion is known to every device, and what
+compaction leaves of it is forgotten later (``forget_emptied``). Only what an open conflict needs stays.
+
 One step finds candidates; the next decides on each anew and removes it in one short transaction. A file's versions are
 listed for removal and follow in steps of their own, so that the next purge continues one that was cut off.
 """
@@ -55,6 +58,12 @@ _FILES = (
     "SELECT p.node FROM purged_files p WHERE p.feed = ? AND NOT EXISTS"
     " (SELECT 1 FROM nodes n WHERE n.feed = p.feed AND n.id = p.node) ORDER BY p.node LIMIT ?"
 )
+_NOTE_EMPTIED = (
+    "INSERT INTO emptied_nodes (feed, kind, node, position) VALUES (?, ?, ?, ?)"
+    " ON CONFLICT (feed, kind, node) DO UPDATE SET position = excluded.position"
+)
+_EMPTIED = "SELECT kind, node FROM emptied_nodes WHERE feed = ? AND position <= ? ORDER BY kind, node LIMIT ?"
+_EMPTIED_FEEDS = "SELECT feed FROM emptied_nodes WHERE feed > ? ORDER BY feed LIMIT 1"
 _WAITING_FILES = "SELECT feed FROM purged_files WHERE feed > ? ORDER BY feed LIMIT 1"
 _NO_LIMIT = 1 << 62
 _VERSIONS = "SELECT id, size_bytes FROM versions WHERE feed = ? AND node = ? ORDER BY number LIMIT ?"
@@ -74,7 +83,10 @@ def purge_trash(database: Database, settings: FileSettings, breathe: Callable[[]
         removed += database.write_now(partial(remove, feed=feed, before_us=before_us, ids=page), feed=feed)
         breathe()
     for feed in _feeds(database, _WAITING_FILES):
-        while database.write_now(partial(drop_versions, feed=feed), feed=feed):
+        while database.write_now(partial(drop_versions, feed=feed), feed=feed).more:
+            breathe()
+    for feed in _feeds(database, _EMPTIED_FEEDS):
+        while database.write_now(partial(forget_emptied, feed=feed), feed=feed):
             breathe()
     return removed
 
@@ -86,42 +98,69 @@ def plan_trash(database: Database, settings: FileSettings) -> TrashPlan:
     for feed, before_us, page in _due(database, settings):
         removed = absent.setdefault(feed, set())
         found = database.read_now(partial(removable, feed=feed, before_us=before_us, ids=page, absent=removed))
-        removed.update(node.id for node in found)
+        removed.update(node.id for node, _ in found)
         nodes_count += len(found)
-        files.update((feed, node.id) for node in found if node.type == "file")
+        files.update((feed, node.id) for node, _ in found if node.type == "file")
     for feed in _feeds(database, _WAITING_FILES):
         files.update((feed, node) for node in database.read_now(partial(_waiting_files, feed=feed, limit=_NO_LIMIT)))
     return TrashPlan(nodes_count, frozenset(files))
 
 
-def remove(tx: Transaction, feed: int, before_us: int, ids: Sequence[str]) -> int:
+def remove(tx: Transaction, feed: int, before_us: int, ids: Sequence[str], *, explicit: bool = False) -> int:
     """Removes those of these files and folders that may be removed now; returns their number."""
-    found = removable(tx, feed, before_us, ids)
-    for node in found:
+    floor = feeds.floor(tx, feed)
+    found = removable(tx, feed, before_us, ids, explicit=explicit)
+    for node, position in found:
         tx.run("DELETE FROM nodes WHERE feed = ? AND id = ?", feed, node.id)
-        tx.run(_FORGET_CHANGE, feed, feed, node.type, node.id)
-        tx.run(_FORGET_LEFT, feed, node.type, node.id)
+        if position <= floor:
+            _forget(tx, feed, node.type, node.id)
+        else:
+            tx.run(_NOTE_EMPTIED, feed, node.type, node.id, position)
         if node.type == "file":
             tx.run("INSERT INTO purged_files (feed, node) VALUES (?, ?)", feed, node.id)
     return len(found)
 
 
 def removable(
-    tx: Transaction, feed: int, before_us: int, ids: Sequence[str], absent: AbstractSet[str] = frozenset()
-) -> list[Node]:
-    """Those of these files and folders that may be removed now, in order; ``absent`` counts as removed before."""
-    trash = _TrashJudge(tx, feed, before_us, absent)
-    found: list[Node] = []
+    tx: Transaction,
+    feed: int,
+    before_us: int,
+    ids: Sequence[str],
+    absent: AbstractSet[str] = frozenset(),
+    *,
+    explicit: bool = False,
+) -> list[Removable]:
+    """Those of these files and folders that may be removed now, in order; ``absent`` counts as removed before.
+
+    ``explicit``: a person asked for it, so the log need not be compacted beyond the deletion.
+    """
+    trash = _TrashJudge(tx, feed, before_us, absent, explicit=explicit)
+    found: list[Removable] = []
     for id in ids:
         node = None if id in trash.absent else nodes.find(tx, feed, id)
         if node is not None and trash.may_lose(node):
-            found.append(node)
+            found.append(Removable(node, trash.position(node)))
             trash.absent.add(id)
     return found
 
 
-def drop_versions(tx: Transaction, feed: int) -> bool:
-    """Removes some versions of files that were removed, and their marks on content; True when there may be more."""
+def forget_emptied(tx: Transaction, feed: int) -> int:
+    """Drops what compaction left of some nodes that were emptied, now that no device reads it; returns their number."""
+    rows = tx.rows(_EMPTIED, feed, feeds.floor(tx, feed), NODES_AT_ONCE)
+    for kind, node in rows:
+        _forget(tx, feed, kind, node)
+        tx.run("DELETE FROM emptied_nodes WHERE feed = ? AND kind = ? AND node = ?", feed, kind, node)
+    return len(rows)
+
+
+def _forget(tx: Transaction, feed: int, kind: str, node: str) -> None:
+    """Drops the change of a removed node that compaction left, if it left one."""
+    tx.run(_FORGET_CHANGE, feed, feed, kind, node)
+    tx.run(_FORGET_LEFT, feed, kind, node)
+
+
+def drop_versions(tx: Transaction, feed: int) -> Dropped:
+    """Removes some versions of files that were removed, and their marks on content."""
     left, freed_bytes = ROWS_AT_ONCE, 0
     files = _waiting_files(tx, feed, left)
     for node in files:
@@ -134,15 +173,30 @@ def drop_versions(tx: Transaction, feed: int) -> bool:
         if left <= 0:
             break
         tx.run("DELETE FROM purged_files WHERE feed = ? AND node = ?", feed, node)
+        tx.run("DELETE FROM pruned_versions WHERE feed = ? AND node = ? AND chunks_left = 0", feed, node)
         left -= 1
     if freed_bytes:
         tx.bump(feed, versions.BYTES, -freed_bytes)
-    return bool(files)
+    return Dropped(bool(files), freed_bytes)
 
 
 def _waiting_files(tx: Transaction, feed: int, limit: int) -> list[str]:
     """The files that were removed and whose versions are left."""
     return [row[0] for row in tx.rows(_FILES, feed, limit)]
+
+
+class Removable(NamedTuple):
+    """A file or folder that may be removed, and the position of the last change of it or of a deletion above it."""
+
+    node: Node
+    position: int
+
+
+class Dropped(NamedTuple):
+    """The bytes of the versions that one step removed; ``more``: another step may find more of them."""
+
+    more: bool
+    freed_bytes: int
 
 
 class TrashPlan(NamedTuple):
@@ -168,7 +222,10 @@ _LIVING = _Deletion(0, 0)
 class _TrashJudge:
     """Decides in one transaction which files and folders may be removed for good."""
 
-    def __init__(self, tx: Transaction, feed: int, before_us: int, absent: AbstractSet[str]) -> None:
+    def __init__(
+        self, tx: Transaction, feed: int, before_us: int, absent: AbstractSet[str], *, explicit: bool = False
+    ) -> None:
+        self._explicit = explicit
         self.absent = set(absent)
         """The ids that count as removed already: a folder may follow its content."""
         self._tx = tx
@@ -184,13 +241,20 @@ class _TrashJudge:
         """True for a node that was in the trash long enough, and that no device or conflict can need."""
         tx, feed = self._tx, self._feed
         deletion = _below(self._deletion(node.parent), node)
-        if not 0 < deletion.trashed_us <= self._before_us or max(deletion.position, node.position) > self._floor:
+        if not 0 < deletion.trashed_us <= self._before_us:
             return False
-        if node.id in self._at_stake or tx.value(_CONFLICT, feed, node.id, self._before_us):
+        if not self._explicit and max(deletion.position, node.position) > self._floor:
+            return False
+        settled_us = _NO_LIMIT if self._explicit else self._before_us
+        if node.id in self._at_stake or tx.value(_CONFLICT, feed, node.id, settled_us):
             return False
         if node.type == "folder":
             return not self._conflict_waits and all(child in self.absent for child in _all_children(tx, feed, node.id))
-        return int(tx.value(_YOUNGEST, feed, node.id) or 0) <= self._before_us
+        return self._explicit or int(tx.value(_YOUNGEST, feed, node.id) or 0) <= self._before_us
+
+    def position(self, node: Node) -> int:
+        """The position of the last change of a node, or of a deletion above it."""
+        return max(self._deletion(node.parent).position, node.position)
 
     def _deletion(self, folder_id: str) -> _Deletion:
         """The deletion of a folder, read once; a folder without a parent row counts as live."""
@@ -215,9 +279,11 @@ def _below(above: _Deletion, node: Node) -> _Deletion:
     return _Deletion(max(above.trashed_us, node.trashed_us), max(above.position, node.position))
 
 
-def _candidates(database: Database, feed: int, before_us: int) -> Iterator[str]:
-    """The candidates: each node in the trash after all nodes below it, read a page at a time."""
-    floor = database.read_now(lambda tx: feeds.floor(tx, feed))
+def candidates(database: Database, feed: int, before_us: int, floor: int) -> Iterator[str]:
+    """The candidates: each node in the trash after all nodes below it, read a page at a time.
+
+    Those that were deleted after ``before_us``, or beyond the position ``floor``, are left out.
+    """
     after_us, after_id = 0, ""
     while page := database.read_now(
         partial(nodes.trashed, feed=feed, after_us=after_us, after_id=after_id, limit=NODES_AT_ONCE)
@@ -228,12 +294,12 @@ def _candidates(database: Database, feed: int, before_us: int) -> Iterator[str]:
             if node.position > floor:
                 continue
             if node.type == "folder":
-                yield from _all_below(database, feed, node.id)
+                yield from all_below(database, feed, node.id)
             yield node.id
         after_us, after_id = page[-1].trashed_us or 0, page[-1].id
 
 
-def _all_below(database: Database, feed: int, folder_id: str) -> Iterator[str]:
+def all_below(database: Database, feed: int, folder_id: str) -> Iterator[str]:
     """All nodes below a folder, each folder after its content."""
     waiting = [(folder_id, _walk(database, feed, folder_id))]
     while waiting:
@@ -274,7 +340,8 @@ def _children(
     return [(row[0], row[1], row[2]) for row in tx.rows(sql, feed, folder_id, *after, limit)]
 
 
-def _pages(ids: Iterator[str]) -> Iterator[list[str]]:
+def pages(ids: Iterator[str]) -> Iterator[list[str]]:
+    """The ids in lists of bounded length."""
     page: list[str] = []
     for id in ids:
         page.append(id)
@@ -291,7 +358,8 @@ def _due(database: Database, settings: FileSettings) -> Iterator[tuple[int, int,
         return
     before_us = database.read_now(lambda tx: tx.now_us) - settings.keep_trash_seconds * SECOND_US
     for feed in _feeds(database, _SHARES):
-        for page in _pages(_candidates(database, feed, before_us)):
+        floor = database.read_now(partial(feeds.floor, feed=feed))
+        for page in pages(candidates(database, feed, before_us, floor)):
             yield feed, before_us, page
 
 

@@ -116,7 +116,9 @@ def test_a_set_can_keep_deleted_shares_for_ever(share: Shares, two: list[str]) -
 def test_damaged_packs_are_named_and_end_with_exit_code_1(
     share: Shares, monkeypatch: pytest.MonkeyPatch, damaged: list[str]
 ) -> None:
-    cleaned = Cleaned(purged_shares=0, purged_nodes=0, expired=0, swept=Swept(1, 2, 3, 4, 5, 6, 7, 8, damaged))
+    cleaned = Cleaned(
+        purged_shares=0, purged_nodes=0, pruned_versions=0, expired=0, swept=Swept(1, 2, 3, 4, 5, 6, 7, 8, damaged)
+    )
     monkeypatch.setattr(retention_gc, "clean", lambda *_: cleaned)
     done = share.run("gc", "--json")
     assert (done.code, done.json["damaged"]) == (int(bool(damaged)), ", ".join(damaged) or None)
@@ -137,6 +139,6 @@ def test_people_read_a_line_for_each_count(share: Shares) -> None:
     done = share.run("gc")
     assert (done.code, done.err) == (0, "")
     assert [line.split("  ")[0] for line in done.out.splitlines()] == [
-        "purged shares", "purged files and folders", "expired uploads and versions", "freed bytes", "dropped chunks",
-        "dropped bytes", "rewritten packs", "retired packs", "deleted packs", "damaged",
+        "purged shares", "purged files and folders", "pruned versions", "expired uploads and versions", "freed bytes",
+        "dropped chunks", "dropped bytes", "rewritten packs", "retired packs", "deleted packs", "damaged",
     ]  # fmt: skip
