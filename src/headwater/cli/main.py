@@ -58,6 +58,9 @@ EXIT_USAGE = 2
 EXIT_FATAL = 70
 EXIT_INTERRUPTED = 130
 
+_PARSER_WORDS = "Value error, "
+"""The words that the option parser puts before the sentence of a choice."""
+
 _BUG_HINT = "This is a fault of Headwater; please report it with the command that you gave."
 
 HELP = """Headwater, a self-hosted sync server: one change log, every device downstream.
@@ -122,6 +125,7 @@ def main(arguments: Sequence[str]) -> int:
         command = typer.main.get_command(app)
         code = command.main(args=list(arguments), prog_name="headwater", standalone_mode=False)
     except typer.TyperException as wrong:
+        wrong.message = wrong.message.removeprefix(_PARSER_WORDS)
         if as_json:
             say_problem("USAGE", wrong.format_message(), as_json=True)
         else:

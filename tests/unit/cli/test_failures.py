@@ -147,6 +147,31 @@ def test_a_missing_argument_is_wrong_usage_with_and_without_json(command: Comman
     assert command(*words, "--json").problem["code"] == "USAGE"
 
 
+@pytest.mark.parametrize(
+    ("words", "choices"),
+    [
+        (["import", "contacts", "x.csv", "--org", "default", "--dates", "ymd"], ["dmy", "mdy"]),
+        (["share", "grant", "shr_1", "user:x", "all"], ["read", "write", "manage"]),
+        (
+            ["token", "create", "--org", "default", "--scope", "sync", "--role", "boss"],
+            ["peer_mentor", "coordinator", "org_admin"],
+        ),
+        (
+            ["token", "create", "--org", "default", "--scope", "syn", "--role", "org_admin"],
+            ["sync", "contacts", "cache", "files"],
+        ),
+    ],
+)
+@pytest.mark.parametrize("more", [[], ["--json"]])
+def test_a_wrong_choice_lists_the_choices_and_speaks_of_no_parser(
+    command: Command, words: list[str], choices: list[str], more: list[str]
+) -> None:
+    refused = command(*words, *more)
+    assert refused.code == 2
+    assert all(choice in refused.err for choice in choices)
+    assert "Value error" not in refused.err
+
+
 def test_an_older_schema_is_reported_to_each_reader_and_writer(command: Command, installed: Installed) -> None:
     newest = steps()[-1][0]
     connection = apsw.Connection(str(installed.folder / "headwater.sqlite"))

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 
 from headwater.base.errors import NotFound
 from headwater.contracts.contacts import upsert
+from headwater.contracts.contacts.interchange.csv.format import read_csv
 from headwater.contracts.contacts.interchange.record import ContactRow, Parsed, RowProblem
 from headwater.contracts.contacts.upsert import Plan, RowOutcome
 from headwater.identity import chapters, organisations
@@ -25,6 +27,7 @@ from headwater.transfer.import_contacts import (
     BATCH_CHARACTERS,
     BATCH_ROWS,
     EXAMPLES_SHOWN,
+    DuplicateWatch,
     FileUnsuitable,
     ImportRun,
     ImportSummary,
@@ -418,3 +421,18 @@ def test_warnings_beyond_the_most_are_counted(monkeypatch: pytest.MonkeyPatch) -
     for number in range(20, 30, 2):
         warnings.add(number, RowProblem("email", "odd", "detail 0", refuses=False))
     assert (warnings.count, warnings.left_out, len(list(warnings.rows()))) == (10, 5, 3)
+
+
+def test_memory_grows_with_the_keys_of_a_file_alone(database: Database, feed: int, tmp_path: Path) -> None:
+    used: list[int] = []
+    run, summary, watch = ImportRun(database, feed, True, False, False), ImportSummary(), DuplicateWatch(database, feed)
+    text = "".join(f"k{number},Ola,ola{number}@example.no,{'x' * 2000}\n" for number in range(6_000))
+    rows = read_csv(io.BytesIO(f"uid,name,email,notes\n{text}".encode()))
+    tracemalloc.start()
+    with Rejects(tmp_path / "r.csv", stored=True) as rejects:
+        for batch in batches(iter(rows)):
+            import_batch(run, batch, summary, rejects, watch)
+            used.append(tracemalloc.get_traced_memory()[0])
+    tracemalloc.stop()
+    assert summary.effects == {"created": 6_000}
+    assert used[-1] - used[1] < 1_500_000  # the rows since then have 8 MB

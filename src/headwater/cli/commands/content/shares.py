@@ -10,7 +10,7 @@ import msgspec
 import typer
 
 from headwater.base.errors import NotFound
-from headwater.base.wire import decode, encode
+from headwater.base.wire import convert, decode, encode
 from headwater.cli import installation, options, run_as
 from headwater.cli.commands.content import share_get, share_put, share_room
 from headwater.cli.output import Row, say_note, show_one, show_rows
@@ -145,7 +145,7 @@ def grant(
     A present member gets the new level. The owner and the organisation's admins may manage it anyhow.
     """
     kind, member_id = _member(who)
-    wanted = msgspec.convert({"kind": kind, "id": member_id, "access": level.upper()}, Member)
+    wanted = convert({"kind": kind, "id": member_id, "access": level.upper()}, Member)
 
     def transaction(tx: Transaction) -> Row:
         share, others = _others(tx, id, kind, member_id)
