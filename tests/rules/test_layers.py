@@ -38,6 +38,8 @@ HANDOVERS = {
     "headwater.contracts.files.content_stream": "hands what threads read to the event loop",
     "headwater.contracts.files.uploads.ingest": "hands what the event loop receives to threads",
     "headwater.contracts.files.devices.access_cache": "answers the open sockets of one event loop",
+    "headwater.contracts.files.devices.relist_cache": "answers the open sockets of one event loop",
+    "headwater.contracts.files.devices.readable_shares": "answers the open sockets of one event loop",
     "headwater.contracts.terminology.flight": "lets callers wait for one fetch",
     "headwater.contracts.terminology.upstream": "fetches labels from another server",
 }

@@ -76,6 +76,9 @@ def compact_slice(tx: Transaction, feed: Feed, retention: Retention) -> Slice:
     if dropped:
         changes.forget(tx, feed.feed, dropped)
         feeds.raise_floor(tx, feed.feed, max(dropped))
+        if feed.history:
+            # Devices that listen and are below the new floor must list.
+            tx.notify(feed.feed)
     return Slice(len(dropped), more=len(old) == SLICE_CHANGES)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from headwater.store.database import Moved
 
@@ -14,12 +14,16 @@ EVERYTHING = -1
 Listener = Callable[[int, int], None]
 """Called on the event loop with a feed and its new head; the head is 0 when it is unknown."""
 
+_FEW = 16
+"""Up to so many feeds a listener is registered at each of them; with more, it is called by way of their set."""
+
 
 class Wake:
     """The listeners of each feed; the writer's thread reports commits, the loop's thread calls the listeners."""
 
     def __init__(self) -> None:
         self._listeners: dict[int, set[Listener]] = {}
+        self._wide: dict[object, tuple[Collection[int], Listener]] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._lock = threading.Lock()
         self._pending: dict[int, int] = {}
@@ -32,7 +36,7 @@ class Wake:
     def moved(self, moved: Moved) -> None:
         """Reports a commit, from any thread; listeners are called once for all commits of a loop iteration."""
         loop = self._loop
-        if loop is None or loop.is_closed() or not self._listeners:
+        if loop is None or loop.is_closed() or not (self._listeners or self._wide):
             return
         with self._lock:
             first = not self._pending
@@ -53,25 +57,54 @@ class Wake:
 
         return stop
 
+    def listen_among(self, feeds: Collection[int], listener: Listener) -> Callable[[], None]:
+        """Registers a listener for commits to any of these feeds; returns a function that removes it.
+
+        ``feeds`` is a set or a mapping, which many listeners may share: a listener of a thousand feeds costs no more
+        memory than one of a single feed. It is called once, with the feed EVERYTHING, where any feed may have changed.
+        Loop thread only.
+        """
+        if len(feeds) <= _FEW:
+            stops = [self.listen(feed, listener) for feed in feeds]
+
+            def stop_each() -> None:
+                for stop in stops:
+                    stop()
+
+            return stop_each
+        key = object()
+        self._wide[key] = (feeds, listener)
+
+        def stop() -> None:
+            self._wide.pop(key, None)
+
+        return stop
+
     def end(self) -> None:
         """Wakes all waiters for the stop of the server; later waits return at once. Loop thread only."""
         self.ended = True
         for feed, listeners in list(self._listeners.items()):
             for listener in list(listeners):
                 listener(feed, 0)
+        for _, listener in list(self._wide.values()):
+            listener(EVERYTHING, 0)
 
-    def waiter(self, feeds: tuple[int, ...]) -> Waiter:
+    def waiter(self, feeds: Collection[int]) -> Waiter:
         """Returns a waiter that registers every commit to the feeds from now on."""
         return Waiter(self, feeds)
 
     def _call_listeners(self) -> None:
         with self._lock:
             moved, self._pending = self._pending, {}
+        wide = list(self._wide.values())
         if EVERYTHING in moved:
             moved = dict.fromkeys(self._listeners, 0) | moved
         for feed, head in moved.items():
             for listener in list(self._listeners.get(feed, ())):
                 listener(feed, head)
+            for feeds, listener in wide:
+                if feed in feeds or feed == EVERYTHING:
+                    listener(feed, head)
 
 
 class Waiter:
@@ -80,25 +113,32 @@ class Waiter:
     To miss no commit: create it, read, and only then wait.
     """
 
-    def __init__(self, wake: Wake, feeds: tuple[int, ...]) -> None:
+    def __init__(self, wake: Wake, feeds: Collection[int]) -> None:
         self._wake = wake
         self._moved = asyncio.Event()
-        self._stops: dict[int, Callable[[], None]] = {}
+        self._stops: list[Callable[[], None]] = []
+        self._feeds: list[Collection[int]] = []
         self.add(feeds)
 
     def __enter__(self) -> Waiter:
         return self
 
     def __exit__(self, *failure: object) -> None:
-        for stop in self._stops.values():
+        for stop in self._stops:
             stop()
 
-    def add(self, feeds: tuple[int, ...]) -> bool:
+    def add(self, feeds: Collection[int]) -> bool:
         """Adds feeds; returns True when any of them is new, so that the caller must read once more before it waits."""
-        new = [feed for feed in feeds if feed not in self._stops]
-        for feed in new:
-            self._stops[feed] = self._wake.listen(feed, self._note)
-        return bool(new)
+        if any(known is feeds for known in self._feeds):
+            return False
+        new = frozenset(feed for feed in feeds if not any(feed in known for known in self._feeds))
+        if not new:
+            return False
+        # The whole set, which others may share, unless few of it are new.
+        added = new if len(new) <= _FEW else feeds
+        self._feeds.append(added)
+        self._stops.append(self._wake.listen_among(added, self._note))
+        return True
 
     async def wait(self, seconds: float) -> bool:
         """Waits for a commit since the last call, or the creation; returns False on timeout or at the server's stop."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any
 
 import msgspec
 
 from headwater.base.wire import encode
-from headwater.feed.wake import Wake
+from headwater.feed.wake import EVERYTHING, Wake
 from headwater.web.sockets import Closed, Socket
 
 Frame = Callable[[int, int], Awaitable[None]]
@@ -19,24 +19,34 @@ _MAX_NOTICES = 64
 
 
 class Nudges:
-    """Collects the feeds that changed and sends nudges at the reader's pace, at a limited rate for each feed."""
+    """Collects the feeds that changed and sends nudges at the reader's pace, at a limited rate for each feed.
 
-    def __init__(self, wake: Wake, per_second: int) -> None:
+    ``unsure`` is called in place of nudges when any feed may have changed; without it all of them are nudged for.
+    """
+
+    def __init__(self, wake: Wake, per_second: int, unsure: Callable[[], None] | None = None) -> None:
         self._wake = wake
         self._gap_seconds = 1 / per_second
-        self._stops: dict[int, Callable[[], None]] = {}
+        self._unsure = unsure
+        self._feeds: Collection[int] = ()
+        self._stop: Callable[[], None] | None = None
         self._slots: dict[int, int] = {}
         self._notices: dict[bytes, dict[str, Any]] = {}
         self._news = asyncio.Event()
 
-    def watch(self, feeds: Iterable[int]) -> None:
-        """Sets the feeds to nudge for, in place of earlier ones."""
-        wanted = set(feeds)
-        for feed in set(self._stops) - wanted:
-            self._stops.pop(feed)()
-            self._slots.pop(feed, None)
-        for feed in wanted - set(self._stops):
-            self._stops[feed] = self._wake.listen(feed, self._note)
+    def watch(self, feeds: Collection[int]) -> None:
+        """Sets the feeds to nudge for, in place of earlier ones: a set or a mapping, which other sockets may share."""
+        if feeds is self._feeds:
+            return
+        if self._stop is not None:
+            self._stop()
+        self._feeds = feeds
+        self._slots = {feed: head for feed, head in self._slots.items() if feed in feeds}
+        self._stop = self._wake.listen_among(feeds, self._note) if feeds else None
+
+    def note(self, feed: int) -> None:
+        """Nudges for a feed that may have changed before it was watched. Loop thread only."""
+        self._note(feed, 0)
 
     def post(self, notice: dict[str, Any]) -> None:
         """Queues a separate frame; a frame that is queued already is sent once. Loop thread only."""
@@ -62,7 +72,11 @@ class Nudges:
             await asyncio.sleep(self._gap_seconds)
 
     def _note(self, feed: int, head: int) -> None:
-        self._slots[feed] = max(head, self._slots.get(feed, 0))
+        if feed == EVERYTHING and self._unsure is not None:
+            self._unsure()
+            return
+        for moved in self._feeds if feed == EVERYTHING else (feed,):
+            self._slots[moved] = max(head, self._slots.get(moved, 0))
         self._news.set()
 
 

@@ -224,3 +224,54 @@ class TestWaiter:
                 return wait.cancelled()
 
         assert on_loop(work)
+
+
+MANY = frozenset(range(100, 1100))
+
+
+@pytest.mark.parametrize("feeds", [frozenset((100, 101)), MANY])
+def test_a_listener_among_many_feeds_hears_of_each_of_them_and_of_no_other(feeds: frozenset[int]) -> None:
+    async def work(wake: Wake) -> Heard:
+        heard: Heard = []
+        stop = wake.listen_among(feeds, lambda feed, head: heard.append((feed, head)))
+        wake.moved({100: 1, 101: 2, 7: 3})
+        await ticks()
+        stop()
+        stop()
+        wake.moved({100: 4})
+        await ticks()
+        assert (wake._listeners, wake._wide) == ({}, {})
+        return sorted(heard)
+
+    assert on_loop(work) == [(100, 1), (101, 2)]
+
+
+def test_a_listener_among_many_feeds_hears_once_when_any_may_have_moved() -> None:
+    async def work(wake: Wake) -> Heard:
+        heard: Heard = []
+        wake.listen_among(MANY, lambda feed, head: heard.append((feed, head)))
+        wake.moved({EVERYTHING: 0})
+        await ticks()
+        wake.end()
+        return heard
+
+    assert on_loop(work) == [(EVERYTHING, 0), (EVERYTHING, 0)]
+
+
+def test_a_waiter_for_many_feeds_shares_their_set_and_adds_what_is_new() -> None:
+    async def work(wake: Wake) -> list[bool]:
+        with wake.waiter(MANY) as waiter:
+            [(feeds, _)] = wake._wide.values()
+            assert feeds is MANY
+            added = [waiter.add(MANY), waiter.add(frozenset(MANY)), waiter.add(MANY | {7}), waiter.add({7, 100})]
+            wake.moved({7: 1})
+            await ticks()
+            assert await waiter.wait(SOON_SECONDS)
+            wake.moved({500: 1})
+            await ticks()
+            assert await waiter.wait(SOON_SECONDS)
+            assert not await waiter.wait(NEVER_SECONDS)
+        assert (wake._listeners, wake._wide) == ({}, {})
+        return added
+
+    assert on_loop(work) == [False, False, True, False]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
 
 from headwater.base.clock import SECOND_US
-from headwater.contracts.files.devices import socket_session
+from headwater.contracts.files import access
+from headwater.contracts.files.devices import rules as device_rules
 from headwater.contracts.files.devices.shapes import DEVICE_EXAMPLE, PREFERENCES_EXAMPLE, REGISTER_EXAMPLE
 from headwater.contracts.files.tree import restore
 from headwater.feed.compact import Retention, compact
@@ -16,6 +18,7 @@ from tests.support.clock import MovableClock
 from tests.support.file_share import Device, FileShare
 from tests.support.server.asgi import Client
 from tests.support.server.serving import ServerUnderTest
+from tests.support.store.databases import address_of, open_at
 
 DEVICES = "/api/v1/sync/devices"
 
@@ -180,9 +183,95 @@ def test_who_may_not_read_a_share_is_not_nudged_for_it(server: ServerUnderTest, 
         assert socket.receive()["type"] == "pong"
 
 
-@pytest.fixture
-def often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(socket_session, "_REFRESH_SECONDS", 0.02)
+def next_nudge(socket: Any) -> str:
+    """The share of the next nudge; other frames are passed over."""
+    while (frame := socket.receive())["type"] != "change":
+        pass
+    return str(frame["share_id"])
+
+
+def test_a_share_made_after_subscribed_and_its_first_change_are_nudged(client: Client) -> None:
+    register(client)
+    with client.socket("/api/v1/sync/ws/d-1") as socket:
+        socket.send({"type": "subscribe"})
+        assert socket.receive()["type"] == "subscribed"
+        for name in ("Board", "Team"):
+            share_id = client.post("/api/v1/shares", json={"name": name}).json()["id"]
+            assert client.post(f"/api/v1/shares/{share_id}/folders", json={"path": "/a"}).status == 201
+            assert next_nudge(socket) == share_id
+
+
+@pytest.mark.parametrize("granted", ["user", "role"])
+def test_a_share_that_becomes_readable_is_nudged_for_what_it_holds(
+    server: ServerUnderTest, client: Client, granted: str
+) -> None:
+    share_id = client.post("/api/v1/shares", json={"name": "Board"}).json()["id"]
+    assert client.post(f"/api/v1/shares/{share_id}/folders", json={"path": "/a"}).status == 201
+    text, row = server.token_row("default", "coordinator")
+    other = server.client.as_token(text)
+    register(other, "d-2")
+    with other.socket("/api/v1/sync/ws/d-2") as socket:
+        socket.send({"type": "subscribe"})
+        assert socket.receive()["type"] == "subscribed"
+        member = {"kind": granted, "id": row.user_id if granted == "user" else "coordinator", "access": "READ"}
+        assert client.put(f"/api/v1/shares/{share_id}/members", json={"members": [member]}).status == 200
+        assert next_nudge(socket) == share_id
+
+
+def test_a_change_between_the_reading_of_the_shares_and_their_watch_is_nudged(
+    server: ServerUnderTest, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register(client)
+    with client.socket("/api/v1/sync/ws/d-1") as socket:
+        socket.send({"type": "subscribe"})
+        assert socket.receive()["type"] == "subscribed"
+        read = access.readable_states
+
+        def change_comes_after(tx: Any, principal: Any) -> Any:
+            found = read(tx, principal)
+            if found:
+                monkeypatch.undo()
+                other = open_at(address_of(server.database), clock=server.clock)
+                other.write_now(lambda tx: tx.bump(found[0].feed, "head"), feed=found[0].feed)
+                other.close()
+                server.services.wake.moved({found[0].feed: 1})
+            return found
+
+        monkeypatch.setattr(access, "readable_states", change_comes_after)
+        share_id = client.post("/api/v1/shares", json={"name": "Board"}).json()["id"]
+        assert next_nudge(socket) == share_id
+
+
+def test_the_sockets_of_a_user_read_its_shares_once_for_all_and_not_again_while_idle(
+    client: Client, server: ServerUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register(client)
+    reads: list[object] = []
+    read = access.readable_states
+
+    def counted(tx: Any, principal: Any) -> Any:
+        reads.append(principal)
+        return read(tx, principal)
+
+    monkeypatch.setattr(access, "readable_states", counted)
+    with ExitStack() as contexts:
+        sockets = [contexts.enter_context(client.socket("/api/v1/sync/ws/d-1")) for _ in range(5)]
+        for socket in sockets:
+            socket.send({"type": "subscribe"})
+            assert socket.receive()["type"] == "subscribed"
+        assert len(reads) == 1
+        share_id = client.post("/api/v1/shares", json={"name": "Board"}).json()["id"]
+        assert client.post(f"/api/v1/shares/{share_id}/folders", json={"path": "/a"}).status == 201
+        assert [next_nudge(socket) for socket in sockets] == [share_id] * 5
+        assert len(reads) <= 3
+
+
+def test_a_device_that_another_process_removed_loses_its_socket(server: ServerUnderTest, client: Client) -> None:
+    register(client)
+    with client.socket("/api/v1/sync/ws/d-1") as socket:
+        principal = server.loop.run(server.services.authenticator.principal(f"Bearer {client.token}".encode()))
+        server.database.write_now(lambda tx: device_rules.remove(tx, principal, "d-1"))
+        assert socket.wait_closed() == 4404
 
 
 def stand_at(share: FileShare, device: str, position: int) -> None:
@@ -206,7 +295,6 @@ def forced(socket: Any) -> list[str]:
     return told
 
 
-@pytest.mark.usefixtures("often")
 def test_a_device_below_the_floor_is_told_to_list_once_whenever_it_listens(
     server: ServerUnderTest, share: FileShare, laptop: Device, phone: Device
 ) -> None:
@@ -234,7 +322,6 @@ def test_a_device_below_the_floor_is_told_to_list_once_whenever_it_listens(
         assert forced(socket) == []
 
 
-@pytest.mark.usefixtures("often")
 def test_devices_on_a_socket_are_told_to_list_a_folder_with_more_than_can_be_told(
     share: FileShare, laptop: Device, phone: Device, monkeypatch: pytest.MonkeyPatch
 ) -> None:

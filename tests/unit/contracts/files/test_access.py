@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
 from headwater.base.errors import Forbidden, NotFound
 from headwater.contracts.files import access
 from headwater.contracts.files.access import Access, ShareRow
 from headwater.contracts.files.names import NamePolicy
+from headwater.identity import chapters
 from headwater.identity.principal import ANONYMOUS, Principal
 from headwater.identity.roles import SCOPES, Role
 from headwater.store.database import Database
@@ -159,3 +162,30 @@ def test_a_share_names_its_policy(case_sensitive: int, portable: int) -> None:
     row = ShareRow(7, "shr_1", "acme", "x", "ada", case_sensitive, portable, None, 0, 0, None)
     assert row.policy == NamePolicy(case_sensitive=bool(case_sensitive), portable=bool(portable))
     assert (row.share.feed, row.share.id, row.share.organisation) == (7, "shr_1", "acme")
+
+
+def test_readable_names_the_shares_to_which_there_is_any_access(shares: Shares) -> None:
+    shares.database.write_now(lambda tx: chapters.create(tx, "acme", "Oslo", "osl"))
+    rows = [
+        shares.make("s-none"),
+        shares.make("s-user", ("user", "bo", Access.READ), ("user", "cy", Access.WRITE)),
+        shares.make("s-role", ("role", "coordinator", Access.READ)),
+        shares.make("s-low", ("role", "peer_mentor", Access.MANAGE)),
+        shares.make("s-chapter", ("chapter", "osl", Access.WRITE)),
+        shares.make("s-other", ("user", "bo", Access.READ), organisation="other"),
+        shares.make("s-unknown", ("role", "no such role", Access.READ), ("user", "osl", Access.READ)),
+        shares.make("s-deleted", ("user", "bo", Access.READ), deleted=True),
+    ]
+    put = "INSERT INTO user_chapters (user_id, chapter_id) VALUES (?, ?)"
+    shares.database.write_now(lambda tx: tx.run(put, "cy", "osl"))
+    callers = [
+        caller(user, role, place) for user in ("ada", "bo", "cy") for role in Role for place in ("acme", "other")
+    ]
+    for principal in [*callers, ANONYMOUS]:
+        found = shares.database.read_now(partial(access.readable, principal=principal))
+        live = [row for row in rows if row.deleted_us is None]
+        expected = sorted(row.id for row in live if shares.access_of(principal, row) >= Access.READ)
+        assert [row.id for row in found] == expected
+        states = shares.database.read_now(partial(access.readable_states, principal=principal))
+        assert sorted(state.id for state in states) == expected
+        assert [state.feed for state in states] == sorted(state.feed for state in states)

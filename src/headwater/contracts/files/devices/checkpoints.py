@@ -34,6 +34,13 @@ class Behind(NamedTuple):
     known: bool
 
 
+class ListedUpTo(NamedTuple):
+    """The positions that a device of a share must have reached, or it must list: of ``relist``, and the floor."""
+
+    relist: int
+    floor: int
+
+
 class Checkpoint(NamedTuple):
     """A device's place in a share; ``at_us`` is the time of the report, in microseconds UTC since 1970."""
 
@@ -70,6 +77,11 @@ def complete_upto(place: Place) -> int:
 def ask_for_listing(tx: Transaction, feed: int, position: int) -> None:
     """Notes that the change at this position is incomplete: devices before it must list the share."""
     tx.bump(feed, _RELIST, position - tx.counter(feed, _RELIST))
+
+
+def listing(tx: Transaction, feed: int) -> ListedUpTo:
+    """The positions of a share up to which its log alone is not enough."""
+    return ListedUpTo(tx.counter(feed, _RELIST), feeds.floor(tx, feed))
 
 
 def behind(tx: Transaction, device: DeviceRow, shares: Sequence[str]) -> list[Behind]:

@@ -9,9 +9,11 @@ import asyncio
 
 from headwater.contracts.files.devices import rules, shapes
 from headwater.contracts.files.devices.access_cache import AccessCache
+from headwater.contracts.files.devices.readable_shares import ReadableShares
+from headwater.contracts.files.devices.relist_cache import RelistCache
 from headwater.contracts.files.devices.rules import DeviceRow
 from headwater.contracts.files.devices.shapes import Preference
-from headwater.contracts.files.devices.socket_session import SocketSession, frame
+from headwater.contracts.files.devices.socket_session import SharedReads, SocketSession, frame
 from headwater.store.database import Transaction
 from headwater.web import reply
 from headwater.web.call import Call
@@ -30,7 +32,8 @@ class DeviceDoor:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._open: dict[str, set[SocketSession]] = {}
-        self._access_cache = AccessCache(services.database, services.wake)
+        database, wake = services.database, services.wake
+        self._reads = SharedReads(AccessCache(database, wake), ReadableShares(database, wake), RelistCache(database))
 
     async def list(self, call: Call) -> Reply:
         """GET /devices: the caller's devices."""
@@ -106,15 +109,17 @@ class DeviceDoor:
         """WebSocket /ws/{device_id}: nudges for every share that the user may read, once it subscribed."""
         principal, wanted = socket.principal, socket.params["device_id"]
         device = await self._services.database.read(lambda tx: rules.find(tx, principal, wanted))
-        session = SocketSession(self._services, socket, device, self._access_cache)
-        self._access_cache.begin()
+        session = SocketSession(self._services, socket, device, self._reads)
+        self._reads.access.begin()
+        self._reads.shares.begin()
         self._open.setdefault(device.id, set()).add(session)
         refreshing = asyncio.create_task(session.refresh())
         try:
             await serve(socket, session.nudges, session.nudge, session.received)
         finally:
             refreshing.cancel()
-            self._access_cache.end()
+            self._reads.access.end()
+            self._reads.shares.end()
             self._open[device.id].discard(session)
             if not self._open[device.id]:
                 del self._open[device.id]

@@ -28,6 +28,7 @@ from headwater.contracts.files.devices.shapes import (
 from headwater.contracts.files.names import NamePolicy
 from headwater.identity.principal import Principal
 from headwater.store.database import Transaction
+from headwater.store.log import feeds
 
 HEARTBEAT_US = 10 * SECOND_US
 """A device that was seen less than this ago is not written anew."""
@@ -128,6 +129,8 @@ def remove(tx: Transaction, principal: Principal, device_id: str) -> DeviceRow:
     device = find(tx, principal, device_id)
     tx.run("DELETE FROM sync_preferences WHERE device = ?", device.id)
     tx.run("DELETE FROM devices WHERE id = ?", device.id)
+    # Its sockets, which may be open at another process, look whether it still exists.
+    tx.notify(feeds.ACCESS)
     return device
 
 
