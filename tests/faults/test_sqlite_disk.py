@@ -13,6 +13,7 @@ import pytest
 from headwater.base.errors import Fatal, QuotaExceeded
 from headwater.base.settings.field import KIB, MIB
 from headwater.base.settings.table import DatabaseSettings
+from headwater.store.database import FULL
 from headwater.store.log import records
 from headwater.store.migrate import migrate
 from headwater.store.sqlite.database import SqliteDatabase
@@ -164,6 +165,7 @@ def test_a_start_on_a_full_disk_serves_without_a_reserve(tmp_path: Path, monkeyp
     try:
         assert database.read_now(lambda tx: tx.value("SELECT 1")) == 1
         assert not (tmp_path / "headwater.reserve").exists()
+        assert database.refusal() == FULL
     finally:
         database.close()
 

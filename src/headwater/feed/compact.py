@@ -88,7 +88,11 @@ def is_due(tx: Transaction, feed: Feed, retention: Retention) -> bool:
 
 
 def _slice_of(feed: Feed, retention: Retention) -> Callable[[Transaction], Slice]:
-    return lambda tx: compact_slice(tx, feed, retention)
+    def transaction(tx: Transaction) -> Slice:
+        tx.frees_room()
+        return compact_slice(tx, feed, retention)
+
+    return transaction
 
 
 def _page_of_due(retention: Retention, after: int) -> Callable[[Transaction], tuple[int | None, list[Feed]]]:

@@ -46,6 +46,7 @@ def add(tx: Transaction, organisation: str, chapter_id: str, user_id: str) -> li
 def remove(tx: Transaction, organisation: str, chapter_id: str, user_id: str) -> list[ChapterUser]:
     """Removes a user from a chapter; idempotent. Returns the chapter's users afterwards. Raises: as ``add``."""
     _require(tx, organisation, chapter_id, user_id)
+    tx.frees_room()
     tx.run("DELETE FROM user_chapters WHERE user_id = ? AND chapter_id = ?", user_id, chapter_id)
     tx.notify(feeds.ACCESS)
     return read_all(tx, organisation, chapter_id)

@@ -145,6 +145,7 @@ def revoke(tx: Transaction, id: str) -> Token:
     """Revokes a token at once; idempotent. Raises: NotFound."""
     token = read(tx, id)
     if token.revoked_us is None:
+        tx.frees_room()
         tx.run("UPDATE tokens SET revoked_us = ? WHERE id = ?", tx.now_us, id)
         mark_changed(tx)
     return read(tx, id)

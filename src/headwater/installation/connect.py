@@ -21,6 +21,7 @@ from headwater.store.packs.backend import PackBackend
 from headwater.store.packs.damage import DamageLedger
 from headwater.store.packs.folder import PackFolder
 from headwater.store.sqlite.database import SqliteDatabase
+from headwater.store.sqlite.reserve import full_marker
 
 OnFatal = Callable[[Exception], None]
 
@@ -142,7 +143,8 @@ def open_packs(settings: Settings) -> PackBackend:
     The credentials of a bucket are read from the environment, as is usual for object stores.
     """
     if settings.files.pack_store is None:
-        return PackFolder(Path(settings.database.data_folder) / PACKS_FOLDER)
+        folder = Path(settings.database.data_folder)
+        return PackFolder(folder / PACKS_FOLDER, full_marker(folder / DATABASE_FILE))
     # Only an installation with a bucket loads the client of object stores.
     from obstore.store import from_url  # noqa: PLC0415
 

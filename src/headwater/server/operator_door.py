@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from headwater.base.clock import SECOND_US
-from headwater.base.errors import Forbidden
+from headwater.base.errors import Forbidden, Unavailable
 from headwater.base.wire import format_seconds
 from headwater.web import reply
 from headwater.web.access_rule import AccessRule
@@ -43,8 +43,11 @@ class OperationsDoor:
         return reply.json(Health("ok"))
 
     async def readyz(self, call: Call) -> Reply:
-        """Answers once the database has answered."""
+        """Answers once the database has answered; 503 with the reason while it refuses writes."""
         await call.read(lambda tx: tx.value("SELECT 1"))
+        reason = self._services.database.refusal()
+        if reason is not None:
+            raise Unavailable(reason, retry_after_seconds=5)
         return reply.json(Health("ready"))
 
     async def metrics(self, _call: Call) -> Reply:

@@ -11,6 +11,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar
 
+from headwater.base.errors import QuotaExceeded
+
+FULL = "the server's disk is full: until there is room again, only deletions are accepted"
+"""The detail of a refusal on a full disk."""
+
 Result = TypeVar("Result")
 Row = tuple[Any, ...]
 TransactionFunction = Callable[["Transaction"], Result]
@@ -38,11 +43,18 @@ class Transaction(ABC):
     erased: bool
     """True when content of records was erased, of which the database's files may still contain traces."""
 
+    deletes_only: bool
+    """True while the disk is full: what is written is refused unless it frees room."""
+    freed: bool
+    """True after ``frees_room``."""
+
     def __init__(self) -> None:
         self.now_us = 0
         self.moved = {}
         self.wrote = False
         self.erased = False
+        self.deletes_only = False
+        self.freed = False
         self._counters: dict[tuple[int, str], int] = {}
         self._dirty: set[tuple[int, str]] = set()
 
@@ -96,15 +108,18 @@ class Transaction(ABC):
     @contextmanager
     def savepoint(self) -> Iterator[None]:
         """Opens a context whose changes are undone when it raises; the exception propagates."""
-        before = dict(self.moved), dict(self._counters), set(self._dirty), self.wrote
+        before = dict(self.moved), dict(self._counters), set(self._dirty), self.wrote, self.freed
         self._mark()
+        self.wrote = self.freed = False
         try:
             yield
+            self.require_room()
             self._release()
         except BaseException:
             self._undo()
-            self.moved, self._counters, self._dirty, self.wrote = before
+            self.moved, self._counters, self._dirty, self.wrote, self.freed = before
             raise
+        self.wrote, self.freed = self.wrote or before[3], self.freed or before[4]
 
     @abstractmethod
     def _mark(self) -> None:
@@ -139,6 +154,18 @@ class Transaction(ABC):
         if name == "head" and by:
             self.moved[feed] = value
         return value
+
+    def frees_room(self) -> None:
+        """Declares that this function or savepoint frees room, or revokes access: a full disk lets it pass.
+
+        Every store function that deletes calls it. Without it, a full disk refuses whatever a function writes.
+        """
+        self.freed = True
+
+    def require_room(self) -> None:
+        """Raises: QuotaExceeded when the disk is full, and something was written that does not free room."""
+        if self.deletes_only and self.wrote and not self.freed:
+            raise QuotaExceeded(FULL, code="DISK_FULL")
 
     def notify(self, feed: int) -> None:
         """Notifies the listeners of a feed after the commit, although nothing is appended to it."""
@@ -176,7 +203,7 @@ class Transaction(ABC):
         """Resets the state of the previous transaction; the database calls it before each transaction."""
         self.now_us = now_us
         self.moved = {}
-        self.wrote = False
+        self.wrote = self.freed = self.deletes_only = False
         self.erased = False
         self._counters.clear()
         self._dirty.clear()
@@ -213,6 +240,9 @@ class Database(Protocol):
 
     def version(self) -> int | None:
         """Returns a number that changes with each commit of any process; None where a query would cost a round trip."""
+
+    def refusal(self) -> str | None:
+        """Returns the reason why writes are refused at present; None while they are accepted."""
 
     def on_commit(self, listener: Callable[[Moved], None]) -> None:
         """Registers a listener that is called after each commit that changed a feed, before its writers are answered.

@@ -11,7 +11,7 @@ from enum import Enum
 from typing import Any, Protocol
 
 from headwater.base.clock import Clock
-from headwater.base.errors import Fatal, HeadwaterError, Unavailable
+from headwater.base.errors import Fatal, HeadwaterError, QuotaExceeded, Unavailable
 from headwater.base.log import get_log
 from headwater.store.database import FeedNotLocked, Moved, Transaction, TransactionFunction
 
@@ -155,6 +155,11 @@ class GroupWriter:
         """Registers a listener that is called after each commit that changed a feed, before any writer is answered."""
         self._listeners.append(listener)
 
+    @property
+    def failure(self) -> Exception | None:
+        """The failure after which every write is refused."""
+        return self._failed
+
     def submit(self, function: TransactionFunction[Any], feed: int = 0) -> asyncio.Future[Any]:
         """Queues a function from a coroutine; all functions of one loop iteration reach the writer together."""
         loop = asyncio.get_running_loop()
@@ -241,7 +246,8 @@ class GroupWriter:
             self._session.tidy()
         except Exception as failure:  # noqa: BLE001 - the writer's edge: no caller waits for the housekeeping
             translated = self._session.translate(failure)
-            _log.failure("the database's housekeeping failed", failure)
+            if not isinstance(translated, QuotaExceeded):  # a full disk is reported by each write that it refuses
+                _log.failure("the database's housekeeping failed", failure)
             if isinstance(translated, Fatal):
                 self._stop(translated)
 
@@ -291,22 +297,24 @@ class GroupWriter:
         """Runs one function; SETTLED when the transaction can continue with the next."""
         session, transaction = self._session, self._session.transaction
         item.result = item.failure = None
-        transaction.wrote = False
+        transaction.wrote = transaction.freed = False
         try:
             if guarded:
                 with transaction.savepoint():
                     item.result = item.function(transaction)
             else:
                 item.result = item.function(transaction)
+                transaction.require_room()
         except FeedNotLocked as missing:
             item.feeds.add(missing.feed)
             item.failure = missing
             return _AttemptOutcome.REPEAT
         except Exception as failure:
+            repeat = session.may_repeat(failure)
             item.failure = session.translate(failure)
             if isinstance(item.failure, Fatal):
                 raise
-            if session.may_repeat(failure):
+            if repeat:
                 return _AttemptOutcome.REPEAT
             if transaction.wrote or session.must_roll_back():
                 return _AttemptOutcome.ISOLATE

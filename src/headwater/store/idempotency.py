@@ -71,6 +71,7 @@ def keep(tx: Transaction, key: AnswerKey, request_hash: bytes, answer: bytes, sh
 
 def delete_expired(tx: Transaction, oldest_us: int, limit: int = 1000) -> int:
     """Deletes at most ``limit`` answers older than ``oldest_us``; returns their number."""
+    tx.frees_room()
     rows = tx.rows("SELECT organisation, caller, key FROM answers WHERE at_us < ? LIMIT ?", oldest_us, limit)
     tx.run_many("DELETE FROM answers WHERE organisation = ? AND caller = ? AND key = ?", rows)
     return len(rows)

@@ -56,6 +56,8 @@ def _step(name: str, text: str, *, embedded: bool) -> Callable[[Transaction], bo
         if not embedded:
             # A new index over many rows needs more time than a request's statement may use.
             tx.run_schema("SET LOCAL statement_timeout = 0")
+        # A server must start on a full disk too, so that something can be deleted.
+        tx.frees_room()
         for statement in statements(text):
             tx.run_schema(statement)
         tx.run("INSERT INTO schema_steps (name, at_us) VALUES (?, ?)", name, tx.now_us)

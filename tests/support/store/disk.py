@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import errno
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import apsw
+
+from headwater.store.sqlite import reserve as reserves
 
 NAME = "headwater-faults"
 
@@ -34,6 +37,18 @@ class Disk:
         if self._reserve is not None and self._reserve.exists():
             self._reserve_bytes = self._reserve.stat().st_size
 
+    def allocate_by(self, allocate: Callable[[Path, int], None]) -> Callable[[Path, int], None]:
+        """What makes the reserve file: it too needs room."""
+
+        def allocated(path: Path, size_bytes: int) -> None:
+            try:
+                self.take(size_bytes)
+            except apsw.FullError:
+                raise OSError(errno.ENOSPC, "no space left on the faulty disk") from None
+            allocate(path, size_bytes)
+
+        return allocated
+
     def take(self, growth_bytes: int) -> None:
         """Count a write that lets a file grow. Raises: apsw.FullError when there is no room."""
         if self.writes_left is not None:
@@ -46,9 +61,15 @@ class Disk:
         if self._reserve is not None and not self._reserve.exists():
             free_bytes += self._reserve_bytes
             self._reserve_bytes = 0
+            self.free_bytes = free_bytes
         if growth_bytes > free_bytes:
             raise apsw.FullError("no space left on the faulty disk")
         self.free_bytes = free_bytes - growth_bytes
+
+    def give_back(self, bytes_less: int) -> None:
+        """Count a file that became shorter."""
+        if self.free_bytes is not None:
+            self.free_bytes += bytes_less
 
     def sync(self) -> None:
         """Count an fsync. Raises: apsw.IOError when it is to fail."""
@@ -67,6 +88,10 @@ class _File(apsw.VFSFile):
         if self._is_main or not self._disk.main_only:
             self._disk.take(max(0, offset + len(data) - self.xFileSize()))
         super().xWrite(data, offset)
+
+    def xTruncate(self, size: int) -> None:  # noqa: N802 - SQLite's name
+        self._disk.give_back(max(0, self.xFileSize() - size))
+        super().xTruncate(size)
 
     def xSync(self, flags: int) -> None:  # noqa: N802 - SQLite's name
         if self._is_main or not self._disk.main_only:
@@ -88,7 +113,10 @@ def faulty_disk(reserve: Path | None = None) -> Iterator[Disk]:
     """Put the disk under every database that is opened inside."""
     disk = Disk(reserve)
     vfs = _Vfs(disk)
+    allocate = reserves.allocate
+    reserves.allocate = disk.allocate_by(allocate)  # type: ignore[assignment]
     try:
         yield disk
     finally:
+        reserves.allocate = allocate
         vfs.unregister()

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from headwater.base.errors import FieldError, Forbidden, HeadwaterError, Invalid, NotFound, StateConflict
+from headwater.base.errors import FieldError, Forbidden, HeadwaterError, Invalid, NotFound, QuotaExceeded, StateConflict
 from headwater.base.ids import is_acceptable, random_id
 from headwater.base.wire import encode
 from headwater.contracts.record_feed import queries, shapes
@@ -118,8 +118,8 @@ def _once(tx: Transaction, pusher: Pusher, change: PushedChange, kinds: Kinds) -
     try:
         with tx.savepoint():
             outcome = _apply(tx, pusher, change, kinds)
-    except (Invalid, Forbidden) as failure:
-        # Decided on the edit or on the token, not on the record: it changed nothing, and may be right next time.
+    except (Invalid, Forbidden, QuotaExceeded) as failure:
+        # Decided on the edit, the token or the disk, not on the record: it changed nothing, and may be right next time.
         return _refused(change, failure.error_code, failure.detail)
     except HeadwaterError as failure:
         outcome = _refused(change, failure.error_code, failure.detail)

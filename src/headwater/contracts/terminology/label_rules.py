@@ -75,6 +75,7 @@ def delete(tx: Transaction, feed: int, organisation: str) -> None:
     kept = _editable(tx, organisation)
     if kept.own is None and kept.published is None:
         raise NotFound(f"no labels of organisation {organisation!r}")
+    tx.frees_room()
     changed = kept._replace(own=None, own_count=0, own_created_us=None, own_updated_us=None)
     queries.keep(tx, renewed(changed, tx.now_us)._replace(published=None, published_us=None))
     current = records.find(tx, feed, KIND, KIND)

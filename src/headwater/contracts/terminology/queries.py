@@ -135,6 +135,7 @@ def keep_attempt(tx: Transaction, tracked: Tracked) -> None:
 
 def remove(tx: Transaction, organisation: str) -> None:
     """Drops a tracking record."""
+    tx.frees_room()
     tx.run("DELETE FROM terminology_syncs WHERE organisation = ?", organisation)
 
 

@@ -285,6 +285,7 @@ def delete_many(tx: Transaction, feed: int, kind: str, records: Sequence[Record]
     """Replaces live records, each id once, with their tombstones; returns the deleted rows."""
     if not records:
         return []
+    tx.frees_room()
     position = changes.next_position(tx, feed, len(records))
     tx.bump(feed, "live:" + kind, -len(records))
     deleted = [

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from headwater.base.descriptors import opened
 from headwater.base.errors import Damaged, Fatal, HeadwaterError, QuotaExceeded, Unavailable
+from headwater.store.database import FULL
 from headwater.store.packs.backend import StoredPack
 from headwater.store.packs.format import new_pack, pack_name, pack_of_name
 from headwater.store.packs.guard import ChunkGuard
@@ -128,14 +129,16 @@ class _FileSource:
 class PackFolder:
     """Packs below ``path``, each in one of the folders ``00`` to ``7f`` by its first digits.
 
-    After a failed fsync no pack is written any more: the state of the kernel's buffers is then unknown.
+    After a failed fsync no pack is written any more: the state of the kernel's buffers is then unknown. While the file
+    ``full_marker`` exists, the disk's last room is for deletions, and no pack is written either.
     """
 
     piece_bytes = READ_BYTES
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, full_marker: Path | None = None) -> None:
         self.guard = ChunkGuard()
         self._path = path
+        self._full_marker = full_marker
         self._failed: Fatal | None = None
         made = False
         for number in range(128):
@@ -150,6 +153,8 @@ class PackFolder:
     def create(self) -> _FileSink:
         """Begins a new pack file, readable by this user alone."""
         self.refuse_if_failed()
+        if self._full_marker is not None and self._full_marker.exists():
+            raise QuotaExceeded(FULL, code="DISK_FULL")
         while True:
             pack = new_pack()
             path = self._path / pack_name(pack)

@@ -304,6 +304,7 @@ class _Sweep:
         marked = self._marks(tx, organisation, suspects)
         dead = [chunk for chunk in suspects if chunk not in marked]
         rows = old_chunks(tx, organisation, self._before_us, dead)
+        tx.frees_room()
         tx.run_many(_DROP, [(organisation, chunk, self._before_us) for chunk, _ in sorted(rows)])
         unmark(tx, organisation, [chunk for chunk, _ in rows])
         return len(rows), sum(length_bytes for _, length_bytes in rows)
@@ -351,14 +352,17 @@ def _by_size(victims: Sequence[PackUse]) -> Iterator[list[PackUse]]:
 
 def _move(tx: Transaction, organisation: str, moves: Sequence[tuple[ChunkRef, ChunkRef]]) -> None:
     """Sets the new places of chunks; one that was dropped or moved meanwhile is left."""
+    tx.frees_room()
     tx.run_many(_MOVE, [(new.pack, new.start_bytes, organisation, old.chunk, old.pack) for old, new in moves])
 
 
 def _retire(tx: Transaction, organisation: str, packs: Sequence[int]) -> None:
+    tx.frees_room()
     tx.run_many(_RETIRE, [(tx.now_us, organisation, pack) for pack in packs])
 
 
 def _forget(tx: Transaction, packs: Sequence[Sequence[object]]) -> None:
+    tx.frees_room()
     tx.run_many(_FORGET, packs)
 
 

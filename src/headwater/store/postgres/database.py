@@ -26,6 +26,9 @@ WRITERS = 4
 SCRUB_SECONDS = 60.0
 """The least time between two vacuums after erasures, so that many deletions share one."""
 
+_REFUSED_SECONDS = 15.0
+"""How long the refusal of a write counts as the present state, when no other write was tried since."""
+
 _log = get_log(__name__)
 
 
@@ -56,6 +59,7 @@ class PostgresDatabase:
         for name in link.unsafe:
             _log.warning("the PostgreSQL server can lose committed transactions: turn this setting on", setting=name)
         self._mint = Mint(self._open_link, link)
+        self._sessions: list[PostgresSession] = []
         gate = Gate(settings.writer_queue_requests)
         self._writers = [self._writer(number, gate, on_fatal) for number in range(WRITERS)]
         self._readers = Readers(lambda: PostgresReader(self._open_link, self._mint))
@@ -85,6 +89,16 @@ class PostgresDatabase:
 
     def version(self) -> None:
         """Returns None: a query would cost a round trip, and other processes' commits arrive as notifications."""
+
+    def refusal(self) -> str | None:
+        """Returns the reason why writes are refused at present: a failed writer, or PostgreSQL's own refusal."""
+        for writer in self._writers:
+            if writer.failure is not None:
+                return str(writer.failure)
+        # A server that takes no writes because of this answer would never learn that there is room again.
+        since_seconds = monotonic_seconds() - _REFUSED_SECONDS
+        refused = any(session.refused_at_seconds > since_seconds for session in self._sessions)
+        return "the database refuses writes: its disk is full, or it is a standby" if refused else None
 
     def on_commit(self, listener: Callable[[Moved], None]) -> None:
         """Registers a listener that is called after each commit that changed a feed, also in another process."""
@@ -120,14 +134,16 @@ class PostgresDatabase:
         self._mint.close()
 
     def _writer(self, number: int, gate: Gate, on_fatal: Callable[[Exception], None]) -> GroupWriter:
+        session = PostgresSession(
+            lambda: PostgresLink(self._url, self._settings, pipelined=True),
+            self._mint,
+            lambda pid: self._pids.update({number: pid}),
+            self._settings.transaction_seconds,
+            self._traces.set,
+        )
+        self._sessions.append(session)
         writer = GroupWriter(
-            lambda: PostgresSession(
-                lambda: PostgresLink(self._url, self._settings, pipelined=True),
-                self._mint,
-                lambda pid: self._pids.update({number: pid}),
-                self._settings.transaction_seconds,
-                self._traces.set,
-            ),
+            lambda: session,
             self._clock,
             batch=self._settings.writer_batch_requests,
             gate=gate,

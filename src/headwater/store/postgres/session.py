@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from math import inf
 from typing import Any
 
 import psycopg
 from psycopg import errors
 
+from headwater.base.clock import monotonic_seconds
 from headwater.base.errors import HeadwaterError, Unavailable
 from headwater.store.database import FeedNotLocked, Result, Row, Transaction, TransactionFunction
 from headwater.store.dialect import bulk, to_postgres, to_postgres_schema
@@ -214,6 +216,8 @@ class PostgresSession:
         self._note_erased = note_erased
         self._link: PostgresLink | None = None
         self._has_counters = False
+        self.refused_at_seconds = -inf
+        """The time of the last write that the server refused for want of room, or as a standby, until one succeeds."""
         self._transaction = PostgresTransaction(mint, longest_seconds)
         self.transaction: Transaction = self._transaction
 
@@ -240,6 +244,7 @@ class PostgresSession:
         # Before it is sent: when a commit loses its connection, the integers may have been used.
         self._transaction.settle_minted(used=True)
         self._transaction.link.end(b"COMMIT")
+        self.refused_at_seconds = -inf
         if self._transaction.erased:
             self._note_erased()
 
@@ -269,6 +274,8 @@ class PostgresSession:
 
     def translate(self, failure: Exception) -> Exception:
         """Returns the Headwater error for an exception of PostgreSQL; any other exception unchanged."""
+        if isinstance(failure, (errors.DiskFull, errors.ReadOnlySqlTransaction)):
+            self.refused_at_seconds = monotonic_seconds()
         if isinstance(failure, errors.ReadOnlySqlTransaction) and self._link is not None:
             # The server is a standby, or has become one: the next connection may reach the primary.
             self._link.close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,10 +15,11 @@ from headwater.base.errors import HeadwaterError
 from headwater.base.log import get_log
 from headwater.base.settings.field import MIB
 from headwater.base.settings.table import DatabaseSettings
-from headwater.store.database import Moved, Result, Row, TransactionFunction
+from headwater.store.database import FULL, Moved, Result, Row, TransactionFunction
 from headwater.store.group_commit import Gate, GroupWriter
 from headwater.store.reader_pool import Readers
-from headwater.store.sqlite.session import PAGE_BYTES, SqliteReader, SqliteSession, connect
+from headwater.store.sqlite.reserve import Reserve
+from headwater.store.sqlite.session import PAGE_BYTES, SqliteReader, SqliteSession, connect, free_page_bytes
 
 FIXED_VERSION = (3, 51, 3)
 """The first version of SQLite in which two connections cannot corrupt a WAL during its reset."""
@@ -47,10 +47,9 @@ class SqliteDatabase:
         self._clock = clock
         self._on_fatal = on_fatal
         self._failed = False
-        reserve = path.with_suffix(".reserve")
-        _make_reserve(reserve, settings.reserve_file_bytes)
+        self._reserve = Reserve(path, settings.reserve_file_bytes)
         self._writer = GroupWriter(
-            lambda: SqliteSession(str(path), settings, lambda: _free(reserve)),
+            lambda: SqliteSession(str(path), settings, self._reserve),
             clock,
             batch=settings.writer_batch_requests,
             gate=Gate(settings.writer_queue_requests),
@@ -90,6 +89,13 @@ class SqliteDatabase:
         """Returns SQLite's data_version, which changes with every commit of any process."""
         number: Any = self._ask_version("PRAGMA data_version").fetchall()[0][0]
         return int(number)
+
+    def refusal(self) -> str | None:
+        """Returns the reason why writes are refused at present: a full disk, or a failed writer."""
+        if self._writer.failure is not None:
+            return str(self._writer.failure)
+        missing_bytes = self._reserve.missing_bytes()
+        return FULL if missing_bytes and self.read_now(free_page_bytes) < missing_bytes else None
 
     def on_commit(self, listener: Callable[[Moved], None]) -> None:
         """Registers a listener that is called on the writer's thread after each commit that changed a feed."""
@@ -133,25 +139,3 @@ def _refuse_unsafe_library() -> None:
     version = tuple(int(part) for part in apsw.sqlite_lib_version().split("."))
     if version < FIXED_VERSION:
         raise HeadwaterError(f"SQLite {apsw.sqlite_lib_version()} can corrupt a WAL; 3.51.3 or later is needed")
-
-
-def _make_reserve(path: Path, size_bytes: int) -> None:
-    """Creates the file that is deleted when the disk is full, so that deletions still work; size 0 means no file."""
-    if size_bytes == 0 or (path.exists() and path.stat().st_size >= size_bytes):
-        return
-    try:
-        with path.open("wb") as file:
-            if hasattr(os, "posix_fallocate"):
-                os.posix_fallocate(file.fileno(), 0, size_bytes)
-            else:
-                file.writelines(bytes(MIB) for _ in range(0, size_bytes, MIB))
-    except OSError as failure:
-        # A full disk must not prevent the start of the server: reads work, and deletions may work.
-        path.unlink(missing_ok=True)
-        _log.warning("the disk is full: no reserve file was created", errno=failure.errno, reserve_bytes=size_bytes)
-
-
-def _free(reserve: Path) -> None:
-    if reserve.exists():
-        reserve.unlink(missing_ok=True)
-        _log.warning("the disk is full: the reserve file was deleted")

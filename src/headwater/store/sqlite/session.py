@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -15,7 +15,8 @@ from headwater.base.errors import Fatal, HeadwaterError, QuotaExceeded, Unavaila
 from headwater.base.log import get_log
 from headwater.base.settings.field import KIB
 from headwater.base.settings.table import DatabaseSettings
-from headwater.store.database import Result, Row, Transaction, TransactionFunction
+from headwater.store.database import FULL, Result, Row, Transaction, TransactionFunction
+from headwater.store.sqlite.reserve import Reserve
 
 PAGE_BYTES = 8192
 BUSY_MS = 10_000
@@ -29,6 +30,7 @@ SCRUB_SECONDS = 5.0
 
 _SCRUB_RETRY_SECONDS = 1.0
 _RETRY_SECONDS = 0.005
+_FULL_DISK_WAL_BYTES = KIB * KIB
 _WRITER_CACHE_BYTES = 64 * KIB * KIB
 # Each commit of another connection empties a reader's cache, so a large one is of no use.
 _READER_CACHE_BYTES = 16 * KIB * KIB
@@ -179,11 +181,13 @@ class SqliteSession:
     A WAL that is found at the opening may contain what was erased before a crash, so it is truncated as well.
     """
 
-    def __init__(self, path: str, settings: DatabaseSettings, free_reserve: Callable[[], None]) -> None:
+    def __init__(self, path: str, settings: DatabaseSettings, reserve: Reserve) -> None:
         self._path = path
         self._synchronous = settings.synchronous
-        self._limit_bytes = settings.wal_limit_bytes
-        self._free_reserve = free_reserve
+        # On a full disk the WAL must fit into the reserve: copying it into the database file may need as much room.
+        reserve_bytes = settings.reserve_file_bytes
+        self._limit_bytes = min(settings.wal_limit_bytes, reserve_bytes // 2 or settings.wal_limit_bytes)
+        self._reserve = reserve
         self._wal_bytes = 0
         self._truncate_at_bytes = self._limit_bytes
         self._warn_at_bytes = 2 * self._limit_bytes
@@ -194,7 +198,12 @@ class SqliteSession:
     def begin(self, now_us: int, feeds: Sequence[int]) -> None:  # noqa: ARG002 - the one writer locks every feed
         """Opens a writing transaction; waits for another process's writer up to the busy timeout."""
         self.transaction.begin(now_us)
+        missing_bytes = self._reserve.missing_bytes()
         self._execute("BEGIN IMMEDIATE")
+        if missing_bytes:
+            # Its WAL must stay small, and so must what it writes: the room on the disk is for deletions.
+            self._truncate_at_bytes = min(self._truncate_at_bytes, missing_bytes // 4, _FULL_DISK_WAL_BYTES)
+            self.transaction.deletes_only = free_page_bytes(self.transaction) < missing_bytes
 
     def commit(self) -> None:
         """Commits the whole group with one fsync."""
@@ -220,9 +229,9 @@ class SqliteSession:
 
     def translate(self, failure: Exception) -> Exception:
         """Returns the Headwater error for a full disk, a failed fsync, a damaged file or a busy one."""
-        if isinstance(failure, apsw.FullError) or _is_full_index(failure):
-            self._free_reserve()
-            return QuotaExceeded("the server's disk is full; nothing was written", code="DISK_FULL")
+        if _is_full(failure):
+            self._reserve.give_up()
+            return QuotaExceeded(FULL, code="DISK_FULL")
         if isinstance(failure, apsw.IOError):
             return Fatal(f"the database could not be written durably: {failure}")
         if isinstance(failure, (apsw.CorruptError, apsw.NotADBError)):
@@ -235,9 +244,12 @@ class SqliteSession:
         """True for SQLite's own errors: a COMMIT that fails has committed nothing."""
         return isinstance(failure, apsw.Error)
 
-    def may_repeat(self, failure: Exception) -> bool:  # noqa: ARG002 - there is only one writer
-        """Returns False: no other transaction can interfere with the holder of the write lock."""
-        return False
+    def may_repeat(self, failure: Exception) -> bool:
+        """True when a full disk has just given its reserve up, so that the deletions of the group may succeed.
+
+        No other transaction can interfere with the holder of the write lock.
+        """
+        return _is_full(failure) and self._reserve.give_up()
 
     def tidy(self) -> None:
         """Truncates a WAL over its limit, or with traces of erased content.
@@ -282,6 +294,13 @@ class SqliteSession:
         return apsw.SQLITE_OK
 
 
-def _is_full_index(failure: Exception) -> bool:
-    """True when the WAL's index could not grow, which SQLite reports as an I/O error."""
-    return isinstance(failure, apsw.IOError) and getattr(failure, "extendedresult", 0) == apsw.SQLITE_IOERR_SHMSIZE
+def free_page_bytes(tx: Transaction) -> int:
+    """Returns the size of the pages in the database file that hold nothing, and that new rows fill first."""
+    return PAGE_BYTES * int(tx.value("PRAGMA freelist_count") or 0)
+
+
+def _is_full(failure: Exception) -> bool:
+    """True when a file could not grow; for the WAL's index, SQLite reports that as an I/O error."""
+    if isinstance(failure, apsw.IOError):
+        return getattr(failure, "extendedresult", 0) == apsw.SQLITE_IOERR_SHMSIZE
+    return isinstance(failure, apsw.FullError)

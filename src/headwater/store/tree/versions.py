@@ -232,6 +232,7 @@ def prune(tx: Transaction, feed: int, pruned: Sequence[Version]) -> int:
 
     Their marks on content follow by ``drop_pruned_chunks``.
     """
+    tx.frees_room()
     rows = [(feed, each.id, each.node, each.content_hash, each.modified_us, tx.now_us) for each in pruned]
     tx.run_many(
         "INSERT INTO pruned_versions (feed, id, node, content_hash, modified_us, pruned_us, chunks_left)"
@@ -247,6 +248,7 @@ def prune(tx: Transaction, feed: int, pruned: Sequence[Version]) -> int:
 
 def drop_pruned_chunks(tx: Transaction, feed: int, limit: int) -> bool:
     """Removes up to ``limit`` marks on content of pruned versions; True when there may be more."""
+    tx.frees_room()
     ids = tx.rows("SELECT id FROM pruned_versions WHERE feed = ? AND chunks_left = 1 ORDER BY id LIMIT ?", feed, limit)
     left = limit
     for (id,) in ids:
@@ -281,6 +283,7 @@ def expired(tx: Transaction, limit: int = _NO_LIMIT) -> list[tuple[int, str]]:
 def drop_expired(tx: Transaction, limit: int = 500) -> int:
     """Deletes staged versions that expired; gc removes their chunks. Returns the number of versions."""
     rows = expired(tx, limit)
+    tx.frees_room()
     # The DELETE checks the expiry again: another transaction may have retained a version since, and its bytes with it.
     tx.run_many(
         "DELETE FROM versions WHERE feed = ? AND id = ? AND expires_us IS NOT NULL AND expires_us <= ?",

@@ -68,6 +68,7 @@ class TreeWriter(NamedTuple):
 
     def trash(self, node: Node, details: Details, *, path: str | None = None) -> Node:
         """Puts a node, and with it all that is below, into the trash: one change ``deleted``."""
+        self.tx.frees_room()
         path = self._path(node) if path is None else path
         gone = node._replace(trashed_us=self.tx.now_us, trashed_by=self.actor.user_id)
         return self._update(gone, "deleted", Paths(path, None), details)

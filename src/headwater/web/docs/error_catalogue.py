@@ -29,7 +29,7 @@ ADVICE = {
     "CHECKSUM_MISMATCH": "The bytes changed in transit, or the sum belongs to other bytes: compare, and send again.",
     "CHUNK_LENGTH": "Send chunk_size bytes, or for the last chunk the rest: 'expected_bytes' is the number.",
     "CHUNKS_MISSING": "Send the file again with the bytes of the chunks that POST /api/v1/uploads/check names.",
-    "DISK_FULL": "Free space on the server's disk, then send the request again.",
+    "DISK_FULL": "Delete something, or free space on the server's disk; then send the request again.",
     "ORG_AMBIGUOUS": "Name the organisation that you mean with ?org_id=.",
     "TUS_VERSION": "Send 'Tus-Resumable: 1.0.0'.",
 }

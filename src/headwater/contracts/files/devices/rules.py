@@ -127,6 +127,7 @@ def change(tx: Transaction, principal: Principal, device_id: str, patch: DeviceP
 def remove(tx: Transaction, principal: Principal, device_id: str) -> DeviceRow:
     """Removes a device and its preferences; its positions stay, and move no more. Raises: NotFound."""
     device = find(tx, principal, device_id)
+    tx.frees_room()
     tx.run("DELETE FROM sync_preferences WHERE device = ?", device.id)
     tx.run("DELETE FROM devices WHERE id = ?", device.id)
     # Its sockets, which may be open at another process, look whether it still exists.

@@ -73,6 +73,7 @@ def purge_step(tx: Transaction, feed: int, before_us: int) -> bool:
     """Removes some rows of a share that was deleted before; True when none is left."""
     if not tx.value("SELECT 1 FROM shares WHERE feed = ? AND deleted_us <= ?", feed, before_us):
         return True
+    tx.frees_room()
     # As if the log were compacted to its end: the rest of it can no longer be read.
     feeds.raise_floor(tx, feed, feeds.head(tx, feed))
     left = ROWS_AT_ONCE

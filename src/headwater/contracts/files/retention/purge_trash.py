@@ -110,6 +110,7 @@ def remove(tx: Transaction, feed: int, before_us: int, ids: Sequence[str], *, ex
     """Removes those of these files and folders that may be removed now; returns their number."""
     floor = feeds.floor(tx, feed)
     found = removable(tx, feed, before_us, ids, explicit=explicit)
+    tx.frees_room()
     for node, position in found:
         tx.run("DELETE FROM nodes WHERE feed = ? AND id = ?", feed, node.id)
         if position <= floor:
@@ -147,6 +148,7 @@ def removable(
 def forget_emptied(tx: Transaction, feed: int) -> int:
     """Drops what compaction left of some nodes that were emptied, now that no device reads it; returns their number."""
     rows = tx.rows(_EMPTIED, feed, feeds.floor(tx, feed), NODES_AT_ONCE)
+    tx.frees_room()
     for kind, node in rows:
         _forget(tx, feed, kind, node)
         tx.run("DELETE FROM emptied_nodes WHERE feed = ? AND kind = ? AND node = ?", feed, kind, node)
@@ -162,6 +164,7 @@ def _forget(tx: Transaction, feed: int, kind: str, node: str) -> None:
 def drop_versions(tx: Transaction, feed: int) -> Dropped:
     """Removes some versions of files that were removed, and their marks on content."""
     left, freed_bytes = ROWS_AT_ONCE, 0
+    tx.frees_room()
     files = _waiting_files(tx, feed, left)
     for node in files:
         for id, size_bytes in tx.rows(_VERSIONS, feed, node, left):

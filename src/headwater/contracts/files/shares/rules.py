@@ -55,6 +55,7 @@ def change(tx: Transaction, principal: Principal, share_id: str, patch: SharePat
 def delete(tx: Transaction, principal: Principal, share_id: str) -> ShareRow:
     """Deletes a share: from now on it is unknown to every caller. Raises: NotFound, Forbidden."""
     row = access.require(tx, principal, share_id, Access.MANAGE)
+    tx.frees_room()
     _note(tx, row, principal, "deleted", Paths("/", None), row.name)
     tx.run("UPDATE shares SET deleted_us = ? WHERE feed = ?", tx.now_us, row.feed)
     tx.notify(feeds.ACCESS)
@@ -78,6 +79,7 @@ def set_members(tx: Transaction, row: ShareRow, wanted: list[Member]) -> list[Me
         raise Invalid("; ".join(error.detail for error in wrong), fields=wrong)
     chosen = {(member.kind, member.id): Access[member.access] for member in wanted}
     tx.notify(feeds.ACCESS)
+    tx.frees_room()  # on a full disk too, a member is removed at once
     tx.run("DELETE FROM share_members WHERE feed = ?", row.feed)
     tx.run_many(
         "INSERT INTO share_members (feed, kind, member, access, at_us) VALUES (?, ?, ?, ?, ?)",

@@ -345,6 +345,7 @@ def drop(tx: Transaction, principal: Principal, upload_id: str) -> None:
     """Removes an upload; a version that it staged or committed stays. Raises: NotFound, Gone."""
     upload, _ = find(tx, principal, upload_id)
     tx.lock(upload.feed)
+    tx.frees_room()
     tx.run("DELETE FROM upload_chunks WHERE upload = ?", upload.id)
     tx.run("DELETE FROM uploads WHERE id = ?", upload.id)
 
@@ -358,6 +359,7 @@ def expired(tx: Transaction, limit: int = _NO_LIMIT) -> list[str]:
 def drop_expired(tx: Transaction, limit: int = 500) -> int:
     """Removes some of the expired uploads; the next sweep frees their chunks. Returns their number."""
     ids = expired(tx, limit)
+    tx.frees_room()
     # The DELETE checks the time again: another transaction may have received bytes since, and prolonged the upload.
     tx.run_many("DELETE FROM uploads WHERE id = ? AND expires_us <= ?", [(id, tx.now_us) for id in ids])
     tx.run_many(
