@@ -85,7 +85,10 @@ def create(
     wanted = sorted(set(scopes))
     for scope in wanted:
         if not known_scope(scope):
-            raise Invalid(f"unknown scope {scope!r}", fields=(FieldError("scopes", "incorrect_value", scope),))
+            raise Invalid(
+                f"unknown scope {scope!r}",
+                fields=(FieldError("scopes", "incorrect_value", f"there is no scope {scope!r}"),),
+            )
     if user_id is None:
         user_id = random_id(USER_PREFIX.rstrip("_"), 16)
         tx.run(

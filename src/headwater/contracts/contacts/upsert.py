@@ -112,7 +112,11 @@ def plan(
     ``replace_extra``: a row without further lines clears the stored ones (a card is complete);
     otherwise it leaves them.
     """
-    targets = _targets(tx, feed, [row.uid for row in rows])
+    former = {row.uid: row.former_uid for row in rows if row.former_uid is not None}
+    targets = _targets(tx, feed, [*(row.uid for row in rows), *former.values()])
+    for uid, former_uid in former.items():
+        if uid not in targets and (earlier := targets.get(former_uid)) is not None:
+            targets[uid] = earlier
     known = _Chapters(tx, affiliations.organisation_of(tx, feed), open_provisioning=open_provisioning)
     outcomes = [_row(row, targets, known, replace_extra=replace_extra) for row in rows]
     return Plan(outcomes, targets, known.new)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from headwater.base.errors import FieldError, Forbidden, HeadwaterError, Invalid, NotFound, QuotaExceeded, StateConflict
+from headwater.base.errors import Forbidden, HeadwaterError, Invalid, NotFound, QuotaExceeded, StateConflict
 from headwater.base.ids import is_acceptable, random_id
 from headwater.base.wire import encode
 from headwater.contracts.record_feed import queries, shapes
@@ -170,7 +170,7 @@ def _meet(tx: Transaction, feed: int, change: PushedChange, kinds: Kinds) -> _Me
         name = min(unknown)
         raise Invalid.of(f"fields.{name}", "unknown", f"a {kind.name} has no such field that a device may set")
     if not is_acceptable(change.id):
-        raise Invalid("id: expected 1-128 printable characters", fields=(FieldError("id", "incorrect_value", ""),))
+        raise Invalid.of("id", "incorrect_value", "must have 1-128 printable characters")
     current = records.find(tx, feed, kind.name, change.id)
     found = records.body(tx, feed, kind.name, change.id)
     base = BaseState.ENDED if current is None else base_of(tx, feed, current, change.base_revision)

@@ -81,6 +81,13 @@ def known_part(text: str, order: DateOrder | None = None) -> str | None:
     return f"--{day_month[1]:02}{day_month[0]:02}"
 
 
+def unknown_year_date(text: str) -> str | None:
+    """A date whose year means "unknown" as a day of that year (``1604-04-21``); None for any other text."""
+    part = known_part(text)
+    is_whole = any(pattern.fullmatch(text) for pattern in (_ISO, _DOTTED, _SLASHED))
+    return f"{_LEAP_YEAR}-{part[2:4]}-{part[4:]}" if part and is_whole else None
+
+
 def proven_order(text: str) -> DateOrder | None:
     """The order of day and month that this date can only have; None when it proves none."""
     text = text.strip()

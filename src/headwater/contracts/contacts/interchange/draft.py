@@ -16,7 +16,13 @@ from headwater.contracts.contacts.interchange.content_lines import (
     text_line,
     unescaped,
 )
-from headwater.contracts.contacts.interchange.dates import DateOrder, known_part, read_date, read_time
+from headwater.contracts.contacts.interchange.dates import (
+    DateOrder,
+    known_part,
+    read_date,
+    read_time,
+    unknown_year_date,
+)
 from headwater.contracts.contacts.interchange.keys import SeenKeys, derived_key, replaced_key
 from headwater.contracts.contacts.interchange.names import full_name
 from headwater.contracts.contacts.interchange.record import ContactRow, Parsed, RowProblem
@@ -51,10 +57,13 @@ class ContactDraft:
 
     A doubtful value of a side field costs that field alone: it is kept as an extra line with a warning, and the
     contact keeps the value that it has. Only the name, the key and the chapters (which decide on access) refuse a
-    row. ``needs_name``: a row without a name is refused, unless a nickname or an organisation names it.
+    row. ``needs_name``: a row without a name is refused, unless a nickname or an organisation names it. ``former``:
+    the texts of fields that an earlier release read otherwise, for the key that it derived from them.
     """
 
-    __slots__ = ("_doubtful", "_extra_chars", "chapter_ids", "extra", "fields", "given", "needs_name", "problems")
+    __slots__ = (
+        *("_doubtful", "_extra_chars", "chapter_ids", "extra", "fields", "former", "given", "needs_name", "problems"),
+    )
 
     def __init__(self) -> None:
         self.fields: dict[str, str | None] = {}
@@ -63,6 +72,7 @@ class ContactDraft:
         self.given: set[str] = set()
         self.problems: list[RowProblem] = []
         self.needs_name = False
+        self.former: dict[str, str] = {}
         self._doubtful: set[str] = set()
         self._extra_chars = 0
 
@@ -106,6 +116,8 @@ class ContactDraft:
     def put_date(self, text: str | None, order: DateOrder | None = None) -> None:
         """The date of birth in any form that ``read_date`` knows; a doubtful one is kept as a line."""
         self.fields["date_of_birth"], problem = read_date(text or "", order)
+        if text and problem and (former := unknown_year_date(text.strip())):
+            self.former["date_of_birth"] = former
         if text and problem:
             self.doubt("date_of_birth", problem.code, f"{problem.detail}; it is kept as a line")
             self.keep_line("BDAY", birthday_line(text.strip(), order))
@@ -145,8 +157,18 @@ class ContactDraft:
         if own:
             self.warn("uid", "key_replaced", "the key is over 128 characters or holds controls; another stands for it")
             return replaced_key(own)
-        rest = {field: self.fields.get(field) for field in ("email", "phone", "date_of_birth", "address")}
-        return derived_key(name=self.name(), **rest)
+        return derived_key(name=self.name(), **self._telling())
+
+    def _telling(self) -> dict[str, str | None]:
+        """The fields that tell persons of one name apart."""
+        return {field: self.fields.get(field) for field in ("email", "phone", "date_of_birth", "address")}
+
+    def _former_key(self, key: str) -> str | None:
+        """The key that an earlier release derived for this row; None when it was the same."""
+        if not self.former or self.fields.get("uid") or self.fields.get("contact_id"):
+            return None
+        former = derived_key(name=self.name(), **(self._telling() | self.former))
+        return None if former == key else former
 
     def row(self) -> ContactRow:
         """The contact as filled so far."""
@@ -170,10 +192,12 @@ class ContactDraft:
         """The outcome of the row; a key that an accepted earlier row had is reported, and this row wins."""
         self._settle_name()
         self._settle_lengths()
-        key = self.fields["uid"] = self.key()
+        key = self.key()
+        former_key, self.fields["uid"] = self._former_key(key), key
         outcome = Parsed(
             row_number=row_number,
             uid=key,
+            former_uid=former_key,
             contact=self.row(),
             given=frozenset(self.given - {field for field in self._doubtful if not self.fields.get(field)}),
             problems=tuple(self.problems),

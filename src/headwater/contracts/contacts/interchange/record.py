@@ -49,13 +49,15 @@ class Parsed(msgspec.Struct, frozen=True, kw_only=True):
     """One row of a file (a CSV row, a card, a JSON line): its contact, and its problems.
 
     Shape: ``row_number`` counts rows as a spreadsheet does (a CSV header is row 1; cards and lines begin at 1);
-    ``uid`` is the key to upsert by; ``given`` names the fields that the file contains: a field that is not
+    ``uid`` is the key to upsert by, ``former_uid`` the one that an earlier release derived for the same row, if it was
+    another; ``given`` names the fields that the file contains: a field that is not
     given stays, a given None clears it; ``raw`` is the row as it was read (cells, or one text).
     """
 
     row_number: int
     uid: str = ""
     contact: ContactRow
+    former_uid: str | None = None
     given: frozenset[str] = frozenset()
     problems: tuple[RowProblem, ...] = ()
     raw: tuple[str, ...] = ()

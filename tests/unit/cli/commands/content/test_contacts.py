@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from headwater.contracts.contacts.interchange.keys import derived_key
 from headwater.store.database import Transaction
 from headwater.store.log import feeds
 from tests.unit.cli.conftest import Command, Done, Installed
@@ -352,3 +353,26 @@ def test_a_photo_comes_back_from_every_format(office: Office) -> None:
         )
         assert (counts(again), again.json["warnings"]) == ((0, 0, 1, 0), 0)
     assert photo in office.take("end.vcf").read_text("utf-8").replace("\r\n ", "").replace("\n ", "")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "telling", "field", "value"),
+    [
+        ("a.csv", "Fornavn;Adresse;Postnr;Poststed\nOla;Storgata 1;0155;Oslo\n", {"address": "Storgata 1"},
+         "address", "Storgata 1, 0155 Oslo"),
+        ("b.csv", "Fornavn;Født\nOla;1604-04-21\n", {"date_of_birth": "1604-04-21"}, "last_name", None),
+        ("c.vcf", "BEGIN:VCARD\nFN:Ola\nBDAY:1604-04-21\nEND:VCARD\n", {"date_of_birth": "1604-04-21"},
+         "last_name", None),
+        ("d.vcf", "BEGIN:VCARD\nFN:Ola\nTEL;TYPE=FAX:22000001\nTEL;TYPE=CELL:90000001\nEND:VCARD\n",
+         {"phone": "22000001"}, "phone", "90000001"),
+    ],
+)  # fmt: skip
+def test_a_person_whom_an_earlier_release_brought_from_the_same_file_is_not_made_again(
+    office: Office, name: str, text: str, telling: dict[str, str], field: str, value: str | None
+) -> None:
+    key = derived_key(name="Ola", **telling)
+    assert counts(office.bring("old.jsonl", json.dumps({"uid": key, "first_name": "Ola", **telling}) + "\n"))[0] == 1
+    done = office.bring(name, text)
+    assert (done.json["created"], done.json["known_persons"]) == (0, 0)
+    assert counts(office.bring(name, text)) == (0, 0, 1, 0)
+    assert [row[field] for row in office.stored()] == [value]

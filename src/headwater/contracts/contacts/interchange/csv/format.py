@@ -271,6 +271,8 @@ class _RowReading:
                 if whole
                 else joined_address(street=streets, **others)
             )
+            if text and whole and not found and text != whole:
+                draft.former["address"] = whole
             if text:
                 found.setdefault(text, group)
         draft.put("address", next(iter(found), None))

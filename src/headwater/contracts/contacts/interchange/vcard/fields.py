@@ -133,11 +133,14 @@ def _reaches_a_person(line: ContentLine) -> bool:
 def read_phone(lines: Lines) -> tuple[str | None, ...]:
     """The preferred number that is no fax or pager; of a ``tel:`` URI its number."""
     line = _chosen_phone(lines.get("TEL", ()))
-    if line is None:
-        return (None,)
+    return (phone_text(line) if line else None,)
+
+
+def phone_text(line: ContentLine) -> str | None:
+    """The number in a line, without ``tel:``."""
     if "uri" in map(str.casefold, line.parameters.get("VALUE", ())):
-        return (line.value.removeprefix("tel:").partition(";")[0] or None,)
-    return (_kept(unescaped(line.value)),)
+        return line.value.removeprefix("tel:").partition(";")[0] or None
+    return _kept(unescaped(line.value))
 
 
 def read_address(lines: Lines) -> tuple[str | None, ...]:

@@ -32,6 +32,7 @@ from headwater.contracts.contacts.interchange.vcard.fields import (
     email_text,
     lines_to_keep,
     lines_to_write,
+    phone_text,
     preferred,
     read_address,
     read_birthday,
@@ -125,6 +126,8 @@ def _put_person(draft: ContactDraft, lines: dict[str, list[ContentLine]]) -> Non
     draft.needs_name = True
     (draft.fields["email"],) = read_email(lines)
     (draft.fields["phone"],) = read_phone(lines)
+    if (any_number := preferred(lines.get("TEL", ()))) and (number := phone_text(any_number)) != draft.fields["phone"]:
+        draft.former["phone"] = number or ""
     (draft.fields["address"],) = read_address(lines)
     for line in lines.get("EMAIL", ()):
         address = email_text(line)
@@ -138,6 +141,8 @@ def _put_dates(draft: ContactDraft, lines: dict[str, list[ContentLine]]) -> None
     (draft.fields["date_of_birth"],) = read_birthday(lines)
     birthday = preferred(lines.get("BDAY", ()))
     problem = read_date(unescaped(birthday.value))[1] if birthday else None
+    if birthday and birthday.value.startswith("--") and len(birthday.value) == len("--0421"):
+        draft.former["date_of_birth"] = f"1604-{birthday.value[2:4]}-{birthday.value[4:]}"
     if problem:
         draft.doubt("date_of_birth", problem.code, f"{problem.detail}; it is kept as a line")
     draft.put_time("created_at", _text(lines, "CREATED"))
