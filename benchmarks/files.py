@@ -19,6 +19,7 @@ KIB = 1024
 MIB = 1024 * KIB
 _PIECE_BYTES = 256 * KIB
 _ROUNDS = 3
+_LAST_CHUNK = b"\r\n0\r\n\r\n"
 _WARM_BYTES = 2 * 1024 * MIB
 
 
@@ -200,13 +201,25 @@ def _ask(
 
 def _rest(connection: socket.socket, head: bytes) -> bytes:
     start, _, body = head.partition(b"\r\n\r\n")
-    length = next(
+    lengths = [
         int(line.partition(b":")[2]) for line in start.split(b"\r\n") if line.lower().startswith(b"content-length")
-    )
-    parts, left = [body], length - len(body)
+    ]
+    if not lengths:
+        # A batch download does not announce its length. Its chunks are received and not taken apart.
+        parts, tail = [body], body[-16:]
+        while not tail.endswith(_LAST_CHUNK):
+            parts.append(_received(connection))
+            tail = (tail + parts[-1])[-16:]
+        return b"".join(parts)
+    parts, left = [body], lengths[0] - len(body)
     while left > 0:
-        piece = connection.recv(MIB)
-        assert piece, "the answer ended early"
+        piece = _received(connection)
         parts.append(piece)
         left -= len(piece)
     return b"".join(parts)
+
+
+def _received(connection: socket.socket) -> bytes:
+    piece = connection.recv(MIB)
+    assert piece, "the answer ended early"
+    return piece

@@ -144,7 +144,6 @@ def bench_small_files(bench: Bench) -> None:
         f"read {FILES} files",
         lambda: read_once(path, MIB),
         ("one by one", lambda: exhaust(read_each(packs, refs))),
-        ("one by one, hashes checked", lambda: exhaust(read_each(packs, refs, verify=True))),
         ("as one range", lambda: exhaust(read_range(packs, refs))),
     )
     shutil.rmtree(retained)
