@@ -74,7 +74,7 @@ class Malformed(HeadwaterError):
 
 
 class CursorInvalid(Malformed):
-    """A cursor that cannot be used; its ``reason`` is malformed, forged, foreign, ahead or expired.
+    """A cursor that cannot be used; its ``reason`` is malformed, forged, foreign, ahead, expired or restored.
 
     Source: files contract, "Error codes": SYNC_CURSOR_INVALID.
     """
@@ -82,8 +82,9 @@ class CursorInvalid(Malformed):
     code = "SYNC_CURSOR_INVALID"
     title = "Cursor invalid"
     hint = (
-        "When the reason is 'expired', continue from the cursor in the answer. Otherwise start again: files with"
-        " cursor=0 (without a cursor they start now and skip all earlier changes), the record feed without a cursor."
+        "When the reason is 'expired' or 'restored', continue from the cursor in the answer; after 'restored', delete"
+        " nothing because it is absent there. Otherwise start again: files with cursor=0 (without a cursor they start"
+        " now and skip all earlier changes), the record feed without a cursor."
     )
 
 

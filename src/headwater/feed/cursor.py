@@ -21,6 +21,13 @@ _MAC_BYTES = 12
 _TEXT_LENGTH = len(_PREFIX) + (_PLACE.size + _MAC_BYTES + 2) // 3 * 4
 
 
+BEFORE_RESTORE = (
+    "the cursor is of before this server was restored from a backup: list again from the cursor in this answer, and"
+    " delete nothing because it is absent there"
+)
+"""The sentence of a cursor with the reason ``restored``."""
+
+
 class Place(NamedTuple):
     """A reader's place in a feed: after ``position``; below ``snapshot_head`` it still reads the present state."""
 
@@ -29,11 +36,12 @@ class Place(NamedTuple):
 
 
 class CursorCodec:
-    """Encodes and decodes cursors with this installation's key and epoch."""
+    """Encodes and decodes cursors with this installation's key and epoch; restores have ended the past epochs."""
 
-    def __init__(self, key: bytes, epoch: int) -> None:
+    def __init__(self, key: bytes, epoch: int, past_epochs: tuple[int, ...] = ()) -> None:
         self._mac = hmac.new(key, digestmod="sha256")
         self.epoch = epoch
+        self.past_epochs = past_epochs
 
     def encode(self, feed: int, place: Place) -> str:
         """Returns the cursor of a place in a feed."""
@@ -43,7 +51,7 @@ class CursorCodec:
     def decode(self, text: str, feed: int) -> Place:
         """Returns the place of a cursor in this feed.
 
-        Raises: CursorInvalid with reason malformed, forged, expired (another epoch) or foreign (another feed).
+        Raises: CursorInvalid with reason malformed, forged, restored (an ended epoch) or foreign (another feed).
         """
         owner, place = self.open(text)
         if owner != feed:
@@ -51,13 +59,13 @@ class CursorCodec:
         return place
 
     def open(self, text: str) -> tuple[int, Place]:
-        """Returns the feed and the place of a cursor. Raises: CursorInvalid (malformed, forged, expired)."""
+        """Returns the feed and the place of a cursor. Raises: CursorInvalid (malformed, forged, restored)."""
         packed, mac = _unpack(text)
         if not hmac.compare_digest(mac, self._sign(packed)):
             raise invalid("forged", "this server did not issue the cursor")
         epoch, owner, position, snapshot_head = _PLACE.unpack(packed)
         if epoch != self.epoch:
-            raise invalid("expired", _BEFORE_RESTORE)
+            raise invalid("restored", BEFORE_RESTORE)
         return owner, Place(position, snapshot_head)
 
     def encode_many(self, owner: str, places: Mapping[int, Place]) -> str:
@@ -79,7 +87,10 @@ class CursorCodec:
         return text
 
     def decode_many(self, text: str, owner: str) -> dict[int, Place]:
-        """Returns the places of a cursor of many feeds. Raises: CursorInvalid (malformed, forged, expired, foreign)."""
+        """Returns the places of a cursor of many feeds.
+
+        Raises: CursorInvalid (malformed, forged, restored, foreign).
+        """
         raw = _uncoded(text, _MANY_PREFIX, _MAX_MANY_LENGTH)
         packed, mac = raw[:-_MAC_BYTES], raw[-_MAC_BYTES:]
         if len(packed) < _MANY_HEAD.size:
@@ -88,7 +99,7 @@ class CursorCodec:
             raise invalid("forged", "this server did not issue the cursor")
         epoch, mark = _MANY_HEAD.unpack_from(packed)
         if epoch != self.epoch:
-            raise invalid("expired", _BEFORE_RESTORE)
+            raise invalid("restored", BEFORE_RESTORE)
         if mark != _owner_mark(owner):
             raise invalid("foreign", "the cursor belongs to another organisation")
         numbers = _numbers(packed[_MANY_HEAD.size :])
@@ -108,9 +119,6 @@ class CursorCodec:
 def invalid(reason: str, detail: str, **extra: object) -> CursorInvalid:
     """Returns the error of an unusable cursor, with its reason for programs."""
     return CursorInvalid(detail, extra={"reason": reason, **extra})
-
-
-_BEFORE_RESTORE = "the cursor was issued before this log was restored from a backup"
 
 
 def _unpack(text: str) -> tuple[bytes, bytes]:

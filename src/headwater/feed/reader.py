@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from headwater.feed.cursor import Place, invalid
+from headwater.feed.cursor import BEFORE_RESTORE, Place, invalid
 from headwater.feed.runs import Run, Runs, size_of
 from headwater.store.database import Transaction
-from headwater.store.log import changes, feeds
+from headwater.store.log import changes, feeds, lost
 
 Parts = tuple[bytes | memoryview, ...]
 
@@ -26,12 +26,24 @@ class FeedPage(NamedTuple):
 
 
 def check(tx: Transaction, feed: int, place: Place, head: int) -> str | None:
-    """Returns the reason why a place is invalid: ``ahead`` of the head or ``expired`` below the floor; else None."""
+    """Returns the reason why a place is invalid, else None.
+
+    The reasons: ``ahead`` of the head, ``restored`` before the present epoch, ``expired`` below the floor.
+    """
     if max(place) > head:
         return "ahead"
     # While the present state is read, the head at the start of that reading is compared with the floor.
     complete_upto = max(place.position, place.snapshot_head)
-    return "expired" if complete_upto < feeds.floor(tx, feed) else None
+    return below_floor(tx, feed, complete_upto) if complete_upto < feeds.floor(tx, feed) else None
+
+
+def below_floor(tx: Transaction, feed: int, complete_upto: int) -> str:
+    """Returns the reason why a place below the floor is invalid: ``restored``, or ``expired`` by compaction.
+
+    A bare position carries no epoch. The positions before the present epoch end with the gap that the restore left,
+    so the position alone shows it.
+    """
+    return "restored" if complete_upto < lost.renewed_upto(tx, feed) else "expired"
 
 
 def read(
@@ -41,13 +53,13 @@ def read(
 
     The present state leaves tombstones out. Changes that are written while it is read follow it, tombstones included.
     ``runs`` caches parts of the present state for all readers; with it, a page may have fewer than ``limit`` changes
-    although more exist. Raises: CursorInvalid (ahead, expired).
+    although more exist. Raises: CursorInvalid (ahead, restored, expired).
     """
     head = feeds.head(tx, feed)
     if place is None:
         place = Place(0, head)
     elif (reason := check(tx, feed, place, head)) is not None:
-        raise invalid(reason, _REASONS[reason])
+        raise invalid(reason, REASONS[reason])
     state = _StatePart((), 0, place.position, ended=True)
     if place.position < place.snapshot_head:
         if runs is None or kinds or limit < runs.changes:
@@ -149,7 +161,11 @@ def _more(tx: Transaction, feed: int, place: Place, head: int, kinds: Sequence[s
     return after < head and changes.page(tx, feed, after, head, 1, kinds=kinds).size > 0
 
 
-_REASONS = {
+START_AGAIN = ("restored", "expired")
+"""The reasons whose answers contain the cursor of a new beginning; a restore forbids more, so it is named first."""
+
+REASONS = {
     "ahead": "the cursor is ahead of the feed",
-    "expired": "the changes after this cursor have been compacted away; start again without a cursor",
+    "restored": BEFORE_RESTORE,
+    "expired": "the changes after this cursor have been compacted away; start again from the cursor in this answer",
 }

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
+from types import MappingProxyType
 
 from headwater.store.database import Transaction
+from headwater.store.renewal import EPOCH_BYTES
+
+_PAST = "past_epochs"
+_MAX_PAST = 32
 
 
 def value(tx: Transaction, name: str) -> bytes | None:
@@ -41,8 +47,22 @@ def had_first_start(tx: Transaction) -> bool:
     return value(tx, "epoch") is not None
 
 
-def renew_epoch(tx: Transaction) -> int:
-    """Stores and returns a new epoch, which invalidates every older cursor and session."""
-    fresh = secrets.token_bytes(6)
+def renew_epoch(tx: Transaction, replaced: Mapping[str, bytes] = MappingProxyType({})) -> int:
+    """Stores and returns a new epoch, which invalidates every older cursor and session.
+
+    The present epoch becomes a past one, as do those of ``replaced``, the facts of the state that a restore replaces.
+    """
+    ended: dict[bytes, None] = {}
+    for facts in (replaced, {name: value(tx, name) or b"" for name in ("epoch", _PAST)}):
+        known = facts.get(_PAST, b"") + facts.get("epoch", b"")
+        ended |= dict.fromkeys(known[at : at + EPOCH_BYTES] for at in range(0, len(known), EPOCH_BYTES))
+    fresh = secrets.token_bytes(EPOCH_BYTES)
     keep(tx, "epoch", fresh)
+    keep(tx, _PAST, b"".join(list(ended)[-_MAX_PAST:]))
     return int.from_bytes(fresh, "big")
+
+
+def past_epochs(tx: Transaction) -> tuple[int, ...]:
+    """Returns the epochs that restores have ended, as far as they are known, the oldest first."""
+    known = value(tx, _PAST) or b""
+    return tuple(int.from_bytes(known[at : at + EPOCH_BYTES], "big") for at in range(0, len(known), EPOCH_BYTES))

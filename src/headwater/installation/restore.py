@@ -1,6 +1,7 @@
 """Restores a backup: checks the whole file before anything changes, and sets a new epoch that every client notices.
 
-The restored data is a prefix of history, verified; every earlier cursor is answered as expired.
+The restored data is a prefix of history, verified; every earlier cursor is answered as one of before a restore, and no
+id, integer, revision or position of before is given out again.
 """
 
 from __future__ import annotations
@@ -15,21 +16,22 @@ from typing import IO, NamedTuple
 
 import msgspec
 
-from headwater.base.clock import now_us
+from headwater.base.clock import SECOND_US, now_us
 from headwater.base.errors import Fatal, HeadwaterError, QuotaExceeded, StateConflict, Unavailable
 from headwater.base.settings.table import Settings
-from headwater.base.wire import format_seconds
+from headwater.base.wire import format_seconds, parse_time
 from headwater.identity import meta
-from headwater.installation import archive, connect
+from headwater.installation import archive, connect, state_before
 from headwater.installation.archive import BackupDamaged, BackupManifest
 from headwater.installation.connect import PACKS_FOLDER
 from headwater.installation.data_folder import DATABASE_FILE, locked, prepare
 from headwater.installation.first_start import ADMIN_TOKEN_FILE
 from headwater.installation.progress import Report, adding
-from headwater.store import dump, integrity
+from headwater.store import dump, integrity, renewal
 from headwater.store.database import Database, Row, Transaction
 from headwater.store.integrity import Finding
 from headwater.store.migrate import LEDGER, migrate, steps
+from headwater.store.renewal import Issued
 
 RESTORING_FOLDER = "restoring"
 _META = "meta"
@@ -45,12 +47,24 @@ class BackupNewer(HeadwaterError):
 
 
 class RestoreResult(NamedTuple):
-    """A restored backup: its manifest, the new epoch, the findings, and the place of the old data."""
+    """A restored backup: its manifest, the new epoch, the findings, and the place of the old data.
+
+    ``is_exact``: the replaced data could be read, so that it is known what was given out after the backup.
+    """
 
     manifest: BackupManifest
     epoch: str
     findings: list[Finding]
     replaced: str | None
+    is_exact: bool
+
+
+class _Filled(NamedTuple):
+    """A database that was filled from a backup."""
+
+    epoch: str
+    findings: list[Finding]
+    is_exact: bool
 
 
 def restore(path: Path, settings: Settings, *, replace: bool, report: Report) -> RestoreResult:
@@ -69,10 +83,13 @@ def restore(path: Path, settings: Settings, *, replace: bool, report: Report) ->
             return _into_postgres(path, manifest, settings, stamp, replace=replace, report=report)
         if (folder / DATABASE_FILE).exists() and not replace:
             raise StateConflict(f"{folder} has a database already; --force moves it aside", code="FOLDER_NOT_EMPTY")
+        before = state_before.in_folder(folder)
         with _building(folder) as building:
-            epoch, findings = _fill(path, manifest, settings, building, report)
-            replaced = _put_in_place(building, folder, stamp)
-    return RestoreResult(manifest, epoch, findings, None if replaced is None else str(replaced))
+            filled = _fill(path, manifest, settings, building, before, report)
+            aside = _put_in_place(building, folder, stamp)
+    return RestoreResult(
+        manifest, filled.epoch, filled.findings, None if aside is None else str(aside), filled.is_exact
+    )
 
 
 def _into_postgres(
@@ -84,11 +101,12 @@ def _into_postgres(
     folder = Path(settings.database.data_folder)
     names = [*dump.names([name for name, _ in steps()]), LEDGER]
     aside = f"replaced_{stamp.lower()}"
+    before = state_before.in_postgres(settings.database.url or "") if replace else None
     with _building(folder) as building:
         with moved_aside(settings.database.url or "", names, aside, replace=replace) as moved:
-            epoch, findings = _fill(path, manifest, settings, building, report)
+            filled = _fill(path, manifest, settings, building, before, report)
         _put_in_place(building, folder, stamp)
-    return RestoreResult(manifest, epoch, findings, moved and f"the schema {moved}")
+    return RestoreResult(manifest, filled.epoch, filled.findings, moved and f"the schema {moved}", filled.is_exact)
 
 
 @contextmanager
@@ -104,20 +122,20 @@ def _building(folder: Path) -> Iterator[Path]:
 
 
 def _fill(
-    path: Path, manifest: BackupManifest, settings: Settings, building: Path, report: Report
-) -> tuple[str, list[Finding]]:
+    path: Path, manifest: BackupManifest, settings: Settings, building: Path, before: Issued | None, report: Report
+) -> _Filled:
     own = msgspec.structs.replace(settings.database, data_folder=str(building), reserve_file_bytes=0)
     with ExitStack() as ends:
         # The last callback runs first: the files are closed, then made durable.
         ends.callback(os.sync)
         database = ends.enter_context(closing(connect.open_bare(msgspec.structs.replace(settings, database=own))))
-        return load(database, path, manifest, building, report)
+        return load(database, path, manifest, building, before, report)
 
 
 def load(
-    database: Database, path: Path, manifest: BackupManifest, folder: Path, report: Report
-) -> tuple[str, list[Finding]]:
-    """Fills an empty database and the folder beside it; the new epoch, and the findings.
+    database: Database, path: Path, manifest: BackupManifest, folder: Path, before: Issued | None, report: Report
+) -> _Filled:
+    """Fills an empty database and the folder beside it, and raises every sequence above what was given out.
 
     The table ``meta`` is written last, with the new epoch: without it a database counts as not installed.
     """
@@ -136,8 +154,9 @@ def load(
             _write_file(folder / PACKS_FOLDER / part[1] / part[2], source)
     tables.require_all()
     migrate(database)
+    is_exact = tables.renew(before)
     findings = database.read_now(lambda tx: _checked(tx, report))
-    return f"{tables.finish():012x}", findings
+    return _Filled(f"{tables.finish(before):012x}", findings, is_exact)
 
 
 class _TableLoader:
@@ -184,12 +203,29 @@ class _TableLoader:
                     f"{self._path} holds {self.done[name]} rows of {name}, its manifest says {table.rows}"
                 )
 
-    def finish(self) -> int:
+    def renew(self, before: Issued | None) -> bool:
+        """Raises every sequence; True when the replaced state told what was given out after the backup."""
+
+        def transaction(tx: Transaction) -> bool:
+            age_seconds = (tx.now_us - parse_time(self._manifest.made_at, "made_at")) // SECOND_US
+            own = renewal.issued(tx.rows)._replace(meta=self._meta())
+            return renewal.renew(tx, own, before, age_seconds).is_exact
+
+        with self._fitting("counters"):
+            return self._database.write_now(transaction)
+
+    def _meta(self) -> dict[str, bytes]:
+        """The facts of the backup, which are written last."""
+        columns = self._manifest.tables[_META].columns
+        name, value = columns.index("name"), columns.index("value")
+        return {row[name]: bytes(row[value]) for row in self._meta_rows}
+
+    def finish(self, before: Issued | None) -> int:
         """Writes ``meta`` with a new epoch, which makes the database an installation; the epoch."""
 
         def transaction(tx: Transaction) -> int:
             dump.insert(tx, _META, self._manifest.tables[_META].columns, self._meta_rows)
-            return meta.renew_epoch(tx)
+            return meta.renew_epoch(tx, {} if before is None else before.meta)
 
         with self._fitting(_META):
             return self._database.write_now(transaction)
@@ -222,14 +258,14 @@ def _write_file(path: Path, source: IO[bytes]) -> None:
 def _put_in_place(building: Path, folder: Path, stamp: str) -> Path | None:
     """Moves the old data aside and the new data in; the database last, because it makes the folder whole."""
     old = [folder / name for name in (*_SQLITE_FILES, PACKS_FOLDER, ADMIN_TOKEN_FILE) if (folder / name).exists()]
-    replaced = None
+    aside = None
     if old:
-        replaced = folder / f"replaced-{stamp}"
-        replaced.mkdir(mode=0o700)
+        aside = folder / f"replaced-{stamp}"
+        aside.mkdir(mode=0o700)
         for path in old:
-            path.rename(replaced / path.name)
+            path.rename(aside / path.name)
     for name in (PACKS_FOLDER, ADMIN_TOKEN_FILE, DATABASE_FILE):
         if (building / name).exists():
             (building / name).rename(folder / name)
     archive.sync_folder(folder)
-    return replaced
+    return aside

@@ -36,11 +36,11 @@ class Server:
 def assemble(database: Database, settings: Settings, packs: PackBackend, *, clock: Clock = now_us) -> Server:
     """Assembles the server over an open database that had its first start, and its packs."""
     keys = database.read_now(lambda tx: [meta.secret(tx, name) for name in KEYS])
-    epoch = database.read_now(meta.epoch)
+    epoch, past = database.read_now(lambda tx: (meta.epoch(tx), meta.past_epochs(tx)))
     wake = Wake()
     database.on_commit(wake.moved)
     authenticator = Authenticator(database, settings, clock, keys[1])
-    cursors, homes = CursorCodec(keys[0], epoch), HomeFeeds(database)
+    cursors, homes = CursorCodec(keys[0], epoch, past), HomeFeeds(database)
     services = Services(database, settings, clock, wake, cursors, authenticator, keys[2], packs, homes, kinds())
     ledger = DamageLedger(database)
     packs.guard.on_damage(ledger.report)

@@ -43,8 +43,8 @@ def test_a_cursor_of_another_share_is_refused() -> None:
     assert reason(CODEC.encode(4, Place(9)), 3) == "foreign"
 
 
-def test_a_cursor_of_an_earlier_life_of_the_log_is_expired() -> None:
-    assert reason(CursorCodec(KEY, EPOCH - 1).encode(3, Place(9))) == "expired"
+def test_a_cursor_of_before_a_restore_says_so() -> None:
+    assert reason(CursorCodec(KEY, EPOCH - 1).encode(3, Place(9))) == "restored"
 
 
 def test_a_cursor_of_another_installation_is_forged() -> None:
@@ -52,7 +52,7 @@ def test_a_cursor_of_another_installation_is_forged() -> None:
 
 
 def test_an_earlier_life_is_noticed_before_another_feed() -> None:
-    assert reason(CursorCodec(KEY, EPOCH + 1).encode(4, Place(9)), 3) == "expired"
+    assert reason(CursorCodec(KEY, EPOCH + 1).encode(4, Place(9)), 3) == "restored"
 
 
 @given(st.data())

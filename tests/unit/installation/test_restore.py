@@ -310,10 +310,11 @@ def test_rows_that_a_schema_step_made_itself_do_not_collide_with_those_of_the_ba
     put_back(saved, at(installed, tmp_path / "new"))
     make(install_at(installed, tmp_path / "new"), tmp_path / "again.tar")
     first, second = archive.check(saved), archive.check(tmp_path / "again.tar")
-    assert {name: table.rows for name, table in second.tables.items()} == {
-        name: table.rows for name, table in first.tables.items()
+    renewed = {"counters", "lost_positions", "lost_numbers", "lost_feeds"}
+    assert {name: table.rows for name, table in second.tables.items() if name not in renewed} == {
+        name: table.rows for name, table in first.tables.items() if name not in renewed
     }
-    assert second.heads == first.heads
+    assert all(second.heads[feed] > head for feed, head in first.heads.items())
 
 
 def test_a_backup_of_a_backup_is_written_on_after_it(installed: Installed, saved: Path, tmp_path: Path) -> None:
@@ -326,7 +327,8 @@ def test_a_backup_of_a_backup_is_written_on_after_it(installed: Installed, saved
         return int(tx.value("SELECT max(position) FROM changes WHERE feed = ?", feed))
 
     with new.database() as database:
-        assert database.write_now(more) == 3
+        head = database.read_now(lambda tx: tx.counter(organisations.feed_of(tx, "default"), "head"))
+        assert database.write_now(more) == head + 1 > 3
     assert notes(new) == ["n1", "n2", "n3"]
 
 

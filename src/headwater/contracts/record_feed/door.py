@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from headwater.base.clock import SECOND_US, monotonic_seconds
-from headwater.base.errors import Invalid
+from headwater.base.errors import CursorInvalid, Invalid
 from headwater.base.ids import is_acceptable
 from headwater.base.log import get_log
 from headwater.base.wire import encode, format_seconds
@@ -14,7 +14,7 @@ from headwater.contracts.record_feed.queries import FieldConflict
 from headwater.contracts.record_feed.rules import Kinds, Pusher
 from headwater.contracts.record_feed.shapes import ConflictRecord, PushOutcome
 from headwater.feed import devices, reader
-from headwater.feed.cursor import Place
+from headwater.feed.cursor import Place, invalid
 from headwater.feed.reader import FeedPage
 from headwater.feed.runs import Runs, size_of
 from headwater.feed.sightings import CallingDevice
@@ -52,6 +52,17 @@ class RecordFeedDoor:
     async def changes(self, call: Call) -> Reply:
         """GET: changes after a cursor; without one the present state first; ``wait`` long-polls."""
         feed = await self._feed(call)
+        try:
+            return await self._changes(call, feed)
+        except CursorInvalid as failure:
+            reason = str(failure.extra["reason"])
+            if reason not in reader.START_AGAIN:
+                raise
+            head = await call.read(lambda tx: tx.counter(feed, "head"))
+            start = self._services.cursors.encode(feed, Place(0, head))
+            raise invalid(reason, reader.REASONS[reason], cursor=start) from None
+
+    async def _changes(self, call: Call, feed: int) -> Reply:
         limits = self._services.settings.feed
         limit = integer(call.query, "limit", 1000, 1, limits.page_changes)
         wait_seconds = integer(call.query, "wait", 0, 0, limits.wait_seconds_max)

@@ -140,6 +140,12 @@ class AckState:
         seen = self._seen.get(sell_type)
         return BitMap64() if seen is None else seen.acked | seen.offered
 
+    def forgotten(self, *, keep_acked: bool) -> AckState:
+        """With nothing done: the numbers that the device holds stay, as offered or as they are."""
+        if keep_acked:
+            return AckState(_seen=self._seen)
+        return AckState(_seen={name: Seen(BitMap64(), seen.acked | seen.offered) for name, seen in self._seen.items()})
+
     def _grown(self, more: BitMap64) -> AckState:
         """The state with more positions done; the set becomes its own."""
         more.remove_range(0, self.high_water + 1)

@@ -82,11 +82,17 @@ class SellDoor:
         """POST /ack: note what the device has stored, durably, and only then 202."""
         device = await self._device(call)
         texts = call.decoded(shapes.read_ack).data.ack_keys
-        keys = rules.keys_of(texts, device)
-        if not keys and call.header(b"idempotency-key") is None:
+        keys, old = rules.keys_of(texts, device), rules.old_keys_of(texts, device)
+        if not keys and not old and call.header(b"idempotency-key") is None:
             return reply.empty(202)
+
+        def transaction(tx: Transaction) -> None:
+            rules.ack(tx, device, keys)
+            if old:
+                rules.note_held(tx, device, old)
+
         return await call.act(
-            lambda tx: rules.ack(tx, device, keys),
+            transaction,
             lambda _: reply.empty(202),
             feed=device.feed,
             device=device.device_id,
@@ -152,8 +158,10 @@ class SellDoor:
         feed = self._feeds.get(organisation)
         if feed is None:
             feed = self._feeds[organisation] = await call.read(lambda tx: organisations.feed_of(tx, organisation))
-        seed = device_seed(str(self._services.cursors.epoch), organisation, device_id)
-        return SellDevice(organisation, feed, device_id, call.principal.user_id, seed)
+        cursors = self._services.cursors
+        seed = device_seed(str(cursors.epoch), organisation, device_id)
+        past = tuple(device_seed(str(epoch), organisation, device_id) for epoch in cursors.past_epochs)
+        return SellDevice(organisation, feed, device_id, call.principal.user_id, seed, past)
 
     def _envelope(self, call: Call, live: Live) -> shapes.SessionEnvelope:
         total = len(live.positions)

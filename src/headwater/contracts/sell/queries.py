@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from pyroaring import BitMap64
 
+from headwater.contracts.sell import recovery
 from headwater.contracts.sell.acks import AckState
 from headwater.store.database import Row, Transaction
 
@@ -41,21 +42,30 @@ def state_bytes(tx: Transaction, feed: int, device_id: str) -> bytes | None:
     return None if found is None else bytes(found)
 
 
-def state_of(stored: bytes | None) -> AckState:
-    """The state that is stored, or a new device's."""
-    return AckState() if stored is None else AckState.from_bytes(stored)
+def state(tx: Transaction, feed: int, device_id: str) -> AckState:
+    """A device's state, or that of a new one; after a restore, that of a device which has it before it."""
+    row = tx.row("SELECT state, restored FROM sell_devices WHERE feed = ? AND device_id = ?", feed, device_id)
+    if row is not None and not row[1]:
+        return AckState.from_bytes(bytes(row[0]))
+    sql = "SELECT state, is_exact FROM sell_lost_states WHERE feed = ? AND device_id = ? ORDER BY place"
+    replaced = tx.rows(sql, feed, device_id)
+    if row is None and not replaced:
+        return AckState()
+    return recovery.state_after(tx, feed, None if row is None else bytes(row[0]), replaced)
 
 
 def keep_state(tx: Transaction, feed: int, device_id: str, state: AckState) -> None:
-    """Stores a device's state."""
+    """Stores a device's state, which has taken in what restores left of older ones."""
     tx.run(
-        "INSERT INTO sell_devices (feed, device_id, state, updated_us) VALUES (?, ?, ?, ?)"
-        " ON CONFLICT (feed, device_id) DO UPDATE SET state = excluded.state, updated_us = excluded.updated_us",
+        "INSERT INTO sell_devices (feed, device_id, state, updated_us, restored) VALUES (?, ?, ?, ?, 0)"
+        " ON CONFLICT (feed, device_id) DO UPDATE SET state = excluded.state, updated_us = excluded.updated_us,"
+        " restored = 0",
         feed,
         device_id,
         state.to_bytes(),
         tx.now_us,
     )
+    tx.put("DELETE FROM sell_lost_states WHERE feed = ? AND device_id = ?", feed, device_id)
 
 
 def live_in(tx: Transaction, feed: int, ranges: Iterable[tuple[int, int]]) -> Iterator[LiveChange]:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import msgspec
 from pyroaring import BitMap64
 
-from headwater.contracts.sell import queries, shapes
+from headwater.contracts.sell import queries, recovery, shapes
 from headwater.contracts.sell.ack_keys import AckKey, parse_key, render_key
 from headwater.contracts.sell.acks import AckState, acknowledge, event_type, offer
 from headwater.contracts.sell.queries import SELL_TYPES, FullChange
@@ -19,13 +19,14 @@ from headwater.store.log import changes, feeds, records
 
 
 class SellDevice(NamedTuple):
-    """The device of a request; ``seed`` binds its ack keys to it."""
+    """The device of a request; ``seed`` binds its ack keys to it, ``past_seeds`` did so before restores."""
 
     organisation: str
     feed: int
     device_id: str
     user_id: str
     seed: int
+    past_seeds: tuple[int, ...] = ()
 
     @property
     def calling(self) -> CallingDevice:
@@ -62,7 +63,7 @@ def prospect(tx: Transaction, device: SellDevice, types: Sequence[str]) -> Prosp
     """
     is_registered = devices.require_own(tx, device.calling)
     stored = queries.state_bytes(tx, device.feed, device.device_id)
-    state = queries.state_of(stored)
+    state = queries.state(tx, device.feed, device.device_id)
     head = feeds.head(tx, device.feed)
     if state.high_water >= head:
         return Prospect(stored, state, BitMap64(), head, stored is None or not is_registered)
@@ -77,7 +78,7 @@ def lost_deletions(tx: Transaction, device: SellDevice) -> list[tuple[str, int]]
 
     Shape: (sell type, number). Nothing can be lost where the device had everything up to the floor.
     """
-    state = queries.state_of(queries.state_bytes(tx, device.feed, device.device_id))
+    state = queries.state(tx, device.feed, device.device_id)
     if state.high_water >= feeds.floor(tx, device.feed):
         return []
     held = {sell_type: state.held(sell_type) for sell_type in set(SELL_TYPES.values())}
@@ -88,10 +89,14 @@ def lost_deletions(tx: Transaction, device: SellDevice) -> list[tuple[str, int]]
 
 
 def restore_deletions(tx: Transaction, device: SellDevice) -> int:
-    """Puts compacted tombstones back at the feed's head for a device that missed them; returns their number."""
+    """Appends the tombstones that a device missed, by compaction or by a restore; returns their number."""
     lost = lost_deletions(tx, device)
-    if not lost:
-        return 0
+    if lost:
+        _append_tombstones(tx, device, lost)
+    return len(lost)
+
+
+def _append_tombstones(tx: Transaction, device: SellDevice, lost: Sequence[tuple[str, int]]) -> None:
     buried = queries.buried(tx, device.feed)
     tombstones: list[records.LostTombstone] = []
     for sell_type, number in lost:
@@ -99,12 +104,11 @@ def restore_deletions(tx: Transaction, device: SellDevice) -> int:
         kind, id = buried.get((sell_type, number), (sell_type, f"gone-{sell_type}-{number}"))
         tombstones.append(records.LostTombstone(kind, id, number))
     records.append_tombstones(tx, device.feed, tombstones)
-    return len(tombstones)
 
 
 def lag(tx: Transaction, device: SellDevice) -> int:
     """The number of positions by which the head is ahead of all that the device has settled."""
-    state = queries.state_of(queries.state_bytes(tx, device.feed, device.device_id))
+    state = queries.state(tx, device.feed, device.device_id)
     return feeds.head(tx, device.feed) - state.high_water
 
 
@@ -126,7 +130,7 @@ def commit_prospect(tx: Transaction, device: SellDevice, found: Prospect) -> boo
 def show(tx: Transaction, device: SellDevice, positions: Sequence[int]) -> ShownPage:
     """The items that are still live at these positions; one that cannot be shown is named and stays pending."""
     found = queries.changes_at(tx, device.feed, positions)
-    state = queries.state_of(queries.state_bytes(tx, device.feed, device.device_id))
+    state = queries.state(tx, device.feed, device.device_id)
     contacts = _contacts_of_notes(tx, device.feed, found)
     shown = ShownPage([], [])
     for change in found:
@@ -153,6 +157,27 @@ def keys_of(texts: Sequence[str], device: SellDevice) -> list[AckKey]:
     return [key for text in texts if (key := parse_key(text, device.seed)) is not None]
 
 
+def old_keys_of(texts: Sequence[str], device: SellDevice) -> list[AckKey]:
+    """The keys among these texts that were this device's before a restore; they acknowledge nothing."""
+    seeds = device.past_seeds
+    return [key for text in texts if (key := next(filter(None, (parse_key(text, s) for s in seeds)), None)) is not None]
+
+
+def note_held(tx: Transaction, device: SellDevice, old: Sequence[AckKey]) -> None:
+    """Notes what a device shows to hold by keys of before a restore, and appends the tombstones that it needs then."""
+    state = queries.state(tx, device.feed, device.device_id)
+    named = [(key.sell_type, key.number) for key in old if key.number is not None]
+    after = recovery.held_of_old_keys(tx, device.feed, state, named)
+    if after is state:
+        return
+    queries.keep_state(tx, device.feed, device.device_id, after)
+    present = queries.numbers(tx, device.feed)
+    news = {pair for pair in named if after.wants_tombstone(*pair) and not state.wants_tombstone(*pair)}
+    missing = sorted(pair for pair in news if pair[1] not in present[pair[0]])
+    if missing:
+        _append_tombstones(tx, device, missing)
+
+
 def ack(tx: Transaction, device: SellDevice, keys: Sequence[AckKey]) -> None:
     """Notes what a device has stored; an ack of N never hides N+1, and a repeated one changes nothing.
 
@@ -160,7 +185,7 @@ def ack(tx: Transaction, device: SellDevice, keys: Sequence[AckKey]) -> None:
     """
     if not devices.require_own(tx, device.calling):
         devices.claim(tx, device.calling)
-    state = queries.state_of(queries.state_bytes(tx, device.feed, device.device_id))
+    state = queries.state(tx, device.feed, device.device_id)
     positions = sorted({key.position for key in keys})
     live = {
         row[0]: (SELL_TYPES.get(row[1], ""), row[2], bool(row[3]))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from headwater.store.database import Transaction
+from headwater.store.log import lost
+from headwater.store.log.lost import LostNumbers
 
 ACCESS = 0
 """A feed number without changes, which notifies listeners that the shares which some user may read have changed.
@@ -54,7 +56,22 @@ def create(tx: Transaction, name: str, organisation: str, *, history: bool) -> i
     )  # fmt: skip
     # The counter that writers lock exists from the start.
     tx.bump(feed, "head", 0)
+    _continue_lost(tx, feed, name)
     return feed
+
+
+def _continue_lost(tx: Transaction, feed: int, name: str) -> None:
+    """Continues the sequences of an organisation that a restore removed, so that its clients receive none again."""
+    if not name.startswith("org:"):
+        return
+    sql = "SELECT counter, max(value) FROM lost_feeds WHERE name = ? OR name = '' GROUP BY counter"
+    for counter, value in tx.rows(sql, name):
+        tx.bump(feed, counter, value)
+        if counter == "head" and value:
+            lost.lose(tx, feed, 1, value)
+            raise_floor(tx, feed, value)
+        elif counter.startswith("number:"):
+            lost.lose_numbers(tx, feed, counter.removeprefix("number:"), LostNumbers(1, value, value))
 
 
 def head(tx: Transaction, feed: int) -> int:

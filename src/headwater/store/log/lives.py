@@ -9,6 +9,7 @@ from __future__ import annotations
 from enum import Enum
 
 from headwater.store.database import Transaction
+from headwater.store.log.lost import is_lost
 from headwater.store.log.records import Record
 
 
@@ -31,20 +32,3 @@ def base_of(tx: Transaction, feed: int, current: Record, revision: int) -> BaseS
     if revision < max(1, current.born) or is_lost(tx, feed, revision):
         return BaseState.ENDED
     return BaseState.EARLIER if revision < current.revision else BaseState.UNKNOWN
-
-
-def is_lost(tx: Transaction, feed: int, position: int) -> bool:
-    """True for a position that ended with a restore: given out after the backup, or skipped by the restore."""
-    sql = "SELECT 1 FROM lost_positions WHERE feed = ? AND first <= ? AND last >= ?"
-    return tx.row(sql, feed, position, position) is not None
-
-
-def lost(tx: Transaction, feed: int) -> list[tuple[int, int]]:
-    """Returns the ranges of positions that ended with a restore, first and last included, in order."""
-    rows = tx.rows("SELECT first, last FROM lost_positions WHERE feed = ? ORDER BY first", feed)
-    return [(row[0], row[1]) for row in rows]
-
-
-def lose(tx: Transaction, feed: int, first: int, last: int) -> None:
-    """Ends the positions ``first`` to ``last`` of a feed, which a restore has skipped."""
-    tx.run("INSERT INTO lost_positions (feed, first, last, at_us) VALUES (?, ?, ?, ?)", feed, first, last, tx.now_us)

@@ -19,6 +19,9 @@ _COLUMNS = (
 BYTES = "bytes"
 """The counter of a share's feed that holds how many bytes its versions take; without the staged ones."""
 
+RESTORED_UPTO = "number:version"
+"""The counter of a share's feed below which no file of before a restore gets a version any more."""
+
 CHUNKS_TABLE = "version_chunks"
 """The table that marks the chunks of versions as live."""
 
@@ -156,7 +159,12 @@ def keep(
     # No other transaction may give a version of this file the same number.
     tx.lock(feed)
     last = None if is_first else tx.value("SELECT max(number) FROM versions WHERE feed = ? AND node = ?", feed, node)
-    kept = version._replace(node=node, number=(last or 0) + 1, state="kept", modified_us=modified_us, expires_us=None)
+    number = (last or 0) + 1
+    floor = tx.counter(feed, RESTORED_UPTO)
+    if last and last < floor and _is_older_than_restore(tx, feed, node):
+        # The numbers up to here may have been given out to versions that a restore has undone.
+        number = floor + 1
+    kept = version._replace(node=node, number=number, state="kept", modified_us=modified_us, expires_us=None)
     found = tx.run(
         "UPDATE versions SET node = ?, number = ?, state = ?, modified_us = ?, expires_us = NULL"
         " WHERE feed = ? AND id = ?",
@@ -307,6 +315,14 @@ def details(version: Version) -> dict[str, Any]:
         "modified_at": format_seconds(version.modified_us),
         "version_number": version.number,
     }
+
+
+def _is_older_than_restore(tx: Transaction, feed: int, node: str) -> bool:
+    sql = (
+        "SELECT 1 FROM nodes n JOIN lost_numbers l ON l.feed = n.feed AND l.name = 'node' AND n.number < l.first"
+        " WHERE n.feed = ? AND n.id = ?"
+    )
+    return tx.row(sql, feed, node) is not None
 
 
 def _require(found: int, id: str) -> None:

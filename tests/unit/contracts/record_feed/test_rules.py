@@ -17,7 +17,7 @@ from headwater.feed.kinds import RecordKind
 from headwater.identity.principal import Principal
 from headwater.identity.roles import Role
 from headwater.store.database import Database, Transaction
-from headwater.store.log import lives, records
+from headwater.store.log import lost, records
 from headwater.store.log.records import Draft, Record
 from tests.support.clock import MovableClock
 from tests.support.store.transactions import head_of, make_feed
@@ -185,13 +185,13 @@ def compacted(feed: Feed) -> None:
     feed.database.write_now(lambda tx: tx.run("DELETE FROM records WHERE feed = ? AND deleted = 1", feed.number))
 
 
-def restored(feed: Feed, lost: int, gap: int) -> None:
-    """The feed as a restore leaves it: ``lost`` changes after the backup are undone, and a gap of positions follows."""
+def restored(feed: Feed, undone: int, gap: int) -> None:
+    """The feed as a restore leaves it, with a gap after the positions of ``undone`` changes that it lost."""
 
     def transaction(tx: Transaction) -> None:
         head = tx.bump(feed.number, "head", 0)
-        lives.lose(tx, feed.number, head + 1, head + lost + gap)
-        tx.bump(feed.number, "head", lost + gap)
+        lost.lose(tx, feed.number, head + 1, head + undone + gap)
+        tx.bump(feed.number, "head", undone + gap)
 
     feed.database.write_now(transaction, feed=feed.number)
 
@@ -241,7 +241,7 @@ class TestEndedLives:
     @pytest.mark.parametrize("edited", [False, True])
     def test_a_base_that_a_restore_undid_never_overwrites_silently(self, feed: Feed, edited: bool) -> None:
         feed.put(name="Ada", phone="1")
-        restored(feed, lost=1, gap=10)
+        restored(feed, undone=1, gap=10)
         if edited:
             assert feed.put(1, phone="SERVER").outcome == "applied"
         outcome = feed.put(2, phone="CLIENT", email="a@x")
@@ -254,13 +254,13 @@ class TestEndedLives:
 
     def test_no_revision_of_before_a_restore_is_given_out_after_it(self, feed: Feed) -> None:
         feed.put(name="Ada")
-        restored(feed, lost=5, gap=3)
+        restored(feed, undone=5, gap=3)
         assert feed.put(1, name="Bo").revision == 10
         assert feed.put(10, name="Cy").outcome == "applied"
 
     def test_a_deletion_that_a_restore_undid_is_not_seen_alive_by_a_lost_base(self, feed: Feed) -> None:
         feed.put(name="Ada")
-        restored(feed, lost=1, gap=3)
+        restored(feed, undone=1, gap=3)
         feed.delete(1)
         outcome = feed.put(2, name="CLIENT")
         assert (outcome.outcome, outcome.code, feed.values()) == ("refused", "DELETED", None)

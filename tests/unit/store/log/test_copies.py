@@ -37,6 +37,7 @@ WITHOUT_CONTENT = {
     "cache_successes": {"organisation"},
     "sell_devices": {"device_id", "state"},
     # Labels are words of the product, not of a person.
+    "lost_feeds": {"name", "counter"}, "lost_numbers": {"name"}, "sell_lost_states": {"device_id", "state"},
     "terminology_syncs": {"organisation", "synced_version", "lease"},
     "terminology_labels": {"organisation", "source", "location", "etag", "own"},
 }  # fmt: skip
@@ -44,7 +45,8 @@ WITHOUT_CONTENT = {
 FILES = {
     # Files are no records: their content is freed with their packs, by retention and gc.
     "compacted", "packs", "chunks", "shares", "share_members", "nodes", "versions", "version_chunks", "file_conflicts",
-    "sync_preferences", "uploads", "upload_chunks", "purged_files", "damaged_chunks",
+    "sync_preferences", "uploads", "upload_chunks", "purged_files", "emptied_nodes",
+    "pruned_versions", "damaged_chunks",
 }  # fmt: skip
 
 

@@ -34,7 +34,9 @@ def restore(
     """Put a backup into an empty data folder, or an empty PostgreSQL database.
 
     The whole backup is checked before anything is touched. The log gets a new epoch: every cursor from before
-    answers that it expired, so that clients read everything again and miss nothing. No server may run meanwhile.
+    answers that the server was restored, so that clients read everything again and miss nothing. No id, number or
+    position of before is given out again: with --force the data that is moved aside tells how far they went. No
+    server may run meanwhile.
     """
     settings = options.load(data, database, config)
     log.configure(settings.log)
@@ -51,11 +53,16 @@ def restore(
     }
     if as_json:
         shown = {name.replace(" ", "_"): value for name, value in shown.items()}
-        shown |= {"replaced": done.replaced, "heads": done.manifest.heads}
+        shown |= {"replaced": done.replaced, "heads": done.manifest.heads, "known_gap": done.is_exact}
         shown["findings"] = [finding._asdict() for finding in done.findings]
     show_one(shown, as_json=as_json)
     if done.replaced is not None:
         say_note(f"what was there before is in {done.replaced}; remove it when you are sure")
+    if not done.is_exact:
+        say_note(
+            "what was given out after this backup is not known, so ids and positions continue after a wide gap;"
+            " --force beside the data that is replaced leaves the exact one"
+        )
     say_note("tokens that were revoked after this backup are good again: see 'headwater token list'")
     if done.findings:
         say_note(f"{len(done.findings)} things in this backup do not agree: see 'headwater verify'")

@@ -15,7 +15,8 @@ from headwater.contracts.files import access
 from headwater.contracts.files.access import Access, ShareRow
 from headwater.contracts.files.changes import snapshot
 from headwater.contracts.files.changes.snapshot import SharePage
-from headwater.feed.cursor import CursorCodec, Place, invalid
+from headwater.feed.cursor import BEFORE_RESTORE, CursorCodec, Place, invalid
+from headwater.feed.reader import START_AGAIN, below_floor
 from headwater.identity.principal import Principal
 from headwater.store.database import Transaction
 from headwater.store.log import changes, feeds
@@ -26,6 +27,7 @@ INLINE_CHANGES = 500
 _MAX_DIGITS = 30
 _REASONS = {
     "ahead": "the cursor is ahead of the share's log",
+    "restored": BEFORE_RESTORE,
     "expired": "the changes after this cursor have been compacted away; list again from the cursor in this answer",
 }
 
@@ -53,7 +55,8 @@ def read(
 ) -> ChangesPage | None:
     """The next page; None when ``quick`` is set and a long read is needed.
 
-    Raises: NotFound (share), CursorInvalid (malformed, forged, foreign, ahead; expired with a start ``cursor``).
+    Raises: NotFound (share), CursorInvalid (malformed, forged, foreign, ahead; expired and restored with a start
+    ``cursor``).
     """
     if query.share_id is None:
         return _read_all(tx, codec, principal, query, quick=quick)
@@ -76,12 +79,12 @@ def place_of(tx: Transaction, codec: CursorCodec, feed: int, text: str | None) -
         try:
             place = codec.decode(text, feed)
         except CursorInvalid as failure:
-            if failure.extra["reason"] == "expired":
-                raise _expired(codec.encode(feed, snapshot.begin(tx, feed)), failure.detail) from None
+            if failure.extra["reason"] == "restored":
+                raise _start_again("restored", codec.encode(feed, snapshot.begin(tx, feed))) from None
             raise
     reason = _refusal(tx, feed, place, head)
-    if reason == "expired":
-        raise _expired(codec.encode(feed, snapshot.begin(tx, feed)))
+    if reason in START_AGAIN:
+        raise _start_again(reason, codec.encode(feed, snapshot.begin(tx, feed)))
     if reason is not None:
         raise invalid(reason, _REASONS[reason])
     return place
@@ -135,8 +138,8 @@ def _places_of(
     try:
         known = codec.decode_many(text, principal.organisation)
     except CursorInvalid as failure:
-        if failure.extra["reason"] == "expired":
-            raise _expired(codec.encode_many(principal.organisation, start), failure.detail) from None
+        if failure.extra["reason"] == "restored":
+            raise _start_again("restored", codec.encode_many(principal.organisation, start)) from None
         if _opens(codec, text):
             raise invalid("foreign", "this is the cursor of one share: name it with share_id") from None
         raise
@@ -144,9 +147,10 @@ def _places_of(
     reasons = {feed: _refusal(tx, feed, place, feeds.head(tx, feed)) for feed, place in places.items()}
     if "ahead" in reasons.values():
         raise invalid("ahead", _REASONS["ahead"])
-    if "expired" in reasons.values():
-        fresh = {feed: start[feed] if reasons[feed] else place for feed, place in places.items()}
-        raise _expired(codec.encode_many(principal.organisation, fresh))
+    for reason in START_AGAIN:
+        if reason in reasons.values():
+            fresh = {feed: start[feed] if reasons[feed] else place for feed, place in places.items()}
+            raise _start_again(reason, codec.encode_many(principal.organisation, fresh))
     return places
 
 
@@ -168,11 +172,11 @@ def _refusal(tx: Transaction, feed: int, place: Place, head: int) -> str | None:
     complete_upto = place.snapshot_head or place.position
     if complete_upto > head:
         return "ahead"
-    return "expired" if complete_upto < feeds.floor(tx, feed) else None
+    return below_floor(tx, feed, complete_upto) if complete_upto < feeds.floor(tx, feed) else None
 
 
-def _expired(cursor: str, detail: str = _REASONS["expired"]) -> CursorInvalid:
-    return invalid("expired", detail, cursor=cursor)
+def _start_again(reason: str, cursor: str) -> CursorInvalid:
+    return invalid(reason, _REASONS[reason], cursor=cursor)
 
 
 def _is_long(tx: Transaction, feed: int, place: Place, limit: int) -> bool:

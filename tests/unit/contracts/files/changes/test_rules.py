@@ -95,7 +95,7 @@ class TestPlace:
 
     def test_a_cursor_of_an_earlier_life_names_where_to_begin(self, filled: FileShare) -> None:
         extra = refused(filled, CursorCodec(b"k" * 32, 6).encode(filled.feed, Place(2)))
-        assert (extra["reason"], CODEC.decode(extra["cursor"], filled.feed)) == ("expired", Place(0, 3))
+        assert (extra["reason"], CODEC.decode(extra["cursor"], filled.feed)) == ("restored", Place(0, 3))
 
 
 class TestShare:
@@ -204,7 +204,7 @@ class TestEveryShare:
     def test_a_cursor_of_an_earlier_life_begins_all_anew(self, filled: FileShare) -> None:
         old = CursorCodec(b"k" * 32, 6).encode_many("default", {filled.feed: Place(2)})
         extra = refused(filled, old, everything=True)
-        assert extra["reason"] == "expired"
+        assert extra["reason"] == "restored"
         assert CODEC.decode_many(extra["cursor"], "default") == {filled.feed: Place(0, 3)}
 
 
