@@ -131,3 +131,57 @@ def test_changes_at_the_head(share: FileShare, laptop: Device, statements: Count
 def test_a_new_contact(client: Client, statements: Counted) -> None:
     with statements.at_most(14):
         assert client.post("/api/v1/contacts", json={"last_name": "Lind"}).status == 201
+
+
+def chain_of(laptop: Device, name: str, depth: int) -> str:
+    """A chain of folders that was put into the trash; its path."""
+    path = f"/{name}" * depth
+    entries = laptop.applied(*(created(f"/{name}" * count) for count in range(1, depth + 1)))
+    gone = {"resource_type": "folder", "change_type": "deleted", "resource_id": entries[0]["resource_id"]}
+    laptop.applied(gone | {"old_path": f"/{name}"})
+    return path
+
+
+@pytest.mark.parametrize("place", ["beside", "below", "case", "missing"])
+def test_a_chain_in_the_trash_is_looked_up_once_for_all_items(laptop: Device, statements: Counted, place: str) -> None:
+    chain = chain_of(laptop, "y", 100)
+    paths = {
+        "beside": [f"{chain}/n{at}" for at in range(200)],
+        "below": [f"{chain}/n{at}/z" for at in range(200)],
+        "case": [f"{chain[:-1]}{'yY'[at % 2]}/n{at}" for at in range(200)],
+        "missing": [f"/x{chain}/n{at}" for at in range(200)],
+    }[place]
+    # Under SERVER_WINS nothing is created, so that the folders stay in the trash for every item.
+    with statements.at_most(9 + 2 * 100 + 200 * 6):
+        laptop.apply(*(created(path) for path in paths), strategy="SERVER_WINS")
+    looked_up = [sql for sql in statements.found if "trashed_us IS NOT NULL" in sql and "nodes" in sql]
+    assert len(looked_up) <= 100 + 200 + 2
+
+
+def test_deletions_between_do_not_make_a_chain_be_looked_up_again(laptop: Device, statements: Counted) -> None:
+    folders = [laptop.applied(created(f"/f{at}"))[0]["resource_id"] for at in range(20)]
+    chain = chain_of(laptop, "y", 100)
+    items: list[dict[str, Any]] = []
+    for at, folder in enumerate(folders):
+        gone = {"resource_type": "folder", "change_type": "deleted", "resource_id": folder, "old_path": f"/f{at}"}
+        items += [gone, created(f"{chain}/n{at}")]
+    with statements.at_most(9 + 2 * 100 + 40 * 8):
+        laptop.apply(*items, strategy="SERVER_WINS")
+
+
+def test_what_one_request_looks_up_is_bounded_and_the_rest_is_an_error_of_its_item(
+    laptop: Device, statements: Counted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = laptop.put("/kept.txt", b"one")
+    for name in "abcdef":
+        chain_of(laptop, name, 40)
+    monkeypatch.setattr("headwater.contracts.files.apply.rules.LOOKUPS", 200)
+    items = [created(f"/{name}" * 40 + "/n") for name in "abcdef"]
+    with statements.at_most(500):
+        answer = laptop.apply(*items, deleted(file), strategy="SERVER_WINS").json()
+    assert [entry["code"] for entry in answer["errors"]] == ["TOO_MANY_LOOKUPS"] * len(answer["errors"])
+    assert answer["errors"]
+    assert answer["conflicts"]
+    # Split over more requests, all of them are answered.
+    for item in items:
+        assert laptop.apply(item, strategy="SERVER_WINS").json()["errors"] == []

@@ -1,16 +1,17 @@
 """The one place that resolves paths: finds the folder of a path and the path of an id, and creates missing folders.
 
-Each folder is looked up once for all items of a request. A look-up costs the names that are asked for, not one query
-for each level: deep trees do not delay the writer.
+Each folder, living or in the trash, is looked up once for all items of a request. A look-up costs the names that are
+asked for, not one query for each level, and ``Budget`` bounds the look-ups of a request: deep trees do not delay the
+writer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from enum import StrEnum
 from typing import NamedTuple
 
-from headwater.base.errors import Invalid, NotFound, StateConflict
+from headwater.base.errors import Invalid, NotFound, StateConflict, TooLarge
 from headwater.contracts.files.access import ShareRow
 from headwater.contracts.files.names import join_path, name_key, require_length, split_path, stored_name, stored_path
 from headwater.store.database import Transaction
@@ -20,6 +21,8 @@ from headwater.store.tree.writer import TreeWriter
 
 _MAX_NAMESAKES = 20
 _MAX_LOOKUPS = 500
+"""Look-ups in the trash for one path."""
+
 _MAX_CHAINS = 16_384
 """So many folders are remembered, and as many again as one look-up adds."""
 
@@ -35,6 +38,26 @@ class FolderState(StrEnum):
     DELETED = "deleted"
     MISSING = "missing"
     NOT_A_FOLDER = "not_a_folder"
+
+
+class Budget:
+    """The rows that one request may still look up; without a limit, as many as it asks for."""
+
+    __slots__ = ("left",)
+
+    def __init__(self, left: int | None = None) -> None:
+        self.left = left
+
+    def spend(self, rows: int = 1) -> None:
+        """Counts rows that were looked up. Raises: TooLarge, once more were looked up than one request may."""
+        if self.left is None:
+            return
+        self.left -= rows
+        if self.left < 0:
+            raise TooLarge(
+                "this request looks up more folders than one request may; send the rest in another request",
+                code="TOO_MANY_LOOKUPS",
+            )
 
 
 class FolderChain:
@@ -111,9 +134,10 @@ class Target(NamedTuple):
 class PathIndex:
     """Resolves paths of one share. It must be notified of folders that change, and of changes that are undone."""
 
-    def __init__(self, tx: Transaction, row: ShareRow) -> None:
+    def __init__(self, tx: Transaction, row: ShareRow, budget: Budget | None = None) -> None:
         self.tx = tx
         self.row = row
+        self.budget = budget or Budget()
         self.forget()
 
     @property
@@ -129,6 +153,9 @@ class PathIndex:
         self._paths: dict[str, FoundFolder] = {}
         self._changed: list[str] = []
         self._copies: dict[str, dict[str, int]] = {}
+        self._namesakes: dict[tuple[str, str], tuple[Node, ...]] = {}
+        self._named: dict[str, set[tuple[str, str]]] = {}
+        self._gone: dict[str, tuple[Node, ...]] = {}
 
     def begin(self) -> None:
         """Begins a part whose changes may be undone."""
@@ -150,7 +177,7 @@ class PathIndex:
         found = self.living(path)
         if found.state is not FolderState.MISSING:
             return found
-        gone = _gone(self.tx, self.row, split_path(path))
+        gone = self._gone_at(path)
         return found if gone is None else FoundFolder(FolderState.DELETED, gone, found.chain, found.path)
 
     def living(self, path: str) -> FoundFolder:
@@ -165,6 +192,7 @@ class PathIndex:
             key = name_key(name, policy)
             below = self._living.get((chain.id, key))
             if below is None:
+                self.budget.spend()
                 node = nodes.child(self.tx, self.row.feed, chain.id, key)
                 if node is None:
                     return FoundFolder(FolderState.MISSING, None, chain, "/".join(spelled))
@@ -220,6 +248,7 @@ class PathIndex:
             node = writer.create("folder", *place, None, {}, folder_path=above)
             created.append(node)
             self._changed.append(node.id)
+            self._rename_gone(node.id, node)
             chain, above = self._link(node, chain), f"{above}/{name}"
         self._remember(path, chain, above)
         return MadeFolder(chain.id, above, tuple(created))
@@ -267,6 +296,7 @@ class PathIndex:
         known = self._root if folder_id == ROOT else self._chains.get(folder_id)
         if known is not None:
             return known
+        self.budget.spend()
         node = nodes.find(self.tx, self.row.feed, folder_id)
         return self._root if node is None else self._link(node, self._above(node))
 
@@ -281,6 +311,7 @@ class PathIndex:
         last, limit = node, _FIRST_LOOK
         while last.parent != ROOT and last.parent not in self._chains and len(unknown) < MAX_DEPTH:
             found = nodes.ancestors(self.tx, self.row.feed, last, limit)
+            self.budget.spend(1 + len(found))
             if not found:
                 break
             for each in found:
@@ -307,8 +338,59 @@ class PathIndex:
         found = self._paths[path] = FoundFolder(FolderState.LIVE, chain.node, chain, spelled)
         return found
 
+    def _gone_at(self, path: str) -> Node | None:
+        """A folder in the trash whose path was this, or None; other nodes may have the path by now."""
+        names = tuple(name_key(name, self.row.policy) for name in split_path(path))
+        if len(names) > _MAX_LOOKUPS:
+            return None
+        known, start = self._known_gone(names)
+        lookups = 0
+        for at in range(start, len(names)):
+            above = [node.id for node in known] if at else [ROOT]
+            lookups += len(above)
+            if lookups > _MAX_LOOKUPS:
+                # Deep trees that were deleted many times over must not delay the writer.
+                return None
+            found = [node for folder in above for node in self._folders_named(folder, names[at])]
+            known = self._gone[join_path(names[: at + 1])] = tuple(found[:_MAX_NAMESAKES])
+            if not known:
+                return None
+        return known[0] if known else None
+
+    def _known_gone(self, names: tuple[str, ...]) -> tuple[tuple[Node, ...], int]:
+        """The folders that had the longest start of a path that was looked up before, and the names it takes."""
+        for count in range(len(names), 0, -1):
+            known = self._gone.get(join_path(names[:count]))
+            if known is not None:
+                return known, (count if known else len(names))
+        return (), 0
+
+    def _folders_named(self, folder_id: str, key: str) -> tuple[Node, ...]:
+        """The folders that have a name in a folder, or had it when they were deleted; each name is looked up once."""
+        known = self._namesakes.get((folder_id, key))
+        if known is None:
+            if len(self._namesakes) > _MAX_CHAINS:
+                self._namesakes.clear()
+                self._named.clear()
+            self.budget.spend()
+            found = nodes.namesakes(self.tx, self.row.feed, folder_id, key, _MAX_NAMESAKES)
+            self.budget.spend(len(found))
+            known = self._namesakes[folder_id, key] = tuple(node for node in found if node.type == "folder")
+            for node in known:
+                self._named.setdefault(node.id, set()).add((folder_id, key))
+        return known
+
+    def _rename_gone(self, node_id: str, node: Node | None) -> None:
+        """Forgets the names of the trash that a folder has or had; those of other folders are still known."""
+        self._gone.clear()
+        for place in self._named.pop(node_id, ()):
+            self._namesakes.pop(place, None)
+        if node is not None:
+            self._namesakes.pop((node.parent, node.name_key), None)
+
     def _renew(self, node_id: str, node: Node | None) -> None:
         """Stores a folder as it is now; what lies below it moved with it."""
+        self._rename_gone(node_id, node)
         chain = self._chains.pop(node_id, None)
         if chain is not None and chain.node is not None:
             self._paths.clear()
@@ -355,24 +437,3 @@ def folder_by_id(tx: Transaction, row: ShareRow, folder_id: str | None) -> str:
     if node.type != "folder":
         raise Invalid.of("parent_id", "incorrect_value", "this is a file, not a folder")
     return node.id
-
-
-def _gone(tx: Transaction, row: ShareRow, names: Sequence[str]) -> Node | None:
-    """A folder in the trash whose path was this, or None; other nodes may have the path by now."""
-    candidates = [ROOT]
-    found: list[Node] = []
-    lookups = 0
-    for name in names:
-        key = name_key(name, row.policy)
-        lookups += len(candidates)
-        if lookups > _MAX_LOOKUPS:
-            # Deep trees that were deleted many times over must not delay the writer.
-            return None
-        found = [
-            node
-            for candidate in candidates
-            for node in nodes.namesakes(tx, row.feed, candidate, key, _MAX_NAMESAKES)
-            if node.type == "folder"
-        ][:_MAX_NAMESAKES]
-        candidates = [node.id for node in found]
-    return found[0] if found else None

@@ -167,7 +167,9 @@ class _Execution:
     def _restore(self, node: Node, path: str, *, as_copy: bool) -> None:
         spot = self._target(path, node.type, as_copy=as_copy)
         place = None if spot.folder_path is None else f"{spot.folder_path}/{spot.name.text}"
-        back = restore.restore(self._writer, node, spot.parent, spot.name, self._details(node), path=place)
+        back = restore.restore(
+            self._writer, node, spot.parent, spot.name, self._details(node), path=place, budget=self._paths.budget
+        )
         if node.type == "folder":
             # The nodes below it were written, too.
             self._rows.forget_nodes()

@@ -33,7 +33,7 @@ from headwater.contracts.files.apply.shapes import (
 )
 from headwater.contracts.files.devices import rules as device_rules
 from headwater.contracts.files.devices.rules import DeviceRow
-from headwater.contracts.files.paths import PathIndex
+from headwater.contracts.files.paths import Budget, PathIndex
 from headwater.identity.principal import Principal
 from headwater.store import idempotency
 from headwater.store.database import Transaction
@@ -69,6 +69,9 @@ _DETAILS = {
     Reason.PARENT_NOT_FOLDER: "what should hold it is a file",
     Reason.INTO_ITSELF: "a folder cannot be moved into itself",
 }
+
+LOOKUPS = 20_000
+"""Rows that one request may look up to find its folders; what is beyond them is refused item by item."""
 
 Result = Applied | ConflictItem | ErrorItem
 
@@ -127,7 +130,9 @@ def apply(tx: Transaction, principal: Principal, asked: Apply, oldest_us: int) -
     row = access.require(tx, principal, asked.share_id, Access.WRITE)
     tx.lock(row.feed)
     device = device_rules.find(tx, principal, asked.device_id)
-    applier = Applier(principal, row, device, Strategy(asked.conflict_resolution), oldest_us, PathIndex(tx, row))
+    applier = Applier(
+        principal, row, device, Strategy(asked.conflict_resolution), oldest_us, PathIndex(tx, row, Budget(LOOKUPS))
+    )
     if asked.atomic:
         return _atomic(tx, applier, asked.changes)
     verdict = Verdict()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from headwater.contracts.files.devices import checkpoints
+from headwater.contracts.files.paths import Budget
 from headwater.store.database import Transaction
 from headwater.store.tree import nodes, versions
 from headwater.store.tree.nodes import Name, Node
@@ -15,17 +16,20 @@ _PAGE = 1000
 
 
 def restore(
-    writer: TreeWriter, node: Node, parent: str, name: Name, details: Details, *, path: str | None = None
-) -> Node:
+    writer: TreeWriter, node: Node, parent: str, name: Name, details: Details,
+    *, path: str | None = None, budget: Budget | None = None,
+) -> Node:  # fmt: skip
     """Takes a node out of the trash, under its id, to this place.
 
     A device that saw a folder go has forgotten what was below, so each file and folder that returns with it
     gets a change ``created`` of its own, parents first. Beyond 10,000 the folder's own change carries
     ``relist: true`` in its metadata, devices list the folder, and those on a socket are notified.
-    ``path`` is the path that it gets, where the caller knows it.
+    ``path`` is the path that it gets, where the caller knows it. What returns counts in the ``budget`` of the request.
     """
     tx, feed = writer.tx, writer.share.feed
     below = _below(tx, feed, node) if node.type == "folder" else []
+    if budget is not None:
+        budget.spend(len(below))
     if len(below) > MAX_ANNOUNCED:
         back = writer.restore(node, parent, name, {**details, "relist": True}, path=path)
         checkpoints.ask_for_listing(tx, feed, back.position)
