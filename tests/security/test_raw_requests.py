@@ -97,9 +97,36 @@ MALFORMED: dict[str, bytes] = {
     "an upgrade to something else": head("GET", "/nowhere", b"Connection: Upgrade", b"Upgrade: h2c"),
     "a socket without a key": head("GET", "/api/v1/feed/ws", b"Connection: Upgrade", b"Upgrade: websocket"),
     "a tunnel": b"CONNECT example.org:443 HTTP/1.1\r\nHost: example.org:443\r\n\r\n",
-    "a star": b"OPTIONS * HTTP/1.1\r\n" + HOST + b"\r\n",
+    "two transfer codings": head("POST", "/api/v1/contacts", b"Transfer-Encoding: gzip, chunked") + b"0\r\n\r\n",
+    "two transfer codings in two headers": head(
+        "POST", "/api/v1/contacts", b"Transfer-Encoding: gzip", b"Transfer-Encoding: chunked"
+    )
+    + b"0\r\n\r\n",
+    "a transfer coding of a request without a body": head("GET", "/healthz", b"Transfer-Encoding: gzip, chunked")
+    + b"0\r\n\r\n",
+    "no host over HTTP/1.0 where no probe asks": b"GET /docs HTTP/1.0\r\n\r\n",
+    "an absolute target elsewhere with a good host": b"GET http://evil.example/healthz HTTP/1.1\r\n" + HOST + b"\r\n",
+    "an absolute target that hides its host": b"GET http://localhost@evil.example/ HTTP/1.1\r\n" + HOST + b"\r\n",
     "an absolute target elsewhere": b"GET http://evil.example/healthz HTTP/1.1\r\nHost: evil.example\r\n\r\n",
 }
+
+
+GOOD = {
+    "a probe over HTTP/1.0": (b"GET /healthz HTTP/1.0\r\n\r\n", 200),
+    "a probe over HTTP/1.0 for readiness": (b"GET /readyz HTTP/1.0\r\n\r\n", 200),
+    "a probe by HEAD over HTTP/1.0": (b"HEAD /healthz HTTP/1.0\r\n\r\n", 200),
+    "a star": (b"OPTIONS * HTTP/1.1\r\n" + HOST + b"\r\n", 204),
+    "an absolute target": (b"GET http://127.0.0.1/healthz HTTP/1.1\r\nHost: ignored.example\r\n\r\n", 200),
+    "an absolute target with a port": (b"GET http://localhost:80/healthz?x HTTP/1.1\r\n" + HOST + b"\r\n", 200),
+    "chunks": (head("POST", "/api/v1/auth/jwt", b"Transfer-Encoding: Chunked") + b"0\r\n\r\n", 401),
+}
+"""Odd requests that are good, with their statuses."""
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_an_odd_but_good_request_is_answered(served: LiveServer, name: str) -> None:
+    request, status = GOOD[name]
+    assert re.match(rb"HTTP/1\.1 %d " % status, talk(served, request))
 
 
 UNFINISHED = {"nothing", "http 0.9", "a body cut short"}

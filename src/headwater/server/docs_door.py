@@ -21,6 +21,7 @@ from headwater.web.docs import error_catalogue
 from headwater.web.docs import pages as docs_pages
 from headwater.web.docs.openapi import describe
 from headwater.web.errors import problem
+from headwater.web.http.public_path import reference
 from headwater.web.reply import Header, Reply
 
 _POLICY: Header = (
@@ -83,9 +84,10 @@ class Documentation:
         """GET /: a page for a browser, JSON for every other client."""
         vary: Header = (b"vary", b"accept")
         if "text/html" in (call.header(b"accept") or ""):
-            page = await _page(lambda: self.start_page, b"text/html; charset=utf-8")
+            page = await _html(call, lambda: self.start_page)
             return page._replace(headers=(*page.headers, vary))
-        start = Start("Headwater", __version__, "/docs", "/openapi.json", "/healthz", "/readyz")
+        paths = (call.prefix + path for path in ("/docs", "/openapi.json", "/healthz", "/readyz"))
+        start = Start("Headwater", __version__, *paths)
         return reply.json(start, headers=(_KEEP, vary))
 
     async def show_document(self, _call: Call) -> Reply:
@@ -94,13 +96,13 @@ class Documentation:
 
     async def show_api(self, call: Call) -> Reply:
         """GET /docs; without a `server.public_url` its commands use the host of this request."""
-        host_url = html.escape(f"http://{call.header(b'host')}").encode()
+        host_url = html.escape(call.base_url).encode()
         placeholder = docs_pages.SERVER_UNSAID.encode()
-        return await _page(lambda: self.api_page.replace(placeholder, host_url, 1), b"text/html; charset=utf-8")
+        return await _html(call, lambda: self.api_page.replace(placeholder, host_url, 1))
 
-    async def show_errors(self, _call: Call) -> Reply:
+    async def show_errors(self, call: Call) -> Reply:
         """GET /docs/errors."""
-        return await _page(lambda: self.errors_page, b"text/html; charset=utf-8")
+        return await _html(call, lambda: self.errors_page)
 
     async def show_style(self, _call: Call) -> Reply:
         """GET /docs/style.css."""
@@ -118,6 +120,13 @@ def build(pages: Documentation) -> Contract:
         Route("GET", "/docs/style.css", pages.show_style, _OPEN, "The pages' style sheet", media="text/css"),
     )  # fmt: skip
     return Contract("documentation", "Documentation", ("",), routes, problem)
+
+
+async def _html(call: Call, make: Callable[[], bytes]) -> Reply:
+    """Renders an HTML page, its links relative to its own path, so that they lead back through any proxy's prefix."""
+    page = await _page(make, b"text/html; charset=utf-8")
+    above = reference(call.path.encode("latin-1"), b"/")
+    return page._replace(body=page.body.replace(b'href="/', b'href="' + above.rstrip(b"/") + b"/"))
 
 
 async def _page(make: Callable[[], bytes], media: bytes) -> Reply:

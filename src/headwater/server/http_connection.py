@@ -20,6 +20,8 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from headwater.base.errors import HeadwaterError, Malformed, TooLarge
 from headwater.web.http import peer, presence
 from headwater.web.http.presence import Presence
+from headwater.web.http.request_head import refuse_transfer_coding, take_host_of_target
+from headwater.web.http.socket_account import Endpoint
 from headwater.web.reply import Reply
 
 HEAD_SECONDS = 10.0
@@ -56,6 +58,7 @@ class BoundedConnection(HttpToolsProtocol):
         self._deadline: asyncio.TimerHandle | None = None
         self._unread_deadline: asyncio.TimerHandle | None = None
         self._held: tuple[RequestResponseCycle, ASGI3Application] | None = None
+        self._fault: Malformed | None = None
         self._presence = Presence(self._has_hung_up, self._abort)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -110,13 +113,19 @@ class BoundedConnection(HttpToolsProtocol):
         """Resets the state for a new request."""
         super().on_message_begin()
         presence.put(self.scope, self._presence)
-        ends = [peer.Endpoint(end[0], end[1] or 0) if end else peer.NOWHERE for end in (self.client, self.server)]
+        ends = [Endpoint(end[0], end[1] or 0) if end else peer.NOWHERE for end in (self.client, self.server)]
         peer.put(self.scope, peer.Peer(*ends))
         self._in_head = self._in_message = True
         self._ahead_bytes = HIGH_WATER_LIMIT
 
     def on_headers_complete(self) -> None:
-        """Stops the deadline of the head, which is complete."""
+        """Stops the deadline of the head, which is complete. Raises: Malformed for a transfer coding but chunked."""
+        try:
+            refuse_transfer_coding(self.headers)
+        except Malformed as failure:
+            self._fault = failure
+            raise
+        take_host_of_target(self.url, self.headers)
         self._in_head = False
         self._unaccounted_bytes = 0
         self._stop_clock()
@@ -164,7 +173,7 @@ class BoundedConnection(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's words are not ours
         """Answers bytes that are no HTTP request."""
-        self._refuse(Malformed("the bytes are not a valid HTTP/1.1 request"), 400)
+        self._refuse(self._fault or Malformed("the bytes are not a valid HTTP/1.1 request"), 400)
 
     def _refuse(self, failure: HeadwaterError, status: int) -> None:
         """Answers with an error, unless another answer has started or is due, and closes."""

@@ -7,7 +7,7 @@ from asyncio import Lock
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, ExitStack, contextmanager, suppress
 from typing import TypeVar
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, quote
 
 import msgspec
 
@@ -40,12 +40,13 @@ _DEVICE_SCOPES = {"files": "files", "feed": "sync", "sell": "sync"}
 class Call:
     """A request after routing and authentication.
 
-    ``path`` is raw (percent-encoded); ``headers`` has names in lower case, repeated ones joined by commas.
+    ``path`` is raw (percent-encoded); ``headers`` has names in lower case, repeated ones joined by commas. ``template``
+    is the route's path in its single form, with ``{names}``; ``prefix`` is the path below which a proxy puts us.
     """
 
     __slots__ = (
         "_presence", "_query", "_receive", "_seat", "_watch", "body", "client", "headers", "method", "params", "path",
-        "principal", "query_string", "request_id", "services",
+        "prefix", "principal", "query_string", "request_id", "scheme", "services", "template",
     )  # fmt: skip
 
     def __init__(
@@ -66,6 +67,9 @@ class Call:
         self.client: str = scope["client"][0] if scope.get("client") else ""
         self.headers = headers
         self.params = params
+        self.prefix = ""
+        self.template = ""
+        self.scheme: str = scope.get("scheme", "http")
         self.request_id = request_id
         self.principal: Principal
         self.body = b""
@@ -74,6 +78,12 @@ class Call:
         self._seat = seat
         self._watch = watch
         self._query: dict[str, str] | None = None
+
+    @property
+    def base_url(self) -> str:
+        """The address under which the caller sees the server, without a slash at its end."""
+        public_url = self.services.settings.server.public_url
+        return public_url.rstrip("/") if public_url else f"{self.scheme}://{self.header(b'host')}{self.prefix}"
 
     @property
     def query(self) -> dict[str, str]:
@@ -229,8 +239,11 @@ class Call:
             raise Invalid.of("Idempotency-Key", "incorrect_value", f"expected 1-{_MAX_KEY} characters")
         caller = self.principal.token_id or "public"
         answer_key = AnswerKey(self.principal.organisation, caller, key)
+        # The forms of one path (doubled, with a slash at its end, encoded otherwise) are one request.
+        values = {name: quote(value, safe="") for name, value in self.params.items()}
+        path = self.template.format_map(values) or self.path
         asker = (device.encode(),) if device else ()
-        return answer_key, idempotency.request_hash(self.path.encode(), self.query_string, self.body, *asker)
+        return answer_key, idempotency.request_hash(path.encode(), self.query_string, self.body, *asker)
 
     def _stored(self, tx: Transaction, key: AnswerKey, request: bytes) -> Reply | None:
         """Returns the answer stored for a key, or None. Raises: Invalid when it answered another request."""

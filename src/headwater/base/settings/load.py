@@ -298,6 +298,9 @@ def _contradictions(settings: Settings) -> Iterator[str]:
             ipaddress.ip_network(proxy)
         except ValueError:
             yield f"server.trusted_proxies: {proxy!r} is neither an IP address nor a network"
+    for origin in settings.server.allowed_origins:
+        if origin != "*" and not _is_origin(origin):
+            yield f"server.allowed_origins: {origin!r} is no origin; leave out the path, as in https://app.example.org"
     for name, hosts in (
         ("server.allowed_hosts", settings.server.allowed_hosts),
         ("terminology.allowed_hosts", retry.allowed_hosts),
@@ -305,6 +308,14 @@ def _contradictions(settings: Settings) -> Iterator[str]:
         for host in hosts:
             if not _is_host(host):
                 yield f"{name}: {host!r} is not a host name; leave out the scheme, the port and the path"
+
+
+def _is_origin(text: str) -> bool:
+    scheme, mark, host = text.partition("://")
+    name, _, port = host.rpartition(":")
+    if name and port.isascii() and port.isdigit():
+        host = name
+    return bool(mark) and scheme in ("http", "https") and _is_host(host)
 
 
 def _is_host(text: str) -> bool:

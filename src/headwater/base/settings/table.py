@@ -29,8 +29,8 @@ class ServerSettings(Section, frozen=True, kw_only=True):
             str,
             described(
                 "Address that clients use, when a proxy is in front of the server.",
-                "`http://` or `https://` with a host, without a path",
-                pattern=r"^https?://[^\s/?#@]+$",
+                "`http://` or `https://` with a host, and a path where the proxy puts the server below one",
+                pattern=r"^https?://[^\s/?#@]+(/[A-Za-z0-9._~/-]*)?$",
             ),
         ]
         | None
@@ -44,6 +44,13 @@ class ServerSettings(Section, frozen=True, kw_only=True):
         described(
             "Host names that requests may carry; empty means the loopback names, `host` and the host of `public_url`.",
             "host names without a port",
+        ),
+    ] = ()
+    allowed_origins: Annotated[
+        tuple[str, ...],
+        described(
+            "Origins whose web pages may call this server with a token; empty means none.",
+            "`https://` or `http://` with a host and no path, or `*` for every origin",
         ),
     ] = ()
     keep_alive_seconds: Annotated[

@@ -166,9 +166,7 @@ class SellDoor:
     def _envelope(self, call: Call, live: Live) -> shapes.SessionEnvelope:
         total = len(live.positions)
         pages = -(-total // self._settings.page_items)
-        public_url = self._services.settings.server.public_url
-        base = public_url.rstrip("/") if public_url else f"http://{call.header(b'host')}"
-        links = shapes.Links(f"{base}/v2/sync/{live.id}/queues/main")
+        links = shapes.Links(f"{call.base_url}/v2/sync/{live.id}/queues/main")
         queue = shapes.QueueEnvelope(shapes.Queue("main", pages, total), shapes.QueueMeta(links))
         return shapes.SessionEnvelope(shapes.SellSession(live.id, [queue]), shapes.TypeMeta("sync_session"))
 

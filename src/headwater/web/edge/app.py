@@ -17,6 +17,7 @@ from headwater.web import errors
 from headwater.web.call import Call
 from headwater.web.contract import Contract
 from headwater.web.edge.metrics import Metrics
+from headwater.web.edge.outside import Outside, is_probe, method_of
 from headwater.web.edge.refusal_lines import RefusalLines
 from headwater.web.edge.router import Match, Router
 from headwater.web.edge.socket_edge import Admission, SocketEdge
@@ -27,7 +28,7 @@ from headwater.web.http.hosts import AllowedHosts
 from headwater.web.http.peer import peer_of
 from headwater.web.http.presence import presence_of
 from headwater.web.limits import AllPlaces, Seat, block_of
-from headwater.web.reply import Header, Part, Reply
+from headwater.web.reply import Header, Part, Reply, empty
 from headwater.web.services import Services
 from headwater.web.watch import CallerWatch
 
@@ -68,7 +69,8 @@ class Edge:
         self._count = 0
         self._refusals = RefusalLines()
         admission = Admission(self._hosts, self._token_rate, self._address_rate, self.places, self._watch)
-        self._sockets = SocketEdge(services, self._router, admission)
+        self._outside = Outside(settings, contracts)
+        self._sockets = SocketEdge(services, self._router, admission, self._outside)
         for name, sentence, places in (
             ("requests_in_flight", "Requests being handled.", self.places.requests),
             ("requests_waiting", "Requests that wait for changes or for a place.", self.places.waiting),
@@ -82,9 +84,9 @@ class Edge:
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Answers one HTTP request or serves one WebSocket."""
         if scope["type"] == "http":
-            await self._http(scope, receive, send)
+            await self._http(self._outside.inward(scope), receive, send)
         elif scope["type"] == "websocket":
-            await self._sockets.serve(scope, receive, send)
+            await self._sockets.serve(self._outside.inward(scope), receive, send)
 
     async def _http(self, scope: Message, receive: Receive, send: Send) -> None:
         started = monotonic_seconds()
@@ -108,13 +110,17 @@ class Edge:
 
     async def _answer(self, exchange: _Exchange, receive: Receive, seat: Seat) -> Reply:
         """Returns the reply to a request, or the error in its contract's envelope; only this method answers 500."""
-        scope = exchange.scope
         try:
             match = self._find(exchange)
+            if match is None:
+                return empty()
             route = match.route
             call = Call(
-                self._services, scope, receive, exchange.headers, match.params, exchange.request_id, seat, self._watch
-            )
+                self._services, exchange.scope, receive, exchange.headers, match.params, exchange.request_id, seat,
+                self._watch,
+            )  # fmt: skip
+            call.template = exchange.route
+            call.prefix = self._outside.prefix(exchange.scope, exchange.headers)
             call.principal = await self._caller(exchange, match, seat)
             exchange.call = call
             if exchange.method not in _NO_BODY and bodies.has_body(exchange.headers):
@@ -128,11 +134,23 @@ class Edge:
             log.failure("request_failed", failure, request_id=exchange.request_id, contract=exchange.name)
             return self._refusal(exchange, HeadwaterError("the server failed; its log has the details"))
 
-    def _find(self, exchange: _Exchange) -> Match:
-        """Returns the route of a request; a failure here spends from the rate of the caller's address."""
+    def _find(self, exchange: _Exchange) -> Match | None:
+        """Returns the route of a request; None for OPTIONS of a path that has no route of its own for it.
+
+        A failure here, and OPTIONS, which needs no token, spend from the rate of the caller's address.
+        """
         try:
             exchange.headers = self._checked_headers(exchange.scope)
             exchange.request_id = _given_id(exchange.headers) or exchange.request_id
+            method = method_of(exchange.method, exchange.headers)
+            if method != exchange.method:
+                exchange.method, exchange.scope = method, {**exchange.scope, "method": method}
+            if exchange.method == "OPTIONS":
+                exchange.allow = self._router.allowed(exchange.path)
+                self._address_rate.spend(block_of(exchange.client), exchange.started)
+                if not self._router.has(exchange.method, exchange.path):
+                    exchange.contract = self._router.contract_of(exchange.path)
+                    return None
             match = self._router.find(exchange.method, exchange.path)
         except HeadwaterError:
             self._address_rate.spend(block_of(exchange.client), exchange.started)
@@ -188,7 +206,8 @@ class Edge:
             headers[name] = value
         if size > self._header_bytes:
             raise HeadersTooLarge(f"the request line and headers have over {self._header_bytes} bytes")
-        self._hosts.check(headers.get(b"host"), hosts)
+        if hosts or not is_probe(scope):
+            self._hosts.check(headers.get(b"host"), hosts)
         return headers
 
     def _refusal(self, exchange: _Exchange, failure: HeadwaterError) -> Reply:
@@ -204,6 +223,7 @@ class Edge:
     async def _send(self, exchange: _Exchange, reply: Reply, receive: Receive, send: Send) -> None:
         """Sends the reply; disconnects a caller that does not read it in time."""
         head = exchange.method == "HEAD"
+        reply = self._outside.outward(exchange.scope, exchange.headers, reply, exchange.allow)
         headers = [*reply.headers, (b"x-request-id", exchange.request_id.encode())]
         if any(name in self._default_names for name, _ in reply.headers):
             own = {name for name, _ in reply.headers}
@@ -270,7 +290,8 @@ class _Exchange:
     """One request and its answer, as far as the edge knows them, also when the request fails early."""
 
     __slots__ = (
-        "call", "client", "code", "contract", "headers", "method", "path", "request_id", "route", "scope", "started",
+        "allow", "call", "client", "code", "contract", "headers", "method", "path", "request_id", "route", "scope",
+        "started",
     )  # fmt: skip
 
     def __init__(self, scope: Message, request_id: str, started: float) -> None:
@@ -283,6 +304,7 @@ class _Exchange:
         self.headers: dict[bytes, bytes] = {}
         self.contract: Contract | None = None
         self.call: Call | None = None
+        self.allow = ""
         self.code = ""
         self.route = ""
 

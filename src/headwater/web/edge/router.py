@@ -88,10 +88,22 @@ class Router:
             raise _nothing_at(path)
         found = node.methods.get(method)
         if found is None:
-            allow = ", ".join(sorted(node.methods))
+            allow = _listed(node)
             raise MethodNotAllowed(f"{method} is not allowed here; {allow} is", extra={"allow": allow})
         contract, route, names = found
         return Match(contract, route, _named(names, values))
+
+    def allowed(self, path: str) -> str:
+        """Returns the methods of a raw path, as ``Allow`` lists them. Raises: NotFound, Malformed."""
+        node, _ = self._walk(path)
+        if node is None or (not node.methods and node.socket is None):
+            raise _nothing_at(path)
+        return _listed(node)
+
+    def has(self, method: str, path: str) -> bool:
+        """True when a raw path has a route for a method."""
+        node, _ = self._walk(path)
+        return node is not None and method in node.methods
 
     def find_socket(self, path: str) -> SocketMatch:
         """Returns the socket route for a raw path. Raises: NotFound, Malformed."""
@@ -165,6 +177,11 @@ def _named(names: tuple[str, ...], values: list[str]) -> dict[str, str]:
         if not is_acceptable(value):
             raise NotFound("the path contains an id that no resource can have")
     return dict(zip(names, values, strict=True))
+
+
+def _listed(node: _Segment) -> str:
+    """Returns the methods of a path as Allow lists them; a socket is opened with GET."""
+    return ", ".join(sorted({*node.methods, "OPTIONS", *(["GET"] if node.socket else ())}))
 
 
 def _nothing_at(path: str) -> NotFound:

@@ -12,10 +12,11 @@ from headwater.identity.principal import Principal
 from headwater.web.access_rule import AccessRule
 from headwater.web.auth import permit
 from headwater.web.call import parse_query
+from headwater.web.edge.outside import Outside
 from headwater.web.edge.router import Router, SocketMatch
 from headwater.web.errors import status_of
 from headwater.web.http.bodies import Message, Receive
-from headwater.web.http.hosts import AllowedHosts, same_site
+from headwater.web.http.hosts import AllowedHosts
 from headwater.web.limits import AllPlaces, block_of
 from headwater.web.services import Services
 from headwater.web.sockets import (
@@ -49,10 +50,11 @@ class Admission(NamedTuple):
 class SocketEdge:
     """Admits sockets, has their tokens watched, and closes every socket at its end."""
 
-    def __init__(self, services: Services, router: Router, admission: Admission) -> None:
+    def __init__(self, services: Services, router: Router, admission: Admission, outside: Outside) -> None:
         self._services = services
         self._router = router
         self._limits = admission
+        self._outside = outside
 
     async def serve(self, scope: Message, receive: Receive, send: Send) -> None:
         """Serves one WebSocket from its handshake to its end."""
@@ -115,7 +117,7 @@ class SocketEdge:
 
     def _check_origin(self, headers: dict[bytes, bytes]) -> None:
         """Refuses a socket that a page of another site opens in a user's browser. Raises: NotFound."""
-        if not same_site(headers, self._services.settings.server.public_url):
+        if not self._outside.admits_socket(headers):
             raise NotFound("sockets are not opened for pages of other sites")
 
     async def _recheck(self, socket: Socket, access: AccessRule) -> None:

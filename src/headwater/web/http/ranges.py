@@ -66,14 +66,15 @@ def chosen_span(
     if asked is not None and query is not None and _resolved(asked, size_bytes) != _resolved(query, size_bytes):
         raise Malformed("the Range header and range_start/range_end ask for different bytes; send one of them")
     wanted = asked or query
-    if wanted is None or not if_range_holds(if_range, etag):
+    # Many clients always send a Range: an empty content has no bytes to refuse, so it is sent whole.
+    if wanted is None or not size_bytes or not if_range_holds(if_range, etag):
         return None
     span = _resolved(wanted, size_bytes)
     if span is None:
         raise RangeUnsatisfiable(
             f"the range lies outside the content of {size_bytes} bytes", extra={"size_bytes": size_bytes}
         )
-    return span if size_bytes else None
+    return span
 
 
 def parse_range(header: str) -> ByteRange | None:

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from headwater.web.http import peer
-from headwater.web.http.peer import Endpoint, Peer, account_of, is_loopback_address, is_person, peer_of
+from headwater.web.http.peer import NOWHERE, Peer, is_loopback_address, is_person, peer_of
+from headwater.web.http.socket_account import Endpoint, asked_account, listed_account
 from tests.support.server.live import LiveServer
 
 HEAD = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
@@ -43,25 +44,14 @@ def table(folder: Path, local: str, remote: str, uid: int) -> tuple[Path]:
 def test_the_account_is_read_from_the_line_of_the_clients_socket(
     tmp_path: Path, client: Endpoint, server: Endpoint, local: str, remote: str
 ) -> None:
-    assert account_of(client, server, table(tmp_path, local, remote, 33)) == 33
-    assert account_of(server, client, table(tmp_path, local, remote, 33)) is None
-    assert account_of(client._replace(port=40_001), server, table(tmp_path, local, remote, 33)) is None
+    assert listed_account(client, server, table(tmp_path, local, remote, 33)) == 33
+    assert listed_account(server, client, table(tmp_path, local, remote, 33)) is None
+    assert listed_account(client._replace(port=40_001), server, table(tmp_path, local, remote, 33)) is None
 
 
 def test_a_system_without_the_table_tells_no_account(tmp_path: Path) -> None:
-    assert account_of(CLIENT, SERVER, (tmp_path / "none",)) is None
-    assert account_of(Endpoint("/run/socket", 0), SERVER) is None
-
-
-def test_a_long_table_is_read_by_a_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    [path] = table(tmp_path, "0100007F:9C40", "0100007F:2124", 33)
-    other = LINE.format(local="0100007F:0001", remote="0100007F:0002", uid=1)
-    path.write_text(HEAD + other * 3_000 + path.read_text().splitlines(keepends=True)[1])
-    assert account_of(CLIENT, SERVER, (path,)) == 33
-    with pytest.raises(peer._TableLong):
-        account_of(CLIENT, SERVER, (path,), most_bytes=10_000)
-    monkeypatch.setattr(peer.account_of, "__defaults__", ((path,), None))
-    assert asyncio.run(Peer(CLIENT, SERVER).is_person()) is False
+    assert listed_account(CLIENT, SERVER, (tmp_path / "none",)) is None
+    assert listed_account(Endpoint("/run/socket", 0), SERVER) is None
 
 
 def test_a_person_is_an_account_of_people_or_the_servers_own(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,19 +79,28 @@ def test_only_an_address_of_the_loopback_interface_is_this_machine(host: str, lo
 def test_the_account_is_asked_for_once_a_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Endpoint] = []
 
-    def account(local: Endpoint, _remote: Endpoint, **_most: int) -> int:
+    def account(local: Endpoint, _remote: Endpoint) -> int:
         asked.append(local)
         return 33
 
-    monkeypatch.setattr(peer, "account_of", account)
+    monkeypatch.setattr(peer, "asked_account", account)
     one = Peer(CLIENT, SERVER)
     assert [asyncio.run(one.is_person()) for _ in range(3)] == [False] * 3
     assert asked == [CLIENT]
 
 
+def test_a_system_that_does_not_answer_has_its_table_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(_local: Endpoint, _remote: Endpoint) -> int:
+        raise OSError("no netlink")
+
+    monkeypatch.setattr(peer, "asked_account", refused)
+    monkeypatch.setattr(peer, "listed_account", lambda _local, _remote: 33)
+    assert asyncio.run(Peer(CLIENT, SERVER).is_person()) is False
+
+
 def test_a_request_without_a_connection_has_the_peer_that_its_scope_names() -> None:
     assert peer_of({"client": ("10.0.0.1", 5), "server": ("127.0.0.1", 8484)}).client == Endpoint("10.0.0.1", 5)
-    assert peer_of({}).client == Endpoint("", 0)
+    assert peer_of({}).client == NOWHERE
     known = Peer(CLIENT, SERVER)
     scope = {"state": {}, "client": ("10.0.0.1", 5)}
     peer.put(scope, known)
@@ -113,7 +112,9 @@ def test_a_real_connection_tells_the_account_of_its_client() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as client:
         accepted, address = server.accept()
         with accepted:
-            assert account_of(Endpoint(*address), Endpoint(*server.getsockname())) == os.getuid()
+            ends = Endpoint(*address), Endpoint(*server.getsockname())
+            assert listed_account(*ends) == asked_account(*ends) == os.getuid()
+            assert asked_account(ends[0]._replace(port=1), ends[1]) is None
             assert client.getsockname() == address
 
 
