@@ -14,6 +14,7 @@ from msgspec import inspect
 from headwater.base.errors import Invalid
 from headwater.base.wire import decode
 from headwater.identity.roles import Role
+from headwater.web.contract import Param
 from tests.contracts.test_common import new_owner
 from tests.contracts.test_common import server as server  # noqa: PLC0414 - a fixture
 from tests.support.server.doors import Door, doors
@@ -31,6 +32,13 @@ CANDIDATES: list[Any] = [
 
 WITH_BODY = [door for door in doors() if door.route.body is not None and not door.route.raw]
 SHAPES = list({str(door.route.body): door.route.body for door in WITH_BODY}.values())
+
+
+def queried(door: Door) -> list[Param]:
+    """The parameters of a route's query."""
+    return [param for param in door.route.params if param.place == "query"]
+
+
 each_shape = pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: getattr(shape, "__name__", "shape"))
 
 
@@ -161,3 +169,28 @@ def test_an_empty_text_is_refused_in_plain_words(server: ServerUnderTest) -> Non
         ("blank", "must be an email address like ola@example.no; send null for none"),
         ("blank", "must be a date like 1988-04-21; send null for none"),
     ]
+
+
+WRONG = {"integer": ["x", "-1", "99999999999999999999"], "boolean": ["maybe"]}
+
+
+@pytest.mark.parametrize(
+    "door",
+    [door for door in doors() if sum(param.schema.get("type") in WRONG for param in queried(door)) > 1],
+    ids=lambda door: door.name,
+)
+def test_all_wrong_parameters_of_a_query_are_named_at_once(server: ServerUnderTest, door: Door) -> None:
+    owner = new_owner(server)
+    ids = things_for(door, owner)
+    wrong = {param.name: WRONG[param.schema["type"]][0] for param in queried(door) if param.schema.get("type") in WRONG}
+    answer = ask(owner.client, door, ids, query="&".join(f"{name}={value}" for name, value in wrong.items()))
+    assert answer.status == 422, answer.body
+    assert {error["field"] for error in answer.json()["errors"]} == set(wrong)
+    assert not PARSER.search(answer.json()["detail"])
+
+
+def test_a_query_is_named_whole_with_what_is_missing_in_it(server: ServerUnderTest) -> None:
+    client = server.caller("org_words", Role.GLOBAL_ADMIN)
+    answer = client.get("/api/v1/contacts?page=0&limit=x&updated_since=yesterday&q=" + "x" * 300)
+    assert [error["field"] for error in answer.json()["errors"]] == ["page", "limit", "q", "updated_since"]
+    assert answer.json()["errors"][0]["detail"] == "must be a whole number from 1 to 1000000000"

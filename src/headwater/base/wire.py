@@ -151,5 +151,5 @@ def parse_time(text: str, field: str = "") -> int:
         # Converted to UTC first: a time outside the years 1 to 9999 in UTC could be read, but not formatted again.
         return (at.astimezone(UTC) - _EPOCH) // _MICROSECOND
     except (ValueError, OverflowError):
-        detail = "expected an RFC 3339 time with an offset, like 2026-03-26T09:30:00Z"
+        detail = "must be an RFC 3339 time with an offset, like 2026-03-26T09:30:00Z"
         raise Invalid(f"{field or 'time'}: {detail}", fields=(FieldError(field, "incorrect_value", detail),)) from None

@@ -236,7 +236,7 @@ class Call:
         if key is None:
             return None
         if not 0 < len(key) <= _MAX_KEY:
-            raise Invalid.of("Idempotency-Key", "incorrect_value", f"expected 1-{_MAX_KEY} characters")
+            raise Invalid.of("Idempotency-Key", "incorrect_value", f"must have 1-{_MAX_KEY} characters")
         caller = self.principal.token_id or "public"
         answer_key = AnswerKey(self.principal.organisation, caller, key)
         # The forms of one path (doubled, with a slash at its end, encoded otherwise) are one request.

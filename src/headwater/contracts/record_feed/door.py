@@ -153,7 +153,7 @@ class RecordFeedDoor:
         if device_id is None or call.principal.anonymous:
             return
         if not is_acceptable(device_id):
-            raise Invalid.of("X-Device-Id", "incorrect_value", "expected 1-128 printable characters")
+            raise Invalid.of("X-Device-Id", "incorrect_value", "must have 1-128 printable characters")
         device = CallingDevice(scope_of(call).organisation, "feed", device_id, call.principal.user_id)
         if device not in self._own:
             registered = await call.read(lambda tx: devices.require_own(tx, device))

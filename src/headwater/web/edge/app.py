@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 
 from headwater.base.clock import monotonic_seconds
-from headwater.base.errors import Forbidden, HeadersTooLarge, HeadwaterError, Malformed, Unauthenticated
+from headwater.base.errors import Forbidden, HeadersTooLarge, HeadwaterError, Invalid, Malformed, Unauthenticated
 from headwater.base.log import get_log
 from headwater.base.rate import Rate
 from headwater.base.settings.table import Settings
@@ -16,6 +16,7 @@ from headwater.identity.principal import Principal
 from headwater.web import errors
 from headwater.web.call import Call
 from headwater.web.contract import Contract
+from headwater.web.edge import parameters
 from headwater.web.edge.metrics import Metrics
 from headwater.web.edge.outside import Outside, is_probe, method_of
 from headwater.web.edge.refusal_lines import RefusalLines
@@ -127,7 +128,10 @@ class Edge:
                 bodies.refuse_coding(exchange.headers)
                 if not route.raw:
                     await call.read_body(getattr(self._services.settings.limits, route.body_limit))
-            return await route.handler(call)
+            try:
+                return await route.handler(call)
+            except Invalid as failure:
+                raise parameters.completed(failure, route.params, call.query) from None
         except HeadwaterError as failure:
             return self._refusal(exchange, failure)
         except Exception as failure:  # noqa: BLE001 - the edge of requests: only this place answers 500

@@ -15,6 +15,7 @@ MAX_SEARCH_CHARACTERS = 256
 
 SEARCH_SCHEMA = {"type": "string", "maxLength": MAX_SEARCH_CHARACTERS}
 _MAX_PAGE = 10**9
+_MAX_DIGITS = 19
 
 
 class Paging(NamedTuple):
@@ -29,15 +30,29 @@ class Paging(NamedTuple):
         return (self.page - 1) * self.limit
 
 
+def is_integer(text: str, least: int | None, most: int | None) -> bool:
+    """True for the text of a whole number within a range."""
+    digits = text.removeprefix("-")
+    if not (digits.isascii() and digits.isdigit() and len(digits) <= _MAX_DIGITS):
+        return False
+    return (least is None or int(text) >= least) and (most is None or int(text) <= most)
+
+
+def integer_sentence(least: int | None, most: int | None) -> str:
+    """The sentence for a text that is no whole number within a range."""
+    if least is not None and most is not None:
+        return f"must be a whole number from {least} to {most}"
+    return f"must be a whole number of at least {least}" if least is not None else "must be a whole number"
+
+
 def integer(query: dict[str, str], name: str, default: int, least: int, most: int) -> int:
     """Returns a whole number from the query, within a range. Raises: Invalid naming the parameter."""
     text = query.get(name)
     if text is None:
         return default
-    digits = text.removeprefix("-")
-    if digits.isascii() and digits.isdigit() and len(digits) <= 19 and least <= int(text) <= most:
+    if is_integer(text, least, most):
         return int(text)
-    raise Invalid.of(name, "incorrect_value", f"expected a whole number from {least} to {most}")
+    raise Invalid.of(name, "incorrect_value", integer_sentence(least, most))
 
 
 def boolean(query: dict[str, str], name: str, *, default: bool = False) -> bool:
@@ -46,7 +61,7 @@ def boolean(query: dict[str, str], name: str, *, default: bool = False) -> bool:
     if text is None:
         return default
     if text not in ("true", "false"):
-        raise Invalid.of(name, "incorrect_value", "expected true or false")
+        raise Invalid.of(name, "incorrect_value", "must be true or false")
     return text == "true"
 
 
@@ -54,7 +69,7 @@ def search_text(query: dict[str, str]) -> str:
     """Returns the text of ``q``, empty without one. Raises: Invalid (longer than any name, address or number)."""
     text = query.get("q", "")
     if len(text) > MAX_SEARCH_CHARACTERS:
-        raise Invalid.of("q", "incorrect_value", f"expected at most {MAX_SEARCH_CHARACTERS} characters")
+        raise Invalid.of("q", "incorrect_value", f"must have at most {MAX_SEARCH_CHARACTERS} characters")
     return text
 
 

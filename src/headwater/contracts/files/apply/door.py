@@ -142,13 +142,13 @@ def _strategy(call: Call) -> Strategy:
         return Strategy(text)
     except ValueError:
         choices = ", ".join(strategy.value for strategy in Strategy if strategy is not Strategy.MANUAL)
-        raise Invalid.of("resolution", "incorrect_value", f"expected one of {choices}") from None
+        raise Invalid.of("resolution", "incorrect_value", f"must be one of {choices}") from None
 
 
 def _truth(call: Call, name: str) -> bool:
     text = call.query.get(name, "false").lower()
     if text not in _TRUTHS:
-        raise Invalid.of(name, "incorrect_value", "expected true or false")
+        raise Invalid.of(name, "incorrect_value", "must be true or false")
     return _TRUTHS[text]
 
 

@@ -93,7 +93,7 @@ def register(tx: Transaction, principal: Principal, fields: DeviceFields) -> tup
     Raises: StateConflict (the id belongs to another user), Invalid.
     """
     if not is_acceptable(fields.device_id):
-        raise Invalid.of("device_id", "incorrect_value", "expected 1-128 printable characters")
+        raise Invalid.of("device_id", "incorrect_value", "must have 1-128 printable characters")
     owner = tx.value(
         "SELECT user_id FROM devices WHERE organisation = ? AND door = 'files' AND device_id = ?",
         principal.organisation,
