@@ -7,6 +7,9 @@ from collections.abc import Iterable
 
 from headwater.base.textkeys import fold
 
+_MOST_WORDS = 20
+"""Most words of a part that is looked for in a whole address; a longer one is no street, and takes time."""
+
 _SEGMENTS = re.compile(r"[,;\r\n]")
 _WORDS = re.compile(r"\w+")
 
@@ -66,4 +69,6 @@ def _words(text: str) -> list[str]:
 
 
 def _contains(words: list[str], part: list[str]) -> bool:
+    if len(part) > _MOST_WORDS:
+        return False
     return any(words[at : at + len(part)] == part for at in range(len(words) - len(part) + 1))

@@ -6,7 +6,7 @@ import re
 from datetime import UTC, date, datetime
 from typing import Literal
 
-from headwater.contracts.contacts.interchange.record import RowProblem
+from headwater.contracts.contacts.interchange.record import RowProblem, quoted
 
 DateOrder = Literal["dmy", "mdy"]
 """The order of day and month in ``04/05/1988``."""
@@ -39,7 +39,7 @@ def read_date(text: str, order: DateOrder | None = None) -> tuple[str | None, Ro
     if not text or text in _NO_DATE:
         return None, None
     if known_part(text, order) is not None:
-        return None, _fault("date_partial", f"{text!r} is not a whole date, so the contact gets none")
+        return None, _fault("date_partial", f"{quoted(text)} is not a whole date, so the contact gets none")
     if match := _ISO.fullmatch(text):
         year, month, day = map(int, match.groups())
     elif match := _DOTTED.fullmatch(text):
@@ -48,15 +48,17 @@ def read_date(text: str, order: DateOrder | None = None) -> tuple[str | None, Ro
         left, right, year = map(int, match.groups())
         placed = _day_and_month(left, right, order)
         if placed is None:
-            detail = f"{text!r} can be read two ways; state the order of day and month (--dates dmy or --dates mdy)"
+            detail = (
+                f"{quoted(text)} can be read two ways; state the order of day and month (--dates dmy or --dates mdy)"
+            )
             return None, _fault("date_ambiguous", detail)
         day, month = placed
     else:
-        return None, _fault("date_invalid", f"{text!r} is not a date like 1988-04-21 or 21.04.1988")
+        return None, _fault("date_invalid", f"{quoted(text)} is not a date like 1988-04-21 or 21.04.1988")
     try:
         return date(year, month, day).isoformat(), None
     except ValueError:
-        return None, _fault("date_invalid", f"{text!r} is not a day of the calendar")
+        return None, _fault("date_invalid", f"{quoted(text)} is not a day of the calendar")
 
 
 def known_part(text: str, order: DateOrder | None = None) -> str | None:

@@ -25,7 +25,7 @@ from headwater.contracts.contacts.interchange.dates import (
 )
 from headwater.contracts.contacts.interchange.keys import SeenKeys, derived_key, replaced_key
 from headwater.contracts.contacts.interchange.names import full_name
-from headwater.contracts.contacts.interchange.record import ContactRow, Parsed, RowProblem
+from headwater.contracts.contacts.interchange.record import ContactRow, Parsed, RowProblem, quoted
 from headwater.contracts.contacts.shapes import ContactFields
 
 EXTRA_MAX_CHARS = 600_000
@@ -105,7 +105,9 @@ class ContactDraft:
         chosen = None
         for text, kind in found.items():
             if field == "email" and (reason := check_email(text.strip())):
-                self.doubt(field, "email_invalid", f"{text!r} is no email address, it is kept as a line: {reason}")
+                self.doubt(
+                    field, "email_invalid", f"{quoted(text)} is no email address, it is kept as a line: {reason}"
+                )
             elif chosen is None and kind not in NOT_VOICE:
                 chosen = text
         self.put(field, chosen.strip() if chosen and field == "email" else chosen)
@@ -126,7 +128,7 @@ class ContactDraft:
         """A time stamp; one that cannot be read is left out with a warning."""
         self.fields[field] = read = read_time(text) if text else None
         if text and read is None:
-            self.warn(field, "time_invalid", f"{text!r} is no time like 2026-03-26T09:30:00Z; it was left out")
+            self.warn(field, "time_invalid", f"{quoted(text)} is no time like 2026-03-26T09:30:00Z; it was left out")
 
     def put_extra(self, name: str, texts: Iterable[str]) -> None:
         """Adds lines of one vCard property, given as texts; a text that is no such line is left out with a warning."""
@@ -134,7 +136,7 @@ class ContactDraft:
             if is_extra_line(name, text):
                 self.keep_line(name, text)
             else:
-                self.warn("extra", "extra_invalid", f"{text[:80]!r} is no vCard line of {name}; it was left out")
+                self.warn("extra", "extra_invalid", f"{quoted(text)} is no vCard line of {name}; it was left out")
 
     def keep_line(self, name: str, text: str) -> None:
         """Keeps a line of a card as it is; one that there is no room for is left out with a warning."""
@@ -217,7 +219,7 @@ class ContactDraft:
             if found := _first_text(self.extra.get(name, ())):
                 self.fields["first_name"], self.fields["last_name"] = found, None
                 self.given.update(("first_name", "last_name"))
-                self.warn("name", code, f"the row has no person's name; {found!r} is used")
+                self.warn("name", code, f"the row has no person's name; {quoted(found)} is used")
                 return
         self.refuse("name", "name_missing", "the row has neither a first nor a last name")
 

@@ -33,6 +33,14 @@ class ContactRow(msgspec.Struct, frozen=True, kw_only=True):
     extra: dict[str, list[str]] = {}
 
 
+QUOTED_MAX_CHARS = 80
+
+
+def quoted(text: str) -> str:
+    """A text of the file as a problem's sentence shows it; of a long one the beginning, for sentences are stored."""
+    return repr(text) if len(text) <= QUOTED_MAX_CHARS else f"{text[:QUOTED_MAX_CHARS]!r}..."
+
+
 class RowProblem(msgspec.Struct, frozen=True):
     """One thing wrong with a row: the field (empty: the row itself), a code, a sentence for a person.
 

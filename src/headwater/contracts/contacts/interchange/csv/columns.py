@@ -51,7 +51,8 @@ _KNOWN: dict[str, Slot] = {
     **_names(Slot("phone"), "phone phonenumber telephone telefon telefonnummer telefonnr tlf tlfnr primaryphone"),
     **_names(
         Slot("phone", 1, "cell"),
-        "mobile mobilephone mobilenumber mobil mobiltelefon mobilnummer mobilnr mobiltlf cell cellphone cellular",
+        "mobile mobtlf mobiltelefonnummer mobiltelefonnr mobilephone mobilenumber mobil mobiltelefon mobilnummer"
+        " mobilnr mobiltlf cell cellphone cellular",
     ),
     **_names(Slot("phone", 5, "fax"), "fax faxnumber homefax businessfax otherfax telefaks faks faksnummer"),
     **_names(Slot("phone", 6, "pager"), "pager pagernumber personsoker"),
@@ -89,7 +90,10 @@ _PARTS: dict[str, str] = {
     **_part("street3", "street3 address3 addressline3 supplementaladdress2"),
     **_part("pobox", "pobox addresspobox postboks"),
     **_part("postal_code", "postalcode postcode zip zipcode postnummer postnr"),
-    **_part("city", "city town locality poststed sted by ort postort"),
+    **_part(
+        "city",
+        "city town locality poststed sted by ort postort postnrsted postnrogsted postnummersted postnummerogsted",
+    ),
     **_part("region", "region state province county fylke"),
     **_part("country", "country countryregion land"),
 }

@@ -26,7 +26,7 @@ from headwater.contracts.contacts.interchange.draft import ContactDraft
 from headwater.contracts.contacts.interchange.keys import SeenKeys
 from headwater.contracts.contacts.interchange.lines import LineTooLong, TextLines
 from headwater.contracts.contacts.interchange.names import split_name
-from headwater.contracts.contacts.interchange.record import COLUMNS, FIELDS, ContactRow, Parsed, UnusedColumn
+from headwater.contracts.contacts.interchange.record import COLUMNS, FIELDS, ContactRow, Parsed, UnusedColumn, quoted
 
 HEADER_MAX_CHARS = 131_000
 """Longest row of headers, in characters."""
@@ -211,7 +211,9 @@ class _RowReading:
         text, *others = reversed(found) if found else [""]
         for other in others:
             header = self._columns.header[found[other]]
-            draft.warn(field, "value_unused", f"the column {header!r} has {other!r}, but {text!r} is used")
+            draft.warn(
+                field, "value_unused", f"the column {quoted(header)} has {quoted(other)}, but {quoted(text)} is used"
+            )
         return text
 
     def _birth(self, cells: list[str]) -> str:
@@ -241,7 +243,7 @@ class _RowReading:
         if not given and not last:
             draft.fields["first_name"], draft.fields["last_name"] = split_name(whole)
         elif whole and whole not in {draft.name(), f"{first} {last}"} and not _same_words(whole, draft.name()):
-            detail = f"the column of the whole name has {whole!r}, but {draft.name()!r} is used"
+            detail = f"the column of the whole name has {quoted(whole)}, but {quoted(draft.name())} is used"
             draft.warn("name", "value_unused", detail)
         draft.needs_name = self._has_names
         prefix, suffix = self._first(draft, cells, "name_prefix"), self._first(draft, cells, "name_suffix")

@@ -25,7 +25,7 @@ from headwater.contracts.contacts.interchange.content_lines import (
 from headwater.contracts.contacts.interchange.dates import basic_time, read_date
 from headwater.contracts.contacts.interchange.draft import ContactDraft, is_extra_line
 from headwater.contracts.contacts.interchange.keys import SeenKeys, replaced_key
-from headwater.contracts.contacts.interchange.record import ContactRow, Parsed
+from headwater.contracts.contacts.interchange.record import ContactRow, Parsed, quoted
 from headwater.contracts.contacts.interchange.vcard.cards import REASON, Card, Cards
 from headwater.contracts.contacts.interchange.vcard.fields import (
     KEPT_FIELDS,
@@ -115,7 +115,7 @@ def _lines_by_name(card: Card, draft: ContactDraft) -> dict[str, list[ContentLin
         try:
             line = read_line(text, version)
         except LineUnreadable:
-            draft.warn("", "line_unreadable", f"{text[:80]!r} is no vCard line; it was left out")
+            draft.warn("", "line_unreadable", f"{quoted(text)} is no vCard line; it was left out")
         else:
             lines.setdefault(line.name, []).append(without_unknown_year(line) if line.name == "BDAY" else line)
     return lines
@@ -132,7 +132,9 @@ def _put_person(draft: ContactDraft, lines: dict[str, list[ContentLine]]) -> Non
     for line in lines.get("EMAIL", ()):
         address = email_text(line)
         if address and (reason := check_email(address)):
-            draft.doubt("email", "email_invalid", f"{address!r} is no email address, it is kept as a line: {reason}")
+            draft.doubt(
+                "email", "email_invalid", f"{quoted(address)} is no email address, it is kept as a line: {reason}"
+            )
     if any(line.value.strip() for line in lines.get("TEL", ())) and draft.fields["phone"] is None:
         draft.doubt("phone", "phone_not_voice", "all numbers are of a fax or pager; they are kept as lines")
 
