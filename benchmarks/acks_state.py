@@ -151,7 +151,7 @@ class Sets(Feed):
             if len(gaps) > MANY_GAPS:
                 gaps = [(gaps[0][0], gaps[-1][1])]
             rows = (row for gap in gaps for row in self._rows(*gap))
-            positions, after = offer(before, rows, self.head, [TYPE])
+            positions, after, _ = offer(before, rows, self.head, [TYPE])
             if after is not before:
                 self._write(device, after)
         return len(positions)

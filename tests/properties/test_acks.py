@@ -114,8 +114,10 @@ class Acks(RuleBasedStateMachine):
         device, feed = self.devices[which], self.feed
         rows = [feed.rows[position] for position in in_gaps(device.state, feed.head) if position in feed.rows]
         owed = {r.position for r in feed.rows.values() if device.owes(r) and r.sell_type in sent}
-        positions, after = offer(device.state, rows, feed.head, sent)
+        positions, after, numbers = offer(device.state, rows, feed.head, sent)
         assert set(positions) == owed
+        queued = {(sell_type, number) for sell_type, found in numbers.items() for number in found}
+        assert queued == {(feed.rows[position].sell_type, feed.rows[position].number) for position in owed}
         device.state, device.queue = after, list(positions)
         device.offered.update(feed.rows[position].resource for position in owed)
         # What is neither offered nor withheld is settled: the next start does not read it again.

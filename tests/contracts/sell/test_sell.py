@@ -8,11 +8,11 @@ import msgspec
 import pytest
 
 from headwater.base.settings.table import Settings
-from headwater.contracts.sell import door as sell_door
 from headwater.contracts.sell import shapes
 from headwater.store.database import Transaction
 from headwater.store.log import feeds
 from tests.contracts.sell.conftest import DEVICE, Phone, events, keys
+from tests.support.clock import MovableClock
 from tests.support.printed import assert_printed
 from tests.support.server.asgi import Answer, Client
 from tests.support.server.serving import ServerUnderTest
@@ -258,38 +258,21 @@ def test_foreign_and_never_issued_sessions_are_404(
     assert phone.page(session).status == 200
 
 
-class Monotonic:
-    """The door's clock for idle time."""
-
-    def __init__(self) -> None:
-        self.seconds = 1000.0
-
-    def __call__(self) -> float:
-        return self.seconds
-
-
-@pytest.fixture
-def monotonic(monkeypatch: pytest.MonkeyPatch) -> Monotonic:
-    clock = Monotonic()
-    monkeypatch.setattr(sell_door, "monotonic_seconds", clock)
-    return clock
-
-
-def test_a_session_expires_after_an_idle_hour(client: Client, phone: Phone, monotonic: Monotonic) -> None:
+def test_a_session_expires_after_an_idle_hour(client: Client, phone: Phone, clock: MovableClock) -> None:
     rows = [{"id": f"c{n:03d}", "name": "A", "updated_at": "2026-03-25T14:00:00Z"} for n in range(350)]
     client.post("/api/v1/cache/sync", json={"org_id": "default", "contacts": rows})
     session = phone.start().json()["data"]["id"]
     for _ in range(2):
-        monotonic.seconds += 3600
+        clock.advance(3600)
         assert phone.page(session).status == 200
-    monotonic.seconds += 3601
+    clock.advance(3601)
     assert_bare(phone.page(session), 204)
     assert_bare(phone.page(session), 204)
     assert phone.start().json()["data"]["queues"][0]["data"]["total_count"] == 350
 
 
 def test_an_account_has_at_most_a_hundred_sessions_and_idle_ones_go_first(
-    server: ServerUnderTest, client: Client, monotonic: Monotonic
+    server: ServerUnderTest, client: Client, clock: MovableClock
 ) -> None:
     make(client)
     phones = [Phone(client, f"phone-{n}") for n in range(101)]
@@ -300,7 +283,7 @@ def test_an_account_has_at_most_a_hundred_sessions_and_idle_ones_go_first(
     assert assert_envelope(refused, 429)["code"] == "rate_limit_exceeded"
     assert int(refused.headers["retry-after"]) > 0
     assert phones[5].start().status == 201
-    monotonic.seconds += 120
+    clock.advance(120)
     assert phones[100].start().status == 201
     assert_bare(phones[0].page(first), 204)
     elsewhere = server.caller("org_other", "org_admin")

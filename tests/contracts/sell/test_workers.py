@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from tests.support.server.serving import ServerUnderTest
 
 DEVICE = {"X-Basecrm-Device-UUID": "device-1"}
@@ -52,3 +54,26 @@ def test_what_is_replaced_far_from_the_end_is_not_counted_as_left(server: Server
     while (page := server.client.get(queue, headers=DEVICE)).status == 200:
         handed_out += page.json()["meta"]["count"]
     assert left == handed_out == 2100
+
+
+@pytest.mark.slow
+def test_count_left_is_exact_on_a_long_queue(server: ServerUnderTest) -> None:
+    fill(server, 0, 30_000)
+    queue = start(server)
+    assert server.client.get(queue, headers=DEVICE).json()["meta"]["count_left"] == 29_900
+    fill(server, 20_000, 5_000, day=2)
+    assert server.client.get(queue, headers=DEVICE).json()["meta"]["count_left"] == 24_800
+    fill(server, 20_000, 100, day=3)
+    fill(server, 200, 100, day=3)
+    assert server.client.get(queue, headers=DEVICE).json()["meta"]["count_left"] == 24_600, "a full page of what lives"
+
+
+def test_the_count_goes_down_to_nothing_while_the_queue_is_edited(server: ServerUnderTest) -> None:
+    fill(server, 0, 700)
+    queue = start(server)
+    counts: list[tuple[int, int]] = []
+    while (page := server.client.get(queue, headers=DEVICE)).status == 200:
+        meta = page.json()["meta"]
+        counts.append((meta["count"], meta["count_left"]))
+        fill(server, 700 - 50 * len(counts), 50, day=2)
+    assert counts == [(100, 600), (100, 450), (100, 300), (100, 150), (100, 0)]

@@ -235,10 +235,14 @@ def event_type(state: AckState, sell_type: str, number: int, is_deletion: bool) 
 
 
 class Offer(NamedTuple):
-    """The positions that a new session will drain, and the state to store before any of them is delivered."""
+    """The positions that a new session will drain, and the state to store before any of them is delivered.
+
+    ``numbers`` are those at the positions, by sell type.
+    """
 
     positions: BitMap64
     state: AckState
+    numbers: dict[str, BitMap64]
 
 
 def offer(state: AckState, rows: Iterable[LiveRow], head: int, types: Collection[str]) -> Offer:
@@ -248,10 +252,12 @@ def offer(state: AckState, rows: Iterable[LiveRow], head: int, types: Collection
     one snapshot with ``head``. All other positions up to ``head`` are dead, or a tombstone that is declined
     once and for all (a resource that was created and deleted between two sessions is never shown), and become done.
     Rows of other types are withheld: neither offered nor done. The session may deliver nothing above ``head``.
-    Nothing to deliver = empty ``positions``; the state may have changed all the same.
+    Nothing to deliver = empty ``positions``; the state may have changed all the same. ``numbers`` is exact where the
+    rows are those in the gaps alone.
     """
     wanted, withheld = array("Q"), array("Q")
     offered = {sell_type: array("Q") for sell_type in types}
+    deleted = {sell_type: array("Q") for sell_type in types}
     for position, sell_type, number, is_deletion in rows:
         if sell_type not in offered:
             withheld.append(position)
@@ -260,11 +266,13 @@ def offer(state: AckState, rows: Iterable[LiveRow], head: int, types: Collection
             offered[sell_type].append(number)
         elif state.wants_tombstone(sell_type, number):
             wanted.append(position)
+            deleted[sell_type].append(number)
     owed = state.undone(wanted)
+    queued = {sell_type: BitMap64(offered[sell_type]) | BitMap64(deleted[sell_type]) for sell_type in offered}
     state = state.fill(1, head, live=owed | BitMap64(withheld))
     for sell_type, numbers in offered.items():
         state = state.add_offered(sell_type, numbers)
-    return Offer(owed, state)
+    return Offer(owed, state, queued)
 
 
 def acknowledge(state: AckState, keys: Iterable[AckKey], head: int, live_at: LiveAt) -> AckState:

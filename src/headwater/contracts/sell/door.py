@@ -8,12 +8,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from http import HTTPStatus
 
-from headwater.base.clock import monotonic_seconds
 from headwater.base.errors import HeadwaterError, Invalid, NotFound, Unavailable
-from headwater.contracts.sell import rules, shapes
+from headwater.contracts.sell import rules, sessions, shapes
 from headwater.contracts.sell.ack_keys import device_seed
 from headwater.contracts.sell.rules import Prospect, SellDevice, ShownPage
-from headwater.contracts.sell.sessions import DeviceKey, Live, Sessions
+from headwater.contracts.sell.sessions import DeviceKey, PageToShow, SessionIds, SessionLimits
 from headwater.identity import organisations
 from headwater.store.database import Transaction
 from headwater.web import reply
@@ -25,7 +24,6 @@ from headwater.web.services import Services
 DEVICE_HEADER = "X-Basecrm-Device-UUID"
 _MAX_DEVICE_ID = 255
 _TRIES = 5
-_EXACT_BELOW = 20_000
 _SLOW_ABOVE = 1_000
 _MAX_REMEMBERED = 10_000
 
@@ -36,9 +34,8 @@ class SellDoor:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._settings = services.settings.sell
-        self.sessions = Sessions(
-            services.master_key, self._settings.sessions_per_account, self._settings.session_idle_seconds
-        )
+        self._ids = SessionIds(services.master_key)
+        self._limits = SessionLimits(self._settings.sessions_per_account, self._settings.session_idle_seconds)
         self._feeds: dict[str, int] = {}
         self._restored_upto: dict[DeviceKey, int] = {}
 
@@ -53,29 +50,29 @@ class SellDoor:
             found = await self._prospect(call, device, types)
             if found.floor and await self._restore_deletions(call, device, found.floor):
                 continue
-            if found.news and not await self._commit(call, device, found):
+            id = self._ids.issue(device.key)
+            if (found.news or found.positions) and not await self._begin(call, device, found, id):
                 continue
             if not found.positions:
                 return reply.empty(204)
-            key = DeviceKey(device.feed, device.device_id, device.user_id)
-            live = self.sessions.open(key, found.positions, found.head, monotonic_seconds())
-            return reply.json(self._envelope(call, live), 201)
+            return reply.json(self._envelope(call, id, len(found.positions)), 201)
         raise Unavailable("the device's state changes too fast to start a session", retry_after_seconds=1)
 
     async def drain(self, call: Call) -> Reply:
         """GET /{session}/queues/main: the next page, or 204 at the end."""
         device = await self._device(call)
-        key = DeviceKey(device.feed, device.device_id, device.user_id)
-        live = self.sessions.find(call.params["session_id"], key, monotonic_seconds())
+        id, count = call.params["session_id"], self._settings.page_items
+        self._ids.check(id, device.key)
         if call.params["queue"] != "main":
             raise NotFound(f"no queue {call.params['queue']!r}; the only one is 'main'")
-        while live is not None and live.positions:
-            shown = await self._show(call, device, live.take(self._settings.page_items))
+
+        def transaction(tx: Transaction) -> PageToShow | None:
+            return sessions.take(tx, device.key, id, count, self._limits)
+
+        while (page := await call.write(transaction, feed=device.feed)) is not None:
+            shown = await self._show(call, device, page.positions)
             if shown.items or shown.failed:
-                await self._forget_replaced(call, live)
-                return reply.json_bytes(shapes.page(shown.items, len(live.positions), shown.failed))
-        if live is not None:
-            self.sessions.end(live)
+                return reply.json_bytes(shapes.page(shown.items, page.left, shown.failed))
         return reply.empty(204)
 
     async def ack(self, call: Call) -> Reply:
@@ -106,7 +103,7 @@ class SellDoor:
 
         The read is long, so each device is read once for each floor.
         """
-        key = DeviceKey(device.feed, device.device_id, device.user_id)
+        key = device.key
         if self._restored_upto.get(key) == floor:
             return False
         restored = 0
@@ -117,8 +114,17 @@ class SellDoor:
         self._restored_upto[key] = floor
         return restored > 0
 
-    async def _commit(self, call: Call, device: SellDevice, found: Prospect) -> bool:
-        return await call.write(lambda tx: rules.commit_prospect(tx, device, found), feed=device.feed)
+    async def _begin(self, call: Call, device: SellDevice, found: Prospect, id: str) -> bool:
+        """Stores the state and the session of a device; False when its state changed meanwhile."""
+
+        def transaction(tx: Transaction) -> bool:
+            if found.news and not rules.commit_prospect(tx, device, found):
+                return False
+            if found.positions:
+                sessions.begin(tx, device.key, id, found.queue, found.head, self._limits)
+            return True
+
+        return await call.write(transaction, feed=device.feed)
 
     async def _prospect(self, call: Call, device: SellDevice, types: Sequence[str]) -> Prospect:
         """The session that would start now; of a device that is far behind it is read off the event loop."""
@@ -130,19 +136,6 @@ class SellDoor:
         if found is not None:
             return found
         return await call.read(lambda tx: rules.prospect(tx, device, types), slow=True)
-
-    async def _forget_replaced(self, call: Call, live: Live) -> None:
-        """Keeps ``count_left`` exact near the end: what was replaced since the start is in the next session."""
-        if len(live.positions) > _EXACT_BELOW or not live.positions:
-            return
-        feed = live.device.feed
-        head = await call.read(lambda tx: rules.head(tx, feed))
-        if head != live.head:
-            live.head = head
-            remaining = list(live.positions)
-            slow = len(remaining) > _SLOW_ABOVE
-            live_now = await call.read(lambda tx: rules.still_live(tx, feed, remaining), slow=slow)
-            live.positions &= live_now
 
     async def _device(self, call: Call) -> SellDevice:
         device_id = call.header(DEVICE_HEADER.lower().encode())
@@ -163,12 +156,11 @@ class SellDoor:
         past = tuple(device_seed(str(epoch), organisation, device_id) for epoch in cursors.past_epochs)
         return SellDevice(organisation, feed, device_id, call.principal.user_id, seed, past)
 
-    def _envelope(self, call: Call, live: Live) -> shapes.SessionEnvelope:
-        total = len(live.positions)
+    def _envelope(self, call: Call, id: str, total: int) -> shapes.SessionEnvelope:
         pages = -(-total // self._settings.page_items)
-        links = shapes.Links(f"{call.base_url}/v2/sync/{live.id}/queues/main")
+        links = shapes.Links(f"{call.base_url}/v2/sync/{id}/queues/main")
         queue = shapes.QueueEnvelope(shapes.Queue("main", pages, total), shapes.QueueMeta(links))
-        return shapes.SessionEnvelope(shapes.SellSession(live.id, [queue]), shapes.TypeMeta("sync_session"))
+        return shapes.SessionEnvelope(shapes.SellSession(id, [queue]), shapes.TypeMeta("sync_session"))
 
 
 def envelope(failure: HeadwaterError, status: int, request_id: str) -> Reply:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 import msgspec
@@ -12,6 +13,7 @@ from headwater.contracts.sell import queries, recovery, shapes
 from headwater.contracts.sell.ack_keys import AckKey, parse_key, render_key
 from headwater.contracts.sell.acks import AckState, acknowledge, event_type, offer
 from headwater.contracts.sell.queries import SELL_TYPES, FullChange
+from headwater.contracts.sell.sessions import DeviceKey, SessionQueue
 from headwater.feed import devices
 from headwater.feed.sightings import CallingDevice
 from headwater.store.database import Transaction
@@ -27,6 +29,11 @@ class SellDevice(NamedTuple):
     user_id: str
     seed: int
     past_seeds: tuple[int, ...] = ()
+
+    @property
+    def key(self) -> DeviceKey:
+        """The device as its sessions are kept by it."""
+        return DeviceKey(self.feed, self.device_id, self.user_id)
 
     @property
     def calling(self) -> CallingDevice:
@@ -47,6 +54,12 @@ class Prospect(NamedTuple):
     head: int
     news: bool
     floor: int = 0
+    numbers: Mapping[str, BitMap64] = MappingProxyType({})
+
+    @property
+    def queue(self) -> SessionQueue:
+        """What the session hands out."""
+        return SessionQueue(self.positions, self.numbers)
 
 
 class ShownPage(NamedTuple):
@@ -70,7 +83,8 @@ def prospect(tx: Transaction, device: SellDevice, types: Sequence[str]) -> Prosp
     found = offer(state, queries.live_in(tx, device.feed, state.gaps(head)), head, types)
     news = stored is None or found.state is not state or not is_registered
     floor = feeds.floor(tx, device.feed)
-    return Prospect(stored, found.state, found.positions, head, news, floor if state.high_water < floor else 0)
+    missed = floor if state.high_water < floor else 0
+    return Prospect(stored, found.state, found.positions, head, news, missed, found.numbers)
 
 
 def lost_deletions(tx: Transaction, device: SellDevice) -> list[tuple[str, int]]:
@@ -112,11 +126,6 @@ def lag(tx: Transaction, device: SellDevice) -> int:
     return feeds.head(tx, device.feed) - state.high_water
 
 
-def head(tx: Transaction, feed: int) -> int:
-    """The position of the newest change."""
-    return feeds.head(tx, feed)
-
-
 def commit_prospect(tx: Transaction, device: SellDevice, found: Prospect) -> bool:
     """Stores a session's state before anything is delivered; False when the device's state changed meanwhile."""
     if queries.state_bytes(tx, device.feed, device.device_id) != found.stored:
@@ -145,11 +154,6 @@ def show(tx: Transaction, device: SellDevice, positions: Sequence[int]) -> Shown
         revision = 0 if change.is_deletion else change.position
         shown.items.append(shapes.item(data, sell_type, event, key, revision))
     return shown
-
-
-def still_live(tx: Transaction, feed: int, positions: Sequence[int]) -> BitMap64:
-    """Those of these positions that newer changes have not replaced."""
-    return BitMap64(row[0] for row in queries.rows_at(tx, feed, positions, "deleted"))
 
 
 def keys_of(texts: Sequence[str], device: SellDevice) -> list[AckKey]:

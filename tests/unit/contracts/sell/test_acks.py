@@ -34,8 +34,8 @@ class Feed:
         return acknowledge(state, keys, self.head, self.live_at)
 
     def offer(self, state: AckState, *types: str) -> tuple[list[int], AckState]:
-        positions, after = offer(state, self.rows.values(), self.head, types)
-        return list(positions), after
+        found = offer(state, self.rows.values(), self.head, types)
+        return list(found.positions), found.state
 
 
 def live(number: int, position: int, sell_type: str = "contact") -> AckKey:

@@ -4,7 +4,6 @@ import json
 from typing import Any
 
 import pytest
-from pyroaring import BitMap64
 
 from headwater.base.wire import encode
 from headwater.contracts.sell import queries, rules
@@ -159,8 +158,6 @@ class TestShow:
     def test_a_position_whose_change_was_replaced_is_passed_over(self, shop: Shop) -> None:
         shop.put("a")
         assert shop.show([1]).items == []
-        live = shop.database.read_now(lambda tx: rules.still_live(tx, shop.feed, [1, 2, 3, 4]))
-        assert live == BitMap64([2, 3, 4])
 
     def test_a_note_names_the_number_of_its_contact_once_it_is_there(self, shop: Shop) -> None:
         shop.put("lone", NOTE_KIND, encode({"id": "lone", **NOTE, "contact_id": "z"}))

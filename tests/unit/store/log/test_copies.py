@@ -36,6 +36,7 @@ WITHOUT_CONTENT = {
     "cache_syncs": {"organisation", "status"},
     "cache_successes": {"organisation"},
     "sell_devices": {"device_id", "state"},
+    "sell_sessions": {"device_id", "id", "queue"},
     # Labels are words of the product, not of a person.
     "lost_feeds": {"name", "counter"}, "lost_numbers": {"name"}, "sell_lost_states": {"device_id", "state"},
     "terminology_syncs": {"organisation", "synced_version", "lease"},
