@@ -15,6 +15,9 @@ from time import monotonic, sleep
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
+LOG_BYTES = 1024 * 1024
+"""A server's log that no test reads before its end; a server whose log is full waits for its reader."""
+
 START_SECONDS = 60.0
 """How long a start may take before a test fails; no assertion rests on it."""
 
@@ -79,6 +82,7 @@ def running(
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        pipesize=LOG_BYTES,
     )
     try:
         yield RunningServer(process, str(_wait(process, ready)["url"]), data)
