@@ -58,7 +58,7 @@ class Prospect(NamedTuple):
 
     @property
     def queue(self) -> SessionQueue:
-        """What the session hands out."""
+        """The items that the session hands out."""
         return SessionQueue(self.positions, self.numbers)
 
 

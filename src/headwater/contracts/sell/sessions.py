@@ -46,7 +46,7 @@ class SessionLimits(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class SessionQueue:
-    """What a session still hands out: positions, some of which may be dead, and the numbers that live there.
+    """The items that a session still hands out: positions, some of which may be dead, and the numbers that live there.
 
     ``numbers`` are by sell type. A resource has one live change, so a change of it above the session's head takes its
     number out, and what is left is counted exactly without reading the queue.
