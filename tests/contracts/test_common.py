@@ -82,8 +82,8 @@ def test_deleting_again_finds_nothing(owner: Owner, door: Door) -> None:
         assert ask(owner.client, door, ids).problem()[0] == 404
 
 
-STAYS = {"DELETE /api/v1/cache/sync/{id}"}
-"""What clears something else than the thing that it names: the history of syncs stays."""
+STAYS = {"DELETE /api/v1/cache/sync/{id}", "DELETE /api/v1/shares/{share_id}/trash"}
+"""What clears something else than the thing that it names: the history of syncs stays, and so does the share."""
 
 
 @each(KEYED)

@@ -167,10 +167,13 @@ PARAMETERS = {
 """Values of required parameters that are no ids."""
 
 
+def _trashed(owner: Owner, ids: dict[str, str]) -> Answer:
+    return owner.client.delete(f"/api/v1/shares/{ids['share_id']}/nodes/{ids['node_id']}")
+
+
 PREPARED: dict[str, Callable[[Owner, dict[str, str]], Answer]] = {
-    "POST /api/v1/shares/{share_id}/nodes/{node_id}/restore": lambda owner, ids: owner.client.delete(
-        f"/api/v1/shares/{ids['share_id']}/nodes/{ids['node_id']}"
-    ),
+    "POST /api/v1/shares/{share_id}/nodes/{node_id}/restore": _trashed,
+    "DELETE /api/v1/shares/{share_id}/trash/{node_id}": _trashed,
 }
 """What must have been done before a route can do its deed."""
 

@@ -54,6 +54,8 @@ ON_DATA = [
     ["share", "quota", "shr_x", "1GiB"],
     ["share", "delete", "shr_x", "--yes"],
     ["share", "conflicts", "shr_x"],
+    ["share", "empty-trash", "shr_x", "--yes"],
+    ["share", "prune-versions", "shr_x", "--keep-last", "1", "--yes"],
     ["share", "put", ".", "shr_x"],
     ["share", "get", "shr_x", "out"],
     ["backup", "b.tar"],

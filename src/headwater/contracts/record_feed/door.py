@@ -18,6 +18,7 @@ from headwater.feed.cursor import Place, invalid
 from headwater.feed.reader import FeedPage
 from headwater.feed.runs import Runs, size_of
 from headwater.feed.sightings import CallingDevice
+from headwater.identity.roles import allows
 from headwater.store.database import Transaction
 from headwater.web import reply
 from headwater.web.call import Call
@@ -145,12 +146,12 @@ class RecordFeedDoor:
         await serve(socket, nudges, nudge, received)
 
     async def _note_device(self, call: Call, feed: int, place: Place | None) -> None:
-        """Notes the device that a header names; the cursor that it sends is its ack.
+        """Notes the device that a header names; the cursor that it sends is its ack. A scope that only reads has none.
 
         Raises: Invalid (no acceptable id), DeviceOfAnother.
         """
         device_id = call.header(DEVICE_HEADER)
-        if device_id is None or call.principal.anonymous:
+        if device_id is None or not allows(call.principal.scopes, "sync", write=True):
             return
         if not is_acceptable(device_id):
             raise Invalid.of("X-Device-Id", "incorrect_value", "must have 1-128 printable characters")

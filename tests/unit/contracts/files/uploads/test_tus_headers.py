@@ -25,7 +25,7 @@ def call(query: dict[str, str] | None = None, **headers: str) -> Call:
         value = held.get(name)
         return None if value is None else value.decode("latin-1")
 
-    return cast("Call", SimpleNamespace(headers=held, header=header, query=query or {}))
+    return cast("Call", SimpleNamespace(headers=held, header=header, query=query or {}, note_device=lambda *_: None))
 
 
 def metadata(**pairs: str) -> str:
