@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple
 
-from headwater.base.errors import Damaged
+from headwater.base.errors import Damaged, QuotaExceeded
 from headwater.store.database import Database, Transaction
 from headwater.store.packs.backend import PackBackend
 from headwater.store.packs.chunks import damaged, locate, unmark
@@ -119,5 +119,9 @@ def _settle(database: Database, organisation: str, checked: _CheckedPack) -> int
         unmark(tx, organisation, healed)
         mark(tx, organisation, checked.failed)
 
-    database.write_now(transaction)
+    try:
+        database.write_now(transaction)
+    except QuotaExceeded:
+        # A full disk takes no marks; what was found is reported all the same.
+        return 0
     return len(healed)

@@ -82,6 +82,11 @@ def read_range(
                 yield whole[at : at + step] if len(whole) > step else whole
 
 
+def touched(refs: Iterable[ChunkRef], start_bytes: int, stop_bytes: int) -> Iterator[ChunkRef]:
+    """The chunks of which the bytes from ``start_bytes`` up to ``stop_bytes`` are."""
+    return (part.ref for part in _cut(refs, start_bytes, stop_bytes))
+
+
 def read_each(
     place: PackBackend, refs: Iterable[ChunkRef], *, report: bool = True
 ) -> Generator[memoryview, None, None]:

@@ -11,7 +11,9 @@ from typing import Any, cast
 import pytest
 from blake3 import blake3
 
-from headwater.contracts.files.downloads import batch_frames
+from headwater.base.errors import QuotaExceeded
+from headwater.contracts.files import content as content_reading
+from headwater.contracts.files.downloads import batch_frames, rules
 from headwater.store.packs import damage
 from headwater.store.packs.folder import PackFolder
 from headwater.store.packs.format import pack_name
@@ -260,3 +262,33 @@ def test_a_wrong_checksum_of_earlier_days_is_mended_by_the_same_bytes(client: Cl
     packs.server.database.write_now(lambda tx: tx.run("UPDATE versions SET sha256 = ?", "ab" * 32))
     assert make_file(client, share, "/a.bin", content, checksum_sha256=checksum)["status"] == "unchanged"
     assert download(client, file).headers["x-checksum-sha256"] == checksum
+
+
+def test_a_file_of_many_chunks_is_looked_up_page_by_page_while_it_is_sent(
+    client: Client, share: str, packs: Packs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(content_reading, "REFS_AT_ONCE", 2)
+    content = content_of(300 * KIB)
+    file = make_file(client, share, "/a.bin", content)
+    assert download(client, file).body == content
+    assert download(client, file, Range="bytes=70000-200000").body == content[70000:200001]
+    assert (
+        download(client, file, "?checksum=sha256").headers["x-checksum-sha256"] == hashlib.sha256(content).hexdigest()
+    )
+    packs.flip(file["version_id"], 4)
+    assert download(client, file).problem() == (500, "CONTENT_DAMAGED")
+    assert download(client, file, Range="bytes=0-99").body == content[:100]
+
+
+def test_a_checksum_is_sent_also_where_a_full_disk_does_not_store_it(
+    client: Client, share: str, packs: Packs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = content_of(3000)
+    file = make_file(client, share, "/a.bin", content)
+
+    def refuse(*_: Any) -> None:
+        raise QuotaExceeded("the disk is full", code="DISK_FULL")
+
+    monkeypatch.setattr(rules, "store_sha256", refuse)
+    answer = download(client, file, "?checksum=sha256")
+    assert (answer.status, answer.headers["x-checksum-sha256"]) == (200, hashlib.sha256(content).hexdigest())

@@ -4,6 +4,7 @@ import random
 from collections.abc import Callable
 from pathlib import Path
 
+import obstore
 import pytest
 from obstore.store import LocalStore, MemoryStore, ObjectStore, S3Store
 
@@ -11,7 +12,7 @@ from headwater.base.errors import Damaged, Unavailable
 from headwater.store.packs import bucket as pack_bucket
 from headwater.store.packs.bucket import PackBucket
 from headwater.store.packs.format import pack_name, read_tail
-from headwater.store.packs.reader import read_each, read_range
+from headwater.store.packs.reader import read_each, read_outcomes, read_range
 from headwater.store.packs.writer import PackWriter, discard
 
 
@@ -45,6 +46,24 @@ def test_what_was_written_is_read_back(bucket: PackBucket, monkeypatch: pytest.M
     (pack,) = written.packs
     assert read_tail(pack.pack, bucket.open(pack.pack)) == ("org_a", refs)
     assert [(stored.pack, stored.size_bytes) for stored in bucket.listing()] == [(pack.pack, pack.size_bytes)]
+
+
+@pytest.mark.parametrize("harm", ["flip", "cut", "gone"])
+def test_damage_of_an_object_is_found_for_each_chunk_alone(bucket: PackBucket, objects: ObjectStore, harm: str) -> None:
+    contents = make(5, 3000)
+    with PackWriter(bucket, "org_a") as writer:
+        refs = [writer.append(content) for content in contents]
+        writer.close()
+    name = pack_name(refs[0].pack)
+    stored = bytearray(obstore.get(objects, name).bytes())
+    stored[refs[2].start_bytes + 10] ^= 1
+    if harm == "gone":
+        obstore.delete(objects, name)
+    else:
+        obstore.put(objects, name, bytes(stored if harm == "flip" else stored[: refs[2].start_bytes + 10]))
+    whole = [None if isinstance(each, Damaged) else bytes(each) for each in read_outcomes(bucket, refs)]
+    rest = contents[3:] if harm == "flip" else [None, None]
+    assert whole == ([None] * 5 if harm == "gone" else [*contents[:2], None, *rest])
 
 
 def test_an_object_is_dated_in_microseconds(bucket: PackBucket) -> None:

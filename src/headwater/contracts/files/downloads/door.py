@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import NamedTuple
 
+from headwater.base.errors import QuotaExceeded
 from headwater.contracts.files import access, content
 from headwater.contracts.files.access import Access
 from headwater.contracts.files.content import FRAMES_MEDIA
@@ -21,8 +23,10 @@ from headwater.contracts.files.downloads.batch_frames import frames
 from headwater.contracts.files.downloads.rules import Found
 from headwater.contracts.files.downloads.shapes import Manifest, ManifestChunk, read_batch
 from headwater.store.database import Transaction
+from headwater.store.packs import chunks
+from headwater.store.packs.backend import PackBackend
 from headwater.store.packs.format import ChunkRef
-from headwater.store.packs.reader import read_range
+from headwater.store.packs.reader import read_each, read_range, touched
 from headwater.store.tree import versions
 from headwater.web import reply
 from headwater.web.call import Call
@@ -36,18 +40,21 @@ from headwater.web.single_flight import SingleFlight
 CHECKSUMS_AT_ONCE = 2
 """Checksums that are computed at once; others wait, however many callers ask."""
 
+DOUBTFUL_AT_ONCE = 16
+"""Chunks with a mark of damage that are read before the head; the others are compared when they are sent."""
+
 _SAFE_TYPE = b"application/octet-stream"
 
 
 class _Source(NamedTuple):
     """The source of a download: the version and the places of its chunks, or None where they are read page by page.
 
-    ``is_doubtful``: a chunk of it was found damaged where it is.
+    ``marked`` are those of its chunks that were found damaged where they are.
     """
 
     found: Found
     refs: list[ChunkRef] | None
-    is_doubtful: bool
+    marked: frozenset[bytes]
 
 
 class DownloadDoor:
@@ -78,7 +85,8 @@ class DownloadDoor:
             pieces = versions.pieces(tx, feed, version, 0, content.REFS_AT_ONCE + 1)
             # More are looked up on a thread, a page at a time, while the first ones are sent.
             refs = content.refs_of(tx, organisation, pieces) if len(pieces) <= content.REFS_AT_ONCE else None
-            return _Source(found, refs, content.has_damage(tx, found.row, version))
+            marked = chunks.damaged(tx, organisation, [ref.chunk for ref in refs or ()])
+            return _Source(found, refs, frozenset(marked))
 
         source = await call.read(transaction)
         version = source.found.version
@@ -98,9 +106,10 @@ class DownloadDoor:
         if call.method == "HEAD":
             return head._replace(stream=stream(iter(())))
         first, stop = (0, version.size_bytes) if span is None else (span.first, span.last + 1)
-        if source.is_doubtful:
-            # The damage is known: it is answered as an error, wherever in the range it is.
-            await asyncio.to_thread(_compare, self._pieces(source, first, stop))
+        if source.marked and source.refs is not None:
+            # Known damage is answered as an error, wherever in the range it is; unless its pack was put back.
+            doubtful = [ref for ref in touched(source.refs, first, stop) if ref.chunk in source.marked]
+            await asyncio.to_thread(_compare, self._services.packs, doubtful[:DOUBTFUL_AT_ONCE])
         pieces = await started(self._pieces(source, first, stop))
         return head._replace(stream=stream(pieces), permitted=partial(_still_readable, call, source.found.row.feed))
 
@@ -123,7 +132,11 @@ class DownloadDoor:
         async def compute() -> str:
             refs = self._refs(source)
             sha256 = await asyncio.to_thread(content.sha256_of, self._services.packs, refs)
-            await self._services.database.write(lambda tx: rules.store_sha256(tx, feed, version.id, sha256), feed=feed)
+            # A full disk refuses to store it, and the download needs no room.
+            with suppress(QuotaExceeded):
+                await self._services.database.write(
+                    lambda tx: rules.store_sha256(tx, feed, version.id, sha256), feed=feed
+                )
             return sha256
 
         return await self._checksums.result((feed, version.id), compute)
@@ -161,9 +174,9 @@ class DownloadDoor:
         return Reply(200 if span is None else 206, tuple(headers))
 
 
-def _compare(pieces: Iterator[bytes]) -> None:
-    """Reads all of the pieces. Raises: Damaged."""
-    for _ in pieces:
+def _compare(place: PackBackend, refs: Sequence[ChunkRef]) -> None:
+    """Reads these chunks. Raises: Damaged."""
+    for _ in read_each(place, refs):
         pass
 
 

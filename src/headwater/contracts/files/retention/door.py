@@ -35,6 +35,8 @@ class RetentionDoor:
 
     def __init__(self, services: Services) -> None:
         self._database = services.database
+        # One at a time: each uses a thread for as long as it takes, and downloads need threads too.
+        self._turn = asyncio.Semaphore(1)
 
     async def empty(self, call: Call) -> Reply:
         """DELETE /{id}/trash: all that is in the trash, or what has been there for longer."""
@@ -61,7 +63,8 @@ class RetentionDoor:
         rule = KeepRule.asked(fields.keep_last, fields.keep_younger_seconds)
         row = await self._share(call)
         if fields.dry_run:
-            doomed = await asyncio.to_thread(lambda: list(prune_versions.plan(self._database, row.feed, rule)))
+            async with self._turn:
+                doomed = await asyncio.to_thread(lambda: list(prune_versions.plan(self._database, row.feed, rule)))
             done = Pruned(len(doomed), sum(version.size_bytes for version in doomed), complete=True)
         else:
             done = await self._run(
@@ -70,7 +73,7 @@ class RetentionDoor:
                 )
             )
         return await call.act(
-            lambda tx: _used_bytes(tx, row),
+            lambda tx: _used_bytes_after(tx, row),
             lambda used: reply.json(
                 PrunedHistory(done.versions, done.freed_bytes, used, done.complete, fields.dry_run)
             ),
@@ -88,15 +91,22 @@ class RetentionDoor:
             if left.wait(PAUSE_SECONDS):
                 raise _CallerLeftError
 
-        try:
-            return await asyncio.to_thread(function, breathe)
-        except asyncio.CancelledError:
-            left.set()
-            raise
+        async with self._turn:
+            try:
+                return await asyncio.to_thread(function, breathe)
+            except asyncio.CancelledError:
+                left.set()
+                raise
 
     async def _emptied(self, call: Call, row: ShareRow, done: Emptied) -> Reply:
         used_bytes = await call.read(lambda tx: _used_bytes(tx, row))
         return reply.json(EmptiedTrash(done.removed, done.kept, done.freed_bytes, used_bytes, done.complete))
+
+
+def _used_bytes_after(tx: Transaction, row: ShareRow) -> int:
+    # The answer that is stored for the same key is part of what freed room.
+    tx.frees_room()
+    return _used_bytes(tx, row)
 
 
 def _used_bytes(tx: Transaction, row: ShareRow) -> int:
