@@ -2,7 +2,8 @@
 
 A feed without history loses its old tombstones, and the rows of their records. A feed with history retains, in its
 old part, the newest change of each resource, and no tombstones. A change is old after the longest retention, or
-after the shortest retention when every active device of the feed has read it. Compaction proceeds in slices from the
+after the shortest retention when every active device of the feed has read it. A change that a wrong clock dated in the
+future counts as old as the next change that is not, so that it delays no other. Compaction proceeds in slices from the
 oldest change on, each in a short transaction, so that an interruption loses nothing.
 """
 
@@ -26,6 +27,7 @@ _TOMBSTONES = "SELECT position, at_us, kind, id FROM changes WHERE feed = ? AND 
 _HISTORY = (
     "SELECT position, at_us, kind, id, deleted FROM changes WHERE feed = ? AND position > ? ORDER BY position LIMIT ?"
 )
+_NEXT_TIME = "SELECT at_us FROM changes WHERE feed = ? AND position > ? AND at_us <= ? ORDER BY position LIMIT 1"
 _DEVICES = (
     "SELECT min(p.position) FROM device_positions p JOIN devices d ON d.id = p.device"
     " WHERE p.feed = ? AND d.is_active = 1"
@@ -107,8 +109,25 @@ def _page_of_due(retention: Retention, after: int) -> Callable[[Transaction], tu
 def _next(tx: Transaction, feed: Feed, limit: int) -> list[Row]:
     """Returns the oldest rows that compaction may drop: ``(position, at_us, kind, id, …)``."""
     if feed.history:
-        return tx.rows(_HISTORY, feed.feed, tx.counter(feed.feed, _DONE), limit)
-    return tx.rows(_TOMBSTONES, feed.feed, limit)
+        return _dated(tx, feed, tx.rows(_HISTORY, feed.feed, tx.counter(feed.feed, _DONE), limit))
+    return _dated(tx, feed, tx.rows(_TOMBSTONES, feed.feed, limit))
+
+
+def _dated(tx: Transaction, feed: Feed, rows: list[Row]) -> list[Row]:
+    """Returns the rows with the times of those in the future replaced by that of the next change that is not."""
+    if all(row[1] <= tx.now_us for row in rows):
+        return rows
+    found: list[Row] = []
+    next_us: int | None = None
+    for row in reversed(rows):
+        at_us: int = row[1]
+        if at_us > tx.now_us:
+            if next_us is None:
+                next_us = tx.value(_NEXT_TIME, feed.feed, row[0], tx.now_us) or tx.now_us
+            at_us = next_us
+        next_us = at_us
+        found.append((row[0], at_us, *row[2:]))
+    return found[::-1]
 
 
 def _is_old(tx: Transaction, feed: Feed, retention: Retention) -> Callable[[Row], bool]:

@@ -53,9 +53,9 @@ def rename(tx: Transaction, organisation: str, id: str, name: str) -> Chapter:
         return found
     tx.run(
         "UPDATE chapters SET name = ?, updated_us = ? WHERE organisation = ? AND id = ?",
-        checked, tx.now_us, organisation, id,
+        checked, max(tx.at_us, found.updated_us), organisation, id,
     )  # fmt: skip
-    return found._replace(name=checked, updated_us=tx.now_us)
+    return found._replace(name=checked, updated_us=max(tx.at_us, found.updated_us))
 
 
 def provide(
@@ -92,9 +92,9 @@ def _objection(id: str, *, open_provisioning: bool) -> list[tuple[str, str]]:
 def _insert(tx: Transaction, organisation: str, id: str, name: str) -> Chapter:
     tx.run(
         "INSERT INTO chapters (organisation, id, name, created_us, updated_us) VALUES (?, ?, ?, ?, ?)",
-        organisation, id, name, tx.now_us, tx.now_us,
+        organisation, id, name, tx.at_us, tx.at_us,
     )  # fmt: skip
-    return Chapter(id, name, tx.now_us, tx.now_us)
+    return Chapter(id, name, tx.at_us, tx.at_us)
 
 
 def _checked_id(id: str, field: str) -> str:

@@ -15,6 +15,9 @@ from headwater.base.errors import Unauthenticated
 
 ISSUER = "headwater"
 AUDIENCE = "headwater"
+LEEWAY_SECONDS = 60
+"""The time by which the clock of the server that issued a JWT may be ahead."""
+
 _ALGORITHM = "HS256"
 _KEY_ID = "1"
 _TYPE = "hw+jwt"
@@ -40,7 +43,10 @@ def mint(key: bytes, token_id: str, now_seconds: int, lifetime_seconds: int) -> 
 
 
 def represented(key: bytes, text: str, now_seconds: int) -> RepresentedToken:
-    """Returns the token that a JWT represents. Raises: Unauthenticated (forged, of another kind, expired)."""
+    """Returns the token that a JWT represents.
+
+    Raises: Unauthenticated (forged, of another kind, expired, issued in the future).
+    """
     try:
         header = jwt.get_unverified_header(text)
         if header.get("kid") != _KEY_ID or header.get("typ") != _TYPE:
@@ -55,6 +61,9 @@ def represented(key: bytes, text: str, now_seconds: int) -> RepresentedToken:
         )
         if not isinstance(claims["exp"], int) or claims["exp"] <= now_seconds:
             raise jwt.ExpiredSignatureError("expired")
+        if not isinstance(claims["iat"], int) or claims["iat"] > now_seconds + LEEWAY_SECONDS:
+            # The clock was set back: until it has caught up, the JWT would be valid longer than it says.
+            raise jwt.ImmatureSignatureError("issued in the future")
         return RepresentedToken(str(claims["sub"]), claims["exp"] * SECOND_US)
     except jwt.PyJWTError:
         raise Unauthenticated("the JWT is forged, expired, or not one of this server's") from None

@@ -11,10 +11,17 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar
 
+from headwater.base.clock import SECOND_US
 from headwater.base.errors import QuotaExceeded
 
 FULL = "the server's disk is full: until there is room again, only deletions are accepted"
 """The detail of a refusal on a full disk."""
+
+CLOCK = "clock"
+"""The counter of the last time that was given to a record, in microseconds UTC since 1970."""
+
+MOST_STEP_US = 86_400 * SECOND_US
+"""The longest step back of the clock that records do not show; after a longer one the clock had been wrong before."""
 
 Result = TypeVar("Result")
 Row = tuple[Any, ...]
@@ -50,6 +57,7 @@ class Transaction(ABC):
 
     def __init__(self) -> None:
         self.now_us = 0
+        self._at_us: int | None = None
         self.moved = {}
         self.wrote = False
         self.erased = False
@@ -57,6 +65,22 @@ class Transaction(ABC):
         self.freed = False
         self._counters: dict[tuple[int, str], int] = {}
         self._dirty: set[tuple[int, str]] = set()
+
+    @property
+    def at_us(self) -> int:
+        """The time to give to records: ``now_us``, but never before the last one given, when the clock steps back.
+
+        It stands still until the clock has caught up, so that a caller that reads what changed since the last time
+        that it saw misses nothing. A step of more than ``MOST_STEP_US`` is followed.
+        """
+        if self._at_us is None:
+            last_us = max((self.counter(feed, CLOCK) for feed in self._clock_feeds()), default=0)
+            self._at_us = last_us if 0 < last_us - self.now_us <= MOST_STEP_US else self.now_us
+        return self._at_us
+
+    def _clock_feeds(self) -> Iterable[int]:
+        """The feeds whose counters hold the last time; a database with one writer has one for all."""
+        return (0,)
 
     @abstractmethod
     def rows(self, sql: str, *params: Any) -> list[Row]:
@@ -190,6 +214,7 @@ class Transaction(ABC):
 
     def flush_counters(self) -> None:
         """Writes every raised counter; called once for a group, just before its commit."""
+        self._note_time()
         if not self._dirty:
             return
         self.run_many(
@@ -199,9 +224,17 @@ class Transaction(ABC):
         )
         self._dirty.clear()
 
+    def _note_time(self) -> None:
+        """Stores the time that was given to records, if any was."""
+        if self._at_us is not None and self.moved:
+            for feed in self._clock_feeds():
+                self._counters[feed, CLOCK] = self._at_us
+                self._dirty.add((feed, CLOCK))
+
     def begin(self, now_us: int) -> None:
         """Resets the state of the previous transaction; the database calls it before each transaction."""
         self.now_us = now_us
+        self._at_us = None
         self.moved = {}
         self.wrote = self.freed = self.deletes_only = False
         self.erased = False

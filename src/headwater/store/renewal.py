@@ -38,7 +38,18 @@ SEQUENCES: Mapping[str, int] = {
 }
 """The counters that give out integers, by name or by prefix with a colon; the gap when nothing is known."""
 
-OTHER_COUNTERS = ("live:", "bytes", "compacted", "relist", "base:", "place:", "identity", "gc_due_us", "gc_finished_us")
+OTHER_COUNTERS = (
+    "live:",
+    "bytes",
+    "compacted",
+    "relist",
+    "base:",
+    "place:",
+    "identity",
+    "clock",
+    "gc_due_us",
+    "gc_finished_us",
+)
 """The counters that count, mark or fix something: none of their values is given out."""
 
 _VERSION_GAP = 1_000

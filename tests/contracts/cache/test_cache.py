@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
 import pytest
 
 from headwater.base.settings.table import Settings
-from headwater.contracts.cache import shapes
+from headwater.contracts.cache import door, shapes
 from tests.support.clock import MovableClock
 from tests.support.printed import assert_printed
 from tests.support.server.asgi import Answer, Client
@@ -300,3 +301,21 @@ def test_sync_ids_of_one_organisation_tell_nothing_of_another_and_lists_of_all_a
     assert int(made[4][5:]) == int(made[2][5:]) + 1 == int(made[1][5:]) + 2
     listed = client.get("/api/v1/cache/sync").json()["data"]
     assert [row["id"] for row in listed] == made[::-1]
+
+
+def test_the_operator_learns_when_most_rows_are_ahead_of_our_clock(
+    client: Client, clock: MovableClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warned: list[dict[str, Any]] = []
+
+    def note(event: str, **fields: Any) -> None:
+        warned.append({"event": event, **fields})
+
+    monkeypatch.setattr(door, "_log", SimpleNamespace(warning=note))
+    rows = [contact(f"c{n}", at="2026-03-26T12:00:00Z") for n in range(3)]
+    for batch, expected in (([rows[0], contact()], 0), ([*rows, contact()], 1), (rows, 1)):
+        clock.set("2026-03-26T11:00:00+00:00")
+        bring(client, batch)
+        assert len(warned) == expected
+    assert warned[0]["ahead_rows"] == 3
+    assert "clock" in warned[0]["event"]

@@ -357,3 +357,28 @@ def test_a_query_is_read_alike_on_every_route_also_where_one_contact_is_asked_fo
     path = make(client, **ALL)
     assert client.get(f"{path}?{query}").status == status
     assert client.get(f"{CONTACTS}?{query}").status == status
+
+
+@pytest.mark.parametrize("step_hours", [2, 23, 24 * 400])
+def test_times_of_a_contact_never_fall_and_a_poll_by_the_last_time_misses_nothing(
+    server: ServerUnderTest, client: Client, step_hours: int
+) -> None:
+    path, other = make(client, phone="1"), make(client)
+    server.clock.advance(60)
+    client.put(path, json={"phone": "2"})
+    seen = client.get(path).json()["updated_at"]
+    server.clock.advance(-3600 * step_hours)
+    edits = [client.put(path, json={"phone": str(n)}).json() for n in range(3, 6)]
+    push = {"client_change_id": "1", "kind": "contact", "id": path.rpartition("/")[2], "op": "put", "base_revision": 6}
+    client.post("/api/v1/feed/push", json={"device_id": "d", "changes": [push | {"fields": {"phone": "6"}}]})
+    edits.append(client.get(path).json())
+    client.put(f"{path}/chapter-affiliations", json={"chapter_ids": ["a"]})
+    edits.append(client.get(path).json())
+    times = [edit["updated_at"] for edit in edits]
+    assert [seen, *times] == sorted([seen, *times])
+    assert all(edit["created_at"] <= edit["updated_at"] for edit in edits)
+    if step_hours < 24:
+        client.put(other, json={"phone": "7"})
+        made = make(client)
+        polled = [row["contact_id"] for row in client.get(f"{CONTACTS}?updated_since={seen}").json()["data"]]
+        assert [f"{CONTACTS}/{id}" for id in polled] == [path, other, made]

@@ -257,3 +257,48 @@ def test_finding_old_tombstones_reads_no_living_change(database: Database) -> No
 
 def _draft(n: int) -> records.Draft:
     return records.Draft(f"c{n}", b"{}", "", None, 1, 1)
+
+
+YEARS_AHEAD_SECONDS = 10 * 365 * DAY_SECONDS
+
+
+@pytest.mark.parametrize("history", [False, True])
+def test_a_deletion_that_a_wrong_clock_dated_in_the_future_stops_no_compaction(
+    database: Database, clock: MovableClock, history: bool
+) -> None:
+    feed = make_feed(database, history=history)
+
+    def delete(id: str) -> None:
+        if history:
+            database.write_now(happen(feed, f"{id} -{id}"), feed=feed)
+        else:
+            database.write_now(put(feed, id), feed=feed)
+            database.write_now(bury(feed, id), feed=feed)
+
+    clock.advance(YEARS_AHEAD_SECONDS)
+    delete("future")
+    clock.advance(-YEARS_AHEAD_SECONDS)
+    delete("present")
+    clock.advance(600 * DAY_SECONDS)
+    assert run(database) > 0
+    assert log_of(database, feed) == []
+    assert floor_of(database, feed) == head_of(database, feed)
+
+
+def test_a_deletion_dated_in_the_future_is_as_old_as_the_change_after_it(
+    database: Database, clock: MovableClock
+) -> None:
+    feed = make_feed(database)
+    clock.advance(YEARS_AHEAD_SECONDS)
+    for id in "ab":
+        database.write_now(put(feed, id), feed=feed)
+    database.write_now(bury(feed, "a"), feed=feed)
+    clock.advance(-YEARS_AHEAD_SECONDS)
+    assert run(database) == 0, "nothing says yet how old it is"
+    database.write_now(put(feed, "c"), feed=feed)
+    clock.advance(89 * DAY_SECONDS)
+    assert run(database) == 0
+    clock.advance(2 * DAY_SECONDS)
+    assert run(database) == 1
+    assert not row_exists(database, feed, "a")
+    assert ids_of(database, feed) == {"b", "c"}

@@ -46,6 +46,14 @@ def test_a_clock_that_stepped_back_still_takes_a_jwt_of_just_now() -> None:
     assert represented(KEY, mint(KEY, "tok_1", NOW, 60), NOW - 30).token_id == "tok_1"
 
 
+@pytest.mark.parametrize("step_seconds", [61, 3600, 86_400_000])
+def test_a_jwt_of_the_future_is_refused_and_lives_no_longer_than_it_says(step_seconds: int) -> None:
+    text = mint(KEY, "tok_1", NOW, 60)
+    with pytest.raises(Unauthenticated):
+        represented(KEY, text, NOW - step_seconds)
+    assert represented(KEY, text, NOW).token_id == "tok_1"
+
+
 def test_what_the_tests_forge_is_taken_when_nothing_is_wrong_with_it() -> None:
     assert represented(KEY, forged(), NOW).token_id == "tok_1"
 

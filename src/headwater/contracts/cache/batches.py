@@ -22,6 +22,9 @@ from headwater.store.log.records import Draft
 FUTURE_US = 300 * SECOND_US
 """The time by which a row may be ahead of our clock."""
 
+IN_THE_FUTURE = "in_the_future"
+"""The code of a row whose time is too far ahead of our clock."""
+
 CONTACTS, NOTES = "contacts", "notes"
 _fields = msgspec.json.Decoder(dict[str, Any])
 
@@ -41,6 +44,13 @@ def contacts(raw: Sequence[msgspec.Raw], now_us: int) -> Prepared:
 def notes(raw: Sequence[msgspec.Raw], now_us: int) -> Prepared:
     """The notes of a batch as drafts."""
     return _prepare(raw, NOTES, now_us, _note)
+
+
+def ahead_of_clock(*collections: Prepared) -> int:
+    """The number of rows that were refused as in the future, where they are most of a batch; else 0."""
+    total = sum(len(each.rows) + len(each.errors) for each in collections)
+    ahead = sum(error.code == IN_THE_FUTURE for each in collections for error in each.errors)
+    return ahead if 2 * ahead > total else 0
 
 
 def changed_fields(before: bytes, after: bytes) -> list[str]:
@@ -85,7 +95,7 @@ def _instant(row_id: str, text: str, now_us: int) -> int:
     _acceptable(row_id, "id")
     at_us = _parsed(text)
     if at_us > now_us + FUTURE_US:
-        raise Invalid.of("updated_at", "in_the_future", "the time is more than 5 minutes ahead of the server's")
+        raise Invalid.of("updated_at", IN_THE_FUTURE, "the time is more than 5 minutes ahead of the server's")
     return at_us
 
 

@@ -9,8 +9,10 @@ import asyncio
 import base64
 import binascii
 
+from headwater.base.clock import monotonic_seconds
 from headwater.base.errors import Invalid, NotFound, TooLarge
 from headwater.base.ids import sync_id
+from headwater.base.log import get_log
 from headwater.base.wire import encode, format_seconds
 from headwater.contracts.cache import batches, queries, rules, shapes
 from headwater.contracts.cache.batches import Prepared
@@ -29,6 +31,9 @@ from headwater.web.services import Services
 
 _INLINE_BYTES = 16 * 1024
 _MAX_PAGE = 1000
+_WARN_EVERY_SECONDS = 60.0
+
+_log = get_log(__name__)
 
 
 class CacheDoor:
@@ -36,6 +41,7 @@ class CacheDoor:
 
     def __init__(self, services: Services) -> None:
         self._services = services
+        self._warn_again_seconds = 0.0
 
     async def list(self, call: Call) -> Reply:
         """GET: sync records of every organisation in sight, newest first."""
@@ -148,7 +154,18 @@ class CacheDoor:
                 raise TooLarge(f"the batch has {rows} rows; at most {most} are taken in one call")
             return batch.org_id, batches.contacts(batch.contacts, now_us), batches.notes(batch.notes, now_us)
 
-        return prepare() if len(call.body) <= _INLINE_BYTES else await asyncio.to_thread(prepare)
+        found = prepare() if len(call.body) <= _INLINE_BYTES else await asyncio.to_thread(prepare)
+        self._compare_clocks(batches.ahead_of_clock(*found[1:]))
+        return found
+
+    def _compare_clocks(self, rows_ahead: int) -> None:
+        """Warns the operator, at most once a minute: most rows of a batch are ahead only where our clock is behind."""
+        if rows_ahead and monotonic_seconds() >= self._warn_again_seconds:
+            self._warn_again_seconds = monotonic_seconds() + _WARN_EVERY_SECONDS
+            _log.warning(
+                "most rows of a cache batch are in the future: is this server's clock behind?",
+                ahead_rows=rows_ahead,
+            )
 
 
 async def _cached(call: Call, kind: str) -> Reply:

@@ -37,7 +37,7 @@ class Taken(NamedTuple):
 def sync(tx: Transaction, feed: int, organisation: str, contacts: Prepared, notes: Prepared) -> SyncResult:
     """Writes a batch to an organisation's cache, under a new sync record."""
     number = unique_numbers.take(tx, feed, "sync")[0]
-    return _take(tx, feed, Sync(number, organisation, 0, 0, "", tx.now_us, tx.now_us), contacts, notes)
+    return _take(tx, feed, Sync(number, organisation, 0, 0, "", tx.at_us, tx.at_us), contacts, notes)
 
 
 def extend(
@@ -59,10 +59,10 @@ def clear(tx: Transaction, feed: int, found: Sync) -> Cleared:
     # Notes first: those of a deleted contact would be sent again only to be deleted.
     removed_notes = records.delete_many(tx, feed, NOTE, queries.live(tx, feed, NOTE))
     removed_contacts = records.delete_many(tx, feed, CONTACT, queries.live(tx, feed, CONTACT))
-    queries.keep(tx, found._replace(status="cleared", updated_us=tx.now_us))
+    queries.keep(tx, found._replace(status="cleared", updated_us=max(tx.at_us, found.updated_us)))
     queries.keep_success(tx, found.organisation, None, None)
     return Cleared(
-        sync_id(found.number), found.organisation, len(removed_contacts), len(removed_notes), format_seconds(tx.now_us)
+        sync_id(found.number), found.organisation, len(removed_contacts), len(removed_notes), format_seconds(tx.at_us)
     )
 
 
@@ -76,11 +76,11 @@ def _take(tx: Transaction, feed: int, record: Sync, contacts: Prepared, notes: P
         contacts_synced=record.contacts_synced + taken.accepted,
         notes_synced=record.notes_synced + taken_notes.accepted,
         status=status,
-        updated_us=tx.now_us,
+        updated_us=max(tx.at_us, record.updated_us),
     )
     queries.keep(tx, kept)
     if status == "success":
-        queries.keep_success(tx, record.organisation, record.number, tx.now_us)
+        queries.keep_success(tx, record.organisation, record.number, tx.at_us)
     return SyncResult(
         sync_id(record.number),
         record.organisation,
@@ -92,7 +92,7 @@ def _take(tx: Transaction, feed: int, record: Sync, contacts: Prepared, notes: P
         taken_notes.updated,
         status,
         format_seconds(record.synced_us),
-        format_seconds(tx.now_us),
+        format_seconds(kept.updated_us),
         _count_unlinked(tx, feed, notes.rows),
         skipped,
         errors,

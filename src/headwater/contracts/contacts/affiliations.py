@@ -81,14 +81,14 @@ def put(tx: Transaction, feed: int, id: str, wanted: Sequence[str]) -> None:
     )
     if joined:
         forget(tx, feed, [id])
-    tx.run_many(_ROW, [(feed, id, place, name, joined.get(name, tx.now_us)) for place, name in enumerate(wanted)])
+    tx.run_many(_ROW, [(feed, id, place, name, joined.get(name, tx.at_us)) for place, name in enumerate(wanted)])
 
 
 def put_new(tx: Transaction, feed: int, chapters_of: Sequence[tuple[str, Sequence[str]]]) -> None:
     """Writes the rows of contacts that have none yet."""
     tx.run_many(
         _ROW,
-        [(feed, id, place, name, tx.now_us) for id, wanted in chapters_of for place, name in enumerate(wanted)],
+        [(feed, id, place, name, tx.at_us) for id, wanted in chapters_of for place, name in enumerate(wanted)],
     )
 
 

@@ -26,7 +26,8 @@ def _draft(tx: Transaction, id: str, values: Values, current: tuple[Record, byte
         raise Invalid(f"fields.{failure.detail}", fields=failure.fields) from None
     rules.check(values)
     rules.check_named(fields.first_name, fields.last_name)
-    at = format_seconds(tx.now_us)
+    at_us = rules.next_us(tx, current[0]) if current else tx.at_us
+    at = format_seconds(at_us)
     old = read_contact.decode(current[1]) if current else None
     contact = Contact(
         contact_id=id,
@@ -35,8 +36,8 @@ def _draft(tx: Transaction, id: str, values: Values, current: tuple[Record, byte
         chapter_ids=old.chapter_ids if old else [],
         **{name: values.get(name) for name in FIELDS},
     )
-    created_us = current[0].created_us if current else tx.now_us
-    return Draft(id, encode(contact), rules.search_terms(contact), None, created_us, tx.now_us)
+    created_us = current[0].created_us if current else at_us
+    return Draft(id, encode(contact), rules.search_terms(contact), None, created_us, at_us)
 
 
 CONTACT_KIND = RecordKind(rules.KIND, "contacts", frozenset(FIELDS), _values, _draft)

@@ -47,10 +47,10 @@ def create(tx: Transaction, feed: int, fields: ContactFields) -> Stored:
     """Creates a contact. Raises: Invalid (no name, bad email, impossible date)."""
     given = {name: value for name in FIELDS if (value := getattr(fields, name)) is not UNSET}
     check_whole(given)
-    at = format_seconds(tx.now_us)
+    at = format_seconds(tx.at_us)
     values: dict[str, Any] = dict.fromkeys(FIELDS) | given
     contact = Contact(contact_id=_new_id(tx, feed), created_at=at, updated_at=at, **values)
-    draft = draft_of(contact, tx.now_us, tx.now_us)
+    draft = draft_of(contact, tx.at_us, tx.at_us)
     record = records.create(tx, feed, KIND, draft)
     return Stored(record.revision, draft.body)
 
@@ -75,8 +75,9 @@ def update(tx: Transaction, feed: int, id: str, fields: ContactFields, expected:
 
 def write(tx: Transaction, feed: int, current: Record, contact: Contact, changed: list[str]) -> Stored:
     """Stores a changed contact with the present time; ``changed`` names the fields that differ."""
-    contact.updated_at = format_seconds(tx.now_us)
-    draft = draft_of(contact, current.created_us, tx.now_us)
+    at_us = next_us(tx, current)
+    contact.updated_at = format_seconds(at_us)
+    draft = draft_of(contact, current.created_us, at_us)
     record = records.replace(tx, feed, KIND, current, draft, changed)
     return Stored(record.revision, draft.body)
 
@@ -86,7 +87,12 @@ def delete(tx: Transaction, feed: int, id: str, expected: int | None = None) -> 
     current = live(tx, feed, id)
     _expect(current, expected)
     records.delete(tx, feed, KIND, current)
-    return tx.now_us
+    return next_us(tx, current)
+
+
+def next_us(tx: Transaction, current: Record) -> int:
+    """The time of a contact's next state, which is never before that of its last one."""
+    return max(tx.at_us, current.updated_us, current.created_us)
 
 
 def live(tx: Transaction, feed: int, id: str) -> Record:

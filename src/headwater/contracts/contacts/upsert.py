@@ -128,10 +128,10 @@ def write(tx: Transaction, feed: int, planned: Plan) -> None:
     chapters.provide(tx, organisation, planned.new_chapters, open_provisioning=True)
     persons = list({id(target.person): target.person for target in planned.targets.values()}.values())
     fresh = [person.contact for person in persons if person.current is None]
-    at = format_seconds(tx.now_us)
+    at = format_seconds(tx.at_us)
     for contact, new_id in zip(fresh, _new_ids(tx, feed, len(fresh)), strict=True):
         contact.contact_id, contact.created_at, contact.updated_at = new_id, at, at
-    records.put_many(tx, feed, rules.KIND, [rules.draft_of(contact, tx.now_us, tx.now_us) for contact in fresh], {})
+    records.put_many(tx, feed, rules.KIND, [rules.draft_of(contact, tx.at_us, tx.at_us) for contact in fresh], {})
     affiliations.put_new(tx, feed, [(contact.contact_id, contact.chapter_ids) for contact in fresh])
     for person in persons:
         if person.current is not None and person.changed:

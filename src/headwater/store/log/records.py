@@ -161,7 +161,7 @@ def create(tx: Transaction, feed: int, kind: str, draft: Draft, previous: Record
     number = tx.bump(feed, "number:" + family(kind))
     tx.bump(feed, "live:" + kind)
     position = changes.next_position(tx, feed)
-    wire = changes.put_wire(position, kind, draft.id, position, tx.now_us, draft.body)
+    wire = changes.put_wire(position, kind, draft.id, position, tx.at_us, draft.body)
     changes.append(tx, feed, (position, kind, draft.id, number, 0, tx.now_us, wire))
     tx.put(
         _UPSERT if previous else _INSERT,
@@ -178,7 +178,7 @@ def replace(tx: Transaction, feed: int, kind: str, current: Record, draft: Draft
     """Writes a record's new content, and its change in place of the older one; ``changed`` names the fields."""
     position = changes.next_position(tx, feed)
     fields = _fields_after(current, changed, position)
-    wire = changes.put_wire(position, kind, draft.id, position, tx.now_us, draft.body)
+    wire = changes.put_wire(position, kind, draft.id, position, tx.at_us, draft.body)
     changes.forget(tx, feed, [current.position])
     changes.append(tx, feed, (position, kind, draft.id, current.number, 0, tx.now_us, wire))
     tx.put(
@@ -243,7 +243,7 @@ def put_many(
             mine, born = row.number, row.born
             if draft.id in changed:
                 fields = _fields_after(row, changed[draft.id], position)
-        wire = changes.put_wire(position, kind, draft.id, position, at_us, draft.body)
+        wire = changes.put_wire(position, kind, draft.id, position, tx.at_us, draft.body)
         log.append((feed, position, kind, draft.id, mine, 0, at_us, wire))
         rows.append(
             (feed, kind, draft.id, mine, position, position, draft.parent, draft.search, draft.created_us,
@@ -267,7 +267,7 @@ def resend(tx: Transaction, feed: int, kind: str, live: Sequence[tuple[Record, b
     log: list[Row] = []
     rows: list[Row] = []
     for position, (record, content) in enumerate(live, first):
-        wire = changes.put_wire(position, kind, record.id, position, tx.now_us, content)
+        wire = changes.put_wire(position, kind, record.id, position, tx.at_us, content)
         log.append((feed, position, kind, record.id, record.number, 0, tx.now_us, wire))
         fields = _fields_after(record, (), position)
         rows.append((position, position, fields, feed, kind, record.id))
@@ -289,7 +289,9 @@ def delete_many(tx: Transaction, feed: int, kind: str, records: Sequence[Record]
     position = changes.next_position(tx, feed, len(records))
     tx.bump(feed, "live:" + kind, -len(records))
     deleted = [
-        record._replace(revision=position + i, position=position + i, deleted=1, updated_us=tx.now_us)
+        record._replace(
+            revision=position + i, position=position + i, deleted=1, updated_us=max(tx.at_us, record.updated_us)
+        )
         for i, record in enumerate(records)
     ]
     changes.forget(tx, feed, [record.position for record in records])
@@ -297,12 +299,12 @@ def delete_many(tx: Transaction, feed: int, kind: str, records: Sequence[Record]
         changes.INSERT,
         [
             (feed, r.position, kind, r.id, r.number, 1, tx.now_us,
-             changes.delete_wire(r.position, kind, r.id, r.revision, tx.now_us))
+             changes.delete_wire(r.position, kind, r.id, r.revision, tx.at_us))
             for r in deleted
         ],
     )  # fmt: skip
     copies.erase(tx, feed, kind, [r.id for r in deleted])
-    tx.run_many(_MARK_DELETED, [(r.revision, r.position, tx.now_us, feed, kind, r.id) for r in deleted])
+    tx.run_many(_MARK_DELETED, [(r.revision, r.position, r.updated_us, feed, kind, r.id) for r in deleted])
     _resend_linked(tx, feed, kind, [r.id for r in deleted])
     return deleted
 
@@ -344,7 +346,7 @@ def append_tombstones(tx: Transaction, feed: int, lost: Sequence[LostTombstone])
     position = changes.next_position(tx, feed, len(lost))
     rows: list[Row] = []
     for at, tombstone in enumerate(lost, position):
-        wire = changes.delete_wire(at, tombstone.kind, tombstone.id, at, tx.now_us)
+        wire = changes.delete_wire(at, tombstone.kind, tombstone.id, at, tx.at_us)
         rows.append((feed, at, tombstone.kind, tombstone.id, tombstone.number, 1, tx.now_us, wire))
     tx.run_many(changes.INSERT, rows)
     tx.run_many(

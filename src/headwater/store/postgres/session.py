@@ -148,6 +148,7 @@ class PostgresTransaction(Transaction):
 
     def flush_counters(self) -> None:
         """Writes every raised counter, and notifies other processes of the feeds that changed."""
+        self._note_time()
         dirty = sorted(self._dirty)
         if dirty:
             values = [self._counters[key] for key in dirty]
@@ -186,6 +187,10 @@ class PostgresTransaction(Transaction):
             self.link.undo(b"ROLLBACK TO SAVEPOINT s", b"RELEASE SAVEPOINT s")
         except psycopg.Error:
             self.link.failed = True
+
+    def _clock_feeds(self) -> Iterable[int]:
+        # Counters of locked feeds are here already; one for all feeds would make their writers wait for each other.
+        return [feed for feed in self._locked if feed]
 
     def _read_counter(self, feed: int, name: str) -> int:
         return 0 if feed in self._locked else super()._read_counter(feed, name)

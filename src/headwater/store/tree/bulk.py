@@ -34,22 +34,22 @@ def create_files(tx: Transaction, share: Share, actor: Actor, files: Sequence[Ne
         return
     first = changes.next_position(tx, share.feed, len(files))
     first_number = tx.bump(share.feed, "number:node", len(files)) - len(files) + 1
-    feed, now_us = share.feed, tx.now_us
+    feed, at_us = share.feed, tx.at_us
     tx.run_many(
         nodes.INSERT,
         [
             (
                 feed, file.id, number, "file", file.parent, file.name.text, file.name.key, file.version.id, position,
-                None, None, now_us, now_us, now_us,
+                None, None, at_us, at_us, at_us,
             )
             for position, number, file in zip(count(first), count(first_number), files, strict=False)
         ],
     )  # fmt: skip
-    wires = _created_wires(share, actor, files, first, format_seconds(now_us))
+    wires = _created_wires(share, actor, files, first, format_seconds(at_us))
     tx.run_many(
         changes.INSERT,
         [
-            (feed, position, "file", file.id, 0, 0, now_us, wire)
+            (feed, position, "file", file.id, 0, 0, tx.now_us, wire)
             for position, file, wire in zip(count(first), files, wires, strict=False)
         ],
     )

@@ -42,7 +42,7 @@ class TreeWriter(NamedTuple):
         trashed_us = tx.now_us if trashed else None
         node = Node(
             node_id, number, type, parent, name.text, name.key, version, 0, trashed_us,
-            actor.user_id if trashed else None, tx.now_us, tx.now_us, tx.now_us,
+            actor.user_id if trashed else None, tx.at_us, tx.at_us, tx.at_us,
         )  # fmt: skip
         if not trashed:
             path = self._path(node) if folder_path is None else f"{folder_path}/{name.text}"
@@ -53,7 +53,7 @@ class TreeWriter(NamedTuple):
     def put_version(self, node: Node, version: str, details: Details, *, path: str | None = None) -> Node:
         """Makes a version the current one of a file, with its change ``updated``; at ``path``, where it is known."""
         path = self._path(node) if path is None else path
-        changed = node._replace(version=version, updated_us=self.tx.now_us)
+        changed = node._replace(version=version, updated_us=max(self.tx.at_us, node.updated_us))
         return self._update(changed, "updated", Paths(path, path), details)
 
     def place(self, node: Node, parent: str, name: Name, details: Details, *, paths: Paths | None = None) -> Node:
@@ -61,8 +61,8 @@ class TreeWriter(NamedTuple):
 
         ``paths`` is its path before and after, where the caller knows it.
         """
-        now_us = self.tx.now_us
-        moved = node._replace(parent=parent, name=name.text, name_key=name.key, updated_us=now_us, placed_us=now_us)
+        at_us = max(self.tx.at_us, node.updated_us)
+        moved = node._replace(parent=parent, name=name.text, name_key=name.key, updated_us=at_us, placed_us=at_us)
         kind = "renamed" if parent == node.parent else "moved"
         return self._update(moved, kind, paths or Paths(self._path(node), self._path(moved)), details)
 
@@ -75,10 +75,10 @@ class TreeWriter(NamedTuple):
 
     def restore(self, node: Node, parent: str, name: Name, details: Details, *, path: str | None = None) -> Node:
         """Takes a node out of the trash, under its id, to this place: one change ``created``."""
-        now_us = self.tx.now_us
+        at_us = max(self.tx.at_us, node.updated_us)
         back = node._replace(
-            parent=parent, name=name.text, name_key=name.key, trashed_us=None, trashed_by=None, updated_us=now_us,
-            placed_us=now_us,
+            parent=parent, name=name.text, name_key=name.key, trashed_us=None, trashed_by=None, updated_us=at_us,
+            placed_us=at_us,
         )  # fmt: skip
         return self._update(back, "created", Paths(None, self._path(back) if path is None else path), details)
 
@@ -92,7 +92,7 @@ class TreeWriter(NamedTuple):
         position = changes.next_position(tx, feed)
         content = change(self.share, self.actor, node, change_type, paths, details) | {
             "id": f"chg_{feed}_{position}",
-            "changed_at": format_seconds(tx.now_us),
+            "changed_at": format_seconds(tx.at_us),
             "position": position,
         }
         deleted = int(change_type == "deleted")
