@@ -1,4 +1,7 @@
-"""Encodes and decodes opaque, signed cursors: ``c1.`` for a place in one feed, ``c2.`` for places in many feeds."""
+"""Encodes and decodes opaque, signed cursors: ``c1.`` for a place in one feed, ``c2.`` for places in many feeds.
+
+``wide_cursor.py`` has the form for very many feeds.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,9 @@ from typing import NamedTuple
 from headwater.base.errors import CursorInvalid, Invalid
 
 _PREFIX = "c1."
-_MANY_PREFIX = "c2."
+MANY_PREFIX = "c2."
+"""Begins a cursor that names the place in each of many feeds."""
+
 _MANY_HEAD = struct.Struct(">Q8s")
 _MAX_MANY_LENGTH = 12_000
 _PLACE = struct.Struct(">QQQQ")
@@ -73,15 +78,13 @@ class CursorCodec:
 
         Raises: Invalid when there are too many for one cursor: some 1,500.
         """
-        packed = bytearray(_MANY_HEAD.pack(self.epoch, _owner_mark(owner)))
+        packed = bytearray()
         last = 0
         for feed, place in sorted(places.items()):
             for number in (feed - last, place.position, place.snapshot_head):
-                _put_number(packed, number)
+                put_number(packed, number)
             last = feed
-        # The prefix is signed too, so that a cursor of one form is not accepted as one of the other.
-        mac = self._sign(_MANY_PREFIX.encode() + packed)
-        text = _MANY_PREFIX + base64.urlsafe_b64encode(bytes(packed) + mac).rstrip(b"=").decode()
+        text = self.seal(MANY_PREFIX, owner, bytes(packed))
         if len(text) > _MAX_MANY_LENGTH:
             raise Invalid.of("cursor", "too_long", "there are too many feeds for one cursor; follow each by itself")
         return text
@@ -91,24 +94,35 @@ class CursorCodec:
 
         Raises: CursorInvalid (malformed, forged, restored, foreign).
         """
-        raw = _uncoded(text, _MANY_PREFIX, _MAX_MANY_LENGTH)
-        packed, mac = raw[:-_MAC_BYTES], raw[-_MAC_BYTES:]
-        if len(packed) < _MANY_HEAD.size:
-            raise invalid("malformed", "the cursor is not one of this server's")
-        if not hmac.compare_digest(mac, self._sign(_MANY_PREFIX.encode() + packed)):
-            raise invalid("forged", "this server did not issue the cursor")
-        epoch, mark = _MANY_HEAD.unpack_from(packed)
-        if epoch != self.epoch:
-            raise invalid("restored", BEFORE_RESTORE)
-        if mark != _owner_mark(owner):
-            raise invalid("foreign", "the cursor belongs to another organisation")
-        numbers = _numbers(packed[_MANY_HEAD.size :])
+        numbers = numbers_of(self.unseal(MANY_PREFIX, text, owner))
         places: dict[int, Place] = {}
         feed = 0
         for at in range(0, len(numbers), 3):
             feed += numbers[at]
             places[feed] = Place(numbers[at + 1], numbers[at + 2])
         return places
+
+    def seal(self, prefix: str, owner: str, content: bytes) -> str:
+        """Returns a signed text of a content, for one owner (a tenant) and this epoch."""
+        packed = _MANY_HEAD.pack(self.epoch, _owner_mark(owner)) + content
+        # The prefix is signed too, so that a cursor of one form is not accepted as one of the other.
+        mac = self._sign(prefix.encode() + packed)
+        return prefix + base64.urlsafe_b64encode(packed + mac).rstrip(b"=").decode()
+
+    def unseal(self, prefix: str, text: str, owner: str) -> bytes:
+        """Returns the content that ``seal`` signed. Raises: CursorInvalid (malformed, forged, restored, foreign)."""
+        raw = _uncoded(text, prefix, _MAX_MANY_LENGTH)
+        packed, mac = raw[:-_MAC_BYTES], raw[-_MAC_BYTES:]
+        if len(packed) < _MANY_HEAD.size:
+            raise invalid("malformed", "the cursor is not one of this server's")
+        if not hmac.compare_digest(mac, self._sign(prefix.encode() + packed)):
+            raise invalid("forged", "this server did not issue the cursor")
+        epoch, mark = _MANY_HEAD.unpack_from(packed)
+        if epoch != self.epoch:
+            raise invalid("restored", BEFORE_RESTORE)
+        if mark != _owner_mark(owner):
+            raise invalid("foreign", "the cursor belongs to another organisation")
+        return packed[_MANY_HEAD.size :]
 
     def _sign(self, packed: bytes) -> bytes:
         mac = self._mac.copy()
@@ -143,7 +157,7 @@ def _owner_mark(owner: str) -> bytes:
     return hashlib.blake2b(owner.encode(), digest_size=8).digest()
 
 
-def _put_number(packed: bytearray, number: int) -> None:
+def put_number(packed: bytearray, number: int) -> None:
     """Appends a number in groups of seven bits, the lowest first."""
     while number > 0x7F:
         packed.append(number & 0x7F | 0x80)
@@ -151,7 +165,8 @@ def _put_number(packed: bytearray, number: int) -> None:
     packed.append(number)
 
 
-def _numbers(packed: bytes) -> list[int]:
+def numbers_of(packed: bytes) -> list[int]:
+    """Returns the numbers that ``put_number`` appended."""
     found: list[int] = []
     number = shift = 0
     for byte in packed:

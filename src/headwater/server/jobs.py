@@ -13,7 +13,7 @@ from headwater.base.clock import SECOND_US, monotonic_seconds
 from headwater.base.errors import HeadwaterError
 from headwater.base.log import get_log
 from headwater.contracts.files.retention import gc
-from headwater.feed import sightings
+from headwater.feed import cursor_bases, sightings
 from headwater.feed.compact import Retention, compact
 from headwater.feed.wake import EVERYTHING, Wake
 from headwater.server.gc_job import GcJob
@@ -120,6 +120,7 @@ def jobs_of(services: Services, gc_job: GcJob) -> list[Job]:
     jobs = [
         Job("sweep_answers", HOUR_SECONDS, lambda: delete_expired_answers(services)),
         Job("drop_uploads", HOUR_SECONDS, lambda: drop_uploads(services)),
+        Job("drop_cursors", HOUR_SECONDS, lambda: drop_cursor_bases(services)),
         Job("note_devices", SIGHTINGS_SECONDS, lambda: write_sightings(services)),
         Job("scrub", SCRUB_SECONDS, lambda: asyncio.to_thread(services.database.scrub)),
         Job("compact", services.settings.feed.compact_every_seconds, lambda: compact_feeds(services)),
@@ -165,6 +166,15 @@ async def drop_uploads(services: Services) -> int:
     """Deletes expired uploads and staged versions; the number of both. The sweep frees their bytes."""
     total = 0
     while deleted := await services.database.write(gc.drop_expired):
+        total += deleted
+    return total
+
+
+async def drop_cursor_bases(services: Services) -> int:
+    """Deletes the stored places of cursors that are used no more; their number."""
+    keep_us = services.settings.feed.retention_seconds * SECOND_US
+    total = 0
+    while deleted := await services.database.write(lambda tx: cursor_bases.drop_expired(tx, keep_us)):
         total += deleted
     return total
 

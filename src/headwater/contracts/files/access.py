@@ -90,6 +90,11 @@ def require_feed(tx: Transaction, principal: Principal, feed: int, least: Access
     return require(tx, principal, share_id, least)
 
 
+def row_of(tx: Transaction, feed: int) -> ShareRow:
+    """The share with this feed, which exists."""
+    return ShareRow(*tx.rows(f"SELECT {_COLUMNS} FROM shares WHERE feed = ?", feed)[0])
+
+
 def readable(tx: Transaction, principal: Principal) -> list[ShareRow]:
     """Every live share that the caller may read, by id."""
     where, params = _where_readable(principal)

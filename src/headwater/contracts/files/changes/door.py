@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from headwater.base.clock import monotonic_seconds
 from headwater.base.errors import Invalid
 from headwater.base.wire import encode, format_seconds
@@ -9,12 +11,13 @@ from headwater.contracts.files import access
 from headwater.contracts.files.access import Access
 from headwater.contracts.files.apply import conflicts
 from headwater.contracts.files.caller import DEVICE_HEADER
-from headwater.contracts.files.changes import rules
+from headwater.contracts.files.changes import all_shares, rules
 from headwater.contracts.files.changes.rules import ChangesPage, ChangesQuery
 from headwater.contracts.files.changes.shapes import CursorSet, SyncStatus
 from headwater.contracts.files.devices import checkpoints
 from headwater.contracts.files.devices import rules as device_rules
 from headwater.contracts.files.devices.checkpoints import Checkpoint
+from headwater.feed import cursor_bases
 from headwater.identity.roles import allows
 from headwater.store.database import Transaction
 from headwater.store.log import feeds
@@ -25,12 +28,15 @@ from headwater.web.http.paging import integer
 from headwater.web.reply import Reply
 from headwater.web.services import Services
 
+_MAX_FEED_SETS = 100
+
 
 class ChangesDoor:
     """The handlers of ``/api/v1/sync/changes``, ``/status`` and ``/cursor``."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
+        self._feed_sets: dict[frozenset[int], frozenset[int]] = {}
 
     async def changes(self, call: Call) -> Reply:
         """GET /changes: the changes after a cursor; ``wait`` long-polls."""
@@ -94,33 +100,57 @@ class ChangesDoor:
             CursorSet(cursor_position=at.position, last_sync_at=format_seconds(at.at_us))
         ))  # fmt: skip
 
-    async def _page(self, call: Call, query: ChangesQuery) -> ChangesPage:
+    async def _page(self, call: Call, query: ChangesQuery, *, sent: bool = True) -> ChangesPage:
+        """The next page, whose cursor can be sent; ``sent`` is False for a cursor that the caller has not sent."""
+        read = all_shares.read if query.share_id is None else rules.read
+
         def quick(tx: Transaction) -> ChangesPage | None:
-            return rules.read(tx, self._services.cursors, call.principal, query, quick=True)
+            return read(tx, self._services.cursors, call.principal, query, quick=True)
 
         def whole(tx: Transaction) -> ChangesPage:
-            page = rules.read(tx, self._services.cursors, call.principal, query)
+            page = read(tx, self._services.cursors, call.principal, query)
             assert page is not None, "only a quick read gives up"
             return page
 
         found = await call.read(quick)
-        return found if found is not None else await call.read(whole, slow=True)
+        page = found if found is not None else await call.read(whole, slow=True)
+        used = page.used if sent else None
+        if page.new_base is None and used is None:
+            return page
+        organisation, base = call.principal.organisation, page.new_base
 
-    async def _wait(self, call: Call, query: ChangesQuery, feeds: tuple[int, ...], wait_seconds: int) -> ChangesPage:
+        def note(tx: Transaction) -> None:
+            if used is not None:
+                cursor_bases.note_use(tx, used)
+            if base is not None:
+                cursor_bases.put(tx, organisation, base, page.replaces)
+
+        await call.write(note)
+        return page
+
+    async def _wait(self, call: Call, query: ChangesQuery, feeds: Collection[int], wait_seconds: int) -> ChangesPage:
         """The next page that holds something, or the empty one when time runs out.
 
         A caller that waits for every share also waits for those that become readable to it.
         """
         everything = (ACCESS,) if query.share_id is None else ()
-        with self._services.wake.waiter((*feeds, *everything)) as waiter:
+        with self._services.wake.waiter(everything) as waiter:
+            waiter.add(self._shared(feeds))
             ends_seconds = monotonic_seconds() + wait_seconds
-            page = await self._page(call, query)
+            page = await self._page(call, query, sent=False)
             while not page.size and not page.has_more and (left_seconds := ends_seconds - monotonic_seconds()) > 0:
                 # A change from before the listener was added is in the page that is read next.
-                if not waiter.add(page.feeds) and not await call.news(waiter, left_seconds):
+                if not waiter.add(self._shared(page.feeds)) and not await call.news(waiter, left_seconds):
                     break
-                page = await self._page(call, query)
+                page = await self._page(call, query, sent=False)
             return page
+
+    def _shared(self, feeds: Collection[int]) -> Collection[int]:
+        """The same feeds as one set for all waits for them, of which a thousand may be under way."""
+        if len(self._feed_sets) >= _MAX_FEED_SETS:
+            self._feed_sets.clear()
+        found = frozenset(feeds)
+        return self._feed_sets.setdefault(found, found)
 
 
 def _needed(call: Call, name: str) -> str:
