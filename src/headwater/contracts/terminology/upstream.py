@@ -6,10 +6,12 @@ Every fault is an UpstreamFailed that names its kind, never the upstream's addre
 from __future__ import annotations
 
 import asyncio
+import codecs
 import os
 import socket
 import ssl
 import stat
+import zlib
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple, Protocol
 
@@ -27,6 +29,9 @@ Resolve = Callable[[str, int], Awaitable[list[str]]]
 
 _TAG_LENGTH_MAX = 1_000
 _ADDRESSES_TRIED = 3
+_CODINGS = frozenset({"", "identity", "gzip", "x-gzip"})
+_GZIP_MARK = b"\x1f\x8b"
+_GZIP_WINDOW = 31
 
 
 class Fetched(NamedTuple):
@@ -108,10 +113,11 @@ class Upstream:
                 return Fetched(None, etag)
             if answer.status_code != 200:
                 raise _failed(f"answered with status {answer.status_code}", "status")
-            if answer.headers.get("content-encoding", "identity") != "identity":
-                raise _failed("packed its answer though it was asked not to", "encoded")
+            if answer.headers.get("content-encoding", "identity").strip().lower() not in _CODINGS:
+                raise _failed("packed its answer in another way than gzip, though it was asked not to", "encoded")
             document = await self._body(answer)
-        return Fetched(await asyncio.to_thread(_labels_of, document), _usable_tag(answer.headers.get("etag")))
+        labels = await asyncio.to_thread(_labels_of, document, self._settings.upstream_bytes)
+        return Fetched(labels, _usable_tag(answer.headers.get("etag")))
 
     async def _body(self, answer: httpx2.Response) -> bytes:
         """The raw body. Raises: UpstreamFailed as soon as it is over the limit."""
@@ -148,14 +154,34 @@ def _from_file(path: str, etag: str | None, limit_bytes: int) -> Fetched:
         raise _failed(f"is a file that cannot be read ({failure.strerror})", "unreadable") from None
     if len(document) > limit_bytes:
         raise _too_large(limit_bytes)
-    return Fetched(_labels_of(document), tag)
+    return Fetched(_labels_of(document, limit_bytes), tag)
 
 
-def _labels_of(document: bytes) -> Labels:
+def _labels_of(document: bytes, limit_bytes: int) -> Labels:
+    """The labels of a document, which may be packed by gzip and begin with the mark of UTF-8."""
+    if document.startswith(_GZIP_MARK):
+        document = _unpacked(document, limit_bytes)
     try:
-        return label_sets.of_document(document)
+        return label_sets.of_document(document.removeprefix(codecs.BOM_UTF8))
     except HeadwaterError as fault:
         raise _failed(f"gave no labels: {fault.detail}", "garbage") from None
+
+
+def _unpacked(packed: bytes, limit_bytes: int) -> bytes:
+    """The content of a gzip stream. Raises: UpstreamFailed (over the limit, damaged, or cut off)."""
+    whole = bytearray()
+    while packed:
+        member = zlib.decompressobj(wbits=_GZIP_WINDOW)
+        try:
+            whole += member.decompress(packed, limit_bytes + 1 - len(whole))
+        except zlib.error:
+            raise _failed("gave a packed answer that is damaged", "garbage") from None
+        if len(whole) > limit_bytes:
+            raise _too_large(limit_bytes)
+        if not member.eof:
+            raise _failed("gave a packed answer that is cut off", "garbage")
+        packed = member.unused_data
+    return bytes(whole)
 
 
 def _usable_tag(tag: str | None) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import os
 import ssl
@@ -83,9 +84,43 @@ def test_an_answer_at_the_limit_is_taken_and_one_byte_more_is_not(upstream: Fake
     assert reason(upstream.url) == "too_large"
 
 
-def test_a_packed_answer_is_refused_unread(upstream: FakeUpstream) -> None:
-    upstream.fails(200, b"\x1f\x8b" + bytes(100), **{"Content-Encoding": "gzip"})
+MARK = b"\xef\xbb\xbf"
+DOCUMENT = json.dumps({"labels": {"member": "Medlem på Ås"}}).encode()
+
+
+@pytest.mark.parametrize(
+    ("body", "headers"),
+    [
+        (MARK + DOCUMENT, {}),
+        (gzip.compress(DOCUMENT), {"Content-Encoding": "gzip"}),
+        (gzip.compress(DOCUMENT), {"Content-Encoding": "x-gzip"}),
+        (gzip.compress(MARK + DOCUMENT), {"Content-Encoding": "GZIP"}),
+        (gzip.compress(DOCUMENT), {"Content-Type": "application/gzip"}),
+        (gzip.compress(DOCUMENT[:10]) + gzip.compress(DOCUMENT[10:]), {"Content-Encoding": "gzip"}),
+        (DOCUMENT, {"Content-Encoding": "identity"}),
+    ],
+    ids=["mark", "gzip", "x-gzip", "both", "a packed file", "two members", "identity"],
+)
+def test_a_mark_of_utf_8_and_gzip_are_taken_off(upstream: FakeUpstream, body: bytes, headers: dict[str, str]) -> None:
+    upstream.fails(200, body, **headers)
+    assert fetch(upstream.url).labels == {"member": "Medlem på Ås"}
+
+
+@pytest.mark.parametrize("coding", ["br", "zstd", "deflate", "gzip, gzip"])
+def test_an_answer_that_is_packed_in_another_way_is_refused_unread(upstream: FakeUpstream, coding: str) -> None:
+    upstream.fails(200, bytes(100), **{"Content-Encoding": coding})
     assert reason(upstream.url) == "encoded"
+
+
+def test_a_packed_answer_is_cut_off_at_the_limit_of_what_is_in_it(upstream: FakeUpstream) -> None:
+    upstream.fails(200, gzip.compress(b" " * 10_000_000), **{"Content-Encoding": "gzip"})
+    assert reason(upstream.url) == "too_large"
+
+
+@pytest.mark.parametrize("body", [gzip.compress(DOCUMENT)[:-9], gzip.compress(DOCUMENT)[:15], b"\x1f\x8b" + bytes(100)])
+def test_a_packed_answer_that_is_damaged_or_cut_off_is_garbage(upstream: FakeUpstream, body: bytes) -> None:
+    upstream.fails(200, body, **{"Content-Encoding": "gzip"})
+    assert reason(upstream.url) == "garbage"
     assert upstream.asked[0]["accept-encoding"] == "identity"
 
 
@@ -195,6 +230,11 @@ class TestFiles:
         assert fetch(str(file), found.etag, "file") == Fetched(None, found.etag)
         file.write_text('{"a":"BB"}', "utf-8")
         assert fetch(str(file), found.etag, "file").labels == {"a": "BB"}
+
+    @pytest.mark.parametrize("content", [MARK + DOCUMENT, gzip.compress(DOCUMENT)], ids=["mark", "gzip"])
+    def test_a_file_may_have_a_mark_of_utf_8_or_be_packed(self, file: Path, content: bytes) -> None:
+        file.write_bytes(content)
+        assert fetch(str(file), source="file").labels == {"member": "Medlem på Ås"}
 
     def test_a_file_that_is_missing_or_too_large_or_garbage_is_a_failure(self, file: Path) -> None:
         assert reason(str(file) + ".not", "file") == "unreadable"
