@@ -147,6 +147,7 @@ class Wish:
     minutes: int | None
     named: bool
     twice: bool
+    again: bool
 
 
 WISHES = st.builds(
@@ -163,7 +164,15 @@ WISHES = st.builds(
     minutes=st.none() | st.integers(-3, 3),
     named=st.booleans(),
     twice=st.booleans(),
+    again=st.booleans(),
 )
+
+
+class Known(NamedTuple):
+    """A recorded conflict, and the positions at which the server had all that it concerned when it was written."""
+
+    conflict: RecordedConflict
+    stood: dict[str, int | None]
 
 
 class Machine(RuleBasedStateMachine):
@@ -187,6 +196,7 @@ class Machine(RuleBasedStateMachine):
         self.acknowledged: set[str] = set()
         self.open: list[tuple[str, Item, str, int]] = []
         self.followers: list[Follower] = []
+        self.records: dict[tuple[Any, ...], Known] = {}
         self.turn = 0
 
     def step(self) -> None:
@@ -224,12 +234,14 @@ class Machine(RuleBasedStateMachine):
         device, strategy = wish.device, wish.strategy
         item, server_id = self.make_item(wish)
         sent = self.wire(item, server_id, f"id {self.turn}" if wish.named else None)
+        before = self.positions()
         answer = self.devices[device].apply(sent, strategy=strategy.value)
         model_id = self.ids.get(server_id or "", "unknown")
-        key = (device, model_id, item.resource_type, item.change_type, item.version_id, item.old_path, item.new_path)
+        key = self.key(wish, item, model_id)
         situation = self.model.look(item, model_id, strategy)
-        if not wish.named:
-            situation = replace(situation, earlier=self.model.records.get(key))
+        known = self.records.get(key)
+        if not wish.named and known and all(before.get(node) == at for node, at in known.stood.items()):
+            situation = replace(situation, earlier=known.conflict)
         decision = decide(situation)
         lists = answer.json()
         kind_of = decision.conflict.kind if decision.conflict else decision.reason
@@ -241,12 +253,11 @@ class Machine(RuleBasedStateMachine):
             Outcome.STALE: [0, 0, 1],
             Outcome.REFUSED: [0, 0, 1],
         }[decision.outcome], (decision, lists)
-        records = dict(self.model.records)
         self.model.apply(item, model_id, decision)
-        self.model.records = records
         if decision.conflict is not None and not decision.repeat:
             recorded = lists["conflicts"][0]
-            self.model.records[key] = RecordedConflict(recorded["id"], decision.conflict.resolution)
+            conflict = RecordedConflict(recorded["id"], decision.conflict.resolution)
+            self.records[key] = Known(conflict, self.stand(before, server_id, recorded["resource_id"]))
             if decision.conflict.resolution is None:
                 self.open.append((recorded["id"], item, model_id, self.server.clock.at_us))
         if decision.outcome not in {Outcome.STALE, Outcome.REFUSED} and item.content_hash is not None:
@@ -256,6 +267,18 @@ class Machine(RuleBasedStateMachine):
             head = self.share.page()["cursor"]
             self.devices[device].apply(sent, strategy=strategy.value)
             assert self.share.page(head)["changes"] == []
+        if wish.again and not wish.named and decision.outcome is Outcome.CONFLICT:
+            self.lose_again(wish, sent, lists["conflicts"][0]["id"])
+
+    def lose_again(self, wish: Wish, sent: dict[str, Any], conflict_id: str) -> None:
+        """The same losing bytes, uploaded anew, make neither another copy nor another conflict."""
+        head, fresh = self.share.page()["cursor"], dict(sent)
+        if "version_id" in sent and sent["version_id"] != sent.get("base_version_id"):
+            fresh["version_id"] = self.devices[wish.device].stage(b"%d" % wish.content)
+        answer = self.devices[wish.device].apply(fresh, strategy=wish.strategy.value).json()
+        assert not answer["errors"], answer
+        assert {conflict["id"] for conflict in answer["conflicts"]} <= {conflict_id}
+        assert self.share.page(head)["changes"] == []
 
     @rule(conflict=st.integers(0, 9), answer=st.sampled_from(ANSWERS))
     @precondition(lambda self: self.open)
@@ -266,6 +289,7 @@ class Machine(RuleBasedStateMachine):
         now = self.model.look(item, model_id, Strategy.MANUAL)
         now = replace(now, received_at_us=received_us)
         decision = resolve_later(RecordedConflict(conflict_id), answer, now)
+        before = self.positions()
         reply = self.share.client.post(f"/api/v1/sync/conflicts/{conflict_id}/resolve?resolution={answer.value}")
         refused = decision.outcome in {Outcome.REFUSED, Outcome.STALE}
         event(f"settled: {decision.outcome.value}")
@@ -273,12 +297,12 @@ class Machine(RuleBasedStateMachine):
         if refused:
             return
         del self.open[at]
-        records = dict(self.model.records)
         self.model.apply(item, model_id, decision)
-        self.model.records = {
-            key: RecordedConflict(conflict_id, answer) if known.conflict_id == conflict_id else known
-            for key, known in records.items()
-        }
+        server_id = next((s for s, m in self.ids.items() if m == model_id), None)
+        stood = self.stand(before, server_id, reply.json()["resource_id"])
+        for key, known in self.records.items():
+            if known.conflict.conflict_id == conflict_id:
+                self.records[key] = Known(RecordedConflict(conflict_id, answer), stood)
         self.agree()
 
     @rule(which=st.integers(0, 9))
@@ -397,6 +421,27 @@ class Machine(RuleBasedStateMachine):
             "metadata": details,
         }
         return {name: value for name, value in found.items() if value is not None}
+
+    def key(self, wish: Wish, item: Item, model_id: str) -> tuple[Any, ...]:
+        """A wish as a repeat of it is known: by its content and not by its upload, and under its strategy."""
+        updates, last_writer = item.change_type is ChangeType.UPDATED, wish.strategy is Strategy.LAST_WRITER_WINS
+        places = (None, None) if updates else (item.old_path, item.new_path)
+        return (
+            wish.device, wish.strategy, model_id, item.resource_type, item.change_type, item.content_hash,
+            item.base_version_id, places, item.modified_at_us if last_writer else None,
+        )  # fmt: skip
+
+    def positions(self) -> dict[str, int]:
+        """The position of the newest change of every file and folder."""
+        return dict(
+            self.share.read(lambda tx: tx.rows("SELECT id, position FROM nodes WHERE feed = ?", self.share.feed))
+        )
+
+    def stand(self, before: dict[str, int], *sides: str | None) -> dict[str, int | None]:
+        """The sides of a conflict, and all that was written for it, as they are now."""
+        now = self.positions()
+        written = {node for node, at in now.items() if before.get(node) != at}
+        return {node: now.get(node) for node in written | {side for side in sides if side}}
 
     def server_tree(self) -> dict[str, tuple[str, str, str | None]]:
         def transaction(tx: Any) -> dict[str, tuple[str, str, str | None]]:

@@ -5,7 +5,10 @@ Source: files contract, "Conflicts"; readings "Strategies".
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
+
+import msgspec
 
 from headwater.base.errors import NotFound, StateConflict
 from headwater.base.ids import random_id
@@ -30,10 +33,12 @@ from headwater.store.tree.nodes import Actor
 
 _COLUMNS = (
     "feed, id, number, device_id, resource_type, resource_id, kind, local_version_id, server_version_id, item,"
-    " item_hash, copy_id, resolution, created_us, resolved_us, resolved_by"
+    " item_hash, copy_id, resolution, created_us, resolved_us, resolved_by, sides"
 )
-_LISTED = _COLUMNS.replace(" item,", " NULL,")
+_LISTED = _COLUMNS.replace(" item,", " NULL,").replace("sides", "NULL")
 """The columns for a list, without the items: a share may hold thousands, each with two long paths."""
+
+_read_sides = msgspec.json.Decoder(dict[str, int | None])
 
 PREFIX = "cfl_"
 """The prefix of a conflict's id; no file's id has it."""
@@ -58,6 +63,7 @@ class ConflictRow(NamedTuple):
     created_us: int
     resolved_us: int | None
     resolved_by: str | None
+    sides: str | None = None
 
     @property
     def recorded(self) -> RecordedConflict:
@@ -80,37 +86,72 @@ class ConflictFilter(NamedTuple):
     limit: int = 1000
 
 
-def item_hash(device_id: str, change: ChangeItem) -> bytes:
-    """The hash that recognises the same change of a device: resource, version and paths."""
-    parts = (change.resource_type, change.change_type, change.resource_id, change.version_id, change.old_path)
-    return idempotency.request_hash(device_id.encode(), encode((*parts, change.new_path)))
+class Wish(NamedTuple):
+    """An item as a repeat of it is recognised: by its device, its strategy, and the content that it brings."""
+
+    device_id: str
+    strategy: Strategy
+    change: ChangeItem
+    content_hash: str | None
+
+    @property
+    def hash(self) -> bytes:
+        """The hash of resource, base, content and places; another upload of the same bytes has the same one."""
+        change = self.change
+        kind = (self.strategy.value, change.resource_type, change.change_type, change.resource_id)
+        # An update keeps the path, whatever it names; a creation has no base.
+        places = (None, None) if change.change_type == "updated" else (change.old_path, change.new_path)
+        # Where the last writer wins, another time of the edit is another wish.
+        at = change.metadata.modified_at if self.strategy is Strategy.LAST_WRITER_WINS else None
+        parts = (*kind, change.base_version_id, self.content_hash, *places, at)
+        return idempotency.request_hash(self.device_id.encode(), encode(parts))
 
 
-def earlier(tx: Transaction, feed: int, device_id: str, change: ChangeItem) -> ConflictRow | None:
-    """The conflict that this very change already caused, or None."""
+def earlier(tx: Transaction, rows: Rows, feed: int, wish: Wish) -> ConflictRow | None:
+    """The conflict that this very wish already caused, while both sides stand as they stood then; or None."""
     row = tx.row(
         f"SELECT {_COLUMNS} FROM file_conflicts WHERE feed = ? AND device_id = ? AND item_hash = ?"
         " ORDER BY number DESC LIMIT 1",
         feed,
-        device_id,
-        item_hash(device_id, change),
+        wish.device_id,
+        wish.hash,
     )
-    return None if row is None else ConflictRow(*row)
+    if row is None:
+        return None
+    found = ConflictRow(*row)
+    if found.sides is None:
+        return None
+    stood: dict[str, int | None] = _read_sides.decode(found.sides)
+    rows.read_nodes(stood)
+    return found if _sides(rows, stood) == stood else None
 
 
 def record(
-    tx: Transaction, feed: int, device_id: str, change: ChangeItem, conflict: NewConflict, copy_id: str | None
+    tx: Transaction, rows: Rows, feed: int, wish: Wish, conflict: NewConflict, executed: Executed | None = None
 ) -> ConflictRow:
     """Writes a conflict; one for which a strategy ran is resolved from the start."""
-    ran = conflict.resolution
+    ran, change, copy_id = conflict.resolution, wish.change, executed.copy_id if executed else None
     row = ConflictRow(
-        feed, random_id(PREFIX.rstrip("_")), tx.bump(feed, "number:conflict"), device_id, change.resource_type,
+        feed, random_id(PREFIX.rstrip("_")), tx.bump(feed, "number:conflict"), wish.device_id, change.resource_type,
         conflict.resource_id, conflict.kind.value, conflict.local_version_id, conflict.server_version_id,
-        encode(change), item_hash(device_id, change), copy_id, ran.value if ran else None, tx.now_us,
-        tx.now_us if ran else None, None,
+        encode(change), wish.hash, copy_id, ran.value if ran else None, tx.now_us,
+        tx.now_us if ran else None, None, _stand(rows, change, conflict.resource_id, executed),
     )  # fmt: skip
-    tx.run(f"INSERT INTO file_conflicts ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", *row)
+    tx.run(f"INSERT INTO file_conflicts ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", *row)
     return row
+
+
+def _stand(rows: Rows, change: ChangeItem, opponent_id: str | None, executed: Executed | None) -> str:
+    """The two sides as they stand now: the item's resource, the opponent, and all that was written for the item."""
+    created = executed.created if executed else None
+    written = [*(executed.positions if executed else ()), *([created.id] if created else ())]
+    return encode(_sides(rows, [change.resource_id, opponent_id, *written])).decode()
+
+
+def _sides(rows: Rows, node_ids: Iterable[str | None]) -> dict[str, int | None]:
+    """The position of the newest change of each node; None for one that the share does not have."""
+    found = {node_id: rows.node(node_id) for node_id in node_ids if node_id}
+    return {node_id: node.position if node else None for node_id, node in found.items()}
 
 
 def find(tx: Transaction, id: str) -> ConflictRow | None:
@@ -178,12 +219,12 @@ def resolve(tx: Transaction, principal: Principal, id: str, resolution: Strategy
     _release(tx, rows, row, decision, executed)
     settled = row._replace(
         resolution=resolution.value, resolved_us=tx.now_us, resolved_by=principal.user_id,
-        copy_id=executed.copy_id or row.copy_id,
+        copy_id=executed.copy_id or row.copy_id, sides=_stand(rows, row.change, row.resource_id, executed),
     )  # fmt: skip
     tx.run(
-        "UPDATE file_conflicts SET resolution = ?, resolved_us = ?, resolved_by = ?, copy_id = ?"
+        "UPDATE file_conflicts SET resolution = ?, resolved_us = ?, resolved_by = ?, copy_id = ?, sides = ?"
         " WHERE feed = ? AND id = ?",
-        settled.resolution, settled.resolved_us, settled.resolved_by, settled.copy_id, row.feed, row.id,
+        settled.resolution, settled.resolved_us, settled.resolved_by, settled.copy_id, settled.sides, row.feed, row.id,
     )  # fmt: skip
     return shown(paths, rows, settled)
 

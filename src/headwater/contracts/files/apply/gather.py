@@ -15,7 +15,6 @@ from headwater.contracts.files.apply.inputs import (
     Base,
     ChangeType,
     Item,
-    RecordedConflict,
     Resource,
     ResourceType,
     Situation,
@@ -31,7 +30,7 @@ from headwater.store.tree.nodes import Node
 
 
 class Question(NamedTuple):
-    """An item with its strategy, its receipt, and an earlier record of the same change.
+    """An item with its strategy and its receipt.
 
     ``user_id`` is the user whose staged version it may bring; None when a conflict was recorded with it before.
     """
@@ -40,7 +39,6 @@ class Question(NamedTuple):
     strategy: Strategy
     received_at_us: int
     user_id: str | None
-    earlier: RecordedConflict | None = None
 
 
 class Gathered(NamedTuple):
@@ -67,7 +65,6 @@ def gather(paths: PathIndex, question: Question) -> Gathered:
         target=_spot_of(paths, rows, item.new_path, resource) if _places(item) and item.new_path else None,
         home=_spot_of(paths, rows, resource.path, resource) if resource and resource.deleted else None,
         policy=paths.row.policy,
-        earlier=question.earlier,
     )
     return Gathered(situation, rows)
 

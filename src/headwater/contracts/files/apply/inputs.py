@@ -112,8 +112,9 @@ class Situation:
 
     ``resource`` is what ``resource_id`` names in the share, None when unknown. ``base`` is None when the item
     names none or the resource's history does not hold it. ``target`` is the spot of ``item.new_path``, None
-    without one; ``home`` the spot of a deleted resource's own path. ``earlier`` is the conflict that this
-    very change (same device, resource, version and paths) already made. ``received_at_us`` is the receipt.
+    without one; ``home`` the spot of a deleted resource's own path. ``earlier`` is the conflict that this very wish
+    (same device, resource, base, content and strategy) already made, while both sides stand as they stood then.
+    ``received_at_us`` is the receipt.
     ``settling``: a person answers a recorded conflict, so what fits by now is still theirs to decide.
     """
 

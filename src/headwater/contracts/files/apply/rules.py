@@ -5,7 +5,7 @@ Source: files contract, "POST /api/v1/sync/apply"; readings "apply" and "Strateg
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import msgspec
@@ -15,7 +15,7 @@ from headwater.base.wire import encode
 from headwater.contracts.files import access
 from headwater.contracts.files.access import Access, ShareRow
 from headwater.contracts.files.apply import conflicts, execute
-from headwater.contracts.files.apply.conflicts import ConflictRow
+from headwater.contracts.files.apply.conflicts import ConflictRow, Wish
 from headwater.contracts.files.apply.decide import decide
 from headwater.contracts.files.apply.decision import Decision, HoldVersion, Keeper, Outcome, Reason
 from headwater.contracts.files.apply.execute import ActingDevice, Executed
@@ -184,8 +184,11 @@ def _undone(tx: Transaction, applier: Applier, change: ChangeItem, result: Resul
             for effect in decision.effects:
                 if isinstance(effect, HoldVersion):
                     versions.hold(tx, applier.row.feed, effect.version_id)
-            kept = conflicts.record(tx, applier.row.feed, applier.device.device_id, change, decision.conflict, None)
             rows = Rows(tx, applier.row.feed)
+            version = rows.version(change.version_id)
+            content_hash = version.content_hash if version else None
+            wish = Wish(applier.device.device_id, applier.strategy, change, content_hash)
+            kept = conflicts.record(tx, rows, applier.row.feed, wish, decision.conflict)
             again = _conflict_item(applier, rows, result.index, kept, None, result.kept_as)
             _remember(tx, applier, change, again)
             return again
@@ -262,23 +265,22 @@ def _tried(tx: Transaction, applier: Applier, index: int, change: ChangeItem) ->
 
 def _apply_item(tx: Transaction, applier: Applier, index: int, change: ChangeItem) -> tuple[Result, Decision]:
     row, device = applier.row, applier.device
-    before: ConflictRow | None = None
-    if change.metadata.client_change_id is None:
-        before = conflicts.earlier(tx, row.feed, device.device_id, change)
-    question = Question(
-        change, applier.strategy, tx.now_us, applier.principal.user_id, before.recorded if before else None
-    )
+    question = Question(change, applier.strategy, tx.now_us, applier.principal.user_id)
     situation, rows = gather(applier.paths, question)
     decision = decide(situation)
     if decision.outcome in {Outcome.STALE, Outcome.REFUSED}:
         current = situation.resource.version_id if situation.resource else None
         return _error_item(index, change, decision, current), decision
-    if decision.repeat and before is not None:
-        return _conflict_item(applier, rows, index, before, None, None), decision
+    wish = Wish(device.device_id, applier.strategy, change, situation.item.content_hash)
+    if decision.conflict is not None and change.metadata.client_change_id is None:
+        before = conflicts.earlier(tx, rows, row.feed, wish)
+        decision = decide(replace(situation, earlier=before.recorded)) if before else decision
+        if decision.repeat and before is not None:
+            return _conflict_item(applier, rows, index, before, None, None), decision
     acting = ActingDevice(Actor(applier.principal.user_id, device.device_id), device.device_name)
     executed = execute.carry_out(applier.paths, rows, acting, situation.item, decision)
     if decision.conflict is not None:
-        kept = conflicts.record(tx, row.feed, device.device_id, change, decision.conflict, executed.copy_id)
+        kept = conflicts.record(tx, rows, row.feed, wish, decision.conflict, executed)
         kept_as = _kept_as(applier, rows, change, decision, executed)
         return _conflict_item(applier, rows, index, kept, _change_id(row, decision, executed), kept_as), decision
     return _applied_item(applier.paths, rows, index, change, decision, executed), decision

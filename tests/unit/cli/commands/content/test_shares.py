@@ -5,7 +5,10 @@ from __future__ import annotations
 import pytest
 
 from headwater.contracts.files.apply import conflicts
+from headwater.contracts.files.apply.conflicts import Wish
 from headwater.contracts.files.apply.decision import ConflictKind, NewConflict
+from headwater.contracts.files.apply.inputs import Strategy
+from headwater.contracts.files.apply.rows import Rows
 from headwater.contracts.files.apply.shapes import ChangeItem
 from headwater.store.database import Transaction
 from tests.unit.cli.conftest import Shares
@@ -116,7 +119,8 @@ def test_the_open_conflicts_of_a_share_are_listed(share: Shares) -> None:
         feed = tx.value("SELECT feed FROM shares WHERE id = ?", made)
         item = ChangeItem(resource_type="file", change_type="updated", resource_id="fil_1", new_path="/a.txt")
         conflict = NewConflict(ConflictKind.CONTENT, "fil_1", "ver_device", "ver_server", None)
-        return conflicts.record(tx, feed, "laptop", item, conflict, None).id
+        wish = Wish("laptop", Strategy.MANUAL, item, None)
+        return conflicts.record(tx, Rows(tx, feed), feed, wish, conflict).id
 
     with share.installed.database() as database:
         ids = [database.write_now(transaction) for _ in range(2)]
