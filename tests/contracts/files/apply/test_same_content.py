@@ -152,3 +152,26 @@ def test_only_what_is_cut_otherwise_has_to_be_read() -> None:
 def test_a_chunk_between_the_same_two_places_tells_contents_apart_unread() -> None:
     assert stretches([piece("a", 2), piece("b", 4)], [piece("a", 2), piece("c", 1), piece("d", 3)]) is not None
     assert stretches([piece("a", 2), piece("b", 4)], [piece("x", 2), piece("c", 1), piece("d", 3)]) is None
+
+
+@pytest.mark.sqlite_only
+def test_a_large_pair_is_compared_in_slices_between_which_others_have_their_turn(
+    share: FileShare, laptop: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(same_content, "SLICE_BYTES", 1000)
+    turns: list[bool | None] = []
+    comparison = same_content.comparison
+
+    def noted(place: PackBackend, reading: Reading) -> Iterator[bool | None]:
+        for found in comparison(place, reading):
+            turns.append(found)
+            yield found
+
+    monkeypatch.setattr(same_content, "comparison", noted)
+    file = laptop.put("/a.txt", b"base")
+    [file] = laptop.applied(updated(file, staged(share, 2000)))
+    answer = laptop.applied(updated(file, staged(share, 1000)))
+    assert answer[0]["version_id"] == file["version_id"]
+    assert turns[-1] is True
+    assert turns[:-1] == [None] * (len(turns) - 1)
+    assert len(turns) > 1

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import time
+from typing import Any
 
 import pytest
 
+from headwater.contracts.files import content as content_reading
 from tests.support.content import KIB, MIB, content_of, make_file, make_share
 from tests.support.server.asgi import Client
 from tests.support.server.serving import ServerUnderTest
@@ -106,6 +109,23 @@ def test_the_checksum_is_worked_out_when_it_is_asked_for_and_then_kept(client: C
     asked = client.get(path_of(file), headers={"want-repr-digest": "sha-256=5", "range": "bytes=0-1"})
     assert asked.headers["repr-digest"] == expected
     assert client.get(path_of(file)).headers["repr-digest"] == expected
+
+
+def test_a_checksum_that_many_ask_for_at_once_is_computed_once(
+    client: Client, file: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    computed: list[int] = []
+    sha256_of = content_reading.sha256_of
+
+    def counted(*asked: Any) -> str:
+        computed.append(1)
+        time.sleep(0.05)
+        return sha256_of(*asked)
+
+    monkeypatch.setattr(content_reading, "sha256_of", counted)
+    answers = client.together([("GET", path_of(file, "?checksum=sha256"), {})] * 20)
+    assert {answer.headers["x-checksum-sha256"] for answer in answers} == {hashlib.sha256(CONTENT).hexdigest()}
+    assert len(computed) == 1
 
 
 def test_the_name_is_always_an_attachment_and_never_a_header_of_its_own(client: Client) -> None:
