@@ -152,6 +152,9 @@ def test_every_route_names_all_wrong_fields_in_its_own_envelope(server: ServerUn
         ),
         ({"first_name": "x", "email": "", "date_of_birth": ""}, ["email", "date_of_birth"]),
         ({"email": "a@"}, ["email", "first_name"]),
+        ({"phone": 5}, ["phone", "first_name"]),
+        ({"first_name": 5, "last_name": ""}, ["first_name"]),
+        ([], [""]),
         ({"first_name": "x", "email": "a@", "date_of_birth": "2000-02-31"}, ["email", "date_of_birth"]),
     ],
 )

@@ -5,6 +5,7 @@ Source: contacts contract, all endpoints.
 
 from __future__ import annotations
 
+from headwater.base.errors import Invalid
 from headwater.base.wire import parse_time
 from headwater.contracts.contacts import queries, rules, shapes
 from headwater.contracts.contacts.queries import ContactFilter, feed_of_contact
@@ -67,7 +68,10 @@ class ContactsDoor:
 
     async def create(self, call: Call) -> Reply:
         """POST: a new contact; 201."""
-        fields, scope = call.decoded(shapes.read_fields), scope_of(call)
+        try:
+            fields, scope = call.decoded(shapes.read_fields), scope_of(call)
+        except Invalid as failure:
+            raise rules.with_missing_name(failure, call.body) from None
 
         def transaction(tx: Transaction) -> tuple[int, rules.Stored]:
             feed = scope.feed(tx)

@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+import msgspec
 from msgspec import UNSET, UnsetType
 
 from headwater.base.errors import FieldError, Invalid, NotFound, PreconditionFailed
 from headwater.base.ids import contact_id
 from headwater.base.textkeys import fold, phone_digits
 from headwater.base.wire import encode, format_seconds, invalid
+from headwater.contracts.contacts import shapes
 from headwater.contracts.contacts.shapes import FIELDS, Contact, ContactFields, date_fault, email_fault, read_contact
 from headwater.store.database import Transaction
 from headwater.store.log import feeds, records, unique_numbers
@@ -130,6 +132,17 @@ def check_named(first_name: object, last_name: object) -> None:
     """Refuses a contact without any name. Raises: Invalid."""
     if not any(isinstance(name, str) and name.strip() for name in (first_name, last_name)):
         raise Invalid(_NAMELESS.detail, fields=(_NAMELESS,))
+
+
+def with_missing_name(failure: Invalid, body: bytes) -> Invalid:
+    """Returns the refusal of a new contact's body with its missing name, when it names no one either."""
+    try:
+        names = shapes.read_names.decode(body)
+    except msgspec.DecodeError:  # no object, or one that is malformed behind the field that was refused
+        return failure
+    if names.first_name or names.last_name:
+        return failure
+    return invalid((*failure.fields, _NAMELESS))
 
 
 def check_whole(values: Mapping[str, Any]) -> None:

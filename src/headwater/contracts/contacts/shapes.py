@@ -153,10 +153,16 @@ class _OnlyId(msgspec.Struct, gc=False):
     contact_id: str
 
 
+class _OnlyNames(msgspec.Struct, gc=False):
+    first_name: Any = None
+    last_name: Any = None
+
+
 FIELDS = ContactFields.__struct_fields__
 """The names of the fields that a caller may write."""
 
 _read_id = msgspec.json.Decoder(_OnlyId)
+read_names = msgspec.json.Decoder(_OnlyNames)
 read_fields = msgspec.json.Decoder(ContactBody)
 read_contact = msgspec.json.Decoder(Contact)
 read_affiliations = msgspec.json.Decoder(AffiliationFields)

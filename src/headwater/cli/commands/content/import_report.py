@@ -79,7 +79,8 @@ def _notes(summary: ImportSummary, reading: FileReading) -> Iterator[str]:
 
 def _unused(column: UnusedColumn) -> str:
     place = f"column {column.place}, " if column.reason == "repeated" else ""
-    return f"{column.name} ({place}{'empty' if not column.rows else f'{column.rows} rows'})"
+    rows = {0: "empty", 1: "1 row"}.get(column.rows, f"{column.rows} rows")
+    return f"{column.name} ({place}{rows})"
 
 
 def _key_hint(header: str) -> str:

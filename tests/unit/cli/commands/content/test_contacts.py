@@ -259,7 +259,7 @@ def test_columns_that_are_not_read_are_named_and_the_member_number_is_pointed_ou
     assert "--key Medlemsnr" in done["key_hint"]
     path = office.folder / "members.csv"
     shown = office.command("import", "contacts", path, "--org", "default", "--data", office.installed.folder)
-    assert "Rolle (1 rows)" in shown.err
+    assert "Rolle (1 row)" in shown.err
     assert "--key Medlemsnr" in shown.err
     assert "Fornavn (first_name)" in shown.err
 
