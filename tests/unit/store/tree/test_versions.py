@@ -6,7 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headwater.base.errors import NotFound
-from headwater.store.database import Database
+from headwater.store.database import Database, Transaction
+from headwater.store.log import lost
+from headwater.store.log.lost import LostNumbers
 from headwater.store.tree import versions
 from headwater.store.tree.versions import BYTES, Piece, Staging, Version
 from tests.support.clock import SECOND_US, MovableClock
@@ -142,6 +144,32 @@ class TestKeep:
     def test_each_file_numbers_its_own_versions(self, database: Database, feed: int) -> None:
         numbers = [keep(database, feed, stage(database, feed), node).number for node in ("a", "a", "b", "a")]
         assert numbers == [1, 2, 1, 3]
+
+    def test_after_a_restore_a_file_of_before_continues_above_what_may_have_been_given_out(
+        self, database: Database, feed: int
+    ) -> None:
+        def node(id: str, number: int) -> None:
+            database.write_now(
+                lambda tx: tx.run(
+                    "INSERT INTO nodes (feed, id, number, type, parent, name, name_key, position, created_us,"
+                    " updated_us, placed_us) VALUES (?, ?, ?, 'file', '', ?, ?, 1, 1, 1, 1)",
+                    feed, id, number, id, id,
+                )
+            )  # fmt: skip
+
+        def next_number(id: str) -> int:
+            return keep(database, feed, stage(database, feed), id).number
+
+        def restored(tx: Transaction) -> None:
+            lost.lose_numbers(tx, feed, "node", LostNumbers(2, 3, 5))
+            tx.bump(feed, versions.RESTORED_UPTO, 40)
+
+        node("fil_old", 1)
+        assert [next_number("fil_old") for _ in range(2)] == [1, 2]
+        database.write_now(restored, feed=feed)
+        node("fil_new", 6)
+        assert [next_number("fil_old") for _ in range(3)] == [41, 42, 43]
+        assert [next_number("fil_new") for _ in range(3)] == [1, 2, 3]
 
     def test_a_kept_version_that_is_kept_again_is_not_counted_twice(self, database: Database, feed: int) -> None:
         kept = keep(database, feed, stage(database, feed))
