@@ -36,6 +36,19 @@ def secret(tx: Transaction, name: str) -> bytes:
     return found
 
 
+SECRETS = ("jwt_key", "master_key")
+"""Keys that give access. No backup has them, and a restore replaces those of older backups.
+
+The key of the cursors gives none: a backup has it, so that after a restore the cursors of before are recognised.
+"""
+
+
+def renew_secrets(tx: Transaction) -> None:
+    """Replaces the keys that give access: what they signed before is good no more."""
+    for name in SECRETS:
+        keep(tx, name, secrets.token_bytes(32))
+
+
 def epoch(tx: Transaction) -> int:
     """Returns the log's epoch: a random number that a restore replaces, so that older cursors are recognised."""
     found = value(tx, "epoch")

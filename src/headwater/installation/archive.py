@@ -1,8 +1,8 @@
 """The backup's file format: a tar, plain or compressed, whose last members are its manifest and the manifest's hash.
 
-Shape: ``tables/NAME/NNNNNN.msgpack`` (pages of rows) · ``packs/XX/NAME`` (content) · ``admin.token`` ·
-``manifest.json`` (every member with its size and SHA-256, the tables with columns and row counts, the schema
-steps) · ``manifest.sha256``. A file that was cut off has no manifest, and nothing of it is used.
+Shape: ``tables/NAME/NNNNNN.msgpack`` (pages of rows) · ``packs/XX/NAME`` (content) · ``admin.token`` (only of versions
+before 0.2) · ``manifest.json`` (every member with its size and SHA-256, the tables with columns and row counts, the
+schema steps) · ``manifest.sha256``. A file that was cut off has no manifest, and nothing of it is used.
 """
 
 from __future__ import annotations

@@ -16,10 +16,9 @@ from headwater.identity import meta
 from headwater.installation import archive, pack_audit
 from headwater.installation.archive import ArchiveWriter, BackupManifest, TableSummary
 from headwater.installation.connect import PACKS_FOLDER
-from headwater.installation.first_start import ADMIN_TOKEN_FILE
 from headwater.installation.progress import Report, silent
 from headwater.store import dump
-from headwater.store.database import Database, Transaction
+from headwater.store.database import Database, Row, Transaction
 from headwater.store.integrity import Finding
 
 SUFFIXES = (".tar", ".tar.zst")
@@ -43,7 +42,7 @@ def make(
 ) -> BackupResult:
     """Writes a backup of a database and its data folder to ``path``; ``packs_elsewhere`` names the packs' bucket.
 
-    A pack that the tables name and that is missing or of another size becomes a finding; all else is written.
+    It has no admin token and no key that gives access. A missing or cut pack becomes a finding; all else is written.
 
     Raises: Invalid (no name for a backup), StateConflict (the file exists; ``replace`` overwrites it).
     """
@@ -58,9 +57,6 @@ def make(
                 [] if packs_elsewhere else pack_audit.in_use(tx),
             )
         )
-        token = folder / ADMIN_TOKEN_FILE
-        if token.exists():
-            writer.add_file(archive.ADMIN_TOKEN, token)
         findings = pack_audit.compare(packs, links.size_of)
         _write_packs(writer, links, report)
         whole = _with_members(manifest, writer)
@@ -126,13 +122,15 @@ def _write_tables(
     steps = tuple(row[0] for row in tx.rows("SELECT name FROM schema_steps ORDER BY name"))
     links.create()  # after the first read, which fixes the snapshot: every pack that it names exists now
     names = dump.names(steps)
-    total = sum(dump.count(tx, name) for name in names)
+    secrets = tx.value("SELECT count(*) FROM meta WHERE name IN (?, ?)", *meta.SECRETS)
+    total = sum(dump.count(tx, name) for name in names) - secrets
     done = 0
     summaries: dict[str, TableSummary] = {}
     for name in names:
         table = dump.describe(tx, name, embedded=embedded)
         rows = 0
-        for number, page in enumerate(dump.pages(tx, table)):
+        for number, found in enumerate(dump.pages(tx, table)):
+            page = _without_secrets(table, found)
             writer.add_bytes(f"tables/{name}/{number:06d}.msgpack", dump.pack(page))
             rows += len(page)
             done += len(page)
@@ -154,6 +152,14 @@ def _write_tables(
         heads=dict(heads),
         members=(),
     )
+
+
+def _without_secrets(table: dump.Table, rows: list[Row]) -> list[Row]:
+    """The rows without the keys that give access."""
+    if table.name != "meta":
+        return rows
+    place = table.columns.index("name")
+    return [row for row in rows if row[place] not in meta.SECRETS]
 
 
 def _write_packs(writer: ArchiveWriter, links: _PackLinks, report: Report) -> None:

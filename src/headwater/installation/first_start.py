@@ -32,18 +32,32 @@ def first_start(database: Database, folder: Path) -> str | None:
             return None
         organisations.create(tx, DEFAULT_ORGANISATION)
         unique_numbers.reserve_place(tx, organisations.feed_of(tx, DEFAULT_ORGANISATION), "contact")
-        text, _ = tokens.create(
-            tx,
-            DEFAULT_ORGANISATION,
-            Role.GLOBAL_ADMIN,
-            SCOPES,
-            label="admin (first start)",
-            user_name="admin",
-        )
-        path = folder / ADMIN_TOKEN_FILE
-        path.touch(mode=0o600)
-        path.chmod(0o600)
-        path.write_text(text + "\n", "ascii")
-        return text
+        return _make_admin_token(tx, folder, "admin (first start)")
 
     return database.write_now(transaction)
+
+
+def renew_admin_token(database: Database, folder: Path) -> None:
+    """Writes a new admin token into the folder of a restored installation; those of before stay as they were."""
+
+    def transaction(tx: Transaction) -> None:
+        if organisations.find(tx, DEFAULT_ORGANISATION) is None:
+            organisations.create(tx, DEFAULT_ORGANISATION)
+        _make_admin_token(tx, folder, "admin (restore)")
+
+    database.write_now(transaction)
+
+
+def _make_admin_token(tx: Transaction, folder: Path, label: str) -> str:
+    admin = tx.value(
+        "SELECT id FROM users WHERE organisation = ? AND role = ? ORDER BY created_us, id LIMIT 1",
+        DEFAULT_ORGANISATION, Role.GLOBAL_ADMIN.wire,
+    )  # fmt: skip
+    text, _ = tokens.create(
+        tx, DEFAULT_ORGANISATION, Role.GLOBAL_ADMIN, SCOPES, label=label, user_name="admin", user_id=admin
+    )
+    path = folder / ADMIN_TOKEN_FILE
+    path.touch(mode=0o600)
+    path.chmod(0o600)
+    path.write_text(text + "\n", "ascii")
+    return text

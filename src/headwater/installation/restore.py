@@ -25,7 +25,7 @@ from headwater.installation import archive, connect, state_before
 from headwater.installation.archive import BackupDamaged, BackupManifest
 from headwater.installation.connect import PACKS_FOLDER
 from headwater.installation.data_folder import DATABASE_FILE, locked, prepare
-from headwater.installation.first_start import ADMIN_TOKEN_FILE
+from headwater.installation.first_start import ADMIN_TOKEN_FILE, renew_admin_token
 from headwater.installation.progress import Report, adding
 from headwater.store import dump, integrity, renewal
 from headwater.store.database import Database, Row, Transaction
@@ -50,6 +50,7 @@ class RestoreResult(NamedTuple):
     """A restored backup: its manifest, the new epoch, the findings, and the place of the old data.
 
     ``is_exact``: the replaced data could be read, so that it is known what was given out after the backup.
+    A backup has no admin token, unless it is of a version before 0.2: then the restore does not create one.
     """
 
     manifest: BackupManifest
@@ -142,12 +143,14 @@ def load(
     migrate(database, only=manifest.schema_steps)
     tables = _TableLoader(database, path, manifest)
     total = sum(table.rows for table in manifest.tables.values())
+    has_token = False
     for name, source in archive.members(path):
         part = name.split("/")
         if part[0] == "tables":
             tables.load(part[1], source.read())
             report("rows", sum(tables.done.values()), total)
         elif name == archive.ADMIN_TOKEN:
+            has_token = True
             _write_file(folder / ADMIN_TOKEN_FILE, source)
         elif part[0] == PACKS_FOLDER:
             (folder / PACKS_FOLDER / part[1]).mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -156,6 +159,8 @@ def load(
     migrate(database)
     is_exact = tables.renew(before)
     findings = database.read_now(lambda tx: _checked(tx, report))
+    if not has_token:
+        renew_admin_token(database, folder)
     return _Filled(f"{tables.finish(before):012x}", findings, is_exact)
 
 
@@ -225,6 +230,7 @@ class _TableLoader:
 
         def transaction(tx: Transaction) -> int:
             dump.insert(tx, _META, self._manifest.tables[_META].columns, self._meta_rows)
+            meta.renew_secrets(tx)
             return meta.renew_epoch(tx, {} if before is None else before.meta)
 
         with self._fitting(_META):

@@ -67,18 +67,24 @@ def test_the_manifest_names_the_moment_the_program_and_every_table(
     with installed.database() as database:
         epoch = database.read_now(meta.epoch)
         rows = {table: database.read_now(partial(dump.count, name=table)) for table in manifest.tables}
+    rows["meta"] -= len(meta.SECRETS)
     assert {table: summary.rows for table, summary in manifest.tables.items()} == rows
     assert (manifest.epoch, manifest.headwater, manifest.database) == (f"{epoch:012x}", __version__, "sqlite")
     assert (manifest.packs, manifest.heads) == ("included", {"org:default": 1})
     assert list(manifest.schema_steps) == [name for name, _ in steps()]
 
 
-def test_the_admin_token_is_in_it_and_one_that_was_removed_is_not_missed(installed: Installed, tmp_path: Path) -> None:
+def test_no_secret_that_gives_access_is_in_it(installed: Installed, tmp_path: Path) -> None:
+    add_note(installed, "n1")
+    add_pack(installed)
+    with installed.database() as database:
+        keys = [database.read_now(partial(meta.value, name=name)) for name in meta.SECRETS]
     make(installed, tmp_path / "a.tar")
-    assert contents(tmp_path / "a.tar")["admin.token"].decode().strip() == installed.admin_token
-    (installed.folder / "admin.token").unlink()
-    make(installed, tmp_path / "b.tar")
-    assert "admin.token" not in contents(tmp_path / "b.tar")
+    content = (tmp_path / "a.tar").read_bytes()
+    assert installed.admin_token.encode() not in content
+    assert None not in keys
+    assert not [key for key in keys if key is not None and key in content]
+    assert "admin.token" not in contents(tmp_path / "a.tar")
 
 
 @pytest.mark.parametrize("name", ["b", "b.zip", "b.tar.gz", ".zst", "b.TAR", "tar"])

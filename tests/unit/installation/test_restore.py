@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ import pytest
 
 from headwater.base.errors import HeadwaterError, QuotaExceeded, StateConflict
 from headwater.base.settings.table import Settings
-from headwater.identity import meta, organisations
+from headwater.identity import meta, organisations, tokens
+from headwater.identity.roles import Role
 from headwater.installation import archive, restore
 from headwater.installation.archive import BackupDamaged, BackupManifest
 from headwater.installation.data_folder import AlreadyServed, FolderUnusable, locked
@@ -143,17 +145,45 @@ def test_an_older_database_of_other_data_does_not_shine_through(
     put_back(saved, other.settings, replace=True)
     assert notes(other) == ["n1", "n2"]
     assert snapshot(other.folder / "packs") == snapshot(installed.folder / "packs")
-    assert (other.folder / "admin.token").read_text().strip() == installed.admin_token
 
 
-def test_a_backup_without_a_token_leaves_no_older_token_behind(
+def test_a_restore_makes_a_new_admin_token_and_new_keys_and_leaves_no_older_token_behind(
     installed: Installed, saved: Path, tmp_path: Path
 ) -> None:
-    (installed.folder / "admin.token").unlink()
-    make(installed, tmp_path / "c.tar")
     other = install(tmp_path / "other")
-    put_back(tmp_path / "c.tar", other.settings, replace=True)
-    assert not (other.folder / "admin.token").exists()
+    put_back(saved, other.settings, replace=True)
+    token = (other.folder / "admin.token").read_text().strip()
+    assert (other.folder / "admin.token").stat().st_mode & 0o077 == 0
+    assert token not in {other.admin_token, installed.admin_token}
+    with installed.database() as before, other.database() as after:
+        principal = after.read_now(lambda tx: tokens.principal_of_hash(tx, tokens.digest(token), tx.now_us))
+        assert principal is not None
+        assert principal.role is Role.GLOBAL_ADMIN
+        assert after.read_now(lambda tx: tx.value("SELECT count(*) FROM users")) == 1, "no second admin"
+        for name in meta.SECRETS:
+            assert before.read_now(partial(meta.value, name=name)) != after.read_now(partial(meta.value, name=name))
+
+
+def test_a_backup_of_an_earlier_version_with_its_token_is_restored_with_it_and_with_new_keys(
+    installed: Installed, saved: Path, tmp_path: Path
+) -> None:
+    def as_before(members: list[tuple[str, bytes]], manifest: BackupManifest) -> BackupManifest:
+        members.append(("admin.token", installed.admin_token.encode() + b"\n"))
+        place = _page(members, "meta")
+        columns = manifest.tables["meta"].columns
+        rows = dump.unpack(members[place][1])
+        for name in meta.SECRETS:
+            rows.append(tuple({"name": name, "value": b"k" * 32}[column] for column in columns))
+        members[place] = (members[place][0], dump.pack(rows))
+        tables = {**manifest.tables, "meta": msgspec.structs.replace(manifest.tables["meta"], rows=len(rows))}
+        return msgspec.structs.replace(manifest, tables=tables)
+
+    rewrite(saved, as_before)
+    put_back(saved, at(installed, tmp_path / "new"))
+    new = install_at(installed, tmp_path / "new")
+    assert (new.folder / "admin.token").read_text().strip() == installed.admin_token
+    with new.database() as database:
+        assert database.read_now(partial(meta.value, name="jwt_key")) not in {None, b"k" * 32}
 
 
 def _page(members: list[tuple[str, bytes]], table: str) -> int:
@@ -311,9 +341,9 @@ def test_rows_that_a_schema_step_made_itself_do_not_collide_with_those_of_the_ba
     make(install_at(installed, tmp_path / "new"), tmp_path / "again.tar")
     first, second = archive.check(saved), archive.check(tmp_path / "again.tar")
     renewed = {"counters", "lost_positions", "lost_numbers", "lost_feeds"}
-    assert {name: table.rows for name, table in second.tables.items() if name not in renewed} == {
-        name: table.rows for name, table in first.tables.items() if name not in renewed
-    }
+    expected = {name: table.rows for name, table in first.tables.items() if name not in renewed}
+    expected["tokens"] += 1  # the restore's own admin token
+    assert {name: table.rows for name, table in second.tables.items() if name not in renewed} == expected
     assert all(second.heads[feed] > head for feed, head in first.heads.items())
 
 

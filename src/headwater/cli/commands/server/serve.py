@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import sys
 from contextlib import closing
 from pathlib import Path
 from typing import Annotated
@@ -49,7 +50,8 @@ def serve(
 ) -> None:
     """Run the server until a signal stops it (Ctrl-C, or SIGTERM).
 
-    The first start makes the data folder, the database and an admin token, which is shown once.
+    The first start makes the data folder, the database and an admin token. A terminal shows it once; it is stored in
+    admin.token.
     """
     settings = options.load(data, database, config, sets, {"server.host": host, "server.port": port})
     log.configure(settings.log)
@@ -72,7 +74,9 @@ def _run(settings: Settings, ready_file: Path | None) -> None:
         address = server_serve.address_of(listener)
 
         def ready() -> None:
-            for line in greeting(settings, address.url, place, token):
+            # What is not a terminal keeps what it gets: a log, a journal.
+            shown = token if sys.stdout.isatty() else None
+            for line in greeting(settings, address.url, place, shown):
                 print(line, flush=True)
             for line in doctor.warnings_of(settings):
                 say_note(f"warning: {line}")

@@ -63,6 +63,7 @@ def restore(
             "what was given out after this backup is not known, so ids and positions continue after a wide gap;"
             " --force beside the data that is replaced leaves the exact one"
         )
+    say_note(f"the admin token is in {settings.database.data_folder}/admin.token; short-lived JWTs have ended")
     say_note("tokens that were revoked after this backup are good again: see 'headwater token list'")
     if done.findings:
         say_note(f"{len(done.findings)} things in this backup do not agree: see 'headwater verify'")

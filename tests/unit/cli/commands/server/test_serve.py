@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import re
 import signal
 import socket
 import stat
 import subprocess
+import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from tests.support.command import RunningServer, headwater, running
+from tests.support.command import RunningServer, environment, headwater, running
 from tests.unit.cli.conftest import Command
 
 
@@ -29,10 +33,35 @@ def test_the_ready_file_names_the_url_that_answers_and_the_process(served: Runni
     assert served.call("GET", "/healthz", token=None) == {"status": "ok"}
 
 
-def test_the_first_start_shows_the_token_that_the_folder_keeps_and_two_calls_that_work(served: RunningServer) -> None:
-    code, out, _ = _calls_printed(served)
+def test_the_start_shows_two_calls_that_work_and_no_token_where_no_terminal_is(served: RunningServer) -> None:
+    code, out, err = _calls_printed(served)
     assert code == 0
-    assert re.findall(r"hwt_\w{60}", out) == [served.admin_token]
+    assert not re.findall(r"hwt_", out + err)
+    assert f"stored in {served.data / 'admin.token'}" in out
+
+
+def test_the_first_start_shows_the_token_on_a_terminal_once(tmp_path: Path) -> None:
+    shown = [_on_a_terminal(tmp_path / "data"), _on_a_terminal(tmp_path / "data")]
+    token = (tmp_path / "data/admin.token").read_text("ascii").strip()
+    assert [re.findall(r"hwt_\w{60}", text) for text in shown] == [[token], []]
+    assert "stored in" in shown[1]
+
+
+def _on_a_terminal(data: Path) -> str:
+    """What a start writes to a terminal, until the server answers."""
+    terminal, end = pty.openpty()
+    command = [sys.executable, "-m", "headwater", "serve", "--data", str(data), "--port", "0"]
+    with subprocess.Popen(command, env=environment(), stdin=end, stdout=end, stderr=end) as process:
+        os.close(end)
+        text = b""
+        while b"  curl " not in text:
+            text += os.read(terminal, 65_536)
+        process.terminate()
+        with suppress(OSError):  # a terminal that no process writes to ends with an error
+            while piece := os.read(terminal, 65_536):
+                text += piece
+    os.close(terminal)
+    return text.decode()
 
 
 def _calls_printed(served: RunningServer) -> tuple[int, str, str]:

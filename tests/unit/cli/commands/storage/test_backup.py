@@ -51,15 +51,18 @@ def test_a_restored_folder_has_the_rows_the_packs_and_the_token(
     done = command("restore", backup, "--data", new, "--json")
     assert (done.code, done.json["findings"], done.json["replaced"]) == (0, [], None)
     assert (new / "packs/00/a1b2").read_bytes() == b"content" * 1000
-    assert (new / "admin.token").read_text().strip() == filled.admin_token
+    renewed = (new / "admin.token").read_text().strip()
+    assert renewed != filled.admin_token
     assert sorted(path.name for path in new.iterdir()) == ["admin.token", "headwater.lock", "headwater.sqlite", "packs"]
     assert {path.stat().st_mode & 0o077 for path in new.rglob("*")} == {0}
     restored = Installed(new, _settings_at(filled, new), filled.admin_token)
     with filled.database() as old, restored.database() as database:
         assert database.read_now(meta.epoch) == int(done.json["new_epoch"], 16) != old.read_now(meta.epoch)
-        hash = tokens.digest(filled.admin_token)
+        before, now = tokens.digest(filled.admin_token), tokens.digest(renewed)
+        found = database.read_now(lambda tx: [tokens.principal_of_hash(tx, each, tx.now_us) for each in (before, now)])
+        assert all(found), "the token of before the restore, and the new one"
+        assert old.read_now(lambda tx: tokens.principal_of_hash(tx, now, tx.now_us)) is None
         for opened in (old, database):
-            assert opened.read_now(lambda tx: tokens.principal_of_hash(tx, hash, tx.now_us)) is not None
             assert opened.read_now(lambda tx: meta.secret(tx, "cursor_key")) == old.read_now(
                 lambda tx: meta.secret(tx, "cursor_key")
             )
