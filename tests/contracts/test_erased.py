@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
+from time import monotonic, sleep
 from typing import Any
 
 import pytest
 
 from headwater.store import dump
 from headwater.store.database import Database, Transaction
+from headwater.store.log import copies
 from headwater.store.migrate import steps
 from tests.support.server.asgi import Answer, Client
 from tests.support.server.serving import ServerUnderTest
@@ -183,3 +185,26 @@ def test_a_refused_edit_leaves_no_content(server: ServerUnderTest, refused: dict
     assert push(server.client, edit(id, 1, phone=MARK) | refused)[0]["outcome"] == "refused"
     server.client.delete(f"{CONTACTS}/{id}")
     assert traces(server.database, MARK) == []
+
+
+def test_the_tables_are_vacuumed_after_a_deletion(server: ServerUnderTest) -> None:
+    """On SQLite the same call truncates the WAL; see tests/faults/test_erased_on_disk.py."""
+    id = create(server.client).json()["contact_id"]
+    server.client.delete(f"{CONTACTS}/{id}")
+    before = vacuums(server.database)
+    server.database.scrub()
+    ends = monotonic() + 30
+    while (after := vacuums(server.database)) == before and not server.database.embedded and monotonic() < ends:
+        sleep(0.1)
+    assert after == ({} if server.database.embedded else {table: count + 1 for table, count in before.items()})
+    server.database.scrub()
+    assert vacuums(server.database) == after, "no further one without a further deletion"
+
+
+def vacuums(database: Database) -> dict[str, int]:
+    """How often each table with content of records was vacuumed; nothing on SQLite."""
+    if database.embedded:
+        return {}
+    sql = "SELECT relname, vacuum_count FROM pg_stat_user_tables"
+    found: dict[str, int] = dict(database.read_now(lambda tx: tx.rows(sql)))
+    return {table: found[table] for table in copies.CONTENT_TABLES}

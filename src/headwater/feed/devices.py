@@ -95,7 +95,8 @@ def deactivate(tx: Transaction, id: str) -> list[DeviceLag]:
     """Deactivates a device, so that compaction no longer waits for it; returns its rows, one for each feed.
 
     ``id`` may also be the client's own id of the device, when it is unique. The next request of the device activates
-    it again; it starts again from the beginning when its cursor has expired meanwhile.
+    it again, and gives it to the user of that request; it starts again from the beginning when its cursor has expired
+    meanwhile.
     Raises: NotFound, StateConflict (several devices have this id).
     """
     found = tx.rows("SELECT id FROM devices WHERE id = ? OR device_id = ? ORDER BY id = ? DESC, id", id, id, id)

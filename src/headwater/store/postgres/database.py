@@ -8,6 +8,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from psycopg import errors
+
 from headwater.base.clock import Clock, monotonic_seconds, now_us
 from headwater.base.log import get_log
 from headwater.base.settings.table import DatabaseSettings
@@ -22,6 +24,9 @@ from headwater.store.reader_pool import Readers
 
 WRITERS = 4
 """Number of writing connections; the writes of one feed always use the same one, so that they are grouped."""
+
+VACUUM_MS = 60_000
+"""The longest time of a vacuum after erasures."""
 
 SCRUB_SECONDS = 60.0
 """The least time between two vacuums after erasures, so that many deletions share one."""
@@ -118,8 +123,11 @@ class PostgresDatabase:
         self._scrub_at_seconds = monotonic_seconds() + SCRUB_SECONDS
         link = self._open_link()
         try:
-            link.fetch(b"SELECT set_config('statement_timeout', '0', false)")
+            # A stop of the server waits for this thread, so autovacuum gets what takes longer.
+            link.fetch(b"SELECT set_config('statement_timeout', %s, false)", (str(VACUUM_MS),))
             link.send(b"VACUUM " + ", ".join(CONTENT_TABLES).encode())
+        except errors.QueryCanceled:
+            _log.info("the vacuum after a deletion took too long, and is left to autovacuum")
         finally:
             link.close()
 
