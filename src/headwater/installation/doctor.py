@@ -89,7 +89,11 @@ def _exposure(settings: Settings) -> Iterator[Check]:
     for warning in warnings:
         yield Check("exposure", "warn", warning)
     if not warnings:
-        public = "contacts and cache are public" if settings.answers_without_token else "every door needs a token"
+        public = "every door needs a token"
+        if settings.access.public_access == "on":
+            public = "every caller of this machine may read and write contacts and caches (access.public_access=on)"
+        elif settings.answers_without_token:
+            public = "people of this machine need no token for contacts and cache; every other door needs one"
         yield Check("exposure", "ok", f"{settings.server.host}: {public}")
 
 
@@ -235,7 +239,7 @@ def warnings_of(settings: Settings) -> list[str]:
             "other machines reach this server without TLS, so tokens travel in the clear: put a TLS proxy in front"
             " (server.trusted_proxies, server.public_url)"
         )
-    if settings.access.public_access == "on" and not settings.is_loopback_bind:
+    if settings.access.public_access == "on" and (settings.is_proxied or not settings.is_loopback_bind):
         found.append(
             "every caller that reaches this server may read and write contacts and caches (access.public_access=on)"
         )

@@ -236,6 +236,9 @@ def exposed(
     [
         (exposed("127.0.0.1"), []),
         (exposed("127.0.0.1", public_access="on"), []),
+        (exposed("127.0.0.1", public_access="on", url="https://hw.example"), ["access.public_access=on"]),
+        (exposed("127.0.0.1", public_access="on", proxies=("127.0.0.1",)), ["access.public_access=on"]),
+        (exposed("127.0.0.1", url="https://hw.example"), []),
         (exposed("::1"), []),
         (exposed("0.0.0.0"), ["without TLS"]),
         (exposed("0.0.0.0", url="https://hw.example"), []),
