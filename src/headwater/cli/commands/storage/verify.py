@@ -11,7 +11,7 @@ from headwater.cli import installation, options
 from headwater.cli.installation import Installation
 from headwater.cli.output import say_note, show_rows
 from headwater.cli.progress import bars
-from headwater.contracts.files import checksums
+from headwater.contracts.files import checksums, damage_paths
 from headwater.installation import archive, connect
 from headwater.installation.pack_audit import PackInspection
 from headwater.installation.progress import Report, adding
@@ -19,7 +19,7 @@ from headwater.store import integrity
 from headwater.store.database import Transaction
 from headwater.store.integrity import Finding
 from headwater.store.packs import check as pack_check
-from headwater.store.packs.check import Verified
+from headwater.store.packs.check import Damage, Verified
 from headwater.store.packs.format import pack_name
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
@@ -71,11 +71,17 @@ def _check_packs(here: Installation, report: Report) -> tuple[list[Finding], Ver
         report("bytes of content", so_far.content_bytes, so_far.total_bytes)
 
     verified = pack_check.verify(here.database, connect.open_packs(here.settings), progress)
-    found = [
-        Finding("content", damage.organisation, f"pack {pack_name(damage.pack)}: {damage.reason}")
-        for damage in verified.damages
-    ]
-    return found, verified
+    return [_finding(here, damage) for damage in verified.damages], verified
+
+
+def _finding(here: Installation, damage: Damage) -> Finding:
+    """A damaged chunk with some of the files that it is in."""
+    detail = f"pack {pack_name(damage.pack)}: {damage.reason}"
+    chunk = damage.chunk
+    if chunk is not None:
+        files = here.database.read_now(lambda tx: damage_paths.named(tx, damage.organisation, chunk))
+        detail += f"; in {', '.join(files)}" if files else "; in no file"
+    return Finding("content", damage.organisation, detail)
 
 
 def _check_checksums(here: Installation, report: Report) -> list[Finding]:

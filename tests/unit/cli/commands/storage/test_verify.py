@@ -23,6 +23,7 @@ def test_damage_is_named_marked_and_healed_by_putting_the_file_again(
     found = command("verify", "--data", installed.folder, "--json")
     assert found.code == 1
     assert [(each["rule"], "fails its hash" in each["detail"]) for each in found.json] == [("content", True)]
+    assert found.json[0]["detail"].endswith(f"; in {id}:/a.txt version 1")
     with installed.database() as database:
         assert database.read_now(damage.count) == 1
     got = shares("get", id, tmp_path / "copy", "--json")
