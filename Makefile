@@ -15,7 +15,7 @@ WORKERS ?= --numprocesses=auto --maxprocesses=4
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve env env-test test check figures format bench docs lock clean
+.PHONY: help serve env env-test test check figures format bench soak docs lock clean
 
 help: ## List these commands
 	@echo "Headwater: make COMMAND [ARGS='...']"
@@ -48,6 +48,9 @@ format: $(TEST_STAMP) ## Format the code and apply the safe fixes
 
 bench: $(TEST_STAMP) ## Measure on this machine (ARGS go to the benchmarks)
 	$(BIN)/python -m benchmarks $(ARGS)
+
+soak: $(TEST_STAMP) ## Load every door for 20 minutes and watch the memory (ARGS='--minutes 5' shortens)
+	$(BIN)/python -m benchmarks.soak $(ARGS)
 
 docs: $(RUN_STAMP) ## Write the generated pages under docs/ again
 	$(BIN)/python -m headwater.base.settings.page
