@@ -60,14 +60,19 @@ def access_of(tx: Transaction, principal: Principal, row: ShareRow) -> Access:
         return Access.MANAGE
     best = Access.NONE
     for kind, member, access in tx.rows("SELECT kind, member, access FROM share_members WHERE feed = ?", row.feed):
-        role = role_of(member) if kind == "role" else None
-        if (
-            (kind == "user" and member == principal.user_id)
-            or (role is not None and principal.role >= role)
-            or (kind == "chapter" and _in_chapter(tx, principal.user_id, member))
-        ):
+        if is_meant(tx, principal, kind, member):
             best = max(best, Access(access))
     return best
+
+
+def is_meant(tx: Transaction, principal: Principal, kind: str, member: str) -> bool:
+    """True when a member of a share, a user, role or chapter, includes the caller."""
+    role = role_of(member) if kind == "role" else None
+    return (
+        (kind == "user" and member == principal.user_id)
+        or (role is not None and principal.role >= role)
+        or (kind == "chapter" and _in_chapter(tx, principal.user_id, member))
+    )
 
 
 def require(tx: Transaction, principal: Principal, share_id: str, least: Access) -> ShareRow:

@@ -1,7 +1,14 @@
-"""The caller of a request and its device, read once for every door of this contract."""
+"""The caller of a request and its device, read once for every door of this contract.
+
+A device belongs to its user: an id that is not of one of the caller's own devices never gets into a change, because its
+owner would take the change for its own and pass over it.
+"""
 
 from __future__ import annotations
 
+from headwater.contracts.files.devices import rules as device_rules
+from headwater.identity.principal import Principal
+from headwater.store.database import Transaction
 from headwater.store.tree.nodes import Actor
 from headwater.web.call import Call
 
@@ -12,15 +19,13 @@ _MAX_CHARACTERS = 128
 
 
 def device_of(call: Call, *, first: str | None = None, last: str | None = None) -> str:
-    """The client's id of the acting device, cut to 128 characters; empty when unknown.
+    """The id of the acting device as the caller sent it, cut to 128 characters and not checked; empty when unknown.
 
     A route that also reads it elsewhere passes that as ``first`` (before the header) or ``last`` (after it).
     """
-    device_id = (first or call.header(DEVICE_HEADER) or last or "")[:_MAX_CHARACTERS]
-    call.note_device("files", device_id)
-    return device_id
+    return (first or call.header(DEVICE_HEADER) or last or "")[:_MAX_CHARACTERS]
 
 
-def actor_of(call: Call, *, last: str | None = None) -> Actor:
-    """The author of a change: the caller, from its device."""
-    return Actor(call.principal.user_id, device_of(call, last=last))
+def actor_of(tx: Transaction, principal: Principal, device_id: str) -> Actor:
+    """The author of a change: the caller, from this device if it is the caller's own, else from none."""
+    return Actor(principal.user_id, device_rules.own_id(tx, principal, device_id))

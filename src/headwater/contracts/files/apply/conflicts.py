@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from headwater.base.errors import NotFound, StateConflict
+from headwater.base.errors import Forbidden, NotFound, StateConflict
 from headwater.base.ids import random_id
 from headwater.base.wire import encode, format_seconds
 from headwater.contracts.files import access
@@ -30,6 +30,7 @@ from headwater.store import idempotency
 from headwater.store.database import Transaction
 from headwater.store.tree import versions
 from headwater.store.tree.nodes import Actor
+from headwater.store.tree.versions import Version
 
 _COLUMNS = (
     "feed, id, number, device_id, resource_type, resource_id, kind, local_version_id, server_version_id, item,"
@@ -82,6 +83,9 @@ class ConflictFilter(NamedTuple):
 
     device_id: str | None = None
     resolved: bool = False
+    devices: tuple[str, ...] | None = None
+    """Only the conflicts of these devices: a member who may not write sees their own."""
+
     before: int | None = None
     limit: int = 1000
 
@@ -160,6 +164,16 @@ def find(tx: Transaction, id: str) -> ConflictRow | None:
     return None if row is None else ConflictRow(*row)
 
 
+def may_read(tx: Transaction, principal: Principal, share: ShareRow, version: Version) -> bool:
+    """True when the caller may read a version, and settle what waits with it.
+
+    A version that no file holds was never published: its author reads it, and a member with MANAGE.
+    """
+    if version.node is not None or version.user_id == principal.user_id:
+        return True
+    return access.access_of(tx, principal, share) >= Access.MANAGE
+
+
 def has_open(tx: Transaction, feed: int, device_id: str) -> bool:
     """True when a conflict of this device waits for a person."""
     found = tx.row(
@@ -176,6 +190,9 @@ def of_share(tx: Transaction, feed: int, wanted: ConflictFilter) -> list[Conflic
     if wanted.device_id is not None:
         where += " AND device_id = ?"
         params.append(wanted.device_id)
+    if wanted.devices is not None:
+        where += f" AND device_id IN ({', '.join('?' * len(wanted.devices)) or 'NULL'})"
+        params += wanted.devices
     if wanted.before is not None:
         where += " AND number < ?"
         params.append(wanted.before)
@@ -189,8 +206,8 @@ def resolve(tx: Transaction, principal: Principal, id: str, resolution: Strategy
     """Settles a conflict with a person's answer, on the present state.
 
     ``device_id`` is the device that the person uses, empty when unknown.
-    Raises: NotFound, Forbidden (no WRITE), Malformed (MANUAL), StateConflict (another answer before; or it
-    cannot be carried out now, and stays open).
+    Raises: NotFound, Forbidden (no WRITE, or the draft of another member), Malformed (MANUAL), StateConflict (another
+    answer before; or it cannot be carried out now, and stays open).
     """
     row = find(tx, id)
     try:
@@ -200,6 +217,9 @@ def resolve(tx: Transaction, principal: Principal, id: str, resolution: Strategy
         share = None
     if row is None or share is None:
         raise NotFound(f"no conflict {id!r}")
+    draft = versions.find(tx, row.feed, row.local_version_id) if row.local_version_id else None
+    if draft is not None and not may_read(tx, principal, share, draft):
+        raise Forbidden("the author of the draft that waits here settles it, or a member with MANAGE")
     # The state that the answer is carried out on must not change before the commit.
     tx.lock(row.feed)
     question = Question(row.change, resolution, row.created_us, None)

@@ -104,7 +104,11 @@ class ApplyDoor:
             else:
                 rows = access.readable(tx, call.principal)
             wanted = ConflictFilter(_own(tx, call.principal, device_id), resolved, limit=limit)
-            found = [conflict for row in rows for conflict in conflicts.of_share(tx, row.feed, wanted)]
+            own = tuple(device.device_id for device in device_rules.of_caller(tx, call.principal))
+            found = []
+            for row in rows:
+                writes = access.access_of(tx, call.principal, row) >= Access.WRITE
+                found += conflicts.of_share(tx, row.feed, wanted if writes else wanted._replace(devices=own))
             found.sort(key=lambda conflict: (-conflict.created_us, conflict.feed, -conflict.number))
             paths = {row.feed: (PathIndex(tx, row), Rows(tx, row.feed)) for row in rows}
             return [conflicts.shown(*paths[conflict.feed], conflict) for conflict in found[:limit]]
@@ -117,7 +121,8 @@ class ApplyDoor:
         device_id = device_of(call)
 
         def transaction(tx: Transaction) -> FileConflict:
-            return conflicts.resolve(tx, call.principal, call.params["conflict_id"], resolution, device_id)
+            own = device_rules.own_id(tx, call.principal, device_id)
+            return conflicts.resolve(tx, call.principal, call.params["conflict_id"], resolution, own)
 
         return await call.act(transaction, reply.json)
 

@@ -87,6 +87,17 @@ def find(tx: Transaction, principal: Principal, device_id: str) -> DeviceRow:
     raise NotFound(f"no device {device_id!r}")
 
 
+def own_id(tx: Transaction, principal: Principal, device_id: str) -> str:
+    """The client's id of this device if the caller registered it, else empty: a change then names no device.
+
+    Under another user's id the change would pass for an echo there, and that device would ignore it.
+    """
+    try:
+        return find(tx, principal, device_id).device_id if device_id else ""
+    except NotFound:
+        return ""
+
+
 def register(tx: Transaction, principal: Principal, fields: DeviceFields) -> tuple[DeviceRow, bool]:
     """Registers a device, or renews what is stored of it; True when it is new.
 

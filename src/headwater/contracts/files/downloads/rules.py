@@ -41,7 +41,7 @@ def find(tx: Transaction, principal: Principal, id: str, version: str | None) ->
     if conflict is not None:
         return _find_side(tx, principal, conflict, version)
     row, node = find_file(tx, principal, id)
-    return Found(row, node.id, node.name, version_of(tx, row, node, version))
+    return Found(row, node.id, node.name, version_of(tx, principal, row, node, version))
 
 
 def find_file(tx: Transaction, principal: Principal, file_id: str) -> tuple[ShareRow, Node]:
@@ -63,8 +63,11 @@ def find_file(tx: Transaction, principal: Principal, file_id: str) -> tuple[Shar
     return row, node
 
 
-def version_of(tx: Transaction, row: ShareRow, node: Node, wanted: str | None) -> Version:
-    """A file's version by number or id; also the side of a conflict that waits for a decision. Raises: NotFound."""
+def version_of(tx: Transaction, principal: Principal, row: ShareRow, node: Node, wanted: str | None) -> Version:
+    """A file's version by number or id; also the side of a conflict that waits, for those who may read it.
+
+    Raises: NotFound.
+    """
     if wanted is None:
         found = versions.find(tx, row.feed, node.version or "")
     elif wanted.isascii() and wanted.isdigit():
@@ -72,8 +75,9 @@ def version_of(tx: Transaction, row: ShareRow, node: Node, wanted: str | None) -
         found = versions.find_number(tx, row.feed, node.id, number)
     else:
         found = versions.find(tx, row.feed, wanted)
-        if found is not None and found.node != node.id and not _is_side(tx, row.feed, node, found):
-            found = None
+        if found is not None and found.node != node.id:
+            waits = _is_side(tx, row.feed, node, found) and conflicts.may_read(tx, principal, row, found)
+            found = found if waits else None
     if found is None:
         raise NotFound(f"no version {wanted!r} of this file")
     return found
@@ -95,7 +99,7 @@ def _find_side(tx: Transaction, principal: Principal, conflict: ConflictRow, wan
     version = versions.find(tx, row.feed, version_id) if version_id and version_id in sides else None
     if version_id is None:
         raise NotFound("the device brought no content to this conflict; name the other side with version")
-    if version is None:
+    if version is None or not conflicts.may_read(tx, principal, row, version):
         raise NotFound(f"no version {version_id!r} of this conflict")
     node = nodes.find(tx, row.feed, conflict.resource_id) if conflict.resource_id else None
     name = node.name if node else (conflict.change.new_path or "").rstrip("/").rpartition("/")[2]

@@ -7,7 +7,7 @@ import asyncio
 from headwater.base.errors import Invalid, TooLarge
 from headwater.contracts.files import access, quota
 from headwater.contracts.files.access import Access, ShareRow
-from headwater.contracts.files.caller import actor_of
+from headwater.contracts.files.caller import actor_of, device_of
 from headwater.contracts.files.packed import checksums, writer
 from headwater.contracts.files.packed.parser import Arrived, Unpacker
 from headwater.contracts.files.packed.shapes import PackedAnswer, PackedResult
@@ -44,12 +44,13 @@ class PackedDoor:
         unpacker, arrived, written = await self._receive(call, row)
         async with commit_or_discard(self._services.packs, written) as pending:
             await self._compare_listed(call, row, arrived, written)
-            actor = actor_of(call, last=call.query.get("device_id"))
+            device_id = device_of(call, last=call.query.get("device_id"))
             # A repeated request is compared with this in place of the body, which is not stored.
             call.body = unpacker.digest
 
             def transaction(tx: Transaction) -> list[PackedResult]:
                 # The caller's access is read anew after the stream.
+                actor = actor_of(tx, call.principal, device_id)
                 packed = Packing(call.principal, actor, arrived, written, stage_only)
                 return writer.store(tx, share(tx), packed, self._settings)
 

@@ -12,7 +12,7 @@ from headwater.base.errors import Invalid
 from headwater.base.wire import format_seconds
 from headwater.contracts.files import access, paths
 from headwater.contracts.files.access import Access, ShareRow
-from headwater.contracts.files.caller import actor_of
+from headwater.contracts.files.caller import actor_of, device_of
 from headwater.contracts.files.paths import PathIndex, Target
 from headwater.contracts.files.tree import cross_share, rules, shapes
 from headwater.contracts.files.tree.page_rows import PageRows
@@ -71,11 +71,11 @@ class TreeDoor:
     async def create_folder(self, call: Call) -> Reply:
         """POST /{id}/folders: a new folder; 201."""
         fields = call.decoded(shapes.read_folder)
-        actor = actor_of(call)
+        device_id = device_of(call)
 
         def transaction(tx: Transaction) -> NodeAnswer:
             row = access.require(tx, call.principal, call.params["share_id"], Access.WRITE)
-            return shown(tx, row, rules.create_folder(tx, row, actor, fields))
+            return shown(tx, row, rules.create_folder(tx, row, actor_of(tx, call.principal, device_id), fields))
 
         return await call.act(transaction, lambda node: reply.json(node, 201, (_etag(node),)))
 
@@ -103,12 +103,13 @@ class TreeDoor:
     async def place(self, call: Call) -> Reply:
         """PATCH /{id}/nodes/{node_id}: another name, folder or share."""
         wanted = call.decoded(shapes.read_placement)
-        actor, if_match = actor_of(call), call.header(b"if-match")
+        device_id, if_match = device_of(call), call.header(b"if-match")
 
         def transaction(tx: Transaction) -> NodeAnswer:
             row = access.require(tx, call.principal, call.params["share_id"], Access.WRITE)
             node = paths.by_id(tx, row, call.params["node_id"])
             _require(node, if_match)
+            actor = actor_of(tx, call.principal, device_id)
             if wanted.share_id is not None and wanted.share_id != row.id:
                 other = access.require(tx, call.principal, wanted.share_id, Access.WRITE)
                 crossing = cross_share.Crossing(other, _target(tx, other, node, wanted))
@@ -119,27 +120,27 @@ class TreeDoor:
 
     async def remove(self, call: Call) -> Reply:
         """DELETE /{id}/nodes/{node_id}: into the trash; 200 with the deleted node."""
-        actor, if_match = actor_of(call), call.header(b"if-match")
+        device_id, if_match = device_of(call), call.header(b"if-match")
 
         def transaction(tx: Transaction) -> NodeAnswer:
             row = access.require(tx, call.principal, call.params["share_id"], Access.WRITE)
             node = paths.by_id(tx, row, call.params["node_id"])
             _require(node, if_match)
-            return shown(tx, row, rules.trash(tx, row, actor, node))
+            return shown(tx, row, rules.trash(tx, row, actor_of(tx, call.principal, device_id), node))
 
         return reply.json(await call.write(transaction))
 
     async def restore(self, call: Call) -> Reply:
         """POST /{id}/nodes/{node_id}/restore: out of the trash, under the same id."""
         wanted = call.decoded(shapes.read_placement) if call.body else Placement()
-        actor = actor_of(call)
+        device_id = device_of(call)
 
         def transaction(tx: Transaction) -> NodeAnswer:
             row = access.require(tx, call.principal, call.params["share_id"], Access.WRITE)
             node = paths.by_id(tx, row, call.params["node_id"], trashed=True)
             elsewhere = wanted.path is not None or wanted.parent_id is not UNSET or wanted.name is not None
             target = _target(tx, row, node, wanted) if elsewhere else None
-            return shown(tx, row, rules.restore(tx, row, actor, node, target))
+            return shown(tx, row, rules.restore(tx, row, actor_of(tx, call.principal, device_id), node, target))
 
         return await call.act(transaction, lambda node: reply.json(node, 200, (_etag(node),)))
 
@@ -158,12 +159,13 @@ class TreeDoor:
 
     async def restore_version(self, call: Call) -> Reply:
         """POST /{id}/nodes/{node_id}/versions/{version_id}/restore: an old content on top again."""
-        actor = actor_of(call)
+        device_id = device_of(call)
 
         def transaction(tx: Transaction) -> NodeAnswer:
             row = access.require(tx, call.principal, call.params["share_id"], Access.WRITE)
             node = paths.by_id(tx, row, call.params["node_id"])
             version_id = call.params["version_id"]
+            actor = actor_of(tx, call.principal, device_id)
             return shown(tx, row, rules.restore_version(tx, row, actor, node, version_id, self._settings))
 
         return await call.act(transaction, lambda node: reply.json(node, 200, (_etag(node),)))

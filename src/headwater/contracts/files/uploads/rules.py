@@ -19,6 +19,7 @@ from headwater.base.settings.table import FileSettings
 from headwater.base.wire import encode, parse_time
 from headwater.contracts.files import access, quota
 from headwater.contracts.files.access import Access, ShareRow
+from headwater.contracts.files.devices import rules as device_rules
 from headwater.contracts.files.uploads import commit
 from headwater.contracts.files.uploads.commit import Committed, Destination
 from headwater.contracts.files.uploads.ingest import DurableChunks
@@ -165,10 +166,12 @@ def begin(tx: Transaction, principal: Principal, share_id: str, beginning: Begin
     quota.require_room(tx, row, settings, beginning.size_bytes or 0)
     if beginning.request.commit:
         commit.require_name(tx, row, beginning.request.place)
+    device_id = device_rules.own_id(tx, principal, beginning.request.device_id or "")
+    request = msgspec.structs.replace(beginning.request, device_id=device_id)
     upload = Upload(
         random_id("upl"), row.feed, row.organisation, principal.user_id, beginning.protocol, beginning.size_bytes,
         beginning.chunk_bytes, 0, beginning.mime_type or DEFAULT_TYPE,
-        None if beginning.sha256 is None else beginning.sha256.lower(), beginning.request, None, tx.now_us,
+        None if beginning.sha256 is None else beginning.sha256.lower(), request, None, tx.now_us,
         tx.now_us + settings.upload_idle_seconds * SECOND_US,
     )  # fmt: skip
     if upload.total_parts > MAX_PARTS:
