@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import pytest
 
-from headwater.base.clock import monotonic_seconds
+from headwater.base.clock import SECOND_US, monotonic_seconds
 from headwater.store.packs.writer import PackWriter, Written
 from headwater.web import watch
 from tests.support.content import begin, chunk_path
@@ -157,3 +157,24 @@ def test_bytes_of_a_token_that_was_revoked_while_it_sent_them_are_not_taken(
     assert share.tree() == {}
     assert share.read(lambda tx: tx.value("SELECT count(*) FROM chunks")) == 0
     assert list(server.services.packs.listing()) == []
+
+
+def test_a_token_that_expired_stays_expired_when_the_clock_steps_back(server: ServerUnderTest) -> None:
+    expires_us = server.clock.at_us + 60 * SECOND_US
+    caller = server.client.as_token(server.token("default", "org_admin", expires_us=expires_us))
+    assert caller.get("/api/v1/contacts").status == 200
+    server.clock.advance(61)
+    assert caller.get("/api/v1/contacts").status == 401
+    server.clock.advance(-7200)
+    assert caller.get("/api/v1/contacts").status == 401
+
+
+def test_a_kept_answer_that_expired_is_not_given_when_the_clock_steps_back(server: ServerUnderTest) -> None:
+    keep_seconds = server.settings.idempotency.keep_seconds
+    key = {"Idempotency-Key": "k1"}
+    made = [server.client.post("/api/v1/contacts", json={"first_name": "A"}, headers=key).json()["contact_id"]]
+    server.clock.advance(keep_seconds + 60)
+    server.client.post("/api/v1/contacts", json={"first_name": "B"})
+    server.clock.advance(-7200)
+    made.append(server.client.post("/api/v1/contacts", json={"first_name": "A"}, headers=key).json()["contact_id"])
+    assert len(set(made)) == 2

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar
 
-from headwater.base.clock import SECOND_US
+from headwater.base.clock import DAY_US
 from headwater.base.errors import QuotaExceeded
 
 FULL = "the server's disk is full: until there is room again, only deletions are accepted"
@@ -20,7 +20,7 @@ FULL = "the server's disk is full: until there is room again, only deletions are
 CLOCK = "clock"
 """The counter of the last time that was given to a record, in microseconds UTC since 1970."""
 
-MOST_STEP_US = 86_400 * SECOND_US
+MOST_STEP_US = DAY_US
 """The longest step back of the clock that records do not show; after a longer one the clock had been wrong before."""
 
 Result = TypeVar("Result")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from headwater.base.clock import SECOND_US, Clock
+from headwater.base.clock import SECOND_US, Clock, ExpiryClock
 from headwater.base.errors import Forbidden, Unauthenticated
 from headwater.base.settings.table import Settings
 from headwater.identity import short_tokens, tokens
@@ -26,6 +26,7 @@ class Authenticator:
         self._database = database
         self._settings = settings
         self._clock = clock
+        self._expiry = ExpiryClock(clock)
         self._jwt_key = jwt_key
         self._cached: dict[bytes, Principal] = {}
         self._seen: int | None = -1
@@ -37,7 +38,7 @@ class Authenticator:
         if credentials is None or access.open:
             return None
         found = self._from_cache(credentials)
-        if found is None or (found.expires_us is not None and found.expires_us <= self._clock()):
+        if found is None or (found.expires_us is not None and found.expires_us <= self._expiry()):
             return None
         permit(found, access)
         return found
@@ -62,7 +63,7 @@ class Authenticator:
     async def principal(self, credentials: bytes) -> Principal:
         """Returns the caller of an Authorization header. Raises: Unauthenticated."""
         cached = self._from_cache(credentials)
-        if cached is not None and (cached.expires_us is None or cached.expires_us > self._clock()):
+        if cached is not None and (cached.expires_us is None or cached.expires_us > self._expiry()):
             return cached
         scheme, _, text = credentials.decode("latin-1").strip().partition(" ")
         text = text.strip()
@@ -72,7 +73,7 @@ class Authenticator:
             return await self.principal_of_jwt(text)
         if not tokens.well_formed(text):
             raise Unauthenticated("the token is not one of this server's")
-        found = await self._database.read(lambda tx: tokens.principal_of_hash(tx, tokens.digest(text), self._clock()))
+        found = await self._database.read(lambda tx: tokens.principal_of_hash(tx, tokens.digest(text), self._expiry()))
         if found is None:
             raise Unauthenticated("the token is unknown, revoked or expired")
         if self._database.embedded and len(credentials) <= _MAX_KNOWN_BYTES:
@@ -87,6 +88,8 @@ class Authenticator:
         Raises: Unauthenticated.
         """
         found = short_tokens.represented(self._jwt_key, text, self._clock() // SECOND_US)
+        if found.expires_us <= self._expiry():
+            raise Unauthenticated("the JWT has expired")
         return _until(await self.principal_of_token(found.token_id), found.expires_us)
 
     async def refreshed(self, principal: Principal, headers: dict[bytes, bytes]) -> Principal:
@@ -94,16 +97,16 @@ class Authenticator:
 
         Raises: Unauthenticated when its token ended, or the JWT that it sent.
         """
-        if principal.expires_us is not None and principal.expires_us <= self._clock():
+        if principal.expires_us is not None and principal.expires_us <= self._expiry():
             raise Unauthenticated("the token has expired")
         found = self._from_cache(headers.get(b"authorization", b""))
-        if found is not None and (found.expires_us is None or found.expires_us > self._clock()):
+        if found is not None and (found.expires_us is None or found.expires_us > self._expiry()):
             return found
         return _until(await self.principal_of_token(principal.token_id), principal.expires_us)
 
     async def principal_of_token(self, token_id: str) -> Principal:
         """Returns the caller of a token id from the database. Raises: Unauthenticated when the token ended."""
-        found = await self._database.read(lambda tx: _by_id(tx, token_id, self._clock()))
+        found = await self._database.read(lambda tx: _by_id(tx, token_id, self._expiry()))
         if found is None:
             raise Unauthenticated("the token was revoked or has expired")
         return found

@@ -248,7 +248,7 @@ class Call:
     def _stored(self, tx: Transaction, key: AnswerKey, request: bytes) -> Reply | None:
         """Returns the answer stored for a key, or None. Raises: Invalid when it answered another request."""
         keep_us = self.services.settings.idempotency.keep_seconds * SECOND_US
-        stored = idempotency.find(tx, key, tx.now_us - keep_us)
+        stored = idempotency.find(tx, key, tx.at_us - keep_us)
         if stored is None:
             return None
         if stored.request_hash != request:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
 
-from headwater.base.clock import Clock
+from headwater.base.clock import Clock, ExpiryClock
 from headwater.base.log import get_log
 from headwater.feed.wake import Wake
 from headwater.store.database import Database, Transaction
@@ -37,7 +37,7 @@ class CallerWatch:
     def __init__(self, database: Database, wake: Wake, clock: Clock) -> None:
         self._database = database
         self._wake = wake
-        self._clock = clock
+        self._clock = ExpiryClock(clock)
         self._entries: set[_Entry] = set()
         self._watching: asyncio.Task[None] | None = None
         self._access_changes = 0

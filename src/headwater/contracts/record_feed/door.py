@@ -88,10 +88,11 @@ class RecordFeedDoor:
     async def push(self, call: Call) -> Reply:
         """POST /push: edits made offline; one outcome each."""
         pushed = call.decoded(shapes.read_push)
-        oldest_us = self._services.clock() - self._services.settings.idempotency.keep_seconds * SECOND_US
+        keep_us = self._services.settings.idempotency.keep_seconds * SECOND_US
         scope = scope_of(call)
 
         def transaction(tx: Transaction) -> list[PushOutcome]:
+            oldest_us = tx.at_us - keep_us
             pusher = Pusher(call.principal, scope.organisation, scope.feed(tx), pushed.device_id, oldest_us)
             return rules.push(tx, pusher, pushed.changes, self._kinds)
 

@@ -48,10 +48,10 @@ class ApplyDoor:
     async def apply(self, call: Call) -> Reply:
         """POST /apply: a device's changes, each in exactly one of three lists."""
         asked = call.decoded(shapes.read_apply)
-        oldest_us = self._services.clock() - self._services.settings.idempotency.keep_seconds * SECOND_US
+        keep_us = self._services.settings.idempotency.keep_seconds * SECOND_US
 
         def transaction(tx: Transaction) -> Verdict:
-            return rules.apply(tx, call.principal, asked, oldest_us)
+            return rules.apply(tx, call.principal, asked, tx.at_us - keep_us)
 
         await self._compare(call, asked)
         return await call.act(transaction, lambda verdict: _reply_of(verdict, call.request_id))

@@ -189,7 +189,7 @@ def find(tx: Transaction, principal: Principal, upload_id: str) -> tuple[Upload,
         raise NotFound(f"no upload {upload_id!r}")
     share = access.require_feed(tx, principal, row[1], Access.WRITE)
     upload = Upload(*row)._replace(request=_read_request.decode(bytes(row[10])))
-    if upload.expires_us <= tx.now_us:
+    if upload.expires_us <= tx.at_us:
         raise Gone("the upload expired; begin a new one", code="UPLOAD_EXPIRED")
     return upload, share
 
