@@ -19,7 +19,9 @@ class Copy(NamedTuple):
     """A table with content of records: the columns that contain it, and the statement that erases it.
 
     ``erase`` has the placeholders of ``given`` and then those of a record: feed, kind and id; without ``by_kind`` only
-    feed and id. ``kinds`` limits a copy to some kinds of record; empty means every kind.
+    feed and id. ``kinds`` limits a copy to some kinds of record; empty means every kind. Where the table's key does not
+    begin with the record, ``keys`` finds the keys of the rows to erase, and takes the place of the record's id: SQLite
+    would read every row of the feed for them.
     """
 
     table: str
@@ -28,6 +30,7 @@ class Copy(NamedTuple):
     given: tuple[bytes, ...] = ()
     kinds: tuple[str, ...] = ()
     by_kind: bool = True
+    keys: str = ""
 
 
 COPIES = (
@@ -45,9 +48,10 @@ COPIES = (
     Copy(
         "contact_keys",
         ("uid", "contact_id", "extra"),
-        "DELETE FROM contact_keys WHERE feed = ? AND contact_id = ?",
+        "DELETE FROM contact_keys WHERE feed = ? AND uid = ?",
         kinds=("contact",),
         by_kind=False,
+        keys="SELECT uid FROM contact_keys WHERE feed = ? AND contact_id",
     ),
     Copy(
         "affiliations",
@@ -71,7 +75,9 @@ def erase(tx: Transaction, feed: int, kind: str, ids: Sequence[str]) -> None:
         if copy.kinds and kind not in copy.kinds:
             continue
         named = (feed, kind) if copy.by_kind else (feed,)
-        tx.run_many(copy.erase, [(*copy.given, *named, id) for id in ids])
+        last = [row[0] for row in tx.rows_in(copy.keys, ids, feed)] if copy.keys else ids
+        if last:
+            tx.run_many(copy.erase, [(*copy.given, *named, id) for id in last])
     # Answers of before answers named their record.
     tx.put(_UNNAMED, ERASED)
     tx.erased = True

@@ -27,7 +27,8 @@ _INSERT = (
 _LIVE_BY_PARENT = (
     f"SELECT {', '.join('r.' + column for column in COLUMNS.split(', '))}, c.wire FROM records r"
     " JOIN changes c ON c.feed = r.feed AND c.position = r.position"
-    " WHERE r.feed = ? AND r.kind = ? AND r.deleted = 0 AND r.parent"
+    # The comparison is always true; without it SQLite reads every record of the kind in place of the index.
+    " WHERE r.feed = ? AND r.kind = ? AND r.deleted = 0 AND r.parent > '' AND r.parent"
 )
 _PARENT = COLUMNS.split(", ").index("parent")
 _UPSERT = _INSERT + (

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from headwater.store.database import Database
 from headwater.store.dump import describe, names
 from headwater.store.log import copies
@@ -37,6 +39,7 @@ WITHOUT_CONTENT = {
     "cache_successes": {"organisation"},
     "sell_devices": {"device_id", "state"},
     "sell_sessions": {"device_id", "id", "queue"},
+    "cursor_bases": {"id", "organisation", "places", "replaces"},
     # Labels are words of the product, not of a person.
     "lost_feeds": {"name", "counter"}, "lost_numbers": {"name"}, "sell_lost_states": {"device_id", "state"},
     "terminology_syncs": {"organisation", "synced_version", "lease"},
@@ -103,3 +106,16 @@ def test_no_column_is_listed_as_a_copy_and_as_without_content() -> None:
         if column in WITHOUT_CONTENT.get(copy.table, set())
     }
     assert both == set()
+
+
+@pytest.mark.sqlite_only
+def test_erasing_a_copy_reads_the_rows_of_the_record_alone(database: Database) -> None:
+    plans = [plan(database, copy.erase) for copy in copies.COPIES]
+    plans += [plan(database, copy.keys + " IN (?)") for copy in copies.COPIES if copy.keys]
+    assert [found for found in plans if "SCAN" in found or found.endswith("(feed=?)")] == []
+
+
+def plan(database: Database, sql: str) -> str:
+    """How SQLite finds the rows of a statement."""
+    found = database.read_now(lambda tx: tx.rows("EXPLAIN QUERY PLAN " + sql, *[1] * sql.count("?")))
+    return "; ".join(row[3] for row in found)

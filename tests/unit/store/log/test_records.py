@@ -250,3 +250,10 @@ class TestBuryAgain:
         assert found(database, feed, "a") == row
         assert [(w["op"], w["revision"]) for w in self.wires(database, feed)][-1] == ("delete", 4)
         assert database.read_now(lambda tx: records.body(tx, feed, KIND, "a")) is not None
+
+
+@pytest.mark.sqlite_only
+def test_the_records_that_belong_to_one_are_found_by_their_index(database: Database) -> None:
+    sql = "EXPLAIN QUERY PLAN " + records._LIVE_BY_PARENT
+    found = database.read_now(lambda tx: tx.rows_in(sql, ["c-1"], 1, "note"))
+    assert "USING INDEX records_by_parent (feed=? AND kind=? AND parent=?)" in found[0][3]
