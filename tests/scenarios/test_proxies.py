@@ -6,6 +6,7 @@ may last; the suite holds them for two seconds.
 
 from __future__ import annotations
 
+import base64
 import http.client
 import io
 import json
@@ -202,6 +203,26 @@ def test_a_published_client_of_tus_uploads_in_pieces(way: Way) -> None:
     listed = json.loads(way.ask("GET", f"{way.prefix}/api/v1/shares/{share}/node?path=/a.bin")[2])
     status, _, got = way.ask("GET", f"{way.prefix}/api/v1/sync/download/{listed['id']}")
     assert (status, got == content) == (200, True)
+
+
+def test_what_arrived_of_an_upload_that_breaks_off_is_not_left_at_the_proxy(way: Way) -> None:
+    share = json.loads(way.ask("POST", f"{way.prefix}/api/v1/shares", {"name": "Oslo"})[2])["id"]
+    metadata = "share_id " + base64.b64encode(share.encode()).decode()
+    path, tus = f"{way.prefix}/api/v1/uploads", {"Tus-Resumable": "1.0.0"}
+    begun = way.ask("POST", path, **tus, **{"Upload-Length": "8000000", "Upload-Metadata": metadata})
+    place = urljoin(path, begun[1]["location"])
+    head = (
+        f"PATCH {place} HTTP/1.1\r\nHost: 127.0.0.1:{way.port}\r\nAuthorization: Bearer {way.token}\r\n"
+        "Tus-Resumable: 1.0.0\r\nUpload-Offset: 0\r\nContent-Type: application/offset+octet-stream\r\n"
+        "Content-Length: 8000000\r\n\r\n"
+    )
+    with socket.create_connection(("127.0.0.1", way.port)) as broken:
+        broken.sendall(head.encode() + os.urandom(3_000_000))
+        time.sleep(0.5)
+    until, offset = time.monotonic() + START_SECONDS, 0
+    while not offset and time.monotonic() < until:
+        offset = int(way.ask("HEAD", place, **tus)[1].get("upload-offset", 0))
+    assert 0 < offset <= 3_000_000
 
 
 def test_a_long_poll_lasts_as_long_as_it_may(way: Way) -> None:
