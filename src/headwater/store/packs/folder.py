@@ -24,8 +24,8 @@ from headwater.store.packs.source import Content, PackSource
 WRITEBACK_BYTES = 4 * 1024 * 1024
 """The disk starts to write each time so many bytes were written, so that the final sync is short."""
 
-READ_BYTES = 1024 * 1024
-"""Larger reads leave the processor's cache and are slower."""
+READ_BYTES = 512 * 1024
+"""The piece that a slow reader keeps in memory; larger reads also leave the processor's cache and are slower."""
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _BUSY = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}

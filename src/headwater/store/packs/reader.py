@@ -13,7 +13,7 @@ from typing import NamedTuple, Self
 
 from headwater.base.errors import Damaged
 from headwater.store.packs.backend import PackBackend
-from headwater.store.packs.format import ChunkRef
+from headwater.store.packs.format import ChunkRef, chunk_id
 from headwater.store.packs.guard import FailedChunk
 from headwater.store.packs.source import PackSource
 
@@ -76,10 +76,14 @@ def read_range(
     step = place.piece_bytes
     with _OpenPacks(place) as packs:
         for window in _windows(_cut(refs, start_bytes, stop_bytes), step):
-            outcomes = _read(place, packs, window)
-            whole = _joined(_views(window, outcomes))
-            for at in range(0, len(whole), step):
-                yield whole[at : at + step] if len(whole) > step else whole
+            views = _views(window, _read(place, packs, window))
+            if len(window) == 1 and len(views[0]) > step:
+                yield from _in_pieces(place, packs, window[0], views.pop())
+                continue
+            whole = _joined(views)
+            # A slow reader costs one piece: nothing else of the window stays.
+            del views
+            yield whole
 
 
 def touched(refs: Iterable[ChunkRef], start_bytes: int, stop_bytes: int) -> Iterator[ChunkRef]:
@@ -223,6 +227,28 @@ def _views(window: Sequence[_WantedPart], outcomes: Mapping[ChunkRef, Outcome]) 
             raise outcome
         views.append(outcome[cut.first : cut.last])
     return views
+
+
+def _in_pieces(
+    place: PackBackend, packs: _OpenPacks, cut: _WantedPart, content: memoryview
+) -> Generator[bytes, None, None]:
+    """The wanted bytes of a chunk that is larger than a piece, in pieces that are read again one by one.
+
+    So a slow reader costs the memory of a piece, not of a chunk. A piece that is not as it was when the whole chunk was
+    compared is taken from the chunk, which is read and compared anew. Raises: Damaged.
+    """
+    step, size_bytes = place.piece_bytes, len(content)
+    digests = [chunk_id(content[at : at + step]) for at in range(0, size_bytes, step)]
+    first = bytes(content[:step])
+    del content
+    yield first
+    del first
+    for number, digest in enumerate(digests[1:], 1):
+        at = number * step
+        piece = packs.read(cut.ref.pack, cut.ref.start_bytes + cut.first + at, min(step, size_bytes - at))
+        if chunk_id(piece) != digest:
+            piece = _joined(_views([cut], _read(place, packs, [cut])))[at : at + step]
+        yield piece
 
 
 def _joined(views: Sequence[memoryview]) -> bytes:

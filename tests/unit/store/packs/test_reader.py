@@ -240,3 +240,25 @@ def test_the_pack_that_was_unused_longest_is_closed_first() -> None:
     order = [1, 2, 3, 4, 1, 5, 2]
     list(read_range(shelf, [cut(shelf, pack, 1, start=place * 2)[0] for place, pack in enumerate(order)]))
     assert shelf.closed[:2] == [2, 3]
+
+
+def test_a_large_chunk_is_compared_whole_and_then_read_again_piece_by_piece() -> None:
+    content = bytes(range(250)) * 4
+    shelf = Shelf(p1=content)
+    shelf.piece_bytes = 100
+    ref = ChunkRef(chunk_id(content), 1, 0, len(content))
+    assert b"".join(read_range(shelf, [ref], 50, 950)) == content[50:950]
+    assert {length for _, _, length in shelf.reads[1:]} == {100}
+
+
+def test_a_piece_that_changed_after_its_chunk_was_compared_is_not_sent() -> None:
+    content = bytes(range(250)) * 4
+    shelf = Shelf(p1=content)
+    shelf.piece_bytes = 100
+    pieces = read_range(shelf, [ChunkRef(chunk_id(content), 1, 0, len(content))])
+    got = [next(pieces), next(pieces)]
+    shelf.packs[1] = content[:450] + b"!" + content[451:]
+    with pytest.raises(Damaged):
+        got += pieces
+    assert content.startswith(b"".join(got))
+    assert len(b"".join(got)) <= 400

@@ -43,6 +43,7 @@ class SocketSession:
         self._forced: dict[str, int] = {}
         self._listings: dict[int, ListedUpTo] = {}
         self._changed = asyncio.Event()
+        self._watching = asyncio.Lock()
         self.nudges = Nudges(services.wake, services.settings.sockets.nudges_per_second, self._changed.set)
 
     async def nudge(self, feed: int, head: int) -> None:
@@ -76,6 +77,8 @@ class SocketSession:
         An idle socket costs nothing: it waits until access to any share, or any device, was changed.
         """
         stop = self._services.wake.listen(feeds.ACCESS, lambda _feed, _head: self._changed.set())
+        # The device may have been removed after it was found, and before this listened.
+        self._changed.set()
         try:
             while not self.socket.closed:
                 await self._changed.wait()
@@ -103,7 +106,11 @@ class SocketSession:
 
         Returns what the device must list of it and was not notified of yet.
         """
-        before, shares = self._shares, await self._reads.shares.of(self.socket.principal)
+        async with self._watching:
+            return await self._watch(await self._reads.shares.of(self.socket.principal))
+
+    async def _watch(self, shares: ReadShares) -> list[Behind]:
+        before = self._shares
         self.nudges.watch(shares.states)
         self._shares = shares
         if before is shares:
