@@ -30,6 +30,7 @@ from headwater.store.log.feeds import Feed
 from headwater.store.packs import damage
 from headwater.store.packs.format import pack_name
 from headwater.store.sqlite.database import FIXED_VERSION
+from headwater.store.sqlite.reserve import full_marker
 
 State = Literal["ok", "warn", "bad"]
 
@@ -134,6 +135,9 @@ def _space(folder: Path, settings: Settings) -> Iterator[Check]:
         yield Check("disk", "warn", detail, "free space, or move the data folder to a larger disk")
     else:
         yield Check("disk", "ok", detail)
+    if full_marker(folder / DATABASE_FILE).exists():
+        advice = "free space or delete something; the running server notices by itself"
+        yield Check("reserve", "bad", "it was given up: until there is room again, only deletions are accepted", advice)
     wal = folder / (DATABASE_FILE + "-wal")
     if wal.exists() and wal.stat().st_size > 4 * settings.database.wal_limit_bytes:
         advice = "a long read keeps it from being reset: look for a command that hangs"

@@ -135,6 +135,16 @@ def test_a_reserve_that_no_longer_fits_is_bad(installed: Installed, monkeypatch:
         assert (check.state, check.detail) == (state, f"{free // MIB} MiB free")
 
 
+def test_a_reserve_that_was_given_up_is_bad_until_it_is_back(installed: Installed) -> None:
+    assert states(installed.settings, "reserve") == []
+    marker = installed.folder / "headwater.full"
+    marker.write_text("67108864\n", "ascii")
+    assert states(installed.settings, "reserve") == ["bad"]
+    assert marker.exists(), "the check changes nothing"
+    marker.unlink()
+    assert states(installed.settings, "reserve") == []
+
+
 def test_a_wal_of_more_than_four_times_its_limit_is_a_warning(installed: Installed) -> None:
     limit = installed.settings.database.wal_limit_bytes
     wal = installed.folder / "headwater.sqlite-wal"
