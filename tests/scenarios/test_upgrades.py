@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -215,6 +216,19 @@ def assert_restored(played: Played) -> None:
     assert holds(fresh, known["sell"]["fresh"]["owed"])
     for file, (_, digest) in known["files"]["contents"].items():
         assert sha256(played.client().get(f"/api/v1/sync/download/{file}").body).hexdigest() == digest
+    for name, device in known["sell"].items():
+        found = played.sell(name, device["token"])
+        assert fresh.keys() <= found.keys(), f"{name} gets everything anew"
+        gone = device["held"].keys() - fresh.keys()
+        assert {item: found[item][0] for item in gone} == dict.fromkeys(gone, "deleted"), name
     for one in known["feed"]["cursors"].values():
-        answer = played.client().get(f"/api/v1/feed?cursor={one['cursor']}")
-        assert answer.problem() == (400, "SYNC_CURSOR_INVALID")
+        assert_restored_cursor(played, f"/api/v1/feed?cursor={quote(one['cursor'])}")
+    for name, one in known["files"]["cursors"].items():
+        share = "" if name == "everywhere" else f"&share_id={known['share']}"
+        assert_restored_cursor(played, f"/api/v1/sync/changes?cursor={quote(one['cursor'])}{share}")
+
+
+def assert_restored_cursor(played: Played, path: str) -> None:
+    answer = played.client().get(path)
+    assert answer.problem() == (400, "SYNC_CURSOR_INVALID"), answer.text
+    assert answer.json()["reason"] == "restored", answer.text
