@@ -8,10 +8,12 @@ from headwater.base.errors import DeviceOfAnother, NotFound, StateConflict
 from headwater.base.ids import random_id
 from headwater.feed.sightings import CallingDevice
 from headwater.store.database import Transaction
+from headwater.store.log import lost
 
 _SELECT = (
     "SELECT d.id, d.organisation, d.door, d.device_id, d.user_id, d.device_name, d.platform, d.is_active,"
-    " d.last_seen_us, d.created_us, f.name, p.position, c.value"
+    " d.last_seen_us, d.created_us, f.name, p.position, c.value,"
+    f" {lost.SKIPPED.format(feed='p.feed', position='p.position')}"
     " FROM devices d"
     " LEFT JOIN device_positions p ON p.device = d.id"
     " LEFT JOIN feeds f ON f.feed = p.feed"
@@ -35,11 +37,13 @@ class DeviceLag(NamedTuple):
     feed: str | None
     position: int | None
     head: int | None
+    skipped: int = 0
+    """Positions up to the head that a restore skipped."""
 
     @property
     def lag(self) -> int | None:
         """The distance from the device's position to the feed's head; None when the position is unknown."""
-        return None if self.position is None else (self.head or 0) - self.position
+        return None if self.position is None else (self.head or 0) - self.position - self.skipped
 
 
 def require_own(tx: Transaction, device: CallingDevice) -> bool:

@@ -9,6 +9,12 @@ from typing import NamedTuple
 
 from headwater.store.database import Transaction
 
+SKIPPED = (
+    "(SELECT coalesce(sum(l.last - CASE WHEN l.first > {position} THEN l.first - 1 ELSE {position} END), 0)"
+    " FROM lost_positions l WHERE l.feed = {feed} AND l.last > {position})"
+)
+"""The number of positions after one that ended with a restore: no change has any of them."""
+
 
 class LostNumbers(NamedTuple):
     """A range of a kind's integers that ended: ``first`` to ``last``, of which those up to ``given`` were given out."""
@@ -22,6 +28,12 @@ def is_lost(tx: Transaction, feed: int, position: int) -> bool:
     """True for a position that ended with a restore."""
     sql = "SELECT 1 FROM lost_positions WHERE feed = ? AND first <= ? AND last >= ?"
     return tx.row(sql, feed, position, position) is not None
+
+
+def skipped_after(tx: Transaction, feed: int, position: int) -> int:
+    """Returns the number of positions after this one that ended with a restore, so that no change has them."""
+    sql = "SELECT " + SKIPPED.format(feed="p.feed", position="p.position")
+    return int(tx.value(f"{sql} FROM (SELECT ? AS feed, ? AS position) p", feed, position))
 
 
 def renewed_upto(tx: Transaction, feed: int) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from headwater.feed import devices
 from headwater.store.database import Transaction
 from headwater.store.log import feeds, lost
 from tests.contracts.files.changes.test_changes import refused
@@ -35,6 +36,18 @@ class TestAfterARestore:
         listed, live = restored.drain(answer.json()["cursor"])
         assert [change["new_path"] for change in listed] == ["/f0", "/f1", "/f2"]
         assert restored.page(live)["changes"] == []
+
+    def test_the_gap_counts_as_no_pending_changes_and_no_lag(self, restored: FileShare, laptop: Device) -> None:
+        status = f"/api/v1/sync/status?share_id={restored.id}&device_id={laptop.device_id}"
+        report = f"/api/v1/sync/cursor?share_id={restored.id}&device_id={laptop.device_id}&position="
+        assert laptop.client.post(f"{report}10").status == 200
+        restored.server.database.write_now(
+            lambda tx: tx.run("UPDATE device_positions SET position = 1 WHERE feed = ?", restored.feed)
+        )
+        laptop.folder("/f3")
+        assert laptop.client.get(status).json()["pending_changes"] == 3
+        listed = restored.server.database.read_now(devices.read_all)
+        assert [row.lag for row in listed if row.feed == f"share:{restored.id}"] == [3]
 
     def test_what_begins_after_it_is_good_and_compaction_is_told_apart(
         self, restored: FileShare, laptop: Device

@@ -20,7 +20,7 @@ from headwater.contracts.files.devices.checkpoints import Checkpoint
 from headwater.feed import cursor_bases
 from headwater.identity.roles import allows
 from headwater.store.database import Transaction
-from headwater.store.log import feeds
+from headwater.store.log import feeds, lost
 from headwater.store.log.feeds import ACCESS
 from headwater.web import reply
 from headwater.web.call import Call
@@ -77,7 +77,12 @@ class ChangesDoor:
             return SyncStatus(
                 cursor_position=checkpoint.position,
                 last_sync_at=format_seconds(checkpoint.at_us),
-                pending_changes=max(0, feeds.head(tx, row.feed) - checkpoint.position),
+                pending_changes=max(
+                    0,
+                    feeds.head(tx, row.feed)
+                    - checkpoint.position
+                    - lost.skipped_after(tx, row.feed, checkpoint.position),
+                ),
                 has_conflicts=conflicts.has_open(tx, row.feed, device.device_id),
             )
 
