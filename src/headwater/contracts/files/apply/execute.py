@@ -26,7 +26,7 @@ from headwater.contracts.files.apply.decision import (
 )
 from headwater.contracts.files.apply.inputs import Item
 from headwater.contracts.files.apply.rows import Rows
-from headwater.contracts.files.names import copy_name, name_key, parent_path, split_path
+from headwater.contracts.files.names import copy_name, name_key, parent_path, path_key, split_path
 from headwater.contracts.files.paths import FolderState, PathIndex
 from headwater.contracts.files.tree import restore
 from headwater.store.tree import nodes, versions
@@ -65,6 +65,30 @@ def carry_out(paths: PathIndex, rows: Rows, acting: ActingDevice, item: Item, de
     for effect in decision.effects:
         execution.do(effect)
     return execution.executed
+
+
+def step_aside(paths: PathIndex, actor: Actor, node_id: str, old_path: str) -> str:
+    """Frees the name of a live resource for the time of a rotation of names; the path where it waits.
+
+    It is a change as any other: a reader that replays the log never meets two resources of one name.
+    Raises: NotFound, StateConflict (it is not at ``old_path``).
+    """
+    node = nodes.find(paths.tx, paths.row.feed, node_id)
+    location = paths.location(node) if node else None
+    if node is None or location is None or not location.is_live:
+        raise NotFound(f"no file or folder {node_id!r}")
+    if path_key(location.path, paths.row.policy) != path_key(old_path, paths.row.policy):
+        raise StateConflict("it is elsewhere by now")
+    text = random_id("swap")
+    path = f"{paths.folder_path(node.parent)}/{text}"
+    version = versions.find(paths.tx, paths.row.feed, node.version) if node.version else None
+    details = versions.details(version) if version else {}
+    name = Name(text, name_key(text, paths.row.policy))
+    writer = TreeWriter(paths.tx, paths.row.share, actor)
+    moved = writer.place(node, node.parent, name, details, paths=Paths(location.path, path))
+    if node.type == "folder":
+        paths.changed(moved)
+    return path
 
 
 class _NewPlace(NamedTuple):

@@ -14,10 +14,10 @@ from headwater.base.errors import HeadwaterError
 from headwater.base.wire import encode
 from headwater.contracts.files import access
 from headwater.contracts.files.access import Access, ShareRow
-from headwater.contracts.files.apply import conflicts, execute
+from headwater.contracts.files.apply import conflicts, execute, together
 from headwater.contracts.files.apply.conflicts import ConflictRow, Wish
 from headwater.contracts.files.apply.decide import decide
-from headwater.contracts.files.apply.decision import Decision, HoldVersion, Keeper, Outcome, Reason
+from headwater.contracts.files.apply.decision import ConflictKind, Decision, HoldVersion, Keeper, Outcome, Reason
 from headwater.contracts.files.apply.execute import ActingDevice, Executed
 from headwater.contracts.files.apply.gather import Question, gather
 from headwater.contracts.files.apply.inputs import Strategy
@@ -31,6 +31,7 @@ from headwater.contracts.files.apply.shapes import (
     ErrorItem,
     KeptAs,
 )
+from headwater.contracts.files.apply.together import Group, Rotation
 from headwater.contracts.files.devices import rules as device_rules
 from headwater.contracts.files.devices.rules import DeviceRow
 from headwater.contracts.files.paths import Budget, PathIndex
@@ -74,6 +75,8 @@ LOOKUPS = 20_000
 """Rows that one request may look up to find its folders; what is beyond them is refused item by item."""
 
 Result = Applied | ConflictItem | ErrorItem
+Told = tuple[Result, Decision | None]
+"""The result of an item, and the decision that led to it; None for one that was remembered or failed."""
 
 
 class _StoredResult(msgspec.Struct, omit_defaults=True):
@@ -96,6 +99,11 @@ class Applier(NamedTuple):
     oldest_us: int
     paths: PathIndex
 
+    @property
+    def actor(self) -> Actor:
+        """The author of the changes."""
+        return Actor(self.principal.user_id, self.device.device_id)
+
 
 @dataclass
 class Verdict:
@@ -114,10 +122,14 @@ class Verdict:
             self.answer.errors.append(result)
 
 
+class _ApartError(Exception):
+    """Items that belong together do not fit as one change."""
+
+
 class _UndoneError(Exception):
     """Carries the results out of an atomic request that is undone."""
 
-    def __init__(self, results: list[tuple[Result, Decision | None]]) -> None:
+    def __init__(self, results: list[Told]) -> None:
         super().__init__()
         self.results = results
 
@@ -136,8 +148,8 @@ def apply(tx: Transaction, principal: Principal, asked: Apply, oldest_us: int) -
     if asked.atomic:
         return _atomic(tx, applier, asked.changes)
     verdict = Verdict()
-    for index, change in enumerate(asked.changes):
-        verdict.add(_once(tx, applier, index, change)[0])
+    for result, _ in _all(tx, applier, asked.changes):
+        verdict.add(result)
     if len(asked.changes) == 1:
         verdict.unresolved = _unresolved(verdict.answer)
     return verdict
@@ -145,11 +157,10 @@ def apply(tx: Transaction, principal: Principal, asked: Apply, oldest_us: int) -
 
 def _atomic(tx: Transaction, applier: Applier, items: list[ChangeItem]) -> Verdict:
     """All items or none; a conflict that waits for a person is recorded even then."""
-    results: list[tuple[Result, Decision | None]] = []
+    results: list[Told] = []
 
     def every() -> None:
-        for index, change in enumerate(items):
-            results.append(_once(tx, applier, index, change))
+        results.extend(_all(tx, applier, items))
         if any(_code_of(result) is not None for result, _ in results):
             raise _UndoneError(results)
 
@@ -197,7 +208,70 @@ def _undone(tx: Transaction, applier: Applier, change: ChangeItem, result: Resul
     )
 
 
-def _once(tx: Transaction, applier: Applier, index: int, change: ChangeItem) -> tuple[Result, Decision | None]:
+def _all(tx: Transaction, applier: Applier, items: list[ChangeItem]) -> list[Told]:
+    """The results of all items in their order; items that are one change are carried out as one where that fits."""
+    groups = together.groups(applier.paths, items)
+    told: dict[int, Told] = {}
+    for index, change in enumerate(items):
+        group = groups.get(index)
+        if group is not None:
+            told |= _together(tx, applier, items, group)
+        if index not in told:
+            told[index] = _once(tx, applier, index, change)
+    return [told[index] for index in range(len(items))]
+
+
+def _together(tx: Transaction, applier: Applier, items: list[ChangeItem], group: Group) -> dict[int, Told]:
+    """The results of items that are one change; empty where they do not fit, so that each is applied alone."""
+    if any(_remembered(tx, applier, at, items[at]) is not None for at in group.members):
+        return {}
+    run = _rotated if isinstance(group, Rotation) else _respelled
+    try:
+        told: dict[int, Told] = tx.attempt(lambda: run(tx, applier, items, group))
+    except (_ApartError, HeadwaterError):
+        applier.paths.forget()
+        return {}
+    for at, (result, _) in told.items():
+        _remember(tx, applier, items[at], result)
+    return told
+
+
+def _rotated(tx: Transaction, applier: Applier, items: list[ChangeItem], group: Group) -> dict[int, Told]:
+    """Names that swap or rotate: the first resource steps aside, each of the others takes the free name, then it."""
+    first = group.members[0]
+    node_id, old_path = items[first].resource_id or "", items[first].old_path or "/"
+    aside = execute.step_aside(applier.paths, applier.actor, node_id, old_path)
+    told: dict[int, Told] = {}
+    for at in reversed(group.members):
+        change = msgspec.structs.replace(items[at], old_path=aside) if at == first else items[at]
+        result, decision = told[at] = _tried(tx, applier, at, change, items[at])
+        kind = decision.conflict.kind if decision and decision.conflict else None
+        if _code_of(result) is not None or kind not in {None, ConflictKind.CONTENT}:
+            raise _ApartError
+    return told
+
+
+def _respelled(tx: Transaction, applier: Applier, items: list[ChangeItem], group: Group) -> dict[int, Told]:
+    """One resource that was created and deleted under two spellings of its path: a rename, perhaps with an edit."""
+    created, deleted = (items[at] for at in group.members)
+    node = nodes.find(tx, applier.row.feed, deleted.resource_id or "")
+    if node is None:
+        raise _ApartError
+    rename = msgspec.structs.replace(
+        created,
+        change_type="renamed",
+        resource_id=node.id,
+        base_version_id=deleted.base_version_id,
+        old_path=applier.paths.path(node),
+    )
+    result, decision = _tried(tx, applier, group.members[0], rename)
+    if not isinstance(result, Applied):
+        raise _ApartError
+    second = msgspec.structs.replace(result, index=group.members[1])
+    return {group.members[0]: (result, decision), group.members[1]: (second, decision)}
+
+
+def _once(tx: Transaction, applier: Applier, index: int, change: ChangeItem) -> Told:
     """The result of an item; one that was acknowledged before under its ``client_change_id`` gets that again."""
     known = _remembered(tx, applier, index, change)
     if known is not None:
@@ -244,10 +318,11 @@ def _key(applier: Applier, change: ChangeItem) -> tuple[AnswerKey, bytes] | None
     return answer_key, idempotency.request_hash(applier.row.id.encode(), encode(change))
 
 
-def _tried(tx: Transaction, applier: Applier, index: int, change: ChangeItem) -> tuple[Result, Decision | None]:
+def _tried(tx: Transaction, applier: Applier, index: int, change: ChangeItem, wished: ChangeItem | None = None) -> Told:
+    """The result of an item in a savepoint of its own; ``wished`` is the item as it was sent, where that differs."""
     applier.paths.begin()
     try:
-        return tx.attempt(lambda: _apply_item(tx, applier, index, change))
+        return tx.attempt(lambda: _apply_item(tx, applier, index, change, wished or change))
     except HeadwaterError as failure:
         applier.paths.undone()
         reason = failure.fields[0].code if failure.fields else None
@@ -263,7 +338,9 @@ def _tried(tx: Transaction, applier: Applier, index: int, change: ChangeItem) ->
         )
 
 
-def _apply_item(tx: Transaction, applier: Applier, index: int, change: ChangeItem) -> tuple[Result, Decision]:
+def _apply_item(
+    tx: Transaction, applier: Applier, index: int, change: ChangeItem, wished: ChangeItem
+) -> tuple[Result, Decision]:
     row, device = applier.row, applier.device
     question = Question(change, applier.strategy, tx.now_us, applier.principal.user_id)
     situation, rows = gather(applier.paths, question)
@@ -271,13 +348,13 @@ def _apply_item(tx: Transaction, applier: Applier, index: int, change: ChangeIte
     if decision.outcome in {Outcome.STALE, Outcome.REFUSED}:
         current = situation.resource.version_id if situation.resource else None
         return _error_item(index, change, decision, current), decision
-    wish = Wish(device.device_id, applier.strategy, change, situation.item.content_hash)
+    wish = Wish(device.device_id, applier.strategy, wished, situation.item.content_hash)
     if decision.conflict is not None and change.metadata.client_change_id is None:
         before = conflicts.earlier(tx, rows, row.feed, wish)
         decision = decide(replace(situation, earlier=before.recorded)) if before else decision
         if decision.repeat and before is not None:
             return _conflict_item(applier, rows, index, before, None, None), decision
-    acting = ActingDevice(Actor(applier.principal.user_id, device.device_id), device.device_name)
+    acting = ActingDevice(applier.actor, device.device_name)
     executed = execute.carry_out(applier.paths, rows, acting, situation.item, decision)
     if decision.conflict is not None:
         kept = conflicts.record(tx, rows, row.feed, wish, decision.conflict, executed)
