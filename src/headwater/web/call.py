@@ -5,7 +5,14 @@ from __future__ import annotations
 import asyncio
 from asyncio import Lock
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator
-from contextlib import AbstractAsyncContextManager, AbstractContextManager, ExitStack, contextmanager, suppress
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    ExitStack,
+    contextmanager,
+    nullcontext,
+    suppress,
+)
 from typing import TypeVar
 from urllib.parse import parse_qsl, quote
 
@@ -223,12 +230,17 @@ class Call:
         if key is None:
             return await action()
         # A repeat that arrives during the action waits for its answer, so that the action runs only once.
-        async with self.services.key_locks.setdefault(key[0], Lock()):
+        lock = self.services.key_locks.setdefault(key[0], Lock())
+        with self.counted_as_waiting() if lock.locked() else nullcontext():
+            await lock.acquire()
+        try:
             stored = await self.services.database.read(lambda tx: self._stored(tx, *key))
             if stored is not None:
                 return stored
             reply = await action()
             return await self.act(lambda _tx: reply, lambda reply: reply, device=device)
+        finally:
+            lock.release()
 
     def _idempotency(self, device: str) -> tuple[AnswerKey, bytes] | None:
         """Returns the request's key with its owner, and the request's hash; None without a key. Raises: Invalid."""

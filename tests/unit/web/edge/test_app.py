@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import msgspec
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from headwater.base.errors import Unavailable
 from headwater.base.settings.table import LimitSettings, ServerSettings, Settings
 from headwater.web import reply
+from headwater.web.access_rule import AccessRule
 from headwater.web.call import Call
 from headwater.web.reply import Reply
 from tests.support.server.asgi import Client
@@ -203,6 +205,29 @@ def test_requests_that_wait_for_news_keep_nobody_out(server: ServerUnderTest) ->
     assert served.get("/specimen/f").status == 200
     server.loop.loop.call_soon_threadsafe(gate.set)
     assert [answer.result(10).status for answer in waiting] == [200, 200, 200]
+
+
+def test_repeats_that_wait_for_the_first_answer_keep_no_caller_out(server: ServerUnderTest) -> None:
+    with_settings(server, limits=LimitSettings(in_flight_requests=2, caller_share_percent=100, gate_seconds=0))
+    gate, begun = asyncio.Event(), []
+
+    async def slow(call: Call) -> Reply:
+        async def action() -> Reply:
+            begun.append(1)
+            await gate.wait()
+            return reply.json({})
+
+        return await call.act_after(action)
+
+    served = specimen(server, route("POST", "/slow", slow, AccessRule()), route("GET", "/f", fine))
+    repeated = [served.start("POST", "/specimen/slow", headers={"idempotency-key": "k"}) for _ in range(5)]
+    edge: Any = served.app
+    while edge.places.waiting.count < 4:
+        server.loop.run(asyncio.sleep(0.01))
+    assert served.get("/specimen/f").status == 200
+    server.loop.loop.call_soon_threadsafe(gate.set)
+    assert [answer.result(10).status for answer in repeated] == [200] * 5
+    assert begun == [1]
 
 
 def test_more_waiting_requests_than_may_be_get_503(server: ServerUnderTest) -> None:
