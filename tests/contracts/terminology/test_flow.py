@@ -117,3 +117,18 @@ def test_a_label_change_nudges_the_sockets_of_its_organisation(server: ServerUnd
         assert first == {"type": "moved", "feed": "org:org_a", "head": 0}
         client.put(f"{LABELS}/org_a", json={"labels": {"a": "other"}})
         assert socket.receive() == first
+
+
+def test_times_of_labels_and_their_tracking_never_fall(server: ServerUnderTest, clock: MovableClock) -> None:
+    client = server.caller("org_a", "org_admin")
+    client.post(SYNC, json={"organization_id": "org_a"})
+    times: dict[str, list[str]] = {"labels": [], "tracking": []}
+    for number, step_seconds in enumerate((60, -7200, 60)):
+        clock.advance(step_seconds)
+        changed = client.put(f"{LABELS}/org_a", json={"labels": {"en.member": f"Name {number}"}, "merge": True})
+        if changed.status == 404:
+            client.post(LABELS, json={"organization_id": "org_a", "labels": {"en.member": "Name"}})
+            changed = client.put(f"{LABELS}/org_a", json={"labels": {"en.member": f"Name {number}"}, "merge": True})
+        times["labels"].append(changed.json()["updated_at"])
+        times["tracking"].append(client.put(f"{SYNC}/org_a", json={"ttl_seconds": 100 + number}).json()["updated_at"])
+    assert all(found == sorted(found) for found in times.values())

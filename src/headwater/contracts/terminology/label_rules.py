@@ -66,8 +66,7 @@ def change(tx: Transaction, feed: int, organisation: str, given: dict[str, str |
     changed = label_sets.differences(before.labels, after)
     if not changed:
         return Edited(0, len(after), before.updated_us)
-    _keep_own(tx, feed, kept, after)
-    return Edited(changed, len(after), tx.now_us)
+    return Edited(changed, len(after), _keep_own(tx, feed, kept, after))
 
 
 def delete(tx: Transaction, feed: int, organisation: str) -> None:
@@ -94,13 +93,14 @@ def publish(tx: Transaction, feed: int, kept: LabelSource, labels: Labels) -> tu
     updated = label_sets.differences(before.labels if before else {}, labels)
     if before is not None and not updated:
         return 0, kept
-    body = _body(kept.organisation, labels, tx.now_us)
+    at_us = max(tx.at_us, current.updated_us if current else 0)
+    body = _body(kept.organisation, labels, at_us)
     if current is None or current.deleted:
-        records.create(tx, feed, KIND, Draft(KIND, body, "", None, tx.now_us, tx.now_us), current)
+        records.create(tx, feed, KIND, Draft(KIND, body, "", None, at_us, at_us), current)
     else:
-        draft = Draft(KIND, body, "", None, current.created_us, tx.now_us)
+        draft = Draft(KIND, body, "", None, current.created_us, at_us)
         records.replace(tx, feed, KIND, current, draft, FIELDS)
-    return updated, kept._replace(published=len(labels), published_us=tx.now_us)
+    return updated, kept._replace(published=len(labels), published_us=at_us)
 
 
 def adopt_published(tx: Transaction, feed: int, kept: LabelSource) -> LabelSource:
@@ -108,7 +108,7 @@ def adopt_published(tx: Transaction, feed: int, kept: LabelSource) -> LabelSourc
     published = _published(tx, feed)
     if kept.own is not None or published is None:
         return kept
-    return _with_own(kept, published.labels, tx.now_us)
+    return _with_own(kept, published.labels, _next_us(tx, kept))
 
 
 def renewed(kept: LabelSource, now_us: int) -> LabelSource:
@@ -123,9 +123,17 @@ def _editable(tx: Transaction, organisation: str) -> LabelSource:
     return kept
 
 
-def _keep_own(tx: Transaction, feed: int, kept: LabelSource, labels: Labels) -> None:
-    queries.keep(tx, renewed(_with_own(kept, labels, tx.now_us), tx.now_us))
+def _keep_own(tx: Transaction, feed: int, kept: LabelSource, labels: Labels) -> int:
+    """Stores a set of labels here; returns the time that it shows."""
+    at_us = _next_us(tx, kept)
+    queries.keep(tx, renewed(_with_own(kept, labels, at_us), tx.now_us))
     queries.wake(tx, feed)
+    return at_us
+
+
+def _next_us(tx: Transaction, kept: LabelSource) -> int:
+    """The time of the next set of labels, which is never before that of the last one."""
+    return max(tx.at_us, kept.own_updated_us or 0)
 
 
 def _with_own(kept: LabelSource, labels: Labels, now_us: int) -> LabelSource:

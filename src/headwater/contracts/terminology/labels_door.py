@@ -71,7 +71,7 @@ class LabelsDoor:
 
         def transaction(tx: Transaction) -> tuple[int, str]:
             feed = provide(tx, scope, open_provisioning=is_open)
-            return label_rules.create(tx, feed, scope.organisation, labels), format_millis(tx.now_us)
+            return label_rules.create(tx, feed, scope.organisation, labels), format_millis(tx.at_us)
 
         def render(made: tuple[int, str]) -> Reply:
             answer = shapes.CreatedLabels(fields.organization_id, made[0], made[1], made[1])

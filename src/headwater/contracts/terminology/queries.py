@@ -109,7 +109,7 @@ def add(tx: Transaction, organisation: str, ttl_seconds: int) -> bool:
         tx.run(
             f"INSERT INTO terminology_syncs ({_SYNC}) VALUES (?, ?, NULL, NULL, 1, 0, NULL, NULL, NULL, ?, ?)"
             " ON CONFLICT (organisation) DO NOTHING",
-            organisation, ttl_seconds, tx.now_us, tx.now_us,
+            organisation, ttl_seconds, tx.at_us, tx.at_us,
         )
         == 1
     )  # fmt: skip

@@ -71,7 +71,7 @@ def change(tx: Transaction, feed: int, organisation: str, fields: SyncRecordChan
     if fields.ttl_seconds is UNSET and fields.last_sync_at is UNSET:
         detail = "give ttl_seconds, or last_sync_at as null"
         raise Invalid(detail, fields=(FieldError("ttl_seconds", "missing", detail),))
-    tracked = tracked._replace(updated_us=tx.now_us)
+    tracked = tracked._replace(updated_us=max(tx.at_us, tracked.updated_us))
     if fields.ttl_seconds is not UNSET:
         tracked = tracked._replace(ttl_seconds=fields.ttl_seconds)
     if fields.last_sync_at is not UNSET:

@@ -123,7 +123,11 @@ def _complete(tx: Transaction, feed: int, tracked: Tracked, kept: LabelSource, l
     queries.keep_record(
         tx,
         _released(tracked)._replace(
-            last_sync_us=tx.now_us, synced_version=version, failures=0, retry_us=None, updated_us=tx.now_us
+            last_sync_us=tx.now_us,
+            synced_version=version,
+            failures=0,
+            retry_us=None,
+            updated_us=max(tx.at_us, tracked.updated_us),
         ),
     )
     return SyncOutcome(tx.now_us, updated, done=True)

@@ -28,7 +28,7 @@ def create(tx: Transaction, principal: Principal, fields: ShareFields) -> ShareA
         "INSERT INTO shares (feed, id, organisation, name, owner, case_sensitive, portable, quota_bytes, created_us,"
         " updated_us) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         feed, share_id, principal.organisation, _named(fields.name), principal.user_id, int(fields.case_sensitive),
-        int(fields.portable_names), fields.quota_bytes, tx.now_us, tx.now_us,
+        int(fields.portable_names), fields.quota_bytes, tx.at_us, tx.at_us,
     )  # fmt: skip
     tx.notify(feeds.ACCESS)
     return show(tx, principal, access.require(tx, principal, share_id, Access.READ))
@@ -44,7 +44,7 @@ def change(tx: Transaction, principal: Principal, share_id: str, patch: SharePat
             "UPDATE shares SET name = ?, quota_bytes = ?, updated_us = ? WHERE feed = ?",
             name,
             quota,
-            tx.now_us,
+            max(tx.at_us, row.updated_us),
             row.feed,
         )
     if name != row.name:
