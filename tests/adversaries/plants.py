@@ -145,3 +145,27 @@ def twin_numbers() -> None:
         return create(tx, feed, kind, *rest)
 
     patch(records, "create", again)
+
+
+@plant
+def erased_content_is_kept() -> None:
+    """A deletion leaves the copies of a record's content where they are."""
+    from headwater.store.log import copies
+
+    patch(copies, "erase", lambda *_: None)
+
+
+@plant
+def restore_renews_nothing() -> None:
+    """A restore continues every sequence where the backup left it."""
+    from headwater.store import renewal
+
+    patch(renewal, "renew", lambda *_: renewal.Renewal(is_exact=True, lost_positions=0))
+
+
+@plant
+def times_fall() -> None:
+    """Records get the time of the clock, also of one that stepped back."""
+    from headwater.store.database import Transaction
+
+    patch(Transaction, "at_us", property(lambda self: self.now_us))

@@ -218,6 +218,27 @@ class SellDevice:
         return found
 
 
+@dataclass
+class Poller:
+    """A client that lists the contacts that changed since the last time it saw."""
+
+    since: str = ""
+    held: dict[str, str] = field(default_factory=dict)
+
+    def poll(self, wire: Wire) -> Poller:
+        """Takes every page of what changed; from the beginning, when it saw nothing yet."""
+        newest, page, total = self.since, 1, 1
+        while (page - 1) * 100 < total:
+            since = f"&updated_since={self.since}" if self.since else ""
+            found = wire.get(f"/api/v1/contacts?limit=100&page={page}{since}")
+            for contact in found["data"]:
+                self.held[contact["contact_id"]] = contact["phone"]
+                newest = max(newest, contact["updated_at"])
+            page, total = page + 1, found["pagination"]["total"]
+        self.since = newest
+        return self
+
+
 class Writer:
     """Writes through every record door, one request at a time, upon records that are its own."""
 
@@ -244,6 +265,10 @@ class Writer:
         pending = self._pending
         pending(wire)
         self._pending = None
+
+    def forget_keys(self) -> None:
+        """Forgets the keys of its contacts: their kept answers have expired."""
+        self._keys.clear()
 
     def give_up(self) -> None:
         """Forgets a write whose answer never came, and every revision: the server was restored."""
@@ -323,7 +348,13 @@ class Writer:
 
         def repeat(wire: Wire) -> None:
             answer = wire.call("POST", "/api/v1/contacts", body, Idempotency_Key=key)
-            demand(body["phone"].encode() not in answer.body, "what was erased is given by no key", answer.body)
+            demand(
+                body["phone"].encode() not in answer.body,
+                "what was erased is given by no key",
+                key,
+                answer.status,
+                answer.body,
+            )
             demand(answer.status < 500, "a repeat is answered", answer.status, answer.body)
 
         return repeat
@@ -418,7 +449,7 @@ class Writer:
         """An edit on a base that ended: by a newer edit, a deletion, or a restore."""
         stale = [
             record for record, base in sorted(self._stale.items())
-            if self._revisions.get(record, 0) != base and None not in self.model.marks(record)
+            if self._revisions.get(record, base) != base and None not in self.model.marks(record)
             and len(self.model.marks(record)) == 1
         ]  # fmt: skip
         if not stale:
@@ -466,7 +497,9 @@ class Snapshot:
         return cls(deepcopy(model))
 
 
-def judge(wire: Wire, rng: random.Random, model: Model, replicas: list[Replica], sells: list[SellDevice]) -> int:
+def judge(
+    wire: Wire, rng: random.Random, model: Model, replicas: list[Replica], sells: list[SellDevice], poller: Poller
+) -> int:
     """Compares every device with a newcomer and with the model; returns the number of records compared."""
     fresh = Replica(History()).follow(wire, rng)
     for replica in replicas:
@@ -485,7 +518,9 @@ def judge(wire: Wire, rng: random.Random, model: Model, replicas: list[Replica],
         for key, data in device.held.items():
             demand(data == newcomer.held[key], "a sell item equals a newcomer's", device.name, data, newcomer.held[key])
     demand(newcomer.living() == {id: mark for (_, id), mark in living.items()}, "sell shows what the feed shows")
+    poller.poll(wire)
     for id in model.living("contact"):
+        demand(poller.held.get(id) == living["contact", id], "a poll by time misses no edit", id, poller.held.get(id))
         answer = wire.call("GET", f"/api/v1/contacts/{id}")
         demand(answer.status == 200 and answer.json()["phone"] == living["contact", id], "a contact is read", id)
     return len(living)

@@ -40,10 +40,13 @@ def test_devices_that_lose_pages_end_equal_to_the_server_in_every_weather(tmp_pa
     [
         "ack_hides_the_next",
         "compacted_deletions_are_lost",
+        "erased_content_is_kept",
         "feed_hides_deletions",
         "feed_skips_a_change",
         "key_is_forgotten",
         "links_stay_wrong",
+        "restore_renews_nothing",
+        "times_fall",
         "twin_numbers",
         "write_is_lost",
     ],
