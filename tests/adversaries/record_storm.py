@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic, sleep
 
-from tests.adversaries.records import LOST, History, Model, Poller, Replica, SellDevice, Snapshot, Writer, judge
+from tests.adversaries.records import LOST, History, Model, Poller, Replica, SellDevice, Snapshot, judge
 from tests.adversaries.storm import Storm
+from tests.adversaries.writers import Writer
 from tests.support.server.wire import Wire
 
 DAY_SECONDS = 86_400
