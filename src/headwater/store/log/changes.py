@@ -84,6 +84,15 @@ def page(
     return ChangePage(*tx.joined(_PAGE.format(where), feed, after, upto, *kinds, limit))
 
 
+def newest(tx: Transaction, feed: int, after: int, limit: int) -> list[bytes]:
+    """The wire bytes of at most ``limit`` changes after a position, the newest first, without deletions."""
+    rows = tx.rows(
+        "SELECT wire FROM changes WHERE feed = ? AND position > ? AND deleted = 0 ORDER BY position DESC LIMIT ?",
+        feed, after, limit,
+    )  # fmt: skip
+    return [bytes(row[0]) for row in rows]
+
+
 def live_between(tx: Transaction, feed: int, after: int, upto: int) -> int:
     """Counts the changes with ``after`` < position <= ``upto``, without tombstones."""
     count: int = tx.value(

@@ -8,11 +8,11 @@ A pure function, read in this order:
 3. Refused or stale in one aspect is refused or stale as a whole. With no conflict, what fits is applied.
 4. In conflict the strategy runs, once per aspect. MANUAL touches neither aspect and holds the bytes.
 
-Choices where the contract is silent: a folder has no versions, so the base of its deletion is its
-``old_path``. Creating a folder that exists merges; *moving* a folder onto another is a taken name, because
-a move is one change whatever lies below. A file that loses against a folder of its name, or against the
-deletion of its folder, is created in the trash: its bytes are then the version of a file that can be restored.
-The client's rename of a deleted file is an edit of it. A resource that must yield its name to the client
+Choices where the contract is silent: a folder has no versions, so the base of its deletion is its ``old_path``, and the
+position up to which the device has seen the share. Creating a folder that exists merges; *moving* a folder onto another
+is a taken name, because a move is one change whatever lies below. A file that loses against a folder of its name, or
+against the deletion of its folder, is created in the trash: its bytes are then the version of a file that can be
+restored. The client's rename of a deleted file is an edit of it. A resource that must yield its name to the client
 keeps its id and folder.
 
 Source: files contract, "POST /api/v1/sync/apply", "Conflicts", readings "apply" and "Strategies".
@@ -164,7 +164,8 @@ def _deleted(s: Situation, resource: Resource) -> Decision:
     if resource.deleted:
         return Decision(Outcome.UNCHANGED, server_bytes=kept_now(resource), resource_id=resource.resource_id)
     if resource.resource_type is ResourceType.FOLDER:
-        asked, holds, known = s.item.old_path, old_path_holds(s, resource), True
+        asked, known = s.item.old_path, True
+        holds = old_path_holds(s, resource) and not s.has_news
     else:
         asked, holds = s.item.base_version_id, s.item.base_version_id == resource.version_id
         known = s.base is not None

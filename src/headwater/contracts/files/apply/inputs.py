@@ -115,6 +115,7 @@ class Situation:
     without one; ``home`` the spot of a deleted resource's own path. ``earlier`` is the conflict that this very wish
     (same device, resource, base, content and strategy) already made, while both sides stand as they stood then.
     ``received_at_us`` is the receipt.
+    ``has_news``: another device changed something below the item's folder, which the device has not seen.
     ``settling``: a person answers a recorded conflict, so what fits by now is still theirs to decide.
     """
 
@@ -128,6 +129,7 @@ class Situation:
     policy: NamePolicy = DEFAULT_POLICY
     earlier: RecordedConflict | None = None
     settling: bool = False
+    has_news: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from headwater.contracts.files.apply.decide import decide
 from headwater.contracts.files.apply.decision import ConflictKind, Decision, HoldVersion, Keeper, Outcome, Reason
 from headwater.contracts.files.apply.execute import ActingDevice, Executed
 from headwater.contracts.files.apply.gather import Question, gather
-from headwater.contracts.files.apply.inputs import Strategy
+from headwater.contracts.files.apply.inputs import Situation, Strategy
 from headwater.contracts.files.apply.rows import Rows
 from headwater.contracts.files.apply.shapes import (
     Applied,
@@ -32,13 +32,16 @@ from headwater.contracts.files.apply.shapes import (
     KeptAs,
 )
 from headwater.contracts.files.apply.together import Group, Rotation
+from headwater.contracts.files.devices import checkpoints
 from headwater.contracts.files.devices import rules as device_rules
 from headwater.contracts.files.devices.rules import DeviceRow
+from headwater.contracts.files.folder_news import FolderNews
 from headwater.contracts.files.paths import Budget, PathIndex
 from headwater.identity.principal import Principal
 from headwater.store import idempotency
 from headwater.store.database import Transaction
 from headwater.store.idempotency import AnswerKey
+from headwater.store.log import feeds
 from headwater.store.tree import nodes, versions
 from headwater.store.tree.nodes import Actor, Node
 
@@ -98,6 +101,7 @@ class Applier(NamedTuple):
     strategy: Strategy
     oldest_us: int
     paths: PathIndex
+    news: FolderNews
 
     @property
     def actor(self) -> Actor:
@@ -142,9 +146,9 @@ def apply(tx: Transaction, principal: Principal, asked: Apply, oldest_us: int) -
     row = access.require(tx, principal, asked.share_id, Access.WRITE)
     tx.lock(row.feed)
     device = device_rules.find(tx, principal, asked.device_id)
-    applier = Applier(
-        principal, row, device, Strategy(asked.conflict_resolution), oldest_us, PathIndex(tx, row, Budget(LOOKUPS))
-    )
+    paths = PathIndex(tx, row, Budget(LOOKUPS))
+    news = FolderNews(paths, device.device_id)
+    applier = Applier(principal, row, device, Strategy(asked.conflict_resolution), oldest_us, paths, news)
     if asked.atomic:
         return _atomic(tx, applier, asked.changes)
     verdict = Verdict()
@@ -344,6 +348,7 @@ def _apply_item(
     row, device = applier.row, applier.device
     question = Question(change, applier.strategy, tx.now_us, applier.principal.user_id)
     situation, rows = gather(applier.paths, question)
+    situation = replace(situation, has_news=_has_news(tx, applier, change, situation))
     decision = decide(situation)
     if decision.outcome in {Outcome.STALE, Outcome.REFUSED}:
         current = situation.resource.version_id if situation.resource else None
@@ -356,11 +361,29 @@ def _apply_item(
             return _conflict_item(applier, rows, index, before, None, None), decision
     acting = ActingDevice(applier.actor, device.device_name)
     executed = execute.carry_out(applier.paths, rows, acting, situation.item, decision)
+    if change.change_type != "deleted":
+        applier.news.placed()
     if decision.conflict is not None:
         kept = conflicts.record(tx, rows, row.feed, wish, decision.conflict, executed)
         kept_as = _kept_as(applier, rows, change, decision, executed)
         return _conflict_item(applier, rows, index, kept, _change_id(row, decision, executed), kept_as), decision
     return _applied_item(applier.paths, rows, index, change, decision, executed), decision
+
+
+def _has_news(tx: Transaction, applier: Applier, change: ChangeItem, situation: Situation) -> bool:
+    """True when a folder is to be deleted below which another device changed what this device has not seen.
+
+    A device that names no position, and never reported one, deletes as it says.
+    """
+    resource = situation.resource
+    if change.change_type != "deleted" or change.resource_type != "folder" or resource is None or resource.deleted:
+        return False
+    seen = change.metadata.seen_position
+    if seen is None:
+        seen = checkpoints.reported(tx, applier.row.feed, applier.device)
+    if seen is None:
+        return False
+    return seen > feeds.head(tx, applier.row.feed) or applier.news.has(resource.resource_id, seen)
 
 
 def _applied_item(

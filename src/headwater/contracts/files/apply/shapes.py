@@ -23,6 +23,8 @@ class ItemDetails(msgspec.Struct, gc=False, kw_only=True):
     checksum_sha256: Annotated[str, Meta(max_length=128)] | None = None
     modified_at: Annotated[str, Meta(max_length=64)] | None = None
     client_change_id: Id | None = None
+    seen_position: Annotated[int, Meta(ge=0, le=2**62)] | None = None
+    """Of a folder's deletion: the position up to which the device has seen the share."""
 
 
 class ChangeItem(msgspec.Struct, kw_only=True):

@@ -54,19 +54,28 @@ def find(tx: Transaction, feed: int, device: DeviceRow) -> Checkpoint | None:
     return None if row is None else Checkpoint(*row)
 
 
-def put(tx: Transaction, feed: int, device: DeviceRow, position: int) -> Checkpoint:
+def reported(tx: Transaction, feed: int, device: DeviceRow) -> int | None:
+    """The position that the device itself reported by ``POST /cursor``, or None."""
+    found: int | None = tx.value(
+        "SELECT position FROM device_positions WHERE feed = ? AND device = ? AND reported = 1", feed, device.id
+    )
+    return found
+
+
+def put(tx: Transaction, feed: int, device: DeviceRow, position: int, *, is_reported: bool = True) -> Checkpoint:
     """Notes the position of the device; a lower one is allowed."""
     tx.run(
-        "INSERT INTO device_positions (feed, device, position, at_us) VALUES (?, ?, ?, ?)"
-        " ON CONFLICT (feed, device) DO UPDATE SET position = excluded.position, at_us = excluded.at_us",
-        feed, device.id, position, tx.now_us,
+        "INSERT INTO device_positions (feed, device, position, at_us, reported) VALUES (?, ?, ?, ?, ?)"
+        " ON CONFLICT (feed, device) DO UPDATE SET position = excluded.position, at_us = excluded.at_us,"
+        " reported = excluded.reported",
+        feed, device.id, position, tx.now_us, int(is_reported),
     )  # fmt: skip
     return Checkpoint(position, tx.now_us)
 
 
 def begin(tx: Transaction, feed: int, device: DeviceRow) -> Checkpoint:
     """The position of the device, created at the head when it had none."""
-    return find(tx, feed, device) or put(tx, feed, device, feeds.head(tx, feed))
+    return find(tx, feed, device) or put(tx, feed, device, feeds.head(tx, feed), is_reported=False)
 
 
 def complete_upto(place: Place) -> int:
