@@ -10,6 +10,7 @@ import pytest
 
 from headwater.base.settings.table import FileSettings, LimitSettings, Settings, SocketSettings
 from headwater.server.socket_connection import BoundedSocketConnection
+from headwater.web.edge.router import Match, Router
 from headwater.web.limits import Places, Seat
 from tests.support.server import edge_run
 from tests.support.server.edge_run import EdgeRun
@@ -71,9 +72,13 @@ def test_the_run_finds_a_planted_fault(
 
 def test_the_run_finds_a_probe_that_needs_a_place(live_server: LiveServer, monkeypatch: pytest.MonkeyPatch) -> None:
     no_standing_aside(monkeypatch)
-    routes = live_server.under.edge._router._exact
-    probe = routes["GET", "/healthz"]
-    monkeypatch.setitem(routes, ("GET", "/healthz"), probe._replace(route=replace(probe.route, counted=True)))
+    find = Router.find
+
+    def counted(self: Router, method: str, path: str) -> Match:
+        found = find(self, method, path)
+        return found._replace(route=replace(found.route, counted=True))
+
+    monkeypatch.setattr(Router, "find", counted)
     with EdgeRun(live_server) as run:
         run.attack()
         assert "probe" in run.findings()

@@ -231,8 +231,7 @@ def test_a_caller_that_does_not_read_its_answer_is_cut(
         plain.settimeout(WAIT_SECONDS)
         plain.connect((live_server.host, live_server.port))
         plain.sendall(requests)
-        until(live_server, lambda: bool(lost))
-    assert live_server.under.edge.places.answers.count == 0
+        until(live_server, lambda: bool(lost) and live_server.under.edge.places.answers.count == 0)
 
 
 @pytest.mark.sqlite_only
