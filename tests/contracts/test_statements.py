@@ -83,7 +83,7 @@ def test_an_update_two_folders_down_with_an_id_of_its_own(laptop: Device, statem
     item = updated(file, laptop.stage(b"second"), client_change_id="e1")
     with statements.at_most(20):
         laptop.applied(item)
-    with statements.at_most(8):
+    with statements.at_most(9):
         laptop.applied(item)
 
 
