@@ -7,7 +7,7 @@ writer.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -131,6 +131,10 @@ class Target(NamedTuple):
     name: Name
 
 
+CopyNames = Callable[[str, str], Name]
+"""Gives a free name for a copy of a name in a folder, by the folder's id."""
+
+
 class PathIndex:
     """Resolves paths of one share. It must be notified of folders that change, and of changes that are undone."""
 
@@ -156,6 +160,7 @@ class PathIndex:
         self._namesakes: dict[tuple[str, str], tuple[Node, ...]] = {}
         self._named: dict[str, set[tuple[str, str]]] = {}
         self._gone: dict[str, tuple[Node, ...]] = {}
+        self._beside: dict[str, str] = {}
 
     def begin(self) -> None:
         """Begins a part whose changes may be undone."""
@@ -173,9 +178,17 @@ class PathIndex:
         self._changed = []
 
     def folder(self, path: str) -> FoundFolder:
-        """The folder at a path, the living first; DELETED only where no live one has taken the path since."""
+        """The folder at a path, the living first; DELETED only where no live one has taken the path since.
+
+        DELETED also where a file has one of the names by now: the folder is then made beside it.
+        """
+        beside = self._beside.get(path)
+        if beside is not None:
+            found = self.living(beside)
+            if found.state is FolderState.LIVE:
+                return found
         found = self.living(path)
-        if found.state is not FolderState.MISSING:
+        if found.state not in {FolderState.MISSING, FolderState.NOT_A_FOLDER}:
             return found
         gone = self._gone_at(path)
         return found if gone is None else FoundFolder(FolderState.DELETED, gone, found.chain, found.path)
@@ -229,18 +242,22 @@ class PathIndex:
             raise NotFound(f"nothing at {raw!r}")
         return node
 
-    def make_folders(self, writer: TreeWriter, path: str) -> MadeFolder:
+    def make_folders(self, writer: TreeWriter, path: str, copy: CopyNames | None = None) -> MadeFolder:
         """The living folder at a stored path, created with those above that are missing; the old stay in the trash.
 
+        Where a file has one of the names, ``copy`` gives the name under which the folder is made beside it.
         Raises: StateConflict (a file has one of the names), Invalid (the path gets too long).
         """
         found = self.living(path)
         if found.state is FolderState.LIVE:
             return MadeFolder(found.id, found.path, ())
-        if found.node is not None:
-            raise name_taken(found.node.name, found.path)
         chain, above = found.chain, found.path
         missing = split_path(path)[above.count("/") :]
+        if found.node is not None:
+            if copy is None:
+                raise name_taken(found.node.name, found.path)
+            missing = (copy(chain.id, missing[0]).text, *missing[1:])
+            self._beside[path] = f"{above}/{'/'.join(missing)}"
         require_length(f"{above}/{'/'.join(missing)}")
         created: list[Node] = []
         for name in missing:

@@ -27,6 +27,7 @@ def test_a_created_file_is_applied_with_its_change_resource_and_version(share: F
         "version_id": version_id,
         "path": "/a.txt",
         "outcome": "applied",
+        "modified_at": changes[0]["metadata"]["modified_at"],
     }
 
 

@@ -179,7 +179,8 @@ class _Execution:
 
     def _make_folders(self, path: str) -> None:
         """Creates folders where a path has none: the old ones stay in the trash with all that is in them."""
-        for created in self._paths.make_folders(self._writer, path).created:
+        made = self._paths.make_folders(self._writer, path, lambda above, name: self._copy_name(above, name, "folder"))
+        for created in made.created:
             self._rows.put_node(created)
             self.executed.positions[created.id] = created.position
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import msgspec
 
 from headwater.base.errors import HeadwaterError
-from headwater.base.wire import encode
+from headwater.base.wire import encode, format_seconds
 from headwater.contracts.files import access
 from headwater.contracts.files.access import Access, ShareRow
 from headwater.contracts.files.apply import conflicts, execute, together
@@ -396,6 +396,7 @@ def _applied_item(
         node = rows.node(resource_id)
         location = paths.location(node) if node else None
         path = location.path if location and location.is_live else None
+    version = rows.version(node.version) if node else None
     return Applied(
         index=index,
         change_id=_change_id(paths.row, decision, executed),
@@ -403,6 +404,7 @@ def _applied_item(
         version_id=node.version if node else None,
         path=path,
         outcome=decision.outcome.value,
+        modified_at=format_seconds(version.modified_us) if version else None,
     )
 
 

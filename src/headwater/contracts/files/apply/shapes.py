@@ -59,6 +59,8 @@ class Applied(msgspec.Struct, gc=False, kw_only=True):
     version_id: str | None
     path: str | None
     outcome: str
+    modified_at: str | None = None
+    """The time that is stored for the version: the device's, unless it lay in the future."""
 
 
 class FileConflict(msgspec.Struct, gc=False, kw_only=True):

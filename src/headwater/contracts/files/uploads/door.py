@@ -251,6 +251,7 @@ def _completed(completed: Completed, path: str | None, request_id: str) -> Reply
         upload.id, landed.status if landed else "staged", version.id, version.size_bytes, version.content_hash,
         version.sha256, landed.node.id if landed else None, path, version.number or None,
         None if version.expires_us is None else format_seconds(version.expires_us),
+        format_seconds(version.modified_us),
     )  # fmt: skip
     return reply.json(answer)
 

@@ -114,6 +114,7 @@ class StagedAnswer(msgspec.Struct, gc=False):
     path: str | None
     version_number: int | None
     expires_at: str | None
+    modified_at: str | None = None
 
 
 class CheckFields(msgspec.Struct, kw_only=True):
