@@ -18,6 +18,8 @@ from tests.support.server.live import LiveServer
 
 pytestmark = pytest.mark.sqlite_only
 
+ATTACKS = 4
+
 
 @pytest.fixture
 def settings() -> Settings:
@@ -36,6 +38,15 @@ def test_one_caller_that_takes_all_it_can_get_stops_no_other(live_server: LiveSe
 def test_a_socket_that_floods_pings_and_reads_nothing_is_cut(live_server: LiveServer) -> None:
     with EdgeRun(live_server) as run:
         assert run.flood() < edge_run.FLOOD_BYTES
+
+
+def is_found(run: EdgeRun, wanted: set[str]) -> bool:
+    """True when a few attacks make one of these findings; on a busy machine the first may be too early or too late."""
+    for _ in range(ATTACKS):
+        run.attack()
+        if wanted & {finding.partition(":")[0] for finding in run.findings()}:
+            return True
+    return False
 
 
 def no_share(patch: pytest.MonkeyPatch) -> None:
@@ -66,8 +77,7 @@ def test_the_run_finds_a_planted_fault(
 ) -> None:
     plant(monkeypatch)
     with EdgeRun(live_server) as run:
-        run.attack()
-        assert found & {finding.partition(":")[0] for finding in run.findings()}
+        assert is_found(run, found)
 
 
 def test_the_run_finds_a_probe_that_needs_a_place(live_server: LiveServer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,8 +90,7 @@ def test_the_run_finds_a_probe_that_needs_a_place(live_server: LiveServer, monke
 
     monkeypatch.setattr(Router, "find", counted)
     with EdgeRun(live_server) as run:
-        run.attack()
-        assert "probe" in run.findings()
+        assert is_found(run, {"probe"})
 
 
 def test_the_run_finds_pongs_without_flow_control(live_server: LiveServer, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,7 +29,8 @@ _CACHED_ADDRESSES = 4096
 class Places:
     """The places of one kind: how many are taken, and by which callers; used on the event loop alone.
 
-    ``share_percent`` is the part that one caller may have while no other has any; 100 turns the share off.
+    ``share_percent`` is the part that one caller may have while no other has any; 100 turns the share off. What is
+    larger than this part counts as much as the part, so that it finds room at all.
     """
 
     def __init__(self, name: str, limit: int, share_percent: int) -> None:
@@ -37,6 +38,7 @@ class Places:
         self.limit = limit
         self.count = 0
         self._percent = share_percent
+        self._most = max(1, limit * share_percent // 100)
         self._of: dict[str, int] = {}
         self._waiting: dict[str, deque[tuple[asyncio.Future[None], int]]] = {}
 
@@ -46,8 +48,8 @@ class Places:
 
     def has_room(self, caller: str, size: int = 1) -> bool:
         """True when the caller may take so many more places now."""
-        size = min(size, self.limit)
-        if self.count + size > self.limit or not size:
+        size = min(size, self._most)
+        if self.count + size > self.limit:
             return False
         before_last = self.of(caller) + size - 1
         # At 25 percent, a caller may have a third of what is free: a quarter of all while no other has any.
@@ -61,13 +63,13 @@ class Places:
 
     def add(self, caller: str, size: int = 1) -> None:
         """Counts places without a check, for work that was admitted before."""
-        size = min(size, self.limit)
+        size = min(size, self._most)
         self.count += size
         self._of[caller] = self.of(caller) + size
 
     def leave(self, caller: str, size: int = 1) -> None:
         """Frees places; those who wait take them, the caller with the fewest first."""
-        size = min(size, self.limit)
+        size = min(size, self._most)
         self.count -= size
         left = self.of(caller) - size
         if left > 0:
@@ -124,7 +126,8 @@ class Places:
 class AllPlaces:
     """The places of every kind of one server.
 
-    ``bodies`` and ``answers`` are counted by the memory that they use: one place for each MiB begun.
+    ``bodies`` and ``answers`` are counted by the memory that they use: one place for each MiB begun. ``more_answers``
+    are those to changes that find no room among the answers; so they are sent, and take no place of a reader.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -134,6 +137,7 @@ class AllPlaces:
         self.requests = Places("requests in flight", limits.in_flight_requests, percent)
         self.bodies = Places("bodies arriving", limits.bodies_at_once, percent)
         self.answers = Places("answers being read", limits.answers_at_once, percent)
+        self.more_answers = Places("answers being read", limits.answers_at_once, percent)
         self.waiting = Places("requests that wait", limits.waiting_requests, percent)
         self.uploads = Places("uploads", settings.files.uploads_at_once, percent)
         self.sockets = Places("open sockets", settings.sockets.limit, percent)
@@ -188,16 +192,16 @@ class Seat:
                 places.leave(self._caller)
 
     @contextmanager
-    def answering(self, size_bytes: int, *, checked: bool) -> Generator[None]:
+    def answering(self, size_bytes: int, *, to_change: bool) -> Generator[None]:
         """A context in which the answer waits for its reader.
 
-        ``checked`` is False for the answer to a change, which must not be lost. Raises: Unavailable (at once).
+        ``to_change`` is True for the answer to a change, which is not lost for want of a reader's place.
+        Raises: Unavailable (at once).
         """
         places, size = self._all.answers, _places_of(size_bytes)
-        if checked:
-            places.take(self._caller, size)
-        else:
-            places.add(self._caller, size)
+        if to_change and not places.has_room(self._caller, size):
+            places = self._all.more_answers
+        places.take(self._caller, size)
         with self._aside():
             try:
                 yield

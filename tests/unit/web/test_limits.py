@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import msgspec
@@ -157,15 +158,34 @@ def test_a_request_that_waits_stands_aside_and_has_its_place_again() -> None:
     assert (places.requests.count, places.waiting.count) == (0, 0)
 
 
-def test_an_answer_to_a_change_is_never_refused_for_want_of_a_place() -> None:
+def test_an_answer_to_a_change_is_sent_though_readers_have_all_places() -> None:
     places = all_places(answers_at_once=1)
     first, second = seat_of(places), seat_of(places, "b")
-    with first.answering(0, checked=True):
-        with pytest.raises(Unavailable), second.answering(0, checked=True):
+    with first.answering(0, to_change=False):
+        with pytest.raises(Unavailable), second.answering(0, to_change=False):
             pass
-        with second.answering(3_000_000, checked=False):
+        with second.answering(3_000_000, to_change=True):
             assert places.requests.count == 0
-    assert (places.answers.count, places.requests.count) == (0, 2)
+    assert (places.answers.count, places.more_answers.count, places.requests.count) == (0, 0, 2)
+
+
+def test_answers_to_changes_that_are_not_read_take_no_place_of_the_readers() -> None:
+    places = all_places(answers_at_once=16, in_flight_requests=1000)
+    with ExitStack() as unread:
+        for _ in range(100):
+            with suppress(Unavailable):
+                unread.enter_context(seat_of(places, "hostile").answering(0, to_change=True))
+        assert places.answers.of("hostile") + places.more_answers.of("hostile") < 16
+        unread.enter_context(seat_of(places, "other").answering(0, to_change=False))
+
+
+@pytest.mark.parametrize("limit", [1, 2, 16, 64])
+def test_what_is_larger_than_the_share_of_a_caller_finds_room(limit: int) -> None:
+    places = Places("bodies", limit, 25)
+    places.take("a", 1000)
+    assert 1 <= places.count <= max(1, limit // 4)
+    places.leave("a", 1000)
+    assert places.count == 0
 
 
 def test_an_upload_waits_at_the_gate_for_its_time_and_then_gets_503() -> None:

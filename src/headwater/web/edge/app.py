@@ -101,8 +101,7 @@ class Edge:
             with ExitStack() as standing_aside:
                 if exchange.has_long_body(reply):
                     try:
-                        checked = exchange.method in _NO_BODY
-                        standing_aside.enter_context(seat.answering(reply.size, checked=checked))
+                        standing_aside.enter_context(seat.answering(reply.size, to_change=exchange.changes))
                     except HeadwaterError as failure:
                         reply = self._refusal(exchange, failure)
                 await self._send(exchange, reply, receive, send)
@@ -160,6 +159,7 @@ class Edge:
             self._address_rate.spend(block_of(exchange.client), exchange.started)
             raise
         exchange.contract, exchange.route = match.contract, match.contract.prefixes[0] + match.route.path
+        exchange.changes = match.route.changes_something
         return match
 
     async def _caller(self, exchange: _Exchange, match: Match, seat: Seat) -> Principal:
@@ -294,8 +294,8 @@ class _Exchange:
     """One request and its answer, as far as the edge knows them, also when the request fails early."""
 
     __slots__ = (
-        "allow", "call", "client", "code", "contract", "headers", "method", "path", "request_id", "route", "scope",
-        "started",
+        "allow", "call", "changes", "client", "code", "contract", "headers", "method", "path", "request_id", "route",
+        "scope", "started",
     )  # fmt: skip
 
     def __init__(self, scope: Message, request_id: str, started: float) -> None:
@@ -308,6 +308,7 @@ class _Exchange:
         self.headers: dict[bytes, bytes] = {}
         self.contract: Contract | None = None
         self.call: Call | None = None
+        self.changes = False
         self.allow = ""
         self.code = ""
         self.route = ""

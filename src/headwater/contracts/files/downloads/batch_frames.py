@@ -16,11 +16,15 @@ from headwater.contracts.files.downloads.batch import BatchItem, Contents
 from headwater.contracts.files.packed.parser import failure_of
 from headwater.store.database import Database
 from headwater.store.packs.backend import PackBackend
-from headwater.store.packs.reader import read_outcomes, read_range
+from headwater.store.packs.format import ChunkRef
+from headwater.store.packs.reader import Outcome, read_outcomes, read_range
 
 GATHER_BYTES = 1024 * 1024
-HELD_BYTES = 8 * 1024 * 1024
-"""A file of many chunks up to this size is read once and held; a larger one is read twice, to compare and to send."""
+HELD_BYTES = GATHER_BYTES
+"""A file of many chunks up to this size is read once and held; a larger one is read twice, to compare and to send.
+
+It is what one slow reader costs, and a server has hundreds of them.
+"""
 
 BREATH_BYTES = 64 * 1024 * 1024
 """While a large file is compared, an empty piece is returned each time so much was read."""
@@ -28,27 +32,60 @@ BREATH_BYTES = 64 * 1024 * 1024
 
 def frames(place: PackBackend, contents: Contents, database: Database) -> Iterator[bytes]:
     """The stream in pieces. Raises: Damaged (a large file was damaged between its comparison and its sending)."""
-    outcomes = read_outcomes(place, [item.ref for item in contents.items if item.ref is not None])
+    gatherable = (item.ref for item in contents.items if item.ref is not None and _is_gathered(place, item))
+    outcomes = read_outcomes(place, gatherable)
     gathered: list[bytes | memoryview] = []
     size_bytes = 0
     for item in contents.items:
-        if item.version:
-            yield b"".join(gathered)
-            gathered, size_bytes = [], 0
-            yield from _large(place, contents.row, item, database)
+        if not _is_gathered(place, item):
+            if gathered:
+                yield _taken(gathered)
+                size_bytes = 0
+            alone = _chunk(place, item, item.ref) if item.ref else _large(place, contents.row, item, database)
+            yield from alone
             continue
-        outcome = next(outcomes) if item.ref is not None else None
-        line = _line(item, outcome if isinstance(outcome, Damaged) else None)
-        gathered.append(line)
-        size_bytes += len(line)
-        if isinstance(outcome, memoryview):
-            gathered.append(outcome)
-            size_bytes += len(outcome)
+        size_bytes += _gather(gathered, item, next(outcomes) if item.ref is not None else None)
         if size_bytes >= GATHER_BYTES:
-            yield b"".join(gathered)
-            gathered, size_bytes = [], 0
+            yield _taken(gathered)
+            size_bytes = 0
     if gathered:
-        yield b"".join(gathered)
+        yield _taken(gathered)
+
+
+def _is_gathered(place: PackBackend, item: BatchItem) -> bool:
+    """True for an item that is read and sent together with its neighbours."""
+    return not item.version and (item.ref is None or item.ref.length_bytes <= place.piece_bytes)
+
+
+def _gather(gathered: list[bytes | memoryview], item: BatchItem, outcome: Outcome | None) -> int:
+    """Adds an item's line and its bytes to those that are sent together; their size in bytes."""
+    line = _line(item, outcome if isinstance(outcome, Damaged) else None)
+    gathered.append(line)
+    if not isinstance(outcome, memoryview):
+        return len(line)
+    gathered.append(outcome)
+    return len(line) + len(outcome)
+
+
+def _taken(gathered: list[bytes | memoryview]) -> bytes:
+    """All that was gathered as one value; the list is then empty, so that a slow reader costs it once."""
+    whole = b"".join(gathered)
+    gathered.clear()
+    return whole
+
+
+def _chunk(place: PackBackend, item: BatchItem, ref: ChunkRef) -> Iterator[bytes]:
+    """The line and the bytes of one large chunk, in pieces: it is compared whole before the first of them."""
+    pieces = read_range(place, (ref,))
+    try:
+        first = next(pieces)
+    except Damaged as failure:
+        yield _line(item, failure)
+        return
+    yield _line(item, None)
+    yield first
+    del first
+    yield from pieces
 
 
 def _large(place: PackBackend, row: ShareRow, item: BatchItem, database: Database) -> Iterator[bytes]:
@@ -74,7 +111,10 @@ def _large(place: PackBackend, row: ShareRow, item: BatchItem, database: Databas
         yield _line(item, failure)
         return
     yield _line(item, None)
-    yield from held if is_held else pieces()
+    if not is_held:
+        yield from pieces()
+    while held:
+        yield held.pop(0)
 
 
 def _line(item: BatchItem, failure: Damaged | None) -> bytes:
