@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from headwater.store.database import Row, Transaction
+from headwater.store.database import CLOCK, MOST_STEP_US, Row, Transaction
 from headwater.store.log import feeds, lost
 from headwater.store.log.lost import LostNumbers
 
@@ -50,7 +50,7 @@ OTHER_COUNTERS = (
     "gc_due_us",
     "gc_finished_us",
 )
-"""The counters that count, mark or fix something: none of their values is given out."""
+"""The counters that count, mark or fix something: none of their values is given out. ``times`` continues the clock."""
 
 _VERSION_GAP = 1_000
 _EDITION_GAP = 1_000_000
@@ -158,6 +158,7 @@ def renew(tx: Transaction, own: Issued, before: Issued | None, age_seconds: int)
     raising = _Raising(tx, own, before, age_seconds)
     raising.server()
     positions = sum(raising.feed(row[0], row[1]) for row in tx.rows("SELECT feed, name FROM feeds ORDER BY feed"))
+    raising.times()
     raising.editions()
     raising.lost_feeds()
     raising.sell_devices()
@@ -202,6 +203,17 @@ class _Raising:
         # Every older position is answered as one of before the restore, also a bare one, which has no epoch.
         feeds.raise_floor(self._tx, feed, last)
         return last - first + 1
+
+    def times(self) -> None:
+        """Continues the times of records: the next one is not before the last one of either state."""
+        states = [self._own] if self._before is None else [self._own, self._before]
+        given_us = [counters.get(CLOCK, 0) for state in states for counters in (state.server, *state.feeds.values())]
+        # A time more than a day ahead is of a clock that stood wrong, and would hide the others.
+        last_us = max((at_us for at_us in given_us if at_us - self._tx.now_us <= MOST_STEP_US), default=0)
+        if last_us:
+            # The backup may be of the other kind of database, which has one such counter, or one for each feed.
+            for feed in (0, *(row[0] for row in self._tx.rows("SELECT feed FROM feeds ORDER BY feed"))):
+                self._tx.run(_SET, feed, CLOCK, last_us)
 
     def editions(self) -> None:
         """Raises the numbers behind the tags of terminology."""

@@ -18,6 +18,7 @@ from headwater.store.log import lost, records, unique_numbers
 from headwater.store.log.lost import LostNumbers
 from headwater.store.log.records import Draft
 from headwater.store.renewal import OTHER_COUNTERS, Issued, is_sequence
+from tests.support.clock import SECOND_US, MovableClock
 
 META = {"epoch": b"epoch1", "cursor_key": b"key"}
 
@@ -176,6 +177,23 @@ def test_a_later_epoch_of_the_same_installation_is_exact(life: Life) -> None:
     before = before._replace(lost_numbers={("org:a", "contact"): [LostNumbers(5, 6, 7)]})
     assert life.renew(before).is_exact
     assert life.numbers() == [LostNumbers(4, 4, 4), LostNumbers(5, 6, 7), LostNumbers(8, 9, 9)]
+
+
+@pytest.mark.parametrize("of_server", [False, True], ids=["a counter of each feed", "one counter"])
+def test_the_times_of_records_continue_after_the_last_one_of_the_replaced_state(
+    life: Life, clock: MovableClock, of_server: bool
+) -> None:
+    last_us = clock.at_us + 7200 * SECOND_US
+    wrong_us = clock.at_us + 10 * 365 * 86_400 * SECOND_US
+    before = later(life.issued(), head=9, clock=wrong_us if of_server else last_us)
+    before = before._replace(server=before.server | ({"clock": last_us} if of_server else {}))
+    life.renew(before)
+
+    def given_us(tx: Transaction) -> int:
+        records.create(tx, life.feed, "contact", Draft("next", b"{}", "", None, 1, 1))
+        return tx.at_us
+
+    assert life.database.write_now(given_us, feed=life.feed) == last_us
 
 
 @pytest.mark.parametrize("age_seconds", [-5, 0, 86_400, 10**12])
