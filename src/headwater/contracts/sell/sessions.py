@@ -206,15 +206,18 @@ def _end(tx: Transaction, device: DeviceKey) -> None:
 
 
 def _make_room(tx: Transaction, device: DeviceKey, limits: SessionLimits) -> None:
-    """Ends the longest idle session of a full account. Raises: TooManyRequests."""
+    """Ends the longest idle session of a full account. Raises: TooManyRequests.
+
+    One that was used in the future was not used since the clock was set right, so it is idle.
+    """
     others = tx.rows(
         "SELECT used_us, device_id FROM sell_sessions WHERE feed = ? AND device_id <> ? ORDER BY used_us",
         device.feed, device.device_id,
     )  # fmt: skip
     if len(others) < limits.per_account:
         return
-    used_us, device_id = others[0]
-    idle_seconds = (tx.now_us - used_us) // SECOND_US
+    used_us, device_id = others[0] if others[-1][0] - tx.now_us < _SPARE_AFTER_SECONDS * SECOND_US else others[-1]
+    idle_seconds = abs(tx.now_us - used_us) // SECOND_US
     if idle_seconds < _SPARE_AFTER_SECONDS:
         raise TooManyRequests(
             f"this account has {limits.per_account} active sessions, none of them idle",

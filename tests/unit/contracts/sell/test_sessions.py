@@ -255,6 +255,21 @@ class TestBegin:
         assert failure.value.retry_after_seconds == 50
         assert shop.sessions() == ["d0", "d1", "d2"]
 
+    @pytest.mark.parametrize("ahead_seconds", [70, 7200, 10 * 365 * 86_400])
+    def test_a_clock_that_stood_ahead_refuses_no_device(self, shop: Shop, ahead_seconds: int) -> None:
+        held = self.fill(shop)
+        shop.clock.advance(-ahead_seconds)
+        shop.take(1, held[2], "d2")
+        shop.begin()
+        assert shop.sessions() == ["d0", "d2", "s1"], "the one that was used since the step stays"
+
+    def test_a_clock_that_is_a_little_behind_ends_no_session(self, shop: Shop) -> None:
+        self.fill(shop)
+        shop.clock.advance(-30)
+        with pytest.raises(TooManyRequests) as failure:
+            shop.begin()
+        assert (failure.value.retry_after_seconds or 0) in range(1, 61)
+
     def test_a_full_account_lets_its_longest_idle_session_go(self, shop: Shop) -> None:
         first = self.fill(shop)[0]
         shop.clock.advance(47)
