@@ -66,7 +66,11 @@ COPIES = (
 CONTENT_TABLES = ("changes", "records", *(copy.table for copy in COPIES))
 """Every table with content of records."""
 
-_UNNAMED = "UPDATE answers SET answer = ? WHERE record_feed = 0 AND record_kind = '' AND record_id = ''"
+_UNNAMED = (
+    "UPDATE answers SET answer = ?, record_feed = NULL, record_kind = NULL, record_id = NULL"
+    " WHERE record_feed = 0 AND record_kind = '' AND record_id = ''"
+)
+"""Leaves the answers that it erases unnamed, so that the next deletion does not write all of them again."""
 
 
 def erase(tx: Transaction, feed: int, kind: str, ids: Sequence[str]) -> None:
