@@ -145,7 +145,7 @@ class Edge:
         try:
             exchange.headers = self._checked_headers(exchange.scope)
             exchange.request_id = _given_id(exchange.headers) or exchange.request_id
-            method = method_of(exchange.method, exchange.headers)
+            method = method_of(exchange.method, exchange.path, exchange.headers)
             if method != exchange.method:
                 exchange.method, exchange.scope = method, {**exchange.scope, "method": method}
             if exchange.method == "OPTIONS":

@@ -16,6 +16,7 @@ from headwater.web.reply import Header, Reply
 PROBES = frozenset((b"/healthz", b"/readyz"))
 """The paths that a load balancer asks for, also over HTTP/1.0 without a Host."""
 
+_UPLOADS = "/api/v1/uploads/"
 _OVERRIDES = frozenset((b"PATCH", b"DELETE"))
 
 
@@ -63,13 +64,14 @@ def is_probe(scope: Mapping[str, Any]) -> bool:
     return scope.get("http_version") == "1.0" and scope["raw_path"].rstrip(b"/") in PROBES
 
 
-def method_of(method: str, headers: Mapping[bytes, bytes]) -> str:
-    """Returns the method of a request: that of X-HTTP-Method-Override for a POST of tus.
+def method_of(method: str, path: str, headers: Mapping[bytes, bytes]) -> str:
+    """Returns the method of a request: that of X-HTTP-Method-Override for a POST of tus to an upload.
 
+    On every other path the header is ignored: a proxy that lets no DELETE through must not be passed by a POST.
     Source: tus 1.0, "X-HTTP-Method-Override".
     """
     override = headers.get(b"x-http-method-override")
-    if override is None or method != "POST" or b"tus-resumable" not in headers:
+    if override is None or method != "POST" or b"tus-resumable" not in headers or not path.startswith(_UPLOADS):
         return method
     return override.decode("ascii") if override in _OVERRIDES else method
 

@@ -134,13 +134,20 @@ def test_a_post_of_tus_may_stand_for_a_patch_or_a_delete(client: Client) -> None
     assert client.request("HEAD", other, headers=TUS).status == 404
 
 
+def test_an_override_is_ignored_but_for_an_upload(client: Client) -> None:
+    share = client.post("/api/v1/shares", json={"name": "S"}).json()["id"]
+    for path in (f"/api/v1/shares/{share}", "/api/v1/uploads", "/api/v1/sync/devices/laptop"):
+        assert client.post(path, headers={**TUS, "x-http-method-override": "DELETE"}).status in (405, 415, 422, 400)
+    assert client.get(f"/api/v1/shares/{share}").status == 200
+
+
 def test_the_override_is_for_posts_of_tus_alone() -> None:
     override, tus = {b"x-http-method-override": b"PATCH"}, {b"tus-resumable": b"1.0.0"}
-    assert method_of("POST", override | tus) == "PATCH"
-    assert method_of("POST", override) == method_of("POST", tus) == "POST"
-    assert method_of("GET", override | tus) == "GET"
+    assert method_of("POST", "/api/v1/uploads/x", override | tus) == "PATCH"
+    assert method_of("POST", "/api/v1/uploads/x", override) == method_of("POST", "/api/v1/uploads/x", tus) == "POST"
+    assert method_of("GET", "/api/v1/uploads/x", override | tus) == "GET"
     for odd in (b"GET", b"PUT", b"patch", b"", b"PATCH, DELETE"):
-        assert method_of("POST", {b"x-http-method-override": odd} | tus) == "POST"
+        assert method_of("POST", "/api/v1/uploads/x", {b"x-http-method-override": odd} | tus) == "POST"
 
 
 @pytest.mark.parametrize(
