@@ -10,9 +10,11 @@ from __future__ import annotations
 import asyncio
 import select
 import socket
+import sys
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+import httptools
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
@@ -20,7 +22,12 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from headwater.base.errors import HeadwaterError, Malformed, TooLarge
 from headwater.web.http import peer, presence
 from headwater.web.http.presence import Presence
-from headwater.web.http.request_head import refuse_transfer_coding, take_host_of_target
+from headwater.web.http.request_head import (
+    head_without_upgrade,
+    refuse_content_of_handshake,
+    refuse_transfer_coding,
+    take_host_of_target,
+)
 from headwater.web.http.socket_account import Endpoint
 from headwater.web.reply import Reply
 
@@ -59,6 +66,8 @@ class BoundedConnection(HttpToolsProtocol):
         self._unread_deadline: asyncio.TimerHandle | None = None
         self._held: tuple[RequestResponseCycle, ASGI3Application] | None = None
         self._fault: Malformed | None = None
+        self._plain_head: bytes | None = None
+        self._fed = self._unfed = b""
         self._presence = Presence(self._has_hung_up, self._abort)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -101,7 +110,11 @@ class BoundedConnection(HttpToolsProtocol):
         if not self._in_message:
             self._in_head = True
         self._unaccounted_bytes += len(data)
-        super().data_received(data)
+        self._unfed = data
+        while self._unfed:
+            self._fed, self._unfed = self._unfed, b""
+            super().data_received(self._fed)
+        self._fed = b""
         if self.transport.is_closing():
             return
         if self._in_head and self._deadline is None:
@@ -119,9 +132,16 @@ class BoundedConnection(HttpToolsProtocol):
         self._ahead_bytes = HIGH_WATER_LIMIT
 
     def on_headers_complete(self) -> None:
-        """Stops the deadline of the head, which is complete. Raises: Malformed for a transfer coding but chunked."""
+        """Stops the deadline of the head, which is complete. Raises: Malformed (framing that is refused)."""
         try:
             refuse_transfer_coding(self.headers)
+            if self.parser.should_upgrade():
+                if not self._should_upgrade():
+                    self._plain_head = head_without_upgrade(
+                        self.parser.get_method(), self.url, self.parser.get_http_version(), self.headers
+                    )
+                    return
+                refuse_content_of_handshake(self.headers)
         except Malformed as failure:
             self._fault = failure
             raise
@@ -151,7 +171,9 @@ class BoundedConnection(HttpToolsProtocol):
         cycle.message_event.set()
 
     def on_message_complete(self) -> None:
-        """Ends the request, which is complete."""
+        """Ends the request, which is complete; one whose upgrade is ignored is read anew."""
+        if self._plain_head is not None:
+            return
         self._in_message = False
         self._unaccounted_bytes = 0
         self._stop_clock()
@@ -170,6 +192,19 @@ class BoundedConnection(HttpToolsProtocol):
         self._stop_clock()
         self._stop_unread_clock()
         super().handle_websocket_upgrade()
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Reads a request anew without its upgrade, which is ignored.
+
+        The parser takes the body of such a request for the bytes of the other protocol. They would be lost, or be read
+        as another request, which no proxy in front has seen. Source: RFC 9110 section 7.8 (a server may ignore it).
+        """
+        failure, head = sys.exception(), self._plain_head
+        assert isinstance(failure, httptools.HttpParserUpgrade)
+        assert head is not None
+        self._plain_head = None
+        self._unfed = head + self._fed[failure.args[0] :]
+        self.parser = httptools.HttpRequestParser(self)
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's words are not ours
         """Answers bytes that are no HTTP request."""

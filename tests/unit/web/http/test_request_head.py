@@ -1,11 +1,18 @@
-"""The transfer codings that are accepted, and the host of an absolute target."""
+"""The transfer codings that are accepted, the host of an absolute target, and upgrades that are ignored."""
 
 from __future__ import annotations
+
+from contextlib import nullcontext
 
 import pytest
 
 from headwater.base.errors import Malformed
-from headwater.web.http.request_head import refuse_transfer_coding, take_host_of_target
+from headwater.web.http.request_head import (
+    head_without_upgrade,
+    refuse_content_of_handshake,
+    refuse_transfer_coding,
+    take_host_of_target,
+)
 
 
 @pytest.mark.parametrize(
@@ -49,3 +56,26 @@ def test_a_missing_host_stays_missing_and_two_stay_two() -> None:
     two = [(b"host", b"a"), (b"host", b"b")]
     take_host_of_target(b"http://localhost/", two)
     assert len(two) == 2
+
+
+def test_a_head_is_written_without_the_wish_for_another_protocol() -> None:
+    headers = [
+        (b"host", b"a"), (b"connection", b"close, Upgrade, HTTP2-Settings"), (b"upgrade", b"h2c"),
+        (b"connection", b"upgrade"), (b"http2-settings", b"AA"), (b"x-empty", b""), (b"content-length", b"2"),
+    ]  # fmt: skip
+    written = b"POST /a?b HTTP/1.1\r\nhost: a\r\nconnection: close\r\nx-empty: \r\ncontent-length: 2\r\n\r\n"
+    assert head_without_upgrade(b"POST", b"/a?b", "1.1", headers) == written
+    with pytest.raises(Malformed):
+        head_without_upgrade(b"CONNECT", b"a:80", "1.1", headers)
+
+
+@pytest.mark.parametrize(
+    ("header", "good"),
+    [
+        ((b"content-length", b"0"), True), ((b"content-length", b" 00 "), True), ((b"content-length", b"10"), False),
+        ((b"transfer-encoding", b"chunked"), False), ((b"accept", b"*/*"), True),
+    ],
+)  # fmt: skip
+def test_a_handshake_of_a_socket_has_no_content(header: tuple[bytes, bytes], good: bool) -> None:
+    with nullcontext() if good else pytest.raises(Malformed):
+        refuse_content_of_handshake([(b"host", b"a"), header])
