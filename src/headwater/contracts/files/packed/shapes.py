@@ -48,7 +48,10 @@ class PackedChunk(msgspec.Struct, kw_only=True, gc=False):
 
 
 class PackedResult(msgspec.Struct, gc=False, omit_defaults=True):
-    """The outcome of one file: created, updated, unchanged, staged or failed."""
+    """The outcome of one file: created, updated, unchanged, staged or failed.
+
+    ``modified_at`` is the time that is stored: one in the future was replaced by that of the receipt.
+    """
 
     index: int
     status: str
@@ -57,6 +60,7 @@ class PackedResult(msgspec.Struct, gc=False, omit_defaults=True):
     path: str | None = None
     client_change_id: str | None = None
     error: FailureAnswer | None = None
+    modified_at: str | None = None
 
 
 class PackedAnswer(msgspec.Struct, gc=False):

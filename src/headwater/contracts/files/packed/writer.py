@@ -12,6 +12,7 @@ from headwater.base.clock import SECOND_US
 from headwater.base.errors import HeadwaterError
 from headwater.base.ids import random_id, random_ids
 from headwater.base.settings.table import FileSettings
+from headwater.base.wire import format_seconds
 from headwater.contracts.files import content, paths, quota
 from headwater.contracts.files.access import ShareRow
 from headwater.contracts.files.packed.parser import Arrived, failure_of, unknown_chunks
@@ -129,7 +130,7 @@ class _Storing:
         staged = [(self._version(file, None, id), file.pieces) for file, id in zip(files, ids, strict=True)]
         versions.insert_many(self._tx, self._row.feed, self._row.organisation, staged)
         for file, (version, _) in zip(files, staged, strict=True):
-            self._succeed(file, "staged", None, version.id)
+            self._succeed(file, "staged", None, version)
 
     def _create(self, files: list[Arrived]) -> list[Arrived]:
         """Creates the files whose names are free; the others are returned, to be stored one by one."""
@@ -152,7 +153,7 @@ class _Storing:
             version = self._version(file, node_id, next(version_ids))
             made.append((version, file.pieces))
             nodes.append(NewFile(node_id, folder.id, folder.path, name, version))
-            self._succeed(file, "created", node_id, version.id)
+            self._succeed(file, "created", node_id, version)
         versions.insert_many(self._tx, self._row.feed, self._row.organisation, made)
         tree_bulk.create_files(self._tx, self._row.share, self._packing.actor, nodes)
         if made:
@@ -207,11 +208,11 @@ class _Storing:
         version = self._version(file, None, random_id("ver"))
         if current is not None and current.content_hash == version.content_hash:
             content.mend_by(tx, row, current, version)
-            self._succeed(file, "unchanged", node.id, current.id)
+            self._succeed(file, "unchanged", node.id, current)
             return
         versions.insert_many(tx, row.feed, row.organisation, [(version, file.pieces)])
         committed = commit.put_on(self._writer, row, node, version, base)
-        self._succeed(file, committed.status, committed.node.id, committed.version.id)
+        self._succeed(file, committed.status, committed.node.id, committed.version)
 
     def _guard(self, file: Arrived, function: _FileFunction) -> None:
         """Runs one file's part; its failure becomes its result."""
@@ -233,11 +234,12 @@ class _Storing:
             None if kept else tx.now_us + self._settings.upload_idle_seconds * SECOND_US,
         )  # fmt: skip
 
-    def _succeed(self, file: Arrived, status: str, node_id: str | None, version_id: str) -> None:
+    def _succeed(self, file: Arrived, status: str, node_id: str | None, version: Version) -> None:
         fields = file.fields
         self._results[file.number] = PackedResult(
-            file.number, status, node_id, version_id, fields.path, fields.client_change_id
-        )
+            file.number, status, node_id, version.id, fields.path, fields.client_change_id,
+            modified_at=format_seconds(version.modified_us),
+        )  # fmt: skip
 
     def _refuse(self, file: Arrived, failure: HeadwaterError) -> None:
         self._fail(file, failure_of(failure))
