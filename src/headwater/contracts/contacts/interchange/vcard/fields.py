@@ -127,7 +127,9 @@ def _chosen_phone(lines: Sequence[ContentLine]) -> ContentLine | None:
 
 def _reaches_a_person(line: ContentLine) -> bool:
     types = {part.casefold() for value in line.parameters.get("TYPE", ()) for part in value.split(",")}
-    return not types & NOT_VOICE or bool(types & {"voice", "cell"})
+    # Some programs write one word for the place and the kind: HOMEFAX, WORKFAX.
+    is_machine = any(kind in NOT_VOICE or kind.endswith("fax") for kind in types)
+    return not is_machine or bool(types & {"voice", "cell"})
 
 
 def read_phone(lines: Lines) -> tuple[str | None, ...]:

@@ -357,6 +357,8 @@ def test_a_year_that_is_not_marked_is_a_year() -> None:
         (['TEL;TYPE="fax,work":1', "TEL;TYPE=home:2"], "2"),
         (["TEL;TYPE=modem:1", "TEL;TYPE=bbs:2", "TEL;TYPE=voice:3"], "3"),
         (["TEL;TYPE=FAX:1"], None),
+        (["TEL;TYPE=HOMEFAX:1", "TEL;TYPE=WORKFAX:2", "TEL;TYPE=CELL:3"], "3"),
+        (["TEL;TYPE=X-OtherFax:1"], None),
     ],
 )
 def test_a_number_that_reaches_no_person_is_not_the_phone(numbers: list[str], phone: str | None) -> None:
