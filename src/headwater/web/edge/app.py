@@ -256,6 +256,7 @@ class Edge:
         pieces = reply.stream or _whole(reply)
         presence = presence_of(exchange.scope)
         gone = None if presence else asyncio.ensure_future(_until_disconnect(receive))
+        left_bytes = _declared_bytes(reply)
         try:
             async with asyncio.timeout(None) as scope:
                 with exchange.ending(scope, reply):
@@ -264,13 +265,16 @@ class Edge:
                             allowed_seconds = limits.body_seconds_base + len(part) / limits.body_bytes_per_second
                             async with asyncio.timeout(allowed_seconds):
                                 await send({"type": "http.response.body", "body": part, "more_body": True})
+                            left_bytes -= len(part)
                         if gone is not None and gone.done():
                             return
             await send({"type": "http.response.body", "body": b""})
         except TimeoutError:
             if presence is not None:
                 presence.cut()
-            log.info("answer_cut_short", request_id=exchange.request_id, contract=exchange.name)
+            # A caller that has every byte closes its connection before the stream has ended.
+            if left_bytes:
+                log.info("answer_cut_short", request_id=exchange.request_id, contract=exchange.name)
         except Exception as failure:  # noqa: BLE001 - the status is already sent; the missing end shows the failure
             if presence is not None:
                 asyncio.get_running_loop().call_later(_UNREAD_SECONDS, presence.cut)
@@ -368,6 +372,13 @@ async def _until_disconnect(receive: Receive) -> None:
 async def _whole(reply: Reply) -> AsyncIterator[Part]:
     for part in (reply.body, *reply.parts):
         yield part
+
+
+def _declared_bytes(reply: Reply) -> int:
+    """Returns the length that an answer declares for its body, or -1."""
+    if reply.stream is None:
+        return reply.size
+    return next((int(value) for name, value in reply.headers if name == b"content-length"), -1)
 
 
 def _sliced(piece: Part) -> Iterator[Part]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
@@ -13,7 +14,12 @@ import structlog
 
 from headwater.base.log import configure
 from headwater.base.settings.table import LogSettings
+from headwater.web.call import Call
+from headwater.web.http.presence import Presence
+from headwater.web.reply import Reply
+from tests.support.loop import WAIT_SECONDS
 from tests.support.server.serving import ServerUnderTest
+from tests.support.server.specimen import route, specimen
 
 
 @pytest.fixture
@@ -74,6 +80,31 @@ def test_a_pushed_deletion_is_logged_with_its_device(server: ServerUnderTest, lo
     assert (line["kind"], line["record_id"], line["device_id"]) == ("contact", "ada", "phone")
     assert line["user_id"]
     assert line["request_id"]
+
+
+@pytest.mark.parametrize(("declared", "cut"), [(b"1", 0), (b"2", 1)])
+def test_an_answer_that_was_sent_whole_is_not_logged_as_cut_short(
+    server: ServerUnderTest, log: io.StringIO, declared: bytes, cut: int
+) -> None:
+    presence = Presence(lambda: False)
+
+    async def stream() -> AsyncIterator[bytes]:
+        yield b"x"
+        presence.end()  # the caller closes its connection
+        await asyncio.sleep(WAIT_SECONDS)
+
+    async def handler(_call: Call) -> Reply:
+        return Reply(200, ((b"content-length", declared),), stream=stream())
+
+    served = specimen(server, route("GET", "/s", handler))
+    edge = served.app
+
+    async def connected(scope: Any, receive: Any, send: Any) -> None:
+        await edge({**scope, "state": {"presence": presence}}, receive, send)
+
+    served.app = connected
+    served.get("/specimen/s", may_break=True)
+    assert log.getvalue().count("answer_cut_short") == cut
 
 
 def test_a_quiet_success_writes_no_line(server: ServerUnderTest, log: io.StringIO) -> None:
