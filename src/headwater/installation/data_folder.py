@@ -20,6 +20,8 @@ LOCK_FILE = "headwater.lock"
 
 PRIVATE = 0o700
 
+_RESTORED = "a restore is replacing the data in this folder"
+
 
 class FolderUnusable(HeadwaterError):
     """The data folder cannot be created or written to."""
@@ -35,6 +37,14 @@ class AlreadyServed(StateConflict):
     code = "ALREADY_SERVED"
     title = "Already served"
     hint = "Stop that server first, or name another folder with --data. Other commands work while it runs."
+
+
+class DatabaseInUse(StateConflict):
+    """A server or a command still has the database open that a restore needs for itself."""
+
+    code = "DATABASE_IN_USE"
+    title = "Database in use"
+    hint = "Stop every Headwater server and command on this database, then restore."
 
 
 def prepare(path: Path) -> Path:
@@ -61,4 +71,31 @@ def locked(folder: Path) -> Iterator[None]:
             raise AlreadyServed(f"a server (process {owner}) already runs on {folder}") from None
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        yield
+
+
+@contextmanager
+def in_use(folder: Path) -> Iterator[None]:
+    """Keeps a restore from replacing the data of a folder while a command has it open. Raises: DatabaseInUse."""
+    with _folder_lock(folder, fcntl.LOCK_SH, _RESTORED):
+        yield
+
+
+@contextmanager
+def replaced(folder: Path) -> Iterator[None]:
+    """Keeps commands from opening the data of a folder while a restore replaces it. Raises: DatabaseInUse."""
+    with _folder_lock(
+        folder, fcntl.LOCK_EX, f"a command, such as an import, has the data in {folder} open"
+    ):
+        yield
+
+
+@contextmanager
+def _folder_lock(folder: Path, kind: int, held: str) -> Iterator[None]:
+    # The folder itself, so that a command that only reads needs no right to create a file.
+    with opened(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC) as descriptor:
+        try:
+            fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise DatabaseInUse(held) from None
         yield

@@ -9,20 +9,13 @@ import psycopg
 from psycopg import sql
 
 from headwater.base.errors import StateConflict
+from headwater.installation.data_folder import DatabaseInUse
 
 _OTHERS = (
     "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'headwater'"
     " AND pid <> pg_backend_pid()"
 )
 _HERE = "SELECT table_name::text FROM information_schema.tables WHERE table_schema = current_schema()"
-
-
-class DatabaseInUse(StateConflict):
-    """A server still has the database open that a restore needs for itself."""
-
-    code = "DATABASE_IN_USE"
-    title = "Database in use"
-    hint = "Stop every Headwater server on this database, then restore."
 
 
 @contextmanager
@@ -34,7 +27,7 @@ def moved_aside(url: str, names: Sequence[str], aside: str, *, replace: bool) ->
     """
     with psycopg.connect(url) as connection:
         if connection.execute(_OTHERS).fetchone() != (0,):
-            raise DatabaseInUse("a Headwater server is connected to this database")
+            raise DatabaseInUse("a Headwater server or command is connected to this database")
         old = _present(connection, names)
         if old and not replace:
             raise StateConflict("the database has Headwater tables already; --force moves them aside",

@@ -6,10 +6,11 @@ id, integer, revision or position of before is given out again.
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import IO, NamedTuple
@@ -24,7 +25,7 @@ from headwater.identity import meta
 from headwater.installation import archive, connect, state_before
 from headwater.installation.archive import BackupDamaged, BackupManifest
 from headwater.installation.connect import PACKS_FOLDER
-from headwater.installation.data_folder import DATABASE_FILE, locked, prepare
+from headwater.installation.data_folder import DATABASE_FILE, locked, prepare, replaced
 from headwater.installation.first_start import ADMIN_TOKEN_FILE, renew_admin_token
 from headwater.installation.progress import Report, adding
 from headwater.store import dump, integrity, renewal
@@ -71,7 +72,7 @@ class _Filled(NamedTuple):
 def restore(path: Path, settings: Settings, *, replace: bool, report: Report) -> RestoreResult:
     """Restores a backup into a data folder that has no database; ``replace`` moves the present one aside.
 
-    Raises: BackupDamaged, BackupNewer, StateConflict (a database exists), AlreadyServed, FolderUnusable.
+    Raises: BackupDamaged, BackupNewer, StateConflict (a database exists), AlreadyServed, DatabaseInUse, FolderUnusable.
     """
     manifest = archive.check(path, adding(report, "bytes checked", path.stat().st_size))
     newer = sorted(set(manifest.schema_steps) - {name for name, _ in steps()})
@@ -79,7 +80,7 @@ def restore(path: Path, settings: Settings, *, replace: bool, report: Report) ->
         raise BackupNewer(f"{path} was made by Headwater {manifest.headwater} and needs its schema step {newer[0]}")
     folder = prepare(Path(settings.database.data_folder))
     stamp = format_seconds(now_us()).translate(str.maketrans("", "", "-:"))
-    with locked(folder):
+    with locked(folder), replaced(folder):
         if settings.database.url is not None:
             return _into_postgres(path, manifest, settings, stamp, replace=replace, report=report)
         if (folder / DATABASE_FILE).exists() and not replace:
@@ -266,8 +267,7 @@ def _put_in_place(building: Path, folder: Path, stamp: str) -> Path | None:
     old = [folder / name for name in (*_SQLITE_FILES, PACKS_FOLDER, ADMIN_TOKEN_FILE) if (folder / name).exists()]
     aside = None
     if old:
-        aside = folder / f"replaced-{stamp}"
-        aside.mkdir(mode=0o700)
+        aside = _new_folder(folder / f"replaced-{stamp}")
         for path in old:
             path.rename(aside / path.name)
     for name in (PACKS_FOLDER, ADMIN_TOKEN_FILE, DATABASE_FILE):
@@ -275,3 +275,13 @@ def _put_in_place(building: Path, folder: Path, stamp: str) -> Path | None:
             (building / name).rename(folder / name)
     archive.sync_folder(folder)
     return aside
+
+
+def _new_folder(path: Path) -> Path:
+    """Creates a folder of this name, or of the next free one: two restores may happen in the same second."""
+    for number in itertools.count(1):
+        free = path if number == 1 else path.with_name(f"{path.name}-{number}")
+        with suppress(FileExistsError):
+            free.mkdir(mode=0o700)
+            return free
+    raise AssertionError

@@ -8,7 +8,8 @@ import psycopg
 import pytest
 
 from headwater.base.errors import StateConflict
-from headwater.installation.postgres_aside import DatabaseInUse, moved_aside
+from headwater.installation.data_folder import DatabaseInUse
+from headwater.installation.postgres_aside import moved_aside
 from tests.support.store.postgres import postgres_server
 
 pytestmark = pytest.mark.postgres

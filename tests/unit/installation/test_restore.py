@@ -14,11 +14,12 @@ import pytest
 
 from headwater.base.errors import HeadwaterError, QuotaExceeded, StateConflict
 from headwater.base.settings.table import Settings
+from headwater.cli.installation import opened
 from headwater.identity import meta, organisations, tokens
 from headwater.identity.roles import Role
 from headwater.installation import archive, restore
 from headwater.installation.archive import BackupDamaged, BackupManifest
-from headwater.installation.data_folder import AlreadyServed, FolderUnusable, locked
+from headwater.installation.data_folder import AlreadyServed, DatabaseInUse, FolderUnusable, locked, replaced
 from headwater.installation.progress import silent
 from headwater.store import dump
 from headwater.store.log import records
@@ -82,6 +83,28 @@ def test_a_folder_with_a_running_server_is_refused_and_untouched(
     with locked(installed.folder), pytest.raises(AlreadyServed):
         put_back(saved, installed.settings, replace=replace)
     assert snapshot(installed.folder) == before
+
+
+def test_data_that_a_command_has_open_is_not_replaced_under_it(installed: Installed, saved: Path) -> None:
+    # A command that writes, such as an import, would go on writing into what was moved aside.
+    with opened(installed.folder, None, None), opened(installed.folder, None, None):
+        before = snapshot(installed.folder)
+        with pytest.raises(DatabaseInUse, match="import"):
+            put_back(saved, installed.settings, replace=True)
+        assert snapshot(installed.folder) == before
+    put_back(saved, installed.settings, replace=True)
+
+
+def test_no_command_opens_the_data_while_a_restore_replaces_it(installed: Installed) -> None:
+    with replaced(installed.folder), pytest.raises(DatabaseInUse, match="restore"):
+        opened(installed.folder, None, None).__enter__()
+
+
+def test_two_restores_in_the_same_second_keep_both_states_that_they_replace(installed: Installed, saved: Path) -> None:
+    put_back(saved, installed.settings, replace=True)
+    asides = {put_back(saved, installed.settings, replace=True).replaced for _ in range(3)}
+    assert len(asides) == 3
+    assert all(aside is not None and (Path(aside) / "headwater.sqlite").exists() for aside in asides)
 
 
 def test_a_database_that_exists_is_kept_unless_it_may_be_moved_aside(installed: Installed, saved: Path) -> None:
