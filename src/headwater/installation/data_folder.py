@@ -84,9 +84,7 @@ def in_use(folder: Path) -> Iterator[None]:
 @contextmanager
 def replaced(folder: Path) -> Iterator[None]:
     """Keeps commands from opening the data of a folder while a restore replaces it. Raises: DatabaseInUse."""
-    with _folder_lock(
-        folder, fcntl.LOCK_EX, f"a command, such as an import, has the data in {folder} open"
-    ):
+    with _folder_lock(folder, fcntl.LOCK_EX, f"a command, such as an import, has the data in {folder} open"):
         yield
 
 

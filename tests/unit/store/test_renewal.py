@@ -264,3 +264,23 @@ def test_a_sell_device_holds_after_a_restore_what_the_replaced_state_says_or_may
         assert not state.ever_acked("contact", 1)
     life.database.write_now(lambda tx: queries.keep_state(tx, life.feed, "phone", state))
     assert life.database.read_now(lambda tx: queries.state(tx, life.feed, "phone")) == state
+
+
+@pytest.mark.parametrize("exact", [False, True])
+def test_a_device_that_came_first_after_the_backup_may_hold_what_the_server_lacks(life: Life, exact: bool) -> None:
+    before = later(life.issued(), head=6, number_contact=5)
+    life.renew(before if exact else None)
+
+    def delete(tx: Transaction) -> None:
+        found = records.find_many(tx, life.feed, "contact", ["c1"])
+        records.delete_many(tx, life.feed, "contact", list(found.values()))
+
+    life.database.write_now(delete, feed=life.feed)
+    held = life.database.read_now(lambda tx: queries.state(tx, life.feed, "stranger")).held("contact")
+    if exact:
+        # Nothing is stored of it, and the replaced state knew every device: so it is new.
+        assert not held
+    else:
+        assert 1 not in held, "what lives is sent anyway"
+        assert {2, 4, 3 + renewal.ASSUMED_NUMBERS} <= set(held)
+        assert len(held) == 1 + renewal.ASSUMED_NUMBERS

@@ -10,6 +10,7 @@ from pyroaring import BitMap64
 from headwater.contracts.sell import recovery
 from headwater.contracts.sell.acks import AckState
 from headwater.store.database import Row, Transaction
+from headwater.store.log import lost
 
 SELL_TYPES = {"contact": "contact", "cached_contact": "contact", "note": "note"}
 """Sell's word for each kind of record that a device can get."""
@@ -50,8 +51,16 @@ def state(tx: Transaction, feed: int, device_id: str) -> AckState:
     sql = "SELECT state, is_exact FROM sell_lost_states WHERE feed = ? AND device_id = ? ORDER BY place"
     replaced = tx.rows(sql, feed, device_id)
     if row is None and not replaced:
-        return AckState()
+        return recovery.state_of_unknown(tx, feed, _deleted_after_restore(tx, feed))
     return recovery.state_after(tx, feed, None if row is None else bytes(row[0]), replaced)
+
+
+def _deleted_after_restore(tx: Transaction, feed: int) -> Iterator[tuple[str, int]]:
+    """The sell type and number of each record that was made before the last restore, and deleted after it."""
+    upto = lost.renewed_upto(tx, feed)
+    for kind, sell_type in SELL_TYPES.items():
+        sql = "SELECT number FROM records WHERE feed = ? AND kind = ? AND deleted = 1 AND born <= ? AND revision > ?"
+        yield from ((sell_type, row[0]) for row in tx.rows(sql, feed, kind, upto, upto))
 
 
 def keep_state(tx: Transaction, feed: int, device_id: str, state: AckState) -> None:

@@ -39,6 +39,24 @@ def state_after(tx: Transaction, feed: int, own: bytes | None, replaced: Sequenc
     return state
 
 
+def state_of_unknown(tx: Transaction, feed: int, deleted: Iterable[tuple[str, int]]) -> AckState:
+    """The state of a device of which nothing is stored.
+
+    Where a restore could not read what it replaced, the device may have come first after the backup. Then it may hold
+    what was given out since, and what was ``deleted`` after the restore, as (sell type, number).
+    """
+    state = AckState()
+    ended = {sell_type: lost.numbers(tx, feed, sell_type) for sell_type in HELD_TYPES}
+    if not any(one.is_assumed for found in ended.values() for one in found):
+        return state
+    for sell_type, found in ended.items():
+        held = BitMap64(number for its_type, number in deleted if its_type == sell_type)
+        for one in found:
+            held.add_range(one.first, one.given + 1)
+        state = state.add_offered(sell_type, held)
+    return state
+
+
 def held_of_old_keys(tx: Transaction, feed: int, state: AckState, old: Iterable[tuple[str, int]]) -> AckState:
     """The state of a device that names resources by keys of an ended epoch: it may hold those that a restore lost."""
     for sell_type in HELD_TYPES:

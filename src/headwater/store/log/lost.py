@@ -23,6 +23,11 @@ class LostNumbers(NamedTuple):
     given: int
     last: int
 
+    @property
+    def is_assumed(self) -> bool:
+        """True when the replaced state was not known, so that ``given`` is an assumption."""
+        return self.given < self.last
+
 
 def is_lost(tx: Transaction, feed: int, position: int) -> bool:
     """True for a position that ended with a restore."""
