@@ -116,7 +116,7 @@ def check_email(text: str) -> str | None:
     try:
         library.validate_email(text, check_deliverability=False)
     except library.EmailNotValidError as failure:
-        return str(failure)
+        return str(failure).removesuffix(".")
     return None
 
 

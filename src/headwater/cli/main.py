@@ -58,8 +58,14 @@ EXIT_USAGE = 2
 EXIT_FATAL = 70
 EXIT_INTERRUPTED = 130
 
-_PARSER_WORDS = "Value error, "
-"""The words that the option parser puts before the sentence of a choice."""
+_PARSER_WORDS = (
+    ("Input should be a valid integer, unable to parse string as an integer", "must be a whole number"),
+    ("Input should be greater than or equal to", "must be at least"),
+    ("Input should be less than or equal to", "must be at most"),
+    ("Input should be", "must be"),
+    ("Value error, ", ""),
+)
+"""The sentences of the option parser, and ours for them."""
 
 _BUG_HINT = "This is a fault of Headwater; please report it with the command that you gave."
 
@@ -125,7 +131,7 @@ def main(arguments: Sequence[str]) -> int:
         command = typer.main.get_command(app)
         code = command.main(args=list(arguments), prog_name="headwater", standalone_mode=False)
     except typer.TyperException as wrong:
-        wrong.message = wrong.message.removeprefix(_PARSER_WORDS)
+        wrong.message = _plain(wrong.message)
         if as_json:
             say_problem("USAGE", wrong.format_message(), as_json=True)
         else:
@@ -157,6 +163,13 @@ def exit_code_of(failure: HeadwaterError) -> int:
     if isinstance(failure, Fatal):
         return EXIT_FATAL
     return EXIT_USAGE if isinstance(failure, SettingsInvalid) else EXIT_FAILED
+
+
+def _plain(message: str) -> str:
+    """A message of the option parser in our own words."""
+    for theirs, ours in _PARSER_WORDS:
+        message = message.replace(theirs, ours)
+    return message
 
 
 def _hint_of(failure: HeadwaterError) -> str:

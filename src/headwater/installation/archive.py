@@ -198,7 +198,7 @@ def members(path: Path, progress: Callable[[int], None] = lambda _bytes: None) -
                         raise BackupDamaged(f"{path} holds something that no backup does: {info.name!r}")
                     yield info.name, cast("IO[bytes]", _MemberStream(path, content))
     except _UNREADABLE as failure:
-        raise BackupDamaged(f"{path} is no backup, or cut off: {failure}") from None
+        raise BackupDamaged(f"{path} is no backup, or was cut off") from failure
 
 
 class _MemberStream:

@@ -43,7 +43,7 @@ class FileUnsuitable(HeadwaterError):
 
     code = "FILE_UNSUITABLE"
     title = "File not suitable"
-    hint = "Contacts are imported from and exported to .csv, .vcf and .jsonl."
+    hint = "Contacts are imported from and exported to .csv, .vcf and .jsonl; save a spreadsheet as CSV."
 
 
 class RefusedRow(NamedTuple):

@@ -99,6 +99,10 @@ def test_an_unknown_flag_stops_the_start() -> None:
     assert "server.port" in problem
 
 
+def test_an_unknown_name_that_resembles_no_setting_suggests_none() -> None:
+    assert problems_of({"nix": "1"}) == ("unknown setting on the command line: nix",)
+
+
 def test_all_problems_are_told_at_once() -> None:
     problems = problems_of({"server.port": "99999", "log.level": "loud"}, environ={**HOME, "HEADWATER_X": "1"})
     assert len(problems) == 3

@@ -126,6 +126,7 @@ def test_an_unsound_address_gets_a_sentence(address: str) -> None:
     reason = check_email(address)
     assert reason
     assert len(reason) > 10
+    assert not reason.endswith(".")
 
 
 def library_says(text: str) -> bool:

@@ -252,8 +252,8 @@ def _data_folder(outer: Mapping[str, _Given], spec: SettingSpec) -> Path:
 
 
 def _unknown(what: str, name: str, valid: Mapping[str, object] | list[str]) -> str:
-    nearest = difflib.get_close_matches(name, list(valid), n=1, cutoff=0.0)[0]
-    return f"unknown {what}: {name}; the nearest valid name is {nearest}"
+    nearest = difflib.get_close_matches(name, list(valid), n=1)
+    return f"unknown {what}: {name}" + (f"; the nearest valid name is {nearest[0]}" if nearest else "")
 
 
 def _value(spec: SettingSpec, given: _Given) -> Any:
@@ -300,7 +300,7 @@ def _contradictions(settings: Settings) -> Iterator[str]:
             yield f"server.trusted_proxies: {proxy!r} is neither an IP address nor a network"
     for origin in settings.server.allowed_origins:
         if origin != "*" and not _is_origin(origin):
-            yield f"server.allowed_origins: {origin!r} is no origin; leave out the path, as in https://app.example.org"
+            yield f"server.allowed_origins: {origin!r} is no origin; write it as in https://app.example.org"
     for name, hosts in (
         ("server.allowed_hosts", settings.server.allowed_hosts),
         ("terminology.allowed_hosts", retry.allowed_hosts),

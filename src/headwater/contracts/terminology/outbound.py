@@ -54,7 +54,8 @@ def target(url: str, allowed_hosts: Sequence[str]) -> OutboundTarget:
             raise _refused("a user, a password and a fragment have no place in it")
         if host not in {allowed.lower().strip("[]") for allowed in allowed_hosts}:
             raise StateConflict(
-                f"the setting terminology.allowed_hosts does not hold {host}", code="SOURCE_HOST_NOT_ALLOWED"
+                f"the setting terminology.allowed_hosts does not name {host}; add it there first",
+                code="SOURCE_HOST_NOT_ALLOWED",
             )
         port = parts.port
     except ValueError:

@@ -6,10 +6,13 @@ from typing import Annotated
 
 import typer
 
+from headwater.base.errors import NotFound
 from headwater.cli import installation, options
 from headwater.cli.output import Row, show_rows
 from headwater.feed import devices
 from headwater.feed.devices import DeviceLag
+from headwater.identity import organisations
+from headwater.store.database import Transaction
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_help=True)
 
@@ -30,8 +33,9 @@ def list_(
     The lag is how many positions the feed's head is ahead of what a device holds.
     """
     with installation.opened(data, database, config) as here:
-        found = here.database.read_now(lambda tx: devices.read_all(tx, org, inactive=inactive))
-    show_rows([_row(device) for device in found], as_json=as_json, none="there are no devices")
+        found = here.database.read_now(lambda tx: _listed(tx, org, inactive=inactive))
+    none = "there are no devices" if inactive else "there are no active devices; --all lists inactive ones too"
+    show_rows([_row(device) for device in found], as_json=as_json, none=none)
 
 
 @app.command(epilog=options.examples("headwater device deactivate dev_7d1fd2kcxj8rw0mq"))
@@ -52,6 +56,12 @@ def deactivate(
     with installation.opened(data, database, config) as here:
         found = here.database.write_now(lambda tx: devices.deactivate(tx, id))
     show_rows([_row(device) for device in found], as_json=as_json, none="")
+
+
+def _listed(tx: Transaction, org: str | None, *, inactive: bool) -> list[DeviceLag]:
+    if org is not None and organisations.find(tx, org) is None:
+        raise NotFound(f"no organisation {org!r}; 'headwater org list' lists them")
+    return devices.read_all(tx, org, inactive=inactive)
 
 
 def _row(device: DeviceLag) -> Row:

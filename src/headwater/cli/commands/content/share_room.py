@@ -89,6 +89,8 @@ def prune(
     With both options a version stays that either of them keeps. The current version of a file always stays, and so does
     one that is a side of a conflict that waits for a person. A server may run meanwhile.
     """
+    if keep_last is None and keep_younger is None:
+        raise typer.BadParameter("give --keep-last, --keep-younger, or both")
     with options.as_typed():
         rule = KeepRule.asked(keep_last, parse_length(keep_younger) if keep_younger is not None else None)
     with installation.opened(data, database, config) as here:

@@ -12,7 +12,7 @@ from headwater.contracts.files import access
 from headwater.contracts.files.access import Access, ShareRow
 from headwater.contracts.files.shares.shapes import Member, ShareAnswer, ShareFields, SharePatch
 from headwater.identity.principal import Principal
-from headwater.identity.roles import role_of
+from headwater.identity.roles import Role, role_of
 from headwater.store.database import Transaction
 from headwater.store.log import feeds
 from headwater.store.tree import nodes, versions
@@ -71,7 +71,7 @@ def members(tx: Transaction, row: ShareRow) -> list[Member]:
 def set_members(tx: Transaction, row: ShareRow, wanted: list[Member]) -> list[Member]:
     """Replaces a share's members. Raises: Invalid naming every member that does not exist."""
     wrong = tuple(
-        FieldError(f"members[{index}].id", "unknown", f"there is no {member.kind} {member.id!r} here")
+        FieldError(f"members[{index}].id", "unknown", _absent(member))
         for index, member in enumerate(wanted)
         if not _exists(tx, row.organisation, member)
     )
@@ -109,6 +109,12 @@ def _named(name: str) -> str:
     if not name.strip() or not name.isprintable():
         raise Invalid.of("name", "incorrect_value", "a share's name has printable characters, not only spaces")
     return name
+
+
+def _absent(member: Member) -> str:
+    """The sentence about a member that does not exist."""
+    choices = f"; there are {', '.join(role.wire for role in Role)}" if member.kind == "role" else " here"
+    return f"there is no {member.kind} {member.id!r}{choices}"
 
 
 def _exists(tx: Transaction, organisation: str, member: Member) -> bool:

@@ -173,6 +173,9 @@ def test_devices_are_listed_with_their_lag_until_they_are_deactivated(command: C
     assert command("device", "deactivate", "dev_1", *at, "--json").json[0]["active"] is False
     assert command("device", "list", *at, "--json").json == []
     assert [row["id"] for row in command("device", "list", "--all", *at, "--json").json] == ["dev_1"]
+    assert "--all" in command("device", "list", *at).err
+    unknown = command("device", "list", "--org", "nix", *at, "--json")
+    assert (unknown.code, unknown.problem["detail"]) == (1, "no organisation 'nix'; 'headwater org list' lists them")
     assert command("device", "deactivate", "dev_2", *at, "--json").problem["code"] == "NOT_FOUND"
 
 

@@ -332,6 +332,12 @@ def test_an_exported_csv_begins_with_the_mark_of_utf_8_unless_it_is_not_wanted(o
     assert office.take("plain.csv", "--no-mark").read_bytes().startswith(b"uid,")
 
 
+def test_an_export_into_a_folder_that_is_not_there_names_the_folder(command: Command, office: Office) -> None:
+    path = office.folder / "absent" / "out.csv"
+    done = command("export", "contacts", path, "--org", "default", "--data", office.installed.folder, "--json")
+    assert (done.code, done.problem["detail"]) == (1, f"{path.parent}: there is no such folder")
+
+
 def test_an_export_asks_for_the_organisation_where_there_are_several(command: Command, office: Office) -> None:
     command("org", "create", "rode", "--data", office.installed.folder)
     path = office.folder / "out.csv"

@@ -62,7 +62,7 @@ def test_members_come_in_change_their_level_and_go(share: Shares) -> None:
     ("arguments", "code", "says"),
     [
         (("grant", "SHARE", "user:usr_nobody", "read"), 1, "there is no user 'usr_nobody'"),
-        (("grant", "SHARE", "role:boss", "read"), 1, "there is no role 'boss'"),
+        (("grant", "SHARE", "role:boss", "read"), 1, "there is no role 'boss'; there are peer_mentor, coordinator"),
         (("grant", "SHARE", "chapter:none", "read"), 1, "there is no chapter 'none'"),
         (("grant", "SHARE", "everybody", "read"), 2, "role:NAME"),
         (("grant", "SHARE", "role:coordinator", "own"), 2, "manage"),
