@@ -268,15 +268,20 @@ def test_a_sell_device_holds_after_a_restore_what_the_replaced_state_says_or_may
 
 @pytest.mark.parametrize("exact", [False, True])
 def test_a_device_that_came_first_after_the_backup_may_hold_what_the_server_lacks(life: Life, exact: bool) -> None:
+    note = Draft("n1", b"{}", "", None, 1, 1)
+    life.database.write_now(lambda tx: records.create(tx, life.feed, "note", note), feed=life.feed)
     before = later(life.issued(), head=6, number_contact=5)
     life.renew(before if exact else None)
 
     def delete(tx: Transaction) -> None:
-        found = records.find_many(tx, life.feed, "contact", ["c1"])
-        records.delete_many(tx, life.feed, "contact", list(found.values()))
+        for kind, id in (("contact", "c1"), ("note", "n1")):
+            found = records.find_many(tx, life.feed, kind, [id])
+            records.delete_many(tx, life.feed, kind, list(found.values()))
 
     life.database.write_now(delete, feed=life.feed)
-    held = life.database.read_now(lambda tx: queries.state(tx, life.feed, "stranger")).held("contact")
+    state = life.database.read_now(lambda tx: queries.state(tx, life.feed, "stranger"))
+    held = state.held("contact")
+    assert (1 in state.held("note")) is not exact
     if exact:
         # Nothing is stored of it, and the replaced state knew every device: so it is new.
         assert not held

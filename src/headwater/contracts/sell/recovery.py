@@ -49,11 +49,13 @@ def state_of_unknown(tx: Transaction, feed: int, deleted: Iterable[tuple[str, in
     ended = {sell_type: lost.numbers(tx, feed, sell_type) for sell_type in HELD_TYPES}
     if not any(one.is_assumed for found in ended.values() for one in found):
         return state
+    held = {sell_type: BitMap64() for sell_type in HELD_TYPES}
+    for sell_type, number in deleted:
+        held[sell_type].add(number)
     for sell_type, found in ended.items():
-        held = BitMap64(number for its_type, number in deleted if its_type == sell_type)
         for one in found:
-            held.add_range(one.first, one.given + 1)
-        state = state.add_offered(sell_type, held)
+            held[sell_type].add_range(one.first, one.given + 1)
+        state = state.add_offered(sell_type, held[sell_type])
     return state
 
 

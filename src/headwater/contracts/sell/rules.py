@@ -122,8 +122,11 @@ def _append_tombstones(tx: Transaction, device: SellDevice, lost: Sequence[tuple
 
 def lag(tx: Transaction, device: SellDevice) -> int:
     """The number of positions by which the head is ahead of all that the device has settled."""
-    state = queries.state(tx, device.feed, device.device_id)
-    return feeds.head(tx, device.feed) - state.high_water
+    head = feeds.head(tx, device.feed)
+    if queries.state_bytes(tx, device.feed, device.device_id) is None:
+        # The state of an unknown device may take a long read, and has settled nothing.
+        return head
+    return head - queries.state(tx, device.feed, device.device_id).high_water
 
 
 def commit_prospect(tx: Transaction, device: SellDevice, found: Prospect) -> bool:
