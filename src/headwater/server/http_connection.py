@@ -65,6 +65,7 @@ class BoundedConnection(HttpToolsProtocol):
         self._deadline: asyncio.TimerHandle | None = None
         self._unread_deadline: asyncio.TimerHandle | None = None
         self._held: tuple[RequestResponseCycle, ASGI3Application] | None = None
+        self._running: RequestResponseCycle | None = None
         self._fault: Malformed | None = None
         self._plain_head: bytes | None = None
         self._fed = self._unfed = b""
@@ -80,6 +81,7 @@ class BoundedConnection(HttpToolsProtocol):
         self._stop_clock()
         self._stop_unread_clock()
         self._held = None
+        self._disconnect_running()
         super().connection_lost(exc)
         self._presence.end()
 
@@ -96,14 +98,24 @@ class BoundedConnection(HttpToolsProtocol):
         self._stop_unread_clock()
         held, self._held = self._held, None
         if held is not None and not self.transport.is_closing():
-            super()._start_asgi_task(*held)
+            self._begin(*held)
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         """Begins a request, once its caller has read the answer before."""
         if self.flow.write_paused:
             self._held = (cycle, app)
         else:
-            super()._start_asgi_task(cycle, app)
+            self._begin(cycle, app)
+
+    def _begin(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def _disconnect_running(self) -> None:
+        """Marks the request that is handled as over; uvicorn marks the last one that arrived, which may be another."""
+        if self._running is not None and not self._running.response_complete:
+            self._running.disconnected = True
+            self._running.message_event.set()
 
     def data_received(self, data: bytes) -> None:
         """Feeds the parser; limits the bytes that belong to no finished head and to no body."""
@@ -239,6 +251,7 @@ class BoundedConnection(HttpToolsProtocol):
             self._unread_deadline = None
 
     def _abort(self) -> None:
+        self._disconnect_running()
         self.transport.abort()
 
     def _has_hung_up(self) -> bool:

@@ -12,13 +12,13 @@ import asyncio
 import ipaddress
 from collections import deque
 from collections.abc import AsyncGenerator, Generator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from functools import lru_cache
 
 from headwater.base.errors import Malformed, Unavailable
 from headwater.base.settings.field import MIB
 from headwater.base.settings.table import Settings
-from headwater.web.http.presence import Presence, cut_short
+from headwater.web.http.presence import Presence
 
 _LOOK_SECONDS = 0.5
 _RETRY_SECONDS = 5
@@ -252,7 +252,7 @@ class Seat:
         self._all.waiting.take(self._caller)
         try:
             async with asyncio.timeout(self._all.gate_seconds) as scope:
-                with _ends_with(self._presence, scope):
+                with self._presence.ends(scope, _LOOK_SECONDS) if self._presence else nullcontext():
                     await places.wait(self._caller, size)
         except TimeoutError:
             if self._presence is not None and self._presence.is_gone():
@@ -260,30 +260,6 @@ class Seat:
             raise places.refusal(self._caller) from None
         finally:
             self._all.waiting.leave(self._caller)
-
-
-@contextmanager
-def _ends_with(presence: Presence | None, scope: asyncio.Timeout) -> Generator[None]:
-    """Ends a scope at once when the caller is gone, also one whose body was not read yet."""
-    if presence is None:
-        yield
-        return
-    loop = asyncio.get_running_loop()
-    timers: list[asyncio.TimerHandle] = []
-
-    def look() -> None:
-        if presence.is_gone():
-            cut_short(scope)
-        else:
-            timers[:] = [loop.call_later(_LOOK_SECONDS, look)]
-
-    look()
-    try:
-        with presence.ends(scope):
-            yield
-    finally:
-        for timer in timers:
-            timer.cancel()
 
 
 @lru_cache(_CACHED_ADDRESSES)

@@ -44,6 +44,9 @@ _UNREAD_SECONDS = 20.0
 _FAULTS = frozenset((500, 502, 507))
 """Statuses that are logged each time; a caller can cause every other error at will, so those lines are bounded."""
 
+_CUT_SHORT = 0
+"""Stands for the status of an answer that its caller did not read to its end, where log lines are bounded."""
+
 _YEAR_SECONDS = 31_536_000
 log = get_log(__name__)
 
@@ -274,7 +277,7 @@ class Edge:
                 presence.cut()
             # A caller that has every byte closes its connection before the stream has ended.
             if left_bytes:
-                log.info("answer_cut_short", request_id=exchange.request_id, contract=exchange.name)
+                self._log_cut_short(exchange)
         except Exception as failure:  # noqa: BLE001 - the status is already sent; the missing end shows the failure
             if presence is not None:
                 asyncio.get_running_loop().call_later(_UNREAD_SECONDS, presence.cut)
@@ -284,6 +287,12 @@ class Edge:
                 gone.cancel()
             if isinstance(pieces, AsyncGenerator):
                 await pieces.aclose()
+
+    def _log_cut_short(self, exchange: _Exchange) -> None:
+        left_out = self._refusals.admit(block_of(exchange.client), _CUT_SHORT, monotonic_seconds())
+        if left_out is not None:
+            more = {"left_out_count": left_out} if left_out else {}
+            log.info("answer_cut_short", request_id=exchange.request_id, contract=exchange.name, **more)
 
     def _log(self, exchange: _Exchange, status: int, took_seconds: float, left_out: int = 0) -> None:
         write = log.warning if status >= 500 else log.info

@@ -8,6 +8,8 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 _STATE = "presence"
+LOOK_SECONDS = 2.0
+"""How often the system is asked for the end of a connection that is not read."""
 
 
 class Presence:
@@ -36,19 +38,32 @@ class Presence:
             listener()
 
     @contextmanager
-    def ends(self, scope: asyncio.Timeout) -> Generator[None]:
-        """A context in which the end of the connection ends a timeout's scope at once."""
+    def ends(self, scope: asyncio.Timeout, look_seconds: float = LOOK_SECONDS) -> Generator[None]:
+        """A context in which the end of the connection ends a timeout's scope.
+
+        It is noticed at once, and in ``look_seconds`` where the connection is not read: with a body that its handler
+        has not read yet, or with another request behind this one.
+        """
+        loop = asyncio.get_running_loop()
+        timers: list[asyncio.TimerHandle] = []
 
         def listener() -> None:
             cut_short(scope)
 
+        def look() -> None:
+            if self.is_gone():
+                listener()
+            else:
+                timers[:] = [loop.call_later(look_seconds, look)]
+
         self._listeners.add(listener)
-        if self._gone:
-            listener()
+        look()
         try:
             yield
         finally:
             self._listeners.discard(listener)
+            for timer in timers:
+                timer.cancel()
 
 
 def cut_short(scope: asyncio.Timeout) -> None:
