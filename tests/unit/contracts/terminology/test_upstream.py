@@ -117,7 +117,11 @@ def test_a_packed_answer_is_cut_off_at_the_limit_of_what_is_in_it(upstream: Fake
     assert reason(upstream.url) == "too_large"
 
 
-@pytest.mark.parametrize("body", [gzip.compress(DOCUMENT)[:-9], gzip.compress(DOCUMENT)[:15], b"\x1f\x8b" + bytes(100)])
+@pytest.mark.parametrize(
+    "body",
+    [gzip.compress(DOCUMENT)[:-9], gzip.compress(DOCUMENT)[:15], b"\x1f\x8b" + bytes(100)],
+    ids=["cut off at the end", "cut off early", "damaged"],
+)
 def test_a_packed_answer_that_is_damaged_or_cut_off_is_garbage(upstream: FakeUpstream, body: bytes) -> None:
     upstream.fails(200, body, **{"Content-Encoding": "gzip"})
     assert reason(upstream.url) == "garbage"
