@@ -7,6 +7,7 @@ as the reserve can be created again, or while the file's free pages are as large
 from __future__ import annotations
 
 import os
+import shutil
 import threading
 from contextlib import suppress
 from pathlib import Path
@@ -71,13 +72,19 @@ class Reserve:
         return 0
 
     def _create_some(self) -> bool:
-        """Creates a smaller reserve where there is no room for the whole one; False when there is no room at all."""
+        """Creates a reserve of at most half of the room, else a smaller one; False when there is no room at all.
+
+        A reserve that takes nearly all of a small volume could never be created again once it was given up.
+        """
         size_bytes = self._size_bytes
-        while not self._create(size_bytes):
-            if size_bytes <= LEAST_BYTES:
-                return False
+        while size_bytes > LEAST_BYTES and (self._room_bytes() < 2 * size_bytes or not self._create(size_bytes)):
             size_bytes = max(size_bytes // 2, LEAST_BYTES)
-        return True
+        return self._create(size_bytes)
+
+    def _room_bytes(self) -> int:
+        """The free bytes of the disk, with those that the reserve has."""
+        own_bytes = self._path.stat().st_size if self._path.exists() else 0
+        return shutil.disk_usage(self._path.parent).free + own_bytes
 
     def _mark(self, size_bytes: int) -> None:
         with suppress(OSError):
