@@ -210,7 +210,7 @@ class _TableLoader:
                 )
 
     def renew(self, before: Issued | None) -> bool:
-        """Raises every sequence; True when the replaced state told what was given out after the backup."""
+        """Raises every sequence; True when the replaced state showed what was given out after the backup."""
 
         def transaction(tx: Transaction) -> bool:
             age_seconds = (tx.now_us - parse_time(self._manifest.made_at, "made_at")) // SECOND_US

@@ -1,7 +1,7 @@
 """Raises every sequence of an installation after a restore, so that nothing is given out twice.
 
 ``SEQUENCES`` names them all. The gap is decided by the state that the restore replaces, where it can be read and
-continues the backup: then it says exactly what was given out. Otherwise the gap is generous.
+continues the backup: then it shows exactly what was given out. Otherwise the gap is generous.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ class Issued(NamedTuple):
 
 
 class Renewal(NamedTuple):
-    """The result of raising the sequences: ``is_exact`` when the replaced state told what was given out."""
+    """The result of raising the sequences: ``is_exact`` when the replaced state showed what was given out."""
 
     is_exact: bool
     lost_positions: int
@@ -151,7 +151,7 @@ def renew(tx: Transaction, own: Issued, before: Issued | None, age_seconds: int)
     """Raises every sequence above what was given out; ``before`` is the state that the restore replaces.
 
     ``age_seconds`` is the age of the backup, which decides the gap where that state is unknown. A state of another
-    installation tells nothing.
+    installation shows nothing.
     """
     if before is not None and before.meta.get("cursor_key") != own.meta.get("cursor_key"):
         before = None

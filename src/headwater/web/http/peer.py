@@ -1,6 +1,6 @@
 """The peer of a connection: its address, and the account of this machine that opened it.
 
-A proxy on the same machine that adds no header looks like a person at the machine. The account tells them apart: a
+A proxy on the same machine that adds no header looks like a person at the machine. The account shows the difference: a
 web server runs under a system account. Decision: docs/decisions/0009-who-is-this-machine.md.
 """
 
@@ -36,7 +36,7 @@ class Peer:
     async def is_person(self) -> bool:
         """True when the connection was opened on this machine by a person's account, or by the server's own.
 
-        Where the system does not tell the account, a loopback address is enough.
+        Where the system does not report the account, a loopback address is enough.
         """
         if not is_loopback_address(self.client.host):
             return False
@@ -50,7 +50,7 @@ class Peer:
 
 
 def is_person(account: int | None) -> bool:
-    """True for the user id of a person or of this process, and when the system does not tell it."""
+    """True for the user id of a person or of this process, and when the system does not report it."""
     return account is None or account == os.getuid() or account in PERSON_ACCOUNTS
 
 

@@ -1,4 +1,4 @@
-"""The account of this machine that opened a connection, as Linux tells it.
+"""The account of this machine that opened a connection, as Linux reports it.
 
 One question to the kernel names the two ends and gets the socket's user id, however many connections there are. Where
 that is not possible, the table of all connections in ``/proc`` is read. Source: sock_diag(7), proc(5).

@@ -61,7 +61,7 @@ def restore(
     if not done.is_exact:
         say_note(
             "what was given out after this backup is not known, so ids and positions continue after a wide gap;"
-            " --force beside the data that is replaced leaves the exact one"
+            " with --force in the folder of the data that is replaced, they continue exactly"
         )
     say_note(f"the admin token is in {settings.database.data_folder}/admin.token; short-lived JWTs have ended")
     say_note("tokens that were revoked after this backup are good again: see 'headwater token list'")
