@@ -6,23 +6,29 @@ import signal
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
+from random import Random
 from time import monotonic, sleep
 from typing import Any
 
 import apsw
+import msgspec
 import pytest
 
+from headwater.store.database import Transaction
+from headwater.store.log import records
 from headwater.store.migrate import migrate
+from headwater.store.sqlite import session
 from headwater.store.sqlite.database import SqliteDatabase
 from tests.support.command import START_SECONDS, RunningServer, headwater, running
 from tests.support.store.databases import SMALL
-from tests.support.store.transactions import bury, make_feed, put
+from tests.support.store.transactions import bury, draft, make_feed, put
 
 pytestmark = pytest.mark.sqlite_only
 
 CONTACTS = "/api/v1/contacts"
 MARK = b"Tromsdalstind"
 PEOPLE = 300
+MIB = 1 << 20
 
 
 def hits(folder: Path, mark: bytes = MARK) -> dict[str, int]:
@@ -141,6 +147,76 @@ def test_many_deletions_share_one_truncation(tmp_path: Path, monkeypatch: pytest
     finally:
         database.close()
     assert hits(tmp_path) == {}
+
+
+@pytest.mark.parametrize("seed", [2, 4, 5])
+def test_no_copy_is_left_where_rows_moved_between_pages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    """Without the writing anew, seed 5 leaves four copies; after a writing anew that comes too early, 2 and 4 do."""
+    monkeypatch.setattr(session, "SCRUB_SECONDS", 0.0)
+    monkeypatch.setattr(session, "REBUILD_SHARE", 0)
+    random = Random(seed)
+    stay, gone = [f"s{number}" for number in range(300)], [f"g{number}" for number in range(500)]
+
+    def write(names: list[str], mark: bytes) -> None:
+        def transaction(tx: Transaction) -> None:
+            drafts = [draft(name, b'{"n":"%b"}' % (mark * random.randint(1, 30))) for name in names]
+            records.put_many(tx, feed, "contact", drafts, records.find_many(tx, feed, "contact", names))
+
+        database.write_now(transaction)
+
+    def erase(names: list[str]) -> None:
+        def transaction(tx: Transaction) -> None:
+            records.delete_many(tx, feed, "contact", list(records.find_many(tx, feed, "contact", names).values()))
+
+        database.write_now(transaction)
+
+    database = SqliteDatabase(tmp_path / "h.sqlite", SMALL)
+    try:
+        migrate(database)
+        feed = make_feed(database)
+        write(stay[:200], b"S")
+        write(gone, MARK)
+        write(stay, b"T")
+        for _ in range(4):
+            some, others = random.sample(gone, 100), random.sample(stay, 100)
+            write(some, MARK)
+            write(others, b"U")
+        for start in range(0, 500, 50):
+            erase(gone[start : start + 50])
+        database.scrub()
+        assert hits(tmp_path) == {}, "the open database"
+        assert database.read_now(lambda tx: tx.rows("PRAGMA integrity_check")) == [("ok",)]
+        assert database.read_now(lambda tx: records.live_count(tx, feed, "contact")) == 300
+        write(stay, b"V")
+    finally:
+        database.close()
+    assert hits(tmp_path) == {}, "the closed database"
+
+
+def test_a_reader_that_never_ends_does_not_let_the_wal_grow_by_the_writing_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "SCRUB_SECONDS", 0.0)
+    monkeypatch.setattr(session, "REBUILD_SHARE", 0)
+    monkeypatch.setattr(session, "_SCRUB_RETRY_SECONDS", 0.0)
+    limit_bytes = 4 * MIB
+    database = SqliteDatabase(tmp_path / "h.sqlite", msgspec.structs.replace(SMALL, wal_limit_bytes=limit_bytes))
+    try:
+        migrate(database)
+        feed = make_feed(database)
+        for number in range(60):
+            database.write_now(put(feed, f"c{number}"))
+        reader = apsw.Connection(str(tmp_path / "h.sqlite"))
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM records").fetchall()
+        for number in range(60):
+            database.write_now(bury(feed, f"c{number}"))
+        assert (tmp_path / "h.sqlite-wal").stat().st_size < 4 * limit_bytes
+        reader.close()
+    finally:
+        database.close()
 
 
 def test_a_file_of_before_has_its_free_pages_overwritten_by_the_upgrade(tmp_path: Path) -> None:

@@ -28,6 +28,9 @@ TRUNCATE_BUSY_MS = 20
 SCRUB_SECONDS = 5.0
 """The least time between two truncations of the WAL after erasures, so that many deletions share one."""
 
+REBUILD_SHARE = 50
+"""After an erasure the tables are written anew for at most one of so many seconds."""
+
 _SCRUB_RETRY_SECONDS = 1.0
 _RETRY_SECONDS = 0.005
 _FULL_DISK_WAL_BYTES = KIB * KIB
@@ -178,6 +181,8 @@ class SqliteReader:
 class SqliteSession:
     """The writing connection: begins, commits and rolls back, and truncates a WAL over its limit or after an erasure.
 
+    Where SQLite moves rows between pages, it leaves copies of them in the unused room of a page, which no setting
+    overwrites. After an erasure the tables are therefore written anew, for at most a fiftieth of the time.
     A WAL that is found at the opening may contain what was erased before a crash, so it is truncated as well.
     """
 
@@ -193,6 +198,8 @@ class SqliteSession:
         self._warn_at_bytes = 2 * self._limit_bytes
         self._has_traces = True
         self._scrub_at_seconds = 0.0
+        self._has_copies = False
+        self._rebuild_at_seconds = 0.0
         self._open()
 
     def begin(self, now_us: int, feeds: Sequence[int]) -> None:  # noqa: ARG002 - the one writer locks every feed
@@ -209,6 +216,7 @@ class SqliteSession:
         """Commits the whole group with one fsync."""
         self._execute("COMMIT")
         self._has_traces = self._has_traces or self.transaction.erased
+        self._has_copies = self._has_copies or self.transaction.erased
 
     def roll_back(self) -> None:
         """Rolls back everything since ``begin``; a connection that cannot is replaced, which rolls back as well."""
@@ -258,6 +266,10 @@ class SqliteSession:
         a second later.
         """
         at_seconds = monotonic_seconds()
+        # While a reader keeps the WAL from being truncated, each time would add the whole database to it.
+        has_room = self._wal_bytes <= self._limit_bytes // 2
+        if self._has_copies and has_room and at_seconds >= max(self._rebuild_at_seconds, self._scrub_at_seconds):
+            self._rebuild()
         must_scrub = self._has_traces and at_seconds >= self._scrub_at_seconds
         if not must_scrub and self._wal_bytes <= self._truncate_at_bytes:
             return
@@ -281,7 +293,32 @@ class SqliteSession:
 
     def close(self) -> None:
         """Closes the connection."""
+        if self._has_copies:
+            self._rebuild()
         self._connection.close()
+
+    def _rebuild(self) -> None:
+        """Writes the tables anew, in memory first, without the copies of erased rows between the live ones.
+
+        A database that would not fit into the WAL stays as it is: it would also stop the writes for too long.
+        """
+        began_seconds = monotonic_seconds()
+        self._has_copies = False
+        self._connection.set_busy_timeout(TRUNCATE_BUSY_MS)
+        try:
+            size_bytes = PAGE_BYTES * int(self._connection.pragma("page_count"))
+            if size_bytes <= self._limit_bytes and not self._reserve.missing_bytes():
+                self._connection.execute("VACUUM")
+                self._has_traces = True
+        except apsw.Error as failure:
+            # The data is as it was. What another process kept busy is tried again, anything else at the next erasure.
+            self._has_copies = isinstance(failure, (apsw.BusyError, apsw.LockedError))
+            if not self._has_copies:
+                _log.warning("the database could not be written anew after an erasure", reason=str(failure))
+        finally:
+            self._connection.set_busy_timeout(BUSY_MS)
+        ended_seconds = monotonic_seconds()
+        self._rebuild_at_seconds = ended_seconds + max(SCRUB_SECONDS, REBUILD_SHARE * (ended_seconds - began_seconds))
 
     def _open(self) -> None:
         self._connection = connect(self._path, synchronous=self._synchronous, cache_bytes=_WRITER_CACHE_BYTES)
