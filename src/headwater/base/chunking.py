@@ -56,31 +56,41 @@ def lengths(window: memoryview, *, last: bool, sizes: ChunkSizes = DEFAULT_SIZES
 
 
 class Chunker:
-    """Cuts a stream that arrives in pieces; buffers at most two chunks of the largest size.
+    """Cuts a stream that arrives in pieces; buffers what has arrived, at most two chunks of the largest size.
 
     Shape: each view that it yields is valid only until the next one is requested.
     """
 
     def __init__(self, sizes: ChunkSizes = DEFAULT_SIZES) -> None:
         self._sizes = sizes
-        self._buffer = memoryview(bytearray(2 * sizes.maximum_bytes))
+        self._most_bytes = 2 * sizes.maximum_bytes
+        self._buffer = memoryview(bytearray())
         self._end = 0
 
     def feed(self, piece: bytes | bytearray | memoryview) -> Iterator[memoryview]:
         """Accepts the next piece of the stream; yields the chunks that are complete."""
         arriving = memoryview(piece)
         while arriving:
+            self._make_room(len(arriving))
             room = len(self._buffer) - self._end
             taken = arriving[:room]
             self._buffer[self._end : self._end + len(taken)] = taken
             self._end += len(taken)
             arriving = arriving[room:]
-            if self._end == len(self._buffer):
+            if self._end == self._most_bytes:
                 yield from self._cut(last=False)
 
     def finish(self) -> Iterator[memoryview]:
         """Ends the stream; yields the remaining chunks."""
         yield from self._cut(last=True)
+
+    def _make_room(self, arriving_bytes: int) -> None:
+        """Makes the buffer larger as bytes arrive: a stream that was only announced costs no memory."""
+        needed_bytes = min(self._most_bytes, self._end + arriving_bytes)
+        if needed_bytes > len(self._buffer):
+            larger = memoryview(bytearray(min(self._most_bytes, max(needed_bytes, 2 * len(self._buffer)))))
+            larger[: self._end] = self._buffer[: self._end]
+            self._buffer = larger
 
     def _cut(self, *, last: bool) -> Iterator[memoryview]:
         start = 0

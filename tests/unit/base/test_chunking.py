@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+import tracemalloc
 from itertools import accumulate
 from typing import get_args
 
@@ -82,8 +83,19 @@ def test_every_size_that_the_settings_allow_can_be_cut_with() -> None:
 
 def test_a_stream_is_held_in_two_of_the_largest_chunks() -> None:
     chunker = Chunker(SMALL)
-    held = len(chunker._buffer)
     for _ in range(100):
         for view in chunker.feed(content_of(10 * KIB)):
             assert len(view) <= SMALL.maximum_bytes
-    assert held == len(chunker._buffer) == 2 * SMALL.maximum_bytes
+    assert len(chunker._buffer) == 2 * SMALL.maximum_bytes
+
+
+def test_a_stream_costs_the_memory_of_what_has_arrived() -> None:
+    tracemalloc.start()
+    try:
+        chunkers = [Chunker() for _ in range(100)]
+        for chunker in chunkers:
+            assert list(chunker.feed(bytes(1000))) == []
+        held_bytes = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert held_bytes < 100 * 8000

@@ -6,7 +6,8 @@ import asyncio
 import json
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from typing import Any
 
 import msgspec
 import pytest
@@ -15,6 +16,7 @@ from headwater.base.clock import monotonic_seconds
 from headwater.base.settings.table import FileSettings, LimitSettings, Settings
 from headwater.server import http_connection
 from headwater.server.http_connection import BoundedConnection
+from headwater.store.packs.writer import PackWriter
 from tests.support.file_share import FileShare
 from tests.support.server.live import LiveServer
 from tests.support.server.wire import packed
@@ -286,3 +288,36 @@ class TestGate:
                 until(live_server, lambda: places.waiting.count == 1)
             until(live_server, lambda: (places.waiting.count, places.requests.count) == (0, 0))
             assert places.uploads.count == 1
+
+    @pytest.mark.sqlite_only
+    def test_an_upload_at_the_gate_holds_no_buffers(
+        self, live_server: LiveServer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        writers: list[PackWriter] = []
+        make = PackWriter.__init__
+
+        def noted(self: PackWriter, *args: Any, **more: Any) -> None:
+            writers.append(self)
+            make(self, *args, **more)
+
+        monkeypatch.setattr(PackWriter, "__init__", noted)
+        share, client, places = FileShare(live_server.under), live_server.under.client, live_server.under.edge.places
+        session = client.post("/api/v1/uploads", json={"share_id": share.id, "file_size": 9000, "chunk_size": 9000})
+        part = f"/api/v1/uploads/{session.json()['session_id']}/chunks/0"
+        tus = "Tus-Resumable: 1.0.0", "Upload-Length: 9000", "Content-Type: application/offset+octet-stream"
+        length, query = "Content-Length: 9000", f"?share_id={share.id}"
+        with ExitStack() as open_connections:
+            slow = open_connections.enter_context(raw(live_server))
+            slow.sendall(asked(live_server, "POST", f"/api/v1/uploads/packed{query}", length))
+            until(live_server, lambda: places.uploads.count == 1 and len(writers) == 1)
+            for number, sent in enumerate(
+                (
+                    asked(live_server, "POST", f"/api/v1/uploads/packed{query}", length),
+                    asked(live_server, "POST", f"/api/v1/uploads{query}", length, *tus),
+                    asked(live_server, "PUT", part, length),
+                ),
+                1,
+            ):
+                open_connections.enter_context(raw(live_server)).sendall(sent)
+                until(live_server, lambda number=number: places.waiting.count == number)  # type: ignore[misc]
+            assert len(writers) == 1

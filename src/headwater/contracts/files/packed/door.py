@@ -66,10 +66,11 @@ class PackedDoor:
             )
         digested = b"idempotency-key" in call.headers
         room = await call.read(lambda tx: quota.estimate(tx, row, self._settings))
-        unpacker = Unpacker(
-            self._services.packs, row.organisation, row.policy, self._settings, digested=digested, room=room
-        )
-        async with unpacker, call.counted_as_upload():
+        packs, settings = self._services.packs, self._settings
+        async with (
+            call.counted_as_upload(),
+            Unpacker(packs, row.organisation, row.policy, settings, digested=digested, room=room) as unpacker,
+        ):
             await pour(call.stream(), unpacker.take)
             arrived, written = await asyncio.to_thread(unpacker.finish)
         return unpacker, arrived, written

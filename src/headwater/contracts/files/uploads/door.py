@@ -74,8 +74,8 @@ class UploadDoor:
         upload = await call.read(find)
         if upload.protocol != CHUNKS:
             raise StateConflict("this upload speaks tus: send PATCH with Upload-Offset", code="UPLOAD_IS_TUS")
-        receiver = _PartReceiver(self._services, call, upload, part)
         async with call.counted_as_upload():
+            receiver = _PartReceiver(self._services, call, upload, part)
             batch = await receiver.receive()
         upload = await record(
             self._services.database,

@@ -53,7 +53,7 @@ class TusReceiver:
         # A checksum covers the whole body: nothing of it may be recorded before all of it was compared.
         part_bytes = PART_BYTES if checksum is None else room_bytes + 1
         sizes = sizes_of(self._settings)
-        async with Intake(self._services.packs, upload.organisation, sizes) as intake, call.counted_as_upload():
+        async with call.counted_as_upload(), Intake(self._services.packs, upload.organisation, sizes) as intake:
             while not body.has_ended():
                 await pour(body.part(part_bytes), intake.take)
                 if checksum is not None:
