@@ -211,7 +211,7 @@ def _make_room(tx: Transaction, device: DeviceKey, limits: SessionLimits) -> Non
     One that was used in the future was not used since the clock was set right, so it is idle.
     """
     others = tx.rows(
-        "SELECT used_us, device_id FROM sell_sessions WHERE feed = ? AND device_id <> ? ORDER BY used_us",
+        "SELECT used_us, device_id FROM sell_sessions WHERE feed = ? AND device_id <> ? ORDER BY used_us, device_id",
         device.feed, device.device_id,
     )  # fmt: skip
     if len(others) < limits.per_account:
