@@ -69,6 +69,8 @@ class Share:
     held: set[str] = field(default_factory=set)
     records: dict[tuple[object, ...], RecordedConflict] = field(default_factory=dict)
     now_us: int = 1_000
+    beside: dict[str, str] = field(default_factory=dict)
+    """Of the item at hand: folders that were made beside files that have their names, by the path asked for."""
 
     def path(self, node_id: str) -> str:
         names: list[str] = []
@@ -109,14 +111,13 @@ class Share:
         node_id: str = ROOT
         for name in split_path(above):
             found = self.child(node_id, name)
-            if found is None:
+            if found is None or self.nodes[found].type is ResourceType.FILE:
                 gone = any(
                     n.type is ResourceType.FOLDER and not self.is_live(i) and path_key(self.path(i)) == path_key(above)
                     for i, n in self.nodes.items()
                 )
-                return Spot(FolderState.DELETED if gone else FolderState.MISSING, inside_itself=inside)
-            if self.nodes[found].type is ResourceType.FILE:
-                return Spot(FolderState.NOT_A_FOLDER, inside_itself=inside)
+                left = FolderState.MISSING if found is None else FolderState.NOT_A_FOLDER
+                return Spot(FolderState.DELETED if gone else left, inside_itself=inside)
             node_id = found
         occupant = self.child(node_id, split_path(path)[-1])
         return Spot(FolderState.LIVE, self.resource(occupant) if occupant else None, inside)
@@ -130,10 +131,12 @@ class Share:
             item, strategy, self.now_us, resource, base,
             target=self.spot(item.new_path, resource) if item.new_path else None,
             home=self.spot(resource.path, resource) if resource and resource.deleted else None,
-            earlier=self.records.get((resource_id, item)),
+            earlier=self.records.get((resource_id, item, strategy)),
         )  # fmt: skip
 
     def folder_at(self, path: str) -> str:
+        if path in self.beside:
+            return self.beside[path]
         node_id: str = ROOT
         for name in split_path(path):
             found = self.child(node_id, name)
@@ -192,10 +195,15 @@ class Share:
                 assert_never(effect)
 
     def restore_folders(self, names: tuple[str, ...]) -> None:
+        """Makes the folders that are missing, beside a file that has the name of one of them."""
         for depth in range(1, len(names) + 1):
-            if self.child(self.folder_at(join_path(names[: depth - 1])), names[depth - 1]) is None:
-                folder = join_path(names[:depth])
-                self.put(self.make(ResourceType.FOLDER, folder, None), folder)
+            folder = join_path(names[:depth])
+            found = self.child(self.folder_at(join_path(names[: depth - 1])), names[depth - 1])
+            taken = found is not None and self.nodes[found].type is ResourceType.FILE
+            if found is None or taken:
+                found = self.make(ResourceType.FOLDER, folder, None)
+                self.put(found, folder, as_copy=taken)
+            self.beside[folder] = found
 
     def apply(self, item: Item, resource_id: str, decision: Decision) -> None:
         if decision.modified_at_us is not None and item.version_id in self.contents:
@@ -203,8 +211,10 @@ class Share:
             self.contents[item.version_id] = (content, decision.modified_at_us)
         for effect in decision.effects:
             self.carry_out(effect, item)
+        self.beside.clear()
         if decision.conflict is not None and not decision.repeat:
-            self.records[resource_id, item] = RecordedConflict("cfl", decision.conflict.resolution)
+            resolution = decision.conflict.resolution
+            self.records[resource_id, item, resolution or Strategy.MANUAL] = RecordedConflict("cfl", resolution)
         for node_id, node in self.nodes.items():
             node.paths.append(self.path(node_id))
 

@@ -24,7 +24,7 @@ from hypothesis.stateful import (
 
 from headwater.base.wire import format_seconds
 from headwater.contracts.files.apply.decide import decide, resolve_later
-from headwater.contracts.files.apply.decision import Create, Effect, Outcome, PlaceAside
+from headwater.contracts.files.apply.decision import Create, Effect, Outcome, PlaceAside, RestoreFolders
 from headwater.contracts.files.apply.inputs import (
     ChangeType,
     Item,
@@ -231,8 +231,27 @@ class Machine(RuleBasedStateMachine):
     @rule(wish=WISHES)
     def apply(self, wish: Wish) -> None:
         self.step()
+        self.send(wish, *self.make_item(wish))
+
+    @rule(wish=WISHES)
+    def give_a_folders_name_to_a_file(self, wish: Wish) -> None:
+        """A folder is deleted and a file takes its name: an edit below it is then made in a folder beside the file."""
+        live = sorted((p, i) for p, (i, kind, _) in self.model.live().items() if kind == "folder")
+        if not live:
+            return
+        path, model_id = live[wish.parent % len(live)]
+        server_id = next(s for s, m in self.ids.items() if m == model_id)
+        self.step()
+        self.send(wish, Item(ResourceType.FOLDER, ChangeType.DELETED, old_path=path), server_id)
+        self.step()
+        content = b"%d" % wish.content
+        version_id, content_hash = self.devices[wish.device].stage(content), "b3:" + blake3(content).hexdigest()
+        self.model.contents[version_id] = (content_hash, self.model.now_us)
+        self.send(wish, Item(ResourceType.FILE, ChangeType.CREATED, version_id, content_hash, new_path=path), None)
+
+    def send(self, wish: Wish, item: Item, server_id: str | None) -> None:
+        """Applies an item on the server and in the model, and compares them."""
         device, strategy = wish.device, wish.strategy
-        item, server_id = self.make_item(wish)
         sent = self.wire(item, server_id, f"id {self.turn}" if wish.named else None)
         before = self.positions()
         answer = self.devices[device].apply(sent, strategy=strategy.value)
@@ -240,12 +259,13 @@ class Machine(RuleBasedStateMachine):
         key = self.key(wish, item, model_id)
         situation = self.model.look(item, model_id, strategy)
         known = self.records.get(key)
-        if not wish.named and known and all(before.get(node) == at for node, at in known.stood.items()):
-            situation = replace(situation, earlier=known.conflict)
+        stands = known and all(before.get(node) == at for node, at in known.stood.items())
+        situation = replace(situation, earlier=known.conflict if known and stands and not wish.named else None)
         decision = decide(situation)
         lists = answer.json()
         kind_of = decision.conflict.kind if decision.conflict else decision.reason
         event(f"{decision.outcome.value} {kind_of.value if kind_of else ''}")
+        event(f"folders: {any(isinstance(effect, RestoreFolders) for effect in decision.effects)}")
         assert [len(lists["applied"]), len(lists["conflicts"]), len(lists["errors"])] == {
             Outcome.APPLIED: [1, 0, 0],
             Outcome.UNCHANGED: [1, 0, 0],
