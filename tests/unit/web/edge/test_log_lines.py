@@ -107,6 +107,20 @@ def test_an_answer_that_was_sent_whole_is_not_logged_as_cut_short(
     assert log.getvalue().count("answer_cut_short") == cut
 
 
+def test_the_lines_about_answers_that_are_cut_short_are_bounded(server: ServerUnderTest, log: io.StringIO) -> None:
+    async def stream() -> AsyncIterator[bytes]:
+        yield b"x"
+        raise TimeoutError  # as when the caller does not read
+
+    async def handler(_call: Call) -> Reply:
+        return Reply(200, ((b"content-length", b"2"),), stream=stream())
+
+    served = specimen(server, route("GET", "/s", handler))
+    for _ in range(100):
+        served.get("/specimen/s", may_break=True)
+    assert 20 <= log.getvalue().count("answer_cut_short") < 60
+
+
 def test_a_quiet_success_writes_no_line(server: ServerUnderTest, log: io.StringIO) -> None:
     assert server.client.get("/api/v1/contacts").status == 200
     assert lines(log) == []
