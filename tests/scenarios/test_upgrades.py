@@ -158,7 +158,7 @@ def test_edits_repeated_by_devices_get_their_first_outcome(played: Played) -> No
     push, files = played.known["push"], played.known["files"]
     assert played.client().post("/api/v1/feed/push", json=push["body"]).json() == push["answer"]
     again = played.client().post("/api/v1/sync/apply", json=files["made"]["body"]).json()
-    assert again["applied"] == files["made"]["answer"]["applied"]
+    assert holds(again["applied"], files["made"]["answer"]["applied"])
     for one in files["losing"]:
         again = played.client().post("/api/v1/sync/apply", json=one["body"]).json()
         first = one["answer"]["conflicts"][0] if "conflicts" in one["answer"] else one["answer"]["errors"][0]
