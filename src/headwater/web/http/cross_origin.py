@@ -17,7 +17,7 @@ EXPOSED = (
     "Accept-Ranges", "Allow", "Content-Disposition", "Content-Range", "ETag", "Link", "Location", "Repr-Digest",
     "Retry-After", "Tus-Checksum-Algorithm", "Tus-Extension", "Tus-Max-Size", "Tus-Resumable", "Tus-Version",
     "Upload-Defer-Length", "Upload-Expires", "Upload-Length", "Upload-Metadata", "Upload-Offset", "WWW-Authenticate",
-    "X-Checksum-SHA256", "X-Commit-Error", "X-Request-Id", "X-Resource-Id", "X-Version-Id",
+    "X-Checksum-SHA256", "X-Commit-Error", "X-Modified-At", "X-Request-Id", "X-Resource-Id", "X-Version-Id",
 )  # fmt: skip
 """The headers of answers that a page may read."""
 

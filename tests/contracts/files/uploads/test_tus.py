@@ -398,3 +398,13 @@ class TestLongBody:
         assert patch(client, other, 0, pieces, upload_checksum=wrong).status == 460
         assert offset_of(client, other) == 0
         assert len(list(server.services.packs.listing())) == 5
+
+
+@pytest.mark.parametrize(("sent", "is_kept"), [("1601-01-01T00:00:00Z", True), ("2106-02-07T06:28:16Z", False)])
+def test_the_last_answer_carries_the_stored_time(client: Client, share: str, sent: str, is_kept: bool) -> None:
+    location = create(client, 3, share_id=share, path="/t.txt", modified_at=sent).headers["location"]
+    done = patch(client, location, 0, b"abc")
+    assert (done.headers["x-modified-at"] == sent) is is_kept
+    found = client.get(f"/api/v1/shares/{share}/node?path=/t.txt").json()
+    assert found["modified_at"] == done.headers["x-modified-at"]
+    assert "x-modified-at" not in create(client, 3, share_id=share, path="/u.txt").headers

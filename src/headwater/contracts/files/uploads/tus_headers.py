@@ -13,7 +13,7 @@ from typing import Any
 
 from headwater.base.clock import SECOND_US
 from headwater.base.errors import Invalid, Malformed, MediaUnsupported
-from headwater.base.wire import parse_time
+from headwater.base.wire import format_seconds, parse_time
 from headwater.contracts.files.caller import device_of
 from headwater.contracts.files.uploads.rules import TUS, Beginning, Completed, Request, Upload
 from headwater.web.call import Call
@@ -70,6 +70,7 @@ def state(upload: Upload, completed: Completed | None) -> tuple[Header, ...]:
     ]
     if completed is not None:
         headers.append((b"x-version-id", completed.version.id.encode()))
+        headers.append((b"x-modified-at", format_seconds(completed.version.modified_us).encode()))
         if completed.landed is not None:
             headers.append((b"x-resource-id", completed.landed.node.id.encode()))
         if completed.failure is not None:
