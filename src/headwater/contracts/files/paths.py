@@ -160,7 +160,7 @@ class PathIndex:
         self._namesakes: dict[tuple[str, str], tuple[Node, ...]] = {}
         self._named: dict[str, set[tuple[str, str]]] = {}
         self._gone: dict[str, tuple[Node, ...]] = {}
-        self._beside: dict[str, str] = {}
+        self._beside: dict[tuple[str, str], str] = {}
 
     def begin(self) -> None:
         """Begins a part whose changes may be undone."""
@@ -182,16 +182,21 @@ class PathIndex:
 
         DELETED also where a file has one of the names by now: the folder is then made beside it.
         """
-        beside = self._beside.get(path)
-        if beside is not None:
-            found = self.living(beside)
-            if found.state is FolderState.LIVE:
-                return found
-        found = self.living(path)
+        found = self.living(self._around(path))
         if found.state not in {FolderState.MISSING, FolderState.NOT_A_FOLDER}:
             return found
         gone = self._gone_at(path)
         return found if gone is None else FoundFolder(FolderState.DELETED, gone, found.chain, found.path)
+
+    def _around(self, path: str) -> str:
+        """A path that leads through the folder which this request made beside a file, where one was made."""
+        found = self.living(path) if self._beside else None
+        if found is None or found.state is not FolderState.NOT_A_FOLDER or found.node is None:
+            return path
+        beside = self._beside.get((found.chain.id, found.node.name_key))
+        if beside is None or self.living(beside).state is not FolderState.LIVE:
+            return path
+        return self._around("/".join([beside, *split_path(path)[found.path.count("/") + 1 :]]))
 
     def living(self, path: str) -> FoundFolder:
         """The living folder at a path: LIVE, MISSING, or NOT_A_FOLDER where a file has one of the names."""
@@ -248,6 +253,7 @@ class PathIndex:
         Where a file has one of the names, ``copy`` gives the name under which the folder is made beside it.
         Raises: StateConflict (a file has one of the names), Invalid (the path gets too long).
         """
+        path = path if copy is None else self._around(path)
         found = self.living(path)
         if found.state is FolderState.LIVE:
             return MadeFolder(found.id, found.path, ())
@@ -257,7 +263,7 @@ class PathIndex:
             if copy is None:
                 raise name_taken(found.node.name, found.path)
             missing = (copy(chain.id, missing[0]).text, *missing[1:])
-            self._beside[path] = f"{above}/{'/'.join(missing)}"
+            self._beside[chain.id, found.node.name_key] = f"{above}/{missing[0]}"
         require_length(f"{above}/{'/'.join(missing)}")
         created: list[Node] = []
         for name in missing:
@@ -420,9 +426,9 @@ class PathIndex:
 
     def _bound(self) -> None:
         if len(self._chains) > _MAX_CHAINS:
-            kept = self._changed, self._copies
+            kept = self._changed, self._copies, self._beside
             self.forget()
-            self._changed, self._copies = kept
+            self._changed, self._copies, self._beside = kept
 
 
 def name_taken(name: str, folder: str | None = None) -> StateConflict:

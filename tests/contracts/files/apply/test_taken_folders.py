@@ -61,6 +61,23 @@ def test_a_creation_a_move_and_an_edit_of_one_request_share_the_folder(
     assert len({path.rpartition("/")[0] for path in files}) == 1
 
 
+@pytest.mark.parametrize("strategy", KEEPING)
+def test_what_lies_at_several_depths_of_one_request_returns_in_one_folder_however_it_is_spelled(
+    share: FileShare, laptop: Device, phone: Device, strategy: str
+) -> None:
+    file, _ = taken(share, laptop, phone, "/g/h")
+    items = [
+        created("/g/new.txt", phone.stage(b"new")),
+        created("/G/H/new.txt", phone.stage(b"below")),
+        updated(file, phone.stage(b"edited")),
+    ]
+    answer = phone.apply(*items, strategy=strategy).json()
+    assert not answer["errors"], answer
+    folders = {path.split("/")[1] for path in share.tree()}
+    assert len(folders) == 2, share.tree()
+    assert len([path for path, version in share.tree().items() if version]) == 4
+
+
 def test_under_server_wins_the_bytes_stay_in_the_trash_and_under_manual_they_wait(
     share: FileShare, laptop: Device, phone: Device
 ) -> None:
