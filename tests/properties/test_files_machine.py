@@ -58,7 +58,7 @@ class Model(Share):
         node_id: str | None = ROOT
         for name in split_path(parent_path(path)):
             node_id = self.child(node_id, name) if node_id is not None else None
-            if node_id is not None:
+            if node_id is not None and self.nodes[node_id].type is ResourceType.FOLDER:
                 passed.add(node_id)
         inside = resource is not None and resource.resource_id in passed
         return Spot(found.folder, found.occupant, inside)
