@@ -96,3 +96,21 @@ def test_a_creation_below_a_file_that_never_was_a_folder_is_still_refused(share:
     laptop.put("/f", b"one")
     answer = laptop.apply(created("/f/new.txt", laptop.stage(b"new"))).json()
     assert [error["reason"] for error in answer["errors"]] == ["parent_not_folder"]
+
+
+@pytest.mark.parametrize("strategy", KEEPING)
+def test_a_repeated_move_below_the_file_that_has_its_own_old_name_gets_its_first_conflict_again(
+    share: FileShare, laptop: Device, phone: Device, strategy: str
+) -> None:
+    [folder] = laptop.applied(created("/a"))
+    laptop.applied({"resource_type": "folder", "change_type": "deleted", "resource_id": folder["resource_id"],
+                    "old_path": "/a"})  # fmt: skip
+    laptop.put("/a", b"a file now")
+    item = {"resource_type": "folder", "change_type": "moved", "resource_id": folder["resource_id"],
+            "old_path": "/a", "new_path": "/a/b"}  # fmt: skip
+    first = phone.apply(item, strategy=strategy).json()
+    tree = share.tree()
+    assert len(first["conflicts"]) == 1, first
+    again = phone.apply(item, strategy=strategy).json()
+    assert [one["id"] for one in again["conflicts"]] == [one["id"] for one in first["conflicts"]], again
+    assert share.tree() == tree

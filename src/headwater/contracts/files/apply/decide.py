@@ -90,9 +90,14 @@ def decide(s: Situation) -> Decision:
     if s.earlier is None:
         return _choose(s)
     decision = _choose(replace(s, strategy=s.earlier.resolution or Strategy.MANUAL))
-    if decision.conflict is None:
-        return _choose(s)
-    return _repeated(s, decision)
+    if decision.conflict is not None:
+        return _repeated(s, decision)
+    fresh = _choose(s)
+    if fresh.outcome is not Outcome.REFUSED:
+        return fresh
+    # The first answer moved what the item names, so the item alone makes no sense any more. It is the same wish.
+    resource_id = s.resource.resource_id if s.resource else None
+    return _repeated(s, Decision(Outcome.CONFLICT, resource_id=resource_id))
 
 
 def resolve_later(conflict: RecordedConflict, resolution: Strategy, s: Situation) -> Decision:

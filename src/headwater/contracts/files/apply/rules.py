@@ -352,15 +352,16 @@ def _apply_item(
     situation, rows = gather(applier.paths, question)
     situation = replace(situation, has_news=_has_news(tx, applier, change, situation))
     decision = decide(situation)
-    if decision.outcome in {Outcome.STALE, Outcome.REFUSED}:
-        current = situation.resource.version_id if situation.resource else None
-        return _error_item(index, change, decision, current), decision
     wish = Wish(device.device_id, applier.strategy, wished, situation.item.content_hash)
-    if decision.conflict is not None and change.metadata.client_change_id is None:
+    may_be_known = decision.conflict is not None or decision.outcome is Outcome.REFUSED
+    if may_be_known and change.metadata.client_change_id is None:
         before = conflicts.earlier(tx, rows, row.feed, wish)
         decision = decide(replace(situation, earlier=before.recorded)) if before else decision
         if decision.repeat and before is not None:
             return _conflict_item(applier, rows, index, before, None, None), decision
+    if decision.outcome in {Outcome.STALE, Outcome.REFUSED}:
+        current = situation.resource.version_id if situation.resource else None
+        return _error_item(index, change, decision, current), decision
     acting = ActingDevice(applier.actor, device.device_name)
     executed = execute.carry_out(applier.paths, rows, acting, situation.item, decision)
     if change.change_type != "deleted":
