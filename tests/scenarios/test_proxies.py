@@ -7,6 +7,7 @@ may last; the suite holds them for two seconds.
 from __future__ import annotations
 
 import base64
+import contextlib
 import http.client
 import io
 import json
@@ -93,11 +94,10 @@ class Way(NamedTuple):
         link = http.client.HTTPConnection("127.0.0.1", self.port, timeout=WAIT_SECONDS + 60)
         sent = {"Authorization": f"Bearer {self.token}"} if self.token else {}
         content = None if body is None else json.dumps(body).encode()
-        link.request(method, path, content, {**sent, "Content-Type": "application/json", **headers})
-        answer = link.getresponse()
-        read = answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read()
-        link.close()
-        return read
+        with contextlib.closing(link):
+            link.request(method, path, content, {**sent, "Content-Type": "application/json", **headers})
+            answer = link.getresponse()
+            return answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read()
 
 
 @pytest.fixture
@@ -179,7 +179,12 @@ def test_a_contact_is_created_and_its_links_lead_back(way: Way) -> None:
 def test_no_caller_through_a_proxy_is_taken_for_this_machine(way: Way) -> None:
     bare = way._replace(token="")
     assert bare.ask("GET", f"{way.prefix}/api/v1/contacts")[0] == 401
-    assert bare.ask("POST", f"{way.prefix}/api/v1/contacts", {"first_name": "x"})[0] == 401
+    for _ in range(5):
+        # Caddy may break off an answer that comes before it has sent the whole body.
+        with contextlib.suppress(http.client.IncompleteRead):
+            assert bare.ask("POST", f"{way.prefix}/api/v1/contacts", {"first_name": "x"})[0] == 401
+            return
+    raise AssertionError("no refusal came through")
 
 
 def test_the_pages_of_the_api_find_their_style(way: Way) -> None:
