@@ -18,6 +18,7 @@ from benchmarks.table import Line
 from headwater.base.settings.table import DatabaseSettings
 from headwater.base.wire import encode
 from headwater.store.sqlite.database import SqliteSession
+from headwater.store.sqlite.reserve import Reserve
 
 _CONTACT = {
     "first_name": "Bjørn",
@@ -128,8 +129,9 @@ def _raw_rows(product: Product) -> float:
         sql = source.execute(schema, (table,)).fetchall()
         tables[table] = (rows, [statement for (statement,) in sql])
     with tempfile.TemporaryDirectory() as folder:
-        session = SqliteSession(str(Path(folder) / "floor.sqlite"), DatabaseSettings(), None)
-        connection = apsw.Connection(str(Path(folder) / "floor.sqlite"))
+        file = Path(folder) / "floor.sqlite"
+        session = SqliteSession(str(file), DatabaseSettings(), Reserve(file, 0))
+        connection = apsw.Connection(str(file))
         for _, statements in tables.values():
             for statement in statements:
                 connection.execute(statement)
