@@ -19,7 +19,9 @@ _SETTLE_SECONDS = 0.6
 def run(*, quick: bool) -> list[Line]:
     """Measures one row of latencies, and one of memory a socket."""
     sockets, rounds = (200, 5) if quick else (1000, 10)
-    with Product(sockets__limit=2 * sockets, sockets__token_limit=2 * sockets) as product:
+    with Product(
+        sockets__limit=2 * sockets, sockets__token_limit=2 * sockets, limits__caller_share_percent=100
+    ) as product:
         caller = Caller(product.port)
         made = caller.send(request("POST", "/api/v1/shares", product.headers, b'{"name":"bench"}'))
         share_id = json.loads(made.body)["id"]
