@@ -6,26 +6,25 @@ and every acknowledged content in some version of some file.
 
 from __future__ import annotations
 
-import http.client
 import random
-import threading
 from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
 from copy import deepcopy
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from time import monotonic, sleep
+from time import sleep
 from urllib.parse import quote
 
 from tests.adversaries.records import demand
 from tests.adversaries.storm import Storm
+from tests.adversaries.weather import DAY_SECONDS, Weather
 from tests.scenarios.test_real_tree import STRATEGIES, listed, readable, restore_all, settle
-from tests.support.command import START_SECONDS
 from tests.support.replica import Editor, Follower, Nodes, Tree, shared_taste
-from tests.support.server.wire import Reply, Wire, packed
+from tests.support.server.stubborn import Stubborn
+from tests.support.server.wire import packed
 
-DAY_SECONDS = 86_400
 SETTINGS = (
     "feed.compact_every_seconds=1",
     f"feed.retention_seconds={2 * DAY_SECONDS}",
@@ -37,28 +36,6 @@ SETTINGS = (
 )
 LOSING = 0.2
 FILES = 60
-
-
-class StormWire(Wire):
-    """A caller that repeats its request until the server, wherever it came up again, answers."""
-
-    def __init__(self, storm: Storm) -> None:
-        self._storm = storm
-        self._server = storm.server
-        super().__init__(storm.server.url, storm.token)
-
-    def send(self, method: str, path: str, body: bytes | None = None, /, **headers: str) -> Reply:
-        until = monotonic() + START_SECONDS
-        while True:
-            if self._server is not self._storm.server:
-                self.close()
-                self._server = self._storm.server
-                super().__init__(self._server.url, self._storm.token)
-            try:
-                return super().send(method, path, body, **headers)
-            except (OSError, http.client.HTTPException):
-                assert monotonic() < until, "the server did not come up again"
-                sleep(0.02)
 
 
 @dataclass
@@ -113,13 +90,12 @@ class FileReport:
     resets: Counter[str]
 
 
-class FileStorm:
+class FileStorm(Weather):
     """Devices that edit one share."""
 
     def __init__(self, storm: Storm, seed: int, wires: ExitStack, devices: int = 3) -> None:
-        self.storm = storm
-        self.rng = random.Random(seed)
-        self.wire = wires.enter_context(StormWire(storm))
+        super().__init__(storm, seed)
+        self.wire = wires.enter_context(Stubborn(lambda: storm.server))
         self.share = str(self.wire.call("POST", "/api/v1/shares", {"name": "Storm"}).json()["id"])
         self._first = self._fill()
         hot = shared_taste(Follower(self.wire, self.share).pull_all().nodes, self.rng)
@@ -128,13 +104,12 @@ class FileStorm:
             name, rng = f"device {number}", random.Random(f"{seed} {number}")
             made = self.wire.call("POST", "/api/v1/sync/devices", {"device_id": name, "platform": "linux"})
             assert made.status == 201, made.body
-            follower = LosingFollower(wires.enter_context(StormWire(storm)), self.share, rng=rng, losing=LOSING)
+            follower = LosingFollower(
+                wires.enter_context(Stubborn(lambda: storm.server)), self.share, rng=rng, losing=LOSING
+            )
             self.editors.append(Editor(follower, name, rng, hot))
             self.editors[-1].catch_up()
-        self.events: Counter[str] = Counter()
-        self._failures: list[BaseException] = []
         self._saved: tuple[str, list[dict[str, set[tuple[str | None, str]]]]] | None = None
-        self._offset_seconds = 0
 
     def _fill(self) -> set[str]:
         files = [
@@ -165,28 +140,16 @@ class FileStorm:
         return FileReport(self.events, outcomes, contents, resets)
 
     def _burst(self, *, kills: bool) -> None:
-        threads = [threading.Thread(target=self._edit, args=(editor,)) for editor in self.editors]
-        for thread in threads:
-            thread.start()
-        if kills:
-            sleep(self.rng.uniform(0.02, 0.25))
-            self.storm.kill()
-        for thread in threads:
-            thread.join()
-        if self._failures:
-            raise self._failures[0]
+        self.at_once([partial(self._edit, editor) for editor in self.editors], kills=kills, most_seconds=0.25)
 
     def _edit(self, editor: Editor) -> None:
-        try:
-            for _ in range(3):
-                editor.send(editor.batch(8), editor.rng.choice(STRATEGIES))
-                editor.send(editor.batch(2), editor.rng.choice(STRATEGIES), atomic=True)
-                if editor.rng.random() < 0.6:
-                    editor.catch_up()
-                else:
-                    editor.lag()
-        except BaseException as failure:  # noqa: BLE001 - the main thread raises it
-            self._failures.append(failure)
+        for _ in range(3):
+            editor.send(editor.batch(8), editor.rng.choice(STRATEGIES))
+            editor.send(editor.batch(2), editor.rng.choice(STRATEGIES), atomic=True)
+            if editor.rng.random() < 0.6:
+                editor.catch_up()
+            else:
+                editor.lag()
 
     def _agree(self) -> Tree:
         """Every device, a newcomer, and the server's own listing have one tree."""
@@ -216,20 +179,9 @@ class FileStorm:
                     demand(at, "an acknowledged version holds its content", file, version)
         return len(somewhere)
 
-    def _kill(self) -> None:
-        self.storm.kill()
-
-    def _restart(self) -> None:
-        self.storm.restart()
-
-    def _clock_back(self) -> None:
-        self._offset_seconds -= self.rng.choice([1, 7200, DAY_SECONDS // 2])
-        self.storm.step_clock(self._offset_seconds)
-
     def _compaction(self) -> None:
         """Time passes until the log is old and unused content has had its grace, and the jobs have their turns."""
-        self._offset_seconds += 3 * DAY_SECONDS
-        self.storm.step_clock(self._offset_seconds)
+        self.step(3 * DAY_SECONDS)
         sleep(2.5)
 
     def _backup(self) -> None:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import random
-import threading
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from time import monotonic, sleep
 
 from tests.adversaries.records import LOST, History, Model, Poller, Replica, SellDevice, Snapshot, judge
 from tests.adversaries.storm import Storm
+from tests.adversaries.weather import DAY_SECONDS, Weather
 from tests.adversaries.writers import Writer
 from tests.support.server.wire import Wire
 
-DAY_SECONDS = 86_400
 SETTINGS = (
     "feed.compact_every_seconds=1",
     f"feed.retention_seconds={2 * DAY_SECONDS}",
@@ -36,23 +37,19 @@ class Report:
     records: int
 
 
-class RecordStorm:
+class RecordStorm(Weather):
     """Writers, replicas and sell devices against one server."""
 
     def __init__(self, storm: Storm, seed: int, *, writers: int = 3, devices: int = 2) -> None:
-        self.storm = storm
-        self.rng = random.Random(seed)
+        super().__init__(storm, seed)
         self.model = Model()
         self.history = History()
         self.writers = [Writer(f"w{number}", seed, self.model, self.history) for number in range(writers)]
         self.replicas = [Replica(self.history) for _ in range(devices)]
         self.sells = [SellDevice(self.history, f"phone {number}") for number in range(devices)]
         self.poller = Poller()
-        self.events: Counter[str] = Counter()
-        self._failures: list[BaseException] = []
         self._writes = 0
         self._saved: tuple[str, Snapshot] | None = None
-        self._offset_seconds = 0
 
     def run(self, rounds: int) -> Report:
         """Bursts of writes and reads with an event amid or after each, and a comparison after every third."""
@@ -75,16 +72,7 @@ class RecordStorm:
     def _burst(self, *, kills: bool) -> None:
         """Writers and devices at once for a moment; a kill may strike amid."""
         ends = monotonic() + self.rng.uniform(0.15, 0.5)
-        threads = [threading.Thread(target=self._guarded, args=(work, ends)) for work in self._work()]
-        for thread in threads:
-            thread.start()
-        if kills:
-            sleep(self.rng.uniform(0.02, 0.2))
-            self.storm.kill()
-        for thread in threads:
-            thread.join()
-        if self._failures:
-            raise self._failures[0]
+        self.at_once([partial(self._repeated, work, ends) for work in self._work()], kills=kills, most_seconds=0.2)
 
     def _work(self) -> list[Callable[[Wire], object]]:
         def follows(step: Callable[[Wire, random.Random, float], bool]) -> Callable[[Wire], object]:
@@ -101,15 +89,11 @@ class RecordStorm:
 
         return act
 
-    def _guarded(self, work: Callable[[Wire], object], ends: float) -> None:
-        try:
-            with self.storm.wire() as wire:
-                while monotonic() < ends:
-                    work(wire)
-        except LOST:
-            return
-        except BaseException as failure:  # noqa: BLE001 - the main thread raises it
-            self._failures.append(failure)
+    def _repeated(self, work: Callable[[Wire], object], ends: float) -> None:
+        """Does a work again and again until the moment is over, or until the server is killed."""
+        with suppress(*LOST), self.storm.wire() as wire:
+            while monotonic() < ends:
+                work(wire)
 
     def _settle(self) -> None:
         """Every writer learns what became of its last request."""
@@ -121,23 +105,12 @@ class RecordStorm:
         with self.storm.wire() as wire:
             return judge(wire, self.rng, self.model, self.replicas, self.sells, self.poller)
 
-    def _kill(self) -> None:
-        self.storm.kill()
-
-    def _restart(self) -> None:
-        self.storm.restart()
-
-    def _clock_back(self) -> None:
-        self._offset_seconds -= self.rng.choice([7200, DAY_SECONDS // 2])
-        self.storm.step_clock(self._offset_seconds)
-
     def _compaction(self) -> None:
         """Time passes until every tombstone is old and every kept answer has expired, and the jobs have their turns."""
         self.model.erased.clear()
         for writer in self.writers:
             writer.forget_keys()
-        self._offset_seconds += 3 * DAY_SECONDS
-        self.storm.step_clock(self._offset_seconds)
+        self.step(3 * DAY_SECONDS)
         sleep(1.6)
 
     def _backup(self) -> None:

@@ -27,7 +27,6 @@ class Storm:
         self, folder: Path, plants: Sequence[str] = (), settings: Sequence[str] = (), database: str = ""
     ) -> None:
         self.data = folder / "data"
-        self.token = ""
         self._folder = folder
         self._clock = folder / "clock"
         self._plants = ",".join(plants) or "-"
@@ -45,7 +44,7 @@ class Storm:
 
     def wire(self) -> Wire:
         """A new connection as the admin."""
-        return Wire(self.server.url, self.token)
+        return Wire(self.server.url, self.server.admin_token)
 
     def kill(self) -> None:
         """kill -9, and a start on what is left."""
@@ -79,8 +78,6 @@ class Storm:
     def _start(self) -> None:
         program = (*PROGRAM, str(self._clock), self._plants)
         self.server = self._stack.enter_context(running(self.data, *self._database, *self._settings, program=program))
-        if not self.token or (self.data / "admin.token").exists():
-            self.token = self.server.admin_token
 
     def _command(self, *arguments: str | Path) -> None:
         command = [sys.executable, *PROGRAM, self._clock, self._plants, *arguments]

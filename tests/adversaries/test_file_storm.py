@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.adversaries.file_storm import play
+from tests.scenarios.test_real_tree import telling
 from tests.support.store.databases import UNMADE
 
 SEED: int | None = None
@@ -20,12 +21,8 @@ ROUNDS = 7
 @pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
 def test_devices_that_lose_pages_end_with_one_tree_and_every_acknowledged_byte(tmp_path: Path, kind: str) -> None:
     seed = secrets.randbelow(2**32) if SEED is None else SEED
-    try:
-        with UNMADE[kind](tmp_path) as address:
-            report = play(tmp_path, seed, ROUNDS, database=address if kind == "postgres" else "")
-    except BaseException as failure:
-        failure.add_note(f"SEED = {seed} shows this again")
-        raise
+    with telling(seed), UNMADE[kind](tmp_path) as address:
+        report = play(tmp_path, seed, ROUNDS, database=address if kind == "postgres" else "")
     assert report.events["restore"]
     assert report.events["compaction"]
     assert report.resets

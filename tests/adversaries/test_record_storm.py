@@ -9,6 +9,7 @@ import pytest
 
 from tests.adversaries.record_storm import play
 from tests.adversaries.records import Violation
+from tests.scenarios.test_real_tree import telling
 from tests.support.store.databases import UNMADE
 
 SEED: int | None = None
@@ -21,12 +22,8 @@ ROUNDS = 9
 @pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
 def test_devices_that_lose_pages_end_equal_to_the_server_in_every_weather(tmp_path: Path, kind: str) -> None:
     seed = secrets.randbelow(2**32) if SEED is None else SEED
-    try:
-        with UNMADE[kind](tmp_path) as address:
-            report = play(tmp_path, seed, ROUNDS, database=address if kind == "postgres" else "")
-    except BaseException as failure:
-        failure.add_note(f"SEED = {seed} shows this again")
-        raise
+    with telling(seed), UNMADE[kind](tmp_path) as address:
+        report = play(tmp_path, seed, ROUNDS, database=address if kind == "postgres" else "")
     assert report.events["restore"]
     assert report.events["compaction"]
     assert report.writes > 100

@@ -6,7 +6,6 @@ nothing that was acknowledged is gone.
 
 from __future__ import annotations
 
-import http.client
 import random
 import secrets
 import threading
@@ -14,7 +13,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from time import monotonic, sleep
+from time import sleep
 
 import pytest
 
@@ -30,9 +29,9 @@ from tests.scenarios.test_real_tree import (
     telling,
     upload,
 )
-from tests.support.command import START_SECONDS, RunningServer, headwater, running
+from tests.support.command import headwater, running
 from tests.support.replica import Editor, Follower, shared_taste
-from tests.support.server.wire import Reply, Wire
+from tests.support.server.stubborn import Stubborn
 from tests.support.store.databases import UNMADE
 
 SEED: int | None = None
@@ -42,28 +41,6 @@ FILES = 150
 DEVICES = 3
 EDITS = 160
 KILLS = 2
-
-
-class Stubborn(Wire):
-    """A caller that repeats its request until it is answered."""
-
-    def __init__(self, where: list[RunningServer]) -> None:
-        self._where = where
-        self._server = where[-1]
-        super().__init__(self._server.url, self._server.admin_token)
-
-    def send(self, method: str, path: str, body: bytes | None = None, /, **headers: str) -> Reply:
-        until = monotonic() + START_SECONDS
-        while True:
-            if self._server is not self._where[-1]:
-                self.close()
-                self._server = self._where[-1]
-                super().__init__(self._server.url, self._server.admin_token)
-            try:
-                return super().send(method, path, body, **headers)
-            except (OSError, http.client.HTTPException):
-                assert monotonic() < until, "the server did not come up again"
-                sleep(0.02)
 
 
 def edit(device: Editor) -> None:
@@ -100,7 +77,7 @@ def test_devices_that_edit_at_once_through_kills_end_with_one_tree_and_every_byt
         address = stack.enter_context(UNMADE[kind](tmp_path))
         more = ("--database", address) if kind == "postgres" else ()
         where = [stack.enter_context(running(tmp_path / "data", *more))]
-        wire = stack.enter_context(Stubborn(where))
+        wire = stack.enter_context(Stubborn(lambda: where[-1]))
         share = wire.call("POST", "/api/v1/shares", {"name": "Library"}).json()["id"]
         upload(wire, share, standard_library(FILES))
         known = Follower(wire, share).pull_all().nodes
@@ -108,7 +85,7 @@ def test_devices_that_edit_at_once_through_kills_end_with_one_tree_and_every_byt
         hot = shared_taste(known, rng)
         devices = []
         for number in range(DEVICES):
-            name, own = f"device {number}", stack.enter_context(Stubborn(where))
+            name, own = f"device {number}", stack.enter_context(Stubborn(lambda: where[-1]))
             assert wire.call("POST", "/api/v1/sync/devices", {"device_id": name, "platform": "linux"}).status == 201
             devices.append(Editor(Follower(own, share), name, random.Random(rng.random()), hot))
             devices[-1].catch_up()
@@ -116,7 +93,7 @@ def test_devices_that_edit_at_once_through_kills_end_with_one_tree_and_every_byt
         newcomers: list[Follower] = []
 
         def list_again() -> None:
-            with Stubborn(where) as own:
+            with Stubborn(lambda: where[-1]) as own:
                 while not over.is_set():
                     newcomers.append(Follower(own, share).pull_all(20))
 
